@@ -1,0 +1,275 @@
+"""Where the sensors stand: the sparse set of the user's sensors, nested in the semi-sparse set of the teacher."""
+
+import csv
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.config import SensorsConfig
+from sparsevq.data.layout import (
+    FieldData,
+    grid_points,
+    open_layout,
+    read_attribute,
+    read_dataset,
+    read_strings,
+    stamp,
+)
+from sparsevq.errors import SparseVQError
+from sparsevq.files import digest, written_whole
+from sparsevq.sensors.table import read_table
+
+SCHEMA = "sparsevq-sensors"
+VERSION = 1
+
+# POD modes of 4096 points don't change visibly beyond this many snapshots, but their cost does.
+MOST_SNAPSHOTS = 2000
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class SensorSets:
+    """The two nested sets of sensors.
+
+    Attributes
+    ----------
+    sparse
+        ``(n_s,)`` flat indices into the grid, C order.
+    semi_sparse
+        ``(n_ss,)`` the same; its first ``n_s`` are `sparse`.
+    coordinates
+        ``(n_ss, d)`` in the axes' units, in the order of `semi_sparse`.
+    placement
+        How they were placed.
+    seed
+        Of the draws.
+    axes
+        Names of the columns of `coordinates`.
+    digest
+        SHA-256 of the file that this was read from; empty if it was not read.
+    """
+
+    sparse: Indices
+    semi_sparse: Indices
+    coordinates: npt.NDArray[np.float64]
+    placement: str
+    seed: int
+    axes: tuple[str, ...]
+    digest: str = ""
+
+
+def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, seed: int) -> SensorSets:
+    """Choose sensors among the points that are valid in every trajectory, of every split.
+
+    The semi-sparse set has `settings.num_semi_sparse` further points, drawn at random among the others.
+
+    Parameters
+    ----------
+    data
+        The data set; only ``qr`` looks at its fields, and only at the training split.
+    settings
+        The placement and what it needs. ``qr`` takes at least as many POD modes as there are sensors: beyond the rank
+        of its basis, QR's pivots mean nothing.
+    num_sensors
+        Sensors of the sparse set.
+    seed
+        Of all draws; the same seed gives the same sensors.
+
+    Raises
+    ------
+    SparseVQError
+        There are fewer points than sensors; `region` does not fit the data; or `csv` is faulty (with the line).
+    """
+    candidates = np.flatnonzero(data.flat_mask.all(axis=0))
+    _enough(candidates, num_sensors + settings.num_semi_sparse, f"{num_sensors} sparse + {settings.num_semi_sparse}")
+    rng = np.random.default_rng(seed)
+    match settings.placement:
+        case "random":
+            sparse = rng.choice(candidates, num_sensors, replace=False)
+        case "qr":
+            sparse = _qr(data, candidates, num_sensors, settings.qr_modes, seed)
+        case "grid":
+            sparse = _regular(data, candidates, num_sensors)
+        case "region":
+            assert settings.region is not None, "the configuration checks this"
+            inside = _in_region(data, candidates, settings.region)
+            _enough(inside, num_sensors, f"{num_sensors}", " in the region")
+            sparse = rng.choice(inside, num_sensors, replace=False)
+        case "csv":
+            assert settings.csv is not None, "the configuration checks this"
+            sparse = _from_csv(data, candidates, settings.csv, num_sensors)
+    others = np.setdiff1d(candidates, sparse)
+    further = rng.choice(others, settings.num_semi_sparse, replace=False)
+    semi_sparse = np.concatenate([sparse, further]).astype(np.int64)
+    return SensorSets(
+        sparse=semi_sparse[:num_sensors],
+        semi_sparse=semi_sparse,
+        coordinates=data.physical_coordinates[semi_sparse],
+        placement=settings.placement,
+        seed=seed,
+        axes=tuple(data.axes),
+    )
+
+
+def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Path] | None = None) -> None:
+    """Write the sensors to `path` (HDF5), and for people to ``sensors.csv`` beside it.
+
+    The CSV has the columns ``sensor, <axes...>, set``; `sensor` is what `sparsevq.sensors.readings` calls the sensors.
+    """
+    path = Path(path)
+    with written_whole(path.with_suffix(".csv")) as part, open(part, "w", newline="") as table:
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(["sensor", *sets.axes, "set"])
+        for sensor, point in enumerate(sets.coordinates.tolist()):
+            rows.writerow([sensor, *point, "sparse" if sensor < len(sets.sparse) else "semi_sparse"])
+    with written_whole(path) as part, h5py.File(part, "w") as file:
+        stamp(file, SCHEMA, VERSION, made_from or {})
+        file.attrs["placement"] = sets.placement
+        file.attrs["seed"] = sets.seed
+        file.attrs["axes"] = list(sets.axes)
+        file["sparse"] = sets.sparse
+        file["semi_sparse"] = sets.semi_sparse
+        file["coordinates"] = sets.coordinates
+
+
+def read_sensors(path: str | Path) -> SensorSets:
+    """Read and check what `write_sensors` wrote.
+
+    Raises
+    ------
+    SparseVQError
+        The file is missing, damaged or of another layout; or the sparse set is not the start of the semi-sparse one.
+    """
+    with open_layout(path, SCHEMA, VERSION) as file:
+        axes = read_strings(file, "axes")
+        semi_sparse = read_dataset(file, "semi_sparse", (None,)).astype(np.int64)
+        sets = SensorSets(
+            sparse=read_dataset(file, "sparse", (None,)).astype(np.int64),
+            semi_sparse=semi_sparse,
+            coordinates=read_dataset(file, "coordinates", (len(semi_sparse), len(axes))).astype(np.float64),
+            placement=str(read_attribute(file, "placement")),
+            seed=int(read_attribute(file, "seed")),
+            axes=axes,
+            digest=digest(path),
+        )
+    if not len(sets.sparse) or not np.array_equal(sets.semi_sparse[: len(sets.sparse)], sets.sparse):
+        raise SparseVQError(f"{path}: semi_sparse does not start with sparse", "place the sensors again")
+    return sets
+
+
+# ------------------------------------------------------------------------------------------------ placements
+
+
+def _qr(data: FieldData, candidates: Indices, num_sensors: int, modes: int, seed: int) -> Indices:
+    """The first pivots of QR on POD modes (Manohar et al., IEEE Control Systems 38(3), 2018).
+
+    A mode is a picture of one channel: the channels' snapshots, each scaled by its standard deviation, are put
+    together, so that one sensor measures all channels at its place.
+    """
+    from pysensors import SSPOR
+    from pysensors.basis import SVD
+
+    training = data.flat_fields[data.trajectories("train")]  # (T, F, N, C)
+    snapshots = training.reshape(-1, *training.shape[2:])  # (T F, N, C)
+    snapshots = snapshots[:: -(-len(snapshots) * len(data.channels) // MOST_SNAPSHOTS)][:, candidates]
+    scaled = (snapshots - snapshots.mean(axis=0)) / data.std
+    pictures = scaled.transpose(0, 2, 1).reshape(-1, len(candidates))  # (T F C, candidates)
+    modes = max(modes, num_sensors)
+    most = min(pictures.shape)
+    if modes > most:
+        raise SparseVQError(
+            f"sensors.placement=qr needs {modes} POD modes, but the training split has only {most} snapshots",
+            "lower num_sensors or sensors.qr_modes, or choose another placement",
+        )
+    model = SSPOR(basis=SVD(n_basis_modes=modes, random_state=seed), n_sensors=num_sensors)
+    model.fit(pictures, quiet=True, seed=seed)
+    return candidates[np.asarray(model.get_selected_sensors(), dtype=np.int64)]
+
+
+def _regular(data: FieldData, candidates: Indices, num_sensors: int) -> Indices:
+    """The candidates nearest to the nodes of the coarsest regular lattice that gives enough, evenly thinned."""
+    places = data.scaled_coordinates[candidates]  # (candidates, d)
+    # Nodes inside an obstacle move to its rim, where two may meet: a finer lattice makes up for them.
+    for wanted in range(num_sensors, 4 * num_sensors + 1):
+        counts = _lattice([float(np.ptp(values)) for values in data.axes.values()], data.grid, wanted)
+        if counts is None:
+            break
+        # Nodes stand in the middle of equal cells: none on the boundary.
+        nodes = grid_points(tuple((np.arange(count) + 0.5) * 2 / count - 1 for count in counts))
+        nearest = np.unique([np.linalg.norm(places - node, axis=1).argmin() for node in nodes])
+        if len(nearest) >= num_sensors:
+            return candidates[nearest[_evenly(len(nearest), num_sensors)]]
+    return candidates[_evenly(len(candidates), num_sensors)]
+
+
+def _lattice(lengths: list[float], most: tuple[int, ...], wanted: int) -> tuple[int, ...] | None:
+    """Nodes along each axis: nearly equal spacing, at least `wanted` in all and as few more as can be."""
+    long = [length for length in lengths if length]
+    spacing = (math.prod(long) / wanted) ** (1 / max(len(long), 1))
+    options = itertools.product(
+        *(
+            sorted({min(max(math.floor(length / spacing) + extra, 1), size) for extra in (0, 1)}) if length else [1]
+            for length, size in zip(lengths, most, strict=True)
+        )
+    )
+    return min((counts for counts in options if math.prod(counts) >= wanted), key=math.prod, default=None)
+
+
+def _evenly(available: int, wanted: int) -> Indices:
+    """`wanted` different numbers below `available`, evenly spread."""
+    return np.linspace(0, available - 1, wanted).round().astype(np.int64)
+
+
+def _in_region(data: FieldData, candidates: Indices, region: tuple[tuple[float, float], ...]) -> Indices:
+    if len(region) != len(data.axes):
+        raise SparseVQError(
+            f"sensors.region has {len(region)} (low, high) pair(s) but the data has {len(data.axes)} axes",
+            f"give one pair for each of {', '.join(data.axes)}",
+        )
+    low, high = np.array(region, dtype=np.float64).T
+    places = data.physical_coordinates[candidates]
+    return candidates[((places >= low) & (places <= high)).all(axis=1)]
+
+
+def _from_csv(data: FieldData, candidates: Indices, path: Path, num_sensors: int) -> Indices:
+    """The grid points nearest to the places in a user's file."""
+    table = read_table(path)
+    names = tuple(data.axes)
+    table.only(names)
+    table.needs(names)
+    allowed = set(candidates.tolist())
+    taken: dict[int, int] = {}
+    for row in table.rows:
+        nearest = []
+        for axis, values in data.axes.items():
+            place = row.number(axis)
+            row.within(axis, place, float(values[0]), float(values[-1]))
+            nearest.append(int(np.abs(values - place).argmin()))
+        index = int(np.ravel_multi_index(nearest, data.grid))
+        if index not in allowed:
+            raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
+        if index in taken:
+            raise row.fault(f"is at the same grid point as line {taken[index]}", "remove one of the two")
+        taken[index] = row.line
+    if len(taken) != num_sensors:
+        raise SparseVQError(
+            f"{path} has {len(taken)} sensors but num_sensors is {num_sensors}", f"set num_sensors: [{len(taken)}]"
+        )
+    return np.array(list(taken), dtype=np.int64)
+
+
+def _enough(candidates: npt.NDArray[Any], wanted: int, shown: str, where: str = "") -> None:
+    if wanted > len(candidates):
+        raise SparseVQError(
+            f"{shown} sensors do not fit: only {len(candidates)} grid points{where} are free of obstacles in every "
+            "trajectory",
+            "lower num_sensors or sensors.num_semi_sparse" if not where else "lower num_sensors or widen the region",
+        )

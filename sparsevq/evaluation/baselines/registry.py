@@ -1,0 +1,75 @@
+"""The baselines by name, and the file of their forecasts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from sparsevq.config import EvaluationConfig
+from sparsevq.data.layout import FieldData, open_layout, read_dataset, stamp
+from sparsevq.evaluation.baselines.climatology import climatology
+from sparsevq.evaluation.baselines.persistence import persistence
+from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
+from sparsevq.evaluation.baselines.task import Baseline, Task
+from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
+from sparsevq.evaluation.metrics import require_finite
+from sparsevq.files import written_whole
+from sparsevq.sensors.placement import SensorSets
+
+BASELINES: dict[str, Baseline] = {
+    "persistence": persistence,
+    "climatology": climatology,
+    "pod_dmd": pod_dmd,
+}
+"""Name -> baseline. A new one is a module beside this, an entry here, and its name in `EvaluationConfig.baselines`."""
+
+
+def run_baselines(
+    data: FieldData,
+    sensors: SensorSets,
+    forecast_path: str | Path,
+    out: str | Path,
+    settings: EvaluationConfig,
+    made_from: Mapping[str, Path],
+) -> None:
+    """Forecast the cases of a forecast file with each baseline, and write ``baselines.h5`` (``docs/data-format.md``).
+
+    Parameters
+    ----------
+    data, sensors
+        What the forecast was made from; baselines see the sparse sensors alone.
+    forecast_path
+        ``forecast.h5``: which cases, and the reconstruction of the observed frame (for persistence).
+    out
+        The file to write.
+    settings
+        Which baselines, and what they choose from.
+    made_from
+        Name -> input file, for the record.
+
+    Raises
+    ------
+    SparseVQError
+        The forecast does not fit the data set, a baseline can't be fitted, or a baseline's forecast is not finite.
+    """
+    with open_layout(forecast_path, SCHEMA, VERSION) as file:
+        cases = read_cases(file, data)
+        wanted = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
+        reconstruction = read_dataset(file, "reconstruction/sparse", wanted)[:, 0]
+    task = Task(data, sensors.sparse, cases, reconstruction.reshape(len(cases), data.num_points, -1), settings)
+
+    with written_whole(out) as part, h5py.File(part, "w") as file:
+        stamp(file, SCHEMA, VERSION, made_from, settings.model_dump(mode="json"))
+        file["trajectory"] = cases.trajectory
+        file["start_frame"] = cases.start_frame
+        file["lead_time"] = cases.lead_time
+        file["lead_time"].attrs["units"] = cases.lead_units
+        for name in settings.baselines:
+            forecast = BASELINES[name](task)
+            for case, fields in enumerate(forecast.fields):
+                require_finite(fields, name, case, data.flat_mask[cases.trajectory[case]])
+            shape = (len(cases), cases.horizon, *data.grid, len(data.channels))
+            stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32)
+            stored[...] = forecast.fields.reshape(shape)
+            stored.attrs.update(forecast.chosen)

@@ -1,0 +1,67 @@
+"""What a baseline is given, and what it gives back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsevq.config import EvaluationConfig
+from sparsevq.data.layout import FieldData
+from sparsevq.evaluation.cases import Cases
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The forecasts that a baseline is asked for.
+
+    A baseline learns from the training split, chooses its settings on the validation split, and sees of a test
+    trajectory nothing but `readings`, or what sparsevq itself made of them, `reconstruction`. The test trajectory's mask is
+    known to nobody.
+
+    Attributes
+    ----------
+    data
+        The data set: training and validation split to learn from.
+    sparse
+        ``(n_s,)`` flat indices of the sensors.
+    cases
+        What to forecast.
+    reconstruction
+        ``(case, N, C)`` in physical units: sparsevq's reconstruction of the observed frame from the same sensors.
+    settings
+        Ranks to choose from, and the like.
+    """
+
+    data: FieldData
+    sparse: NDArray[np.int64]
+    cases: Cases
+    reconstruction: NDArray[np.float32]
+    settings: EvaluationConfig
+
+    @property
+    def readings(self) -> Array:
+        """``(case, n_s, C)``: the sensors' readings of the observed frames, in physical units."""
+        return self.data.flat_fields[self.cases.trajectory, self.cases.start_frame][:, self.sparse]
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineForecast:
+    """What a baseline gives back.
+
+    Attributes
+    ----------
+    fields
+        ``(case, L, N, C)`` float32 in physical units; may be a broadcast view.
+    chosen
+        What it chose on the validation split; stored as attributes beside the forecast.
+    """
+
+    fields: NDArray[np.float32]
+    chosen: dict[str, float | int | str] = field(default_factory=dict)
+
+
+Baseline = Callable[[Task], BaselineForecast]

@@ -1,0 +1,396 @@
+"""Metrics: pure functions of arrays, one a metric.
+
+Conventions, the same for every function:
+
+- A prediction and its truth have the shape ``(..., N, C)``: any leading axes (cases, lead times), ``N`` points, ``C`` channels;
+  an ensemble has its members first, ``(M, ..., N, C)``. Spectra alone need the grid, ``(..., *grid, C)``.
+- `weights` has a shape that broadcasts to ``(..., N)``: the area that each point stands for, 0 (or False) where the point
+  is not scored. A mask is a weight, a sensor set is a weight, the cosine of the latitude is a weight. None: all alike.
+  A point of weight 0 never matters, whatever value it holds.
+- `channels` says what becomes of the channel axis: ``"each"`` gives ``(..., C)``; ``"jointly"`` pools all channels
+  in one norm and gives ``(...)``; ``"both"`` gives ``(..., C + 1)``, the joint value last.
+- Sums are taken in float64, whatever the fields are.
+- A metric that is not defined (a truth with no norm, no variance, no energy) is NaN: callers check *predictions* with
+  `require_finite`, so that a NaN in a result can only come from the truth.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsevq.errors import SparseVQError
+
+Array = NDArray[Any]
+Channels = Literal["each", "jointly", "both"]
+
+BANDS = ("low", "mid", "high")
+"""Bands of wavenumbers in which spectra are compared."""
+
+
+def require_finite(
+    prediction: Array,
+    method: str,
+    case: int,
+    weights: Array | None = None,
+    lead_axis: int = 0,
+    first_lead: int = 1,
+) -> None:
+    """Refuse a prediction that is NaN or infinite at any point that is scored.
+
+    Parameters
+    ----------
+    prediction
+        ``(..., N, C)``, physical units; `lead_axis` runs over lead times, from `first_lead` up.
+    method, case
+        Whose prediction it is: the message names them.
+    weights
+        ``(N,)``; points of weight 0 are not looked at.
+
+    Raises
+    ------
+    SparseVQError
+        Names the method, the case and the first lead time that is not finite.
+    """
+    finite = np.isfinite(prediction).all(axis=-1)
+    if weights is not None:
+        finite |= np.asarray(weights) <= 0
+    if finite.all():
+        return
+    others = tuple(axis for axis in range(finite.ndim) if axis != lead_axis % prediction.ndim)
+    bad_lead = int(np.argmin(finite.all(axis=others))) + first_lead
+    share = 1 - finite.mean()
+    raise SparseVQError(
+        f"{method}: case {case} is NaN or infinite from lead {bad_lead} on ({share:.2%} of all its values)",
+        "a model that diverges can't be scored: train it longer or at a lower learning rate, or leave it out",
+    )
+
+
+# ------------------------------------------------------------------------------------------------ errors of one prediction
+
+
+def relative_l2(
+    prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each"
+) -> Array:
+    """Relative error in the L2 norm, ``||p - u|| / ||u||``, of each frame; no unit, 0 is perfect.
+
+    Source: Li et al., Fourier neural operator for parametric partial differential equations, ICLR 2021.
+    """
+    error = _mean_over_points(_square(prediction, truth), weights)
+    norm = _mean_over_points(_square(truth), weights)
+    return _root_of_ratio(_pool(error, channels), _pool(norm, channels))
+
+
+def vrmse(prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+    """Root-mean-square error over the truth's standard deviation in space, of each frame; no unit.
+
+    1 is what predicting the frame's own mean would give. Source: Ohana et al., The Well, NeurIPS 2024.
+    """
+    error = _mean_over_points(_square(prediction, truth), weights)
+    mean = _mean_over_points(np.asarray(truth), weights)
+    variance = _mean_over_points(_square(truth, mean[..., None, :]), weights)
+    return _root_of_ratio(_pool(error, channels), _pool(variance, channels))
+
+
+def mse(
+    prediction: Array,
+    truth: Array,
+    std: Array | None = None,
+    weights: Array | None = None,
+    channels: Channels = "each",
+) -> Array:
+    """Mean squared error of each frame, on fields normalised by `std` ``(C,)``; None: as they are.
+
+    The normalisation's mean cancels, so it is not asked for.
+    """
+    error = _mean_over_points(_square(prediction, truth), weights)
+    if std is not None:
+        error = error / np.square(np.asarray(std, dtype=np.float64))
+    return _pool(error, channels)
+
+
+def rmse(prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+    """Root-mean-square error of each frame, in the fields' units."""
+    return np.sqrt(mse(prediction, truth, None, weights, channels))
+
+
+def anomaly_correlation(
+    prediction: Array,
+    truth: Array,
+    climatology: Array,
+    weights: Array | None = None,
+    channels: Channels = "each",
+) -> Array:
+    """Correlation of the anomalies from `climatology` ``(N, C)``, of each frame: 1 is perfect, 0 without skill.
+
+    ``sum (p - c)(u - c) / sqrt(sum (p - c)^2 sum (u - c)^2)``, not centred. A prediction that has no anomaly (climatology
+    itself) has 0. Source: Rasp et al., WeatherBench, JAMES 2020.
+    """
+    predicted = np.asarray(prediction) - climatology
+    true = np.asarray(truth) - climatology
+    covariance = _pool(_mean_over_points(predicted * true, weights), channels)
+    predicted_square = _pool(_mean_over_points(np.square(predicted), weights), channels)
+    true_square = _pool(_mean_over_points(np.square(true), weights), channels)
+    product = np.sqrt(predicted_square * true_square)
+    correlation = np.divide(covariance, product, out=np.zeros_like(covariance), where=product > 0)
+    return np.where(true_square > 0, correlation, np.nan)
+
+
+def correlation_time(correlation: Array, lead_times: Array, threshold: float = 0.8) -> Array:
+    """First of `lead_times` ``(L,)`` at which `correlation` ``(..., L)`` is below `threshold`; inf if it never is.
+
+    In the unit of `lead_times`; shape ``(...)``. Source: Koehler et al., APEBench, NeurIPS 2024.
+    """
+    below = np.asarray(correlation) < threshold
+    first = np.asarray(lead_times, dtype=np.float64)[np.argmax(below, axis=-1)]
+    return np.where(below.any(axis=-1), first, np.inf)
+
+
+# ------------------------------------------------------------------------------------------------ spectra
+
+
+def energy_spectrum(
+    fields: Array,
+    spacing: Sequence[float],
+    periodic: Sequence[bool] | None = None,
+) -> tuple[Array, Array]:
+    """Isotropic energy spectrum of each frame and channel on a regular grid in one, two or three dimensions.
+
+    Parameters
+    ----------
+    fields
+        ``(..., *grid, C)``; the mean over space is taken off first. Set points that don't exist to one value.
+    spacing
+        Distance between neighbours along each axis of the grid; tells the number of axes.
+    periodic
+        Along each axis: an axis that is not periodic gets a Hann window (scaled to keep the mean square of noise), lest
+        the jump between its ends fill the high wavenumbers. None: all periodic.
+
+    Returns
+    -------
+    wavenumber
+        ``(K,)``: centres of the shells, 2 pi / (the coordinates' unit), up to the smallest of the axes' Nyquist wavenumbers.
+    energy
+        ``(..., K, C)``: half the mean square of the field that each shell holds, so that the sum over all wavenumbers is
+        half the variance (Parseval). In the fields' unit squared.
+    """
+    spacing = tuple(float(step) for step in spacing)
+    dimensions = len(spacing)
+    axes = tuple(range(-1 - dimensions, -1))
+    grid = tuple(fields.shape[axis] for axis in axes)
+    periodic = (True,) * dimensions if periodic is None else tuple(periodic)
+
+    fields = np.asarray(fields) - np.mean(fields, axis=axes, keepdims=True, dtype=np.float64).astype(fields.dtype)
+    for axis, size, is_periodic in zip(axes, grid, periodic, strict=True):
+        if not is_periodic:
+            hann = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
+            hann = (hann / np.sqrt(np.mean(hann**2))).astype(fields.dtype)
+            fields = fields * hann.reshape((size,) + (1,) * (-1 - axis))
+
+    coefficients = np.fft.rfftn(fields, axes=axes)
+    power = 0.5 * (np.square(coefficients.real) + np.square(coefficients.imag)) / float(np.prod(grid)) ** 2
+    # The real transform leaves out the mirror images along its last axis: count those that have one twice.
+    twice = np.full(power.shape[-2], 2.0, dtype=power.dtype)
+    twice[0] = 1.0
+    if grid[-1] % 2 == 0:
+        twice[-1] = 1.0
+    power = power * twice[:, None]
+
+    frequencies = [np.fft.fftfreq(size, step) for size, step in zip(grid[:-1], spacing[:-1], strict=True)]
+    frequencies.append(np.fft.rfftfreq(grid[-1], spacing[-1]))
+    magnitude = 2 * np.pi * np.sqrt(sum(f**2 for f in np.meshgrid(*frequencies, indexing="ij")))
+    width = min(2 * np.pi / (size * step) for size, step in zip(grid, spacing, strict=True))
+    # + 1e-9: a Nyquist wavenumber that rounding puts just below a whole number of shells
+    highest = int(min(np.pi / step for step in spacing) / width + 1e-9)
+    shell = np.rint(magnitude / width).astype(np.int64).ravel()
+    inside = np.flatnonzero((shell >= 1) & (shell <= highest))
+    inside = inside[np.argsort(shell[inside], kind="stable")]
+    starts = np.searchsorted(shell[inside], np.arange(1, highest + 1))
+
+    flat = power.reshape(*power.shape[: power.ndim - 1 - dimensions], -1, power.shape[-1])
+    energy = np.add.reduceat(flat[..., inside, :], starts, axis=-2, dtype=np.float64)
+    return width * np.arange(1, highest + 1), energy
+
+
+def wavenumber_bands(wavenumber: Array) -> Array:
+    """The band of each wavenumber ``(K,)``, as an index into `BANDS`: three bands, equal in the logarithm.
+
+    Source: Ohana et al., The Well, NeurIPS 2024.
+    """
+    edges = np.geomspace(wavenumber[0], wavenumber[-1], len(BANDS) + 1)[1:-1]
+    return np.searchsorted(edges, wavenumber, side="right")
+
+
+def spectral_error(
+    predicted_energy: Array, true_energy: Array, wavenumber: Array, channels: Channels = "each"
+) -> Array:
+    """Relative error of the energy spectrum in each of the bands; no unit, 1 where all energy is missing.
+
+    ``sqrt(mean_k (1 - E_p(k) / E_u(k))^2)`` over the wavenumbers ``k`` of a band. It sees blur and noise, not phase.
+
+    Parameters
+    ----------
+    predicted_energy, true_energy
+        ``(..., K, C)``, from `energy_spectrum`; ``"jointly"`` adds the channels' spectra.
+    wavenumber
+        ``(K,)``.
+    channels
+        As everywhere.
+
+    Returns
+    -------
+    ``(3, ..., C)`` (or as `channels` says), in the order of `BANDS`; NaN for a band without wavenumbers or energy.
+
+    References
+    ----------
+    Rozet et al., Lost in Latent Space, NeurIPS 2025.
+    """
+    predicted, true = _pool(predicted_energy, channels), _pool(true_energy, channels)
+    axis = -1 if channels == "jointly" else -2
+    ratio = np.divide(predicted, true, out=np.full_like(predicted, np.nan), where=true > 0)
+    deviation = np.moveaxis(np.square(1 - ratio), axis, 0)
+    bands = wavenumber_bands(wavenumber)
+    return np.stack(
+        [
+            np.sqrt(deviation[bands == band].mean(axis=0)) if (bands == band).any() else np.full(deviation.shape[1:], np.nan)
+            for band in range(len(BANDS))
+        ]
+    )
+
+
+# ------------------------------------------------------------------------------------------------ ensembles
+
+
+def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+    """Continuous ranked probability score of each frame, mean over points, in the fields' units; smaller is better.
+
+    ``mean_m |x_m - u| - sum_{m,n} |x_m - x_n| / (2 M (M - 1))``: the *fair* form, whose expectation does not depend on the
+    number of members. With one member it is the absolute error, which is the score of a forecast without spread.
+
+    Parameters
+    ----------
+    ensemble
+        ``(M, ..., N, C)``.
+    truth
+        ``(..., N, C)``.
+
+    References
+    ----------
+    Ferro, Fair scores for ensemble forecasts, QJRMS 2014.
+    """
+    ensemble = np.asarray(ensemble)
+    members = len(ensemble)
+    score = np.abs(ensemble - truth).mean(axis=0)
+    if members > 1:
+        # Sorted, the sum over pairs is a weighted sum: x_(1) <= ... <= x_(M) has sum_{m<n} |x_m - x_n| = sum_m (2m - M - 1) x_(m).
+        ranked = np.sort(ensemble, axis=0)
+        factor = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
+        score = score - np.tensordot(factor.astype(ensemble.dtype), ranked, axes=1)
+    return _pool(_mean_over_points(score, weights), channels)
+
+
+def ensemble_spread(ensemble: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+    """Root of the mean over points of the members' variance (divided by M - 1), of each frame, in the fields' units.
+
+    Source: Fortin et al., Why should ensemble spread match the RMSE of the ensemble mean?, J. Hydrometeorology 2014.
+    """
+    if len(ensemble) < 2:
+        return np.full(_pool(np.zeros(ensemble.shape[1:-2] + ensemble.shape[-1:]), channels).shape, np.nan)
+    return np.sqrt(_pool(_mean_over_points(np.var(ensemble, axis=0, ddof=1), weights), channels))
+
+
+def ensemble_skill(
+    ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each"
+) -> Array:
+    """Root-mean-square error of the ensemble mean, of each frame, in the fields' units (small is skilful)."""
+    return rmse(np.mean(ensemble, axis=0), truth, weights, channels)
+
+
+def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
+    """``sqrt((M + 1) / M) * spread / skill``: 1 for a reliable ensemble, below 1 where it is too sure of itself.
+
+    The factor makes up for the mean of M members being itself uncertain. `spread` and `skill` must already be root-mean-squares
+    over what they are compared on (`root_mean_square` over cases): the ratio of means is not the mean of ratios.
+
+    Source: Fortin et al., as `ensemble_spread`.
+    """
+    spread, skill = np.asarray(spread, dtype=np.float64), np.asarray(skill, dtype=np.float64)
+    ratio = np.divide(spread, skill, out=np.full(np.broadcast(spread, skill).shape, np.nan), where=skill > 0)
+    return np.sqrt((members + 1) / members) * ratio
+
+
+def rank_histogram(
+    ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each"
+) -> Array:
+    """How often the truth takes each rank among the members: flat for a reliable ensemble, U-shaped for too small a spread.
+
+    Parameters
+    ----------
+    ensemble
+        ``(M, ..., N, C)``.
+    truth
+        ``(..., N, C)``. Where it equals members (still fluid beside a wall), its count is shared by the ranks that tie.
+
+    Returns
+    -------
+    Frequencies that add to 1, of shape ``(M + 1, ..., C)``, or as `channels` says.
+
+    References
+    ----------
+    Hamill, Interpretation of rank histograms for verifying ensemble forecasts, Monthly Weather Review 2001.
+    """
+    members = len(ensemble)
+    lowest = (ensemble < truth).sum(axis=0)  # (..., N, C)
+    highest = lowest + (ensemble == truth).sum(axis=0)
+    share = 1 / (highest - lowest + 1)
+    frequency = np.stack(
+        [
+            _mean_over_points(np.where((lowest <= rank) & (rank <= highest), share, 0), weights)
+            for rank in range(members + 1)
+        ]
+    )
+    return _pool(frequency, channels)
+
+
+def root_mean_square(values: Array, axis: int = 0) -> Array:
+    """Root of the mean square along `axis`."""
+    return np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=axis))
+
+
+# ------------------------------------------------------------------------------------------------ what they share
+
+
+def _square(values: Array, other: Array | None = None) -> Array:
+    """``(values - other)^2``; the difference is taken in float64 only if an input is."""
+    return np.square(values if other is None else np.asarray(values) - other)
+
+
+def _mean_over_points(values: Array, weights: Array | None) -> Array:
+    """Weighted mean over the second-last axis, in float64: ``(..., N, C)`` to ``(..., C)``."""
+    values = np.asarray(values)
+    if weights is None:
+        weights = np.ones(values.shape[-2])
+    weights = np.asarray(weights, dtype=np.float64)
+    scored = weights > 0
+    if not scored.all():
+        # Not only multiplied by 0: a NaN where nothing is scored must not get through.
+        values = np.where(scored[..., None], values, 0)
+    total = weights.sum(axis=-1)
+    total = np.where(total > 0, total, np.nan)
+    # A product with a row vector: the fast way to sum along the points in float64.
+    return (weights[..., None, :] @ values.astype(np.float64, copy=False))[..., 0, :] / total[..., None]
+
+
+def _pool(values: Array, channels: Channels) -> Array:
+    """Mean squares (or energies) of each channel ``(..., C)``, pooled as `channels` says."""
+    if channels == "each":
+        return values
+    joint = values.mean(axis=-1)
+    if channels == "jointly":
+        return joint
+    return np.concatenate([values, joint[..., None]], axis=-1)
+
+
+def _root_of_ratio(numerator: Array, denominator: Array) -> Array:
+    return np.sqrt(np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0))

@@ -1,0 +1,307 @@
+"""The one place that picks a device: which GPUs this process may use, how many threads, which precision.
+
+Several jobs on one host must get different GPUs, and Snakemake only counts tokens. So a process leases its GPUs: it
+holds one `flock` for each, taken all or none under a gate lock. The kernel drops the locks when the process ends,
+even by SIGKILL. A lease must come before CUDA starts, since CUDA reads ``CUDA_VISIBLE_DEVICES`` once.
+"""
+
+import contextlib
+import fcntl
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sparsevq.errors import SparseVQError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The devices that this process may use.
+
+    Parameters
+    ----------
+    kind
+        ``cpu`` or ``cuda``.
+    gpus
+        The leased GPUs, as in ``CUDA_VISIBLE_DEVICES``; none for ``cpu``.
+    wanted
+        What was asked for; with ``auto`` a GPU that torch cannot use is passed over.
+    """
+
+    kind: Literal["cpu", "cuda"]
+    gpus: tuple[str, ...]
+    wanted: Device
+    locks: tuple[int, ...] = ()
+
+    def release(self) -> None:
+        """Let other processes have the GPUs; the end of the process does the same."""
+        global _held
+        for lock in self.locks:
+            with contextlib.suppress(OSError):
+                os.close(lock)
+        if _held is self:
+            _held = None
+
+
+_held: Lease | None = None  # CUDA reads its devices once, so a process has one lease
+
+
+def claim_devices(device: Device, count: int = 1, *, patience: float | None = None) -> Lease:
+    """Lease `count` GPUs, or settle for the CPU; sets ``CUDA_VISIBLE_DEVICES``.
+
+    GPUs are looked for in ``SPARSEVQ_GPUS`` (for tests), else ``CUDA_VISIBLE_DEVICES``, else what `nvidia-smi` lists;
+    in a SLURM job only in what SLURM gave. Waits while too few of them are free.
+
+    Parameters
+    ----------
+    device
+        ``auto``: GPUs if there are any, else the CPU.
+    count
+        GPUs to lease; 0: the CPU.
+    patience
+        Seconds to wait for GPUs that other processes hold; None: as long as it takes.
+
+    Raises
+    ------
+    SparseVQError
+        ``cuda`` was asked for and there is no GPU, there are fewer than `count`, or `patience` ran out.
+    """
+    global _held
+    if _held is not None:
+        return _held
+    pool, space = ((), "") if device == "cpu" else _pool(os.environ)
+    if device == "cuda" and not (pool and count):
+        reason = "this SLURM job was given none" if "SLURM_JOB_ID" in os.environ else "there is none"
+        raise SparseVQError(
+            f"device=cuda needs a GPU, but {reason if count else 'resources.gpu is 0'}",
+            "set device to auto or cpu, or ask for a GPU (resources.gpu)",
+        )
+    if not pool or count == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # without a lease, nothing may start CUDA by the way
+        _held = Lease("cpu", (), device)
+        return _held
+    if len(pool) < count:
+        raise SparseVQError(f"{count} GPUs were asked for, but there are {len(pool)} here", "lower resources.gpu")
+    if "LOCAL_RANK" in os.environ:  # one of several processes that share a lease, which the first of them holds
+        _held = Lease("cuda", pool[:count], device)
+        return _held
+
+    gpus, locks = _lease(pool, count, _lock_folder(), space, patience)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    _held = Lease("cuda", gpus, device, locks)
+    return _held
+
+
+def set_threads(count: int) -> None:
+    """Let this process use `count` CPU threads, and idle threads sleep instead of spinning.
+
+    Call it before torch is imported, since OpenMP reads its variables when it is loaded.
+    """
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(count)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def fabric_for(lease: Lease, precision: Precision = "auto") -> "Fabric":
+    """Fabric on the leased devices, launched: one process a GPU.
+
+    Raises
+    ------
+    SparseVQError
+        ``cuda`` was asked for and this torch cannot use it.
+    """
+    import torch
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
+    cuda = lease.kind == "cuda" and torch.cuda.is_available()
+    if lease.kind == "cuda" and not cuda:
+        problem = f"there is a GPU, but torch {torch.__version__} cannot use it"
+        if lease.wanted == "cuda":
+            raise SparseVQError(problem, "install a torch built for its driver, or set device to cpu")
+        print(f"{problem}: training on the CPU", flush=True)
+    if cuda:
+        _repeatable()
+    torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    count = len(lease.gpus) if cuda else 1
+    fabric = Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=count,
+        strategy="ddp" if count > 1 else "auto",
+        precision=resolve_precision(precision, cuda=cuda),
+        # Else Fabric sees SLURM's variables and expects SLURM to have started one task a GPU.
+        plugins=None if torchrun else [LightningEnvironment()],
+    )
+    fabric.launch()
+    return fabric
+
+
+def resolve_precision(precision: Precision, *, cuda: bool) -> Literal["32-true", "bf16-mixed"]:
+    """``auto`` is bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true."""
+    if precision != "auto":
+        return precision
+    if cuda:
+        import torch
+
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    return "bf16-mixed" if _cpu_has("amx_bf16") else "32-true"
+
+
+def _cpu_has(flag: str) -> bool:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return flag in line.split()
+    except OSError:  # not Linux
+        pass
+    return False
+
+
+def _repeatable() -> None:
+    """The same seed must give the same table: keep CUDA to algorithms that sum in a fixed order, where it has them."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that costs time, not a cause of differences
+    torch.backends.cudnn.benchmark = False
+
+
+# ------------------------------------------------------------------------------------------------ leases
+
+
+def _pool(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """The GPUs to choose among, and the name space in which their names are unique on this host."""
+    if "SPARSEVQ_GPUS" in environment:
+        return _names(environment["SPARSEVQ_GPUS"]), ""
+    if "SLURM_JOB_ID" in environment:
+        # Where SLURM confines jobs, each calls its first GPU 0: names are unique within the job alone.
+        return _names(environment.get("CUDA_VISIBLE_DEVICES", "")), f"slurm-{environment['SLURM_JOB_ID']}-"
+    if "CUDA_VISIBLE_DEVICES" in environment:
+        return _names(environment["CUDA_VISIBLE_DEVICES"]), ""
+    return _listed(), ""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if names == ("-1",) or names == ("NoDevFiles",) else names
+
+
+def _listed() -> tuple[str, ...]:
+    """UUIDs of the GPUs (or, where GPUs are split, of the MIG devices) that `nvidia-smi` lists."""
+    try:
+        answer = subprocess.run(("nvidia-smi", "-L"), capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    found = re.findall(r"UUID: ((?:GPU|MIG)-[^)\s]+)", answer.stdout) if answer.returncode == 0 else []
+    split = tuple(name for name in found if name.startswith("MIG-"))
+    return split or tuple(found)
+
+
+def _lock_folder() -> Path:
+    """One folder for all users of the host: not TMPDIR, which differs between them."""
+    folder = Path(os.environ.get("SPARSEVQ_LEASES", "/tmp/sparsevq-leases"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SparseVQError(f"cannot make {folder} ({error.strerror})", "set SPARSEVQ_LEASES to a folder") from None
+    with contextlib.suppress(PermissionError):  # another user's, who did this
+        folder.chmod(0o1777)
+    return folder
+
+
+def _lease(
+    pool: Iterable[str], count: int, folder: Path, space: str, patience: float | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    since = time.monotonic()
+    told = False
+    while True:
+        with _gate(folder):
+            held = {}
+            for name in pool:
+                lock = _locked(folder / f"{space}{re.sub('[^A-Za-z0-9-]', '_', _same_name(name, space))}.lock")
+                if lock is not None:
+                    held[name] = lock
+                if len(held) == count:
+                    return tuple(held), tuple(held.values())
+            for lock in held.values():
+                os.close(lock)
+        if patience is not None and time.monotonic() - since > patience:
+            raise SparseVQError(
+                f"{count} free GPUs were waited for during {patience:g} s, and other processes hold them still",
+                "run fewer jobs at a time (--resources gpu=N)",
+            )
+        if not told:
+            print(f"waiting for {count} free GPU(s) of {', '.join(pool)}", flush=True)
+            told = True
+        time.sleep(random.uniform(0.1, 0.5))
+
+
+_uuids: tuple[str, ...] | None = None
+
+
+def _same_name(name: str, space: str) -> str:
+    """One name for one GPU, whether it was given as an index or listed by its UUID."""
+    global _uuids
+    if space or not name.isdigit() or "SPARSEVQ_GPUS" in os.environ:
+        return name
+    if _uuids is None:
+        _uuids = _listed()
+    return _uuids[int(name)] if int(name) < len(_uuids) else name
+
+
+@contextlib.contextmanager
+def _gate(folder: Path) -> Iterator[None]:
+    gate = _open(folder / "gate.lock")
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(gate)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock, or None if another process holds it."""
+    lock = _open(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _open(path: Path) -> int:
+    # Kernels refuse O_CREAT on another user's file in a folder that all may write.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+            with contextlib.suppress(PermissionError):
+                os.fchmod(descriptor, 0o666)
+            return descriptor
+    except OSError as error:
+        raise SparseVQError(
+            f"cannot open the lock {path} ({error.strerror})", "set SPARSEVQ_LEASES to a folder that you may write"
+        ) from None

@@ -1,0 +1,167 @@
+"""One job of the workflow, from its first line of log to its exit status.
+
+Every script of the workflow does its work within `job`, so that all of them treat logs, threads, devices, tracking
+and errors alike.
+"""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
+
+from sparsevq.config import Config, parse
+from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
+from sparsevq.training.device import Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.training.tracking import Job, Tracker, tracked
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class RuleCall(Protocol):
+    """What Snakemake hands a script as `snakemake`."""
+
+    rule: str
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    resources: Any
+    threads: int
+    log: Any
+    config: dict[str, Any]
+
+
+@dataclass
+class Work:
+    """What a job works with: the experiment's configuration, its tracker and, where it trains, its devices."""
+
+    config: Config
+    tracker: Tracker
+    lease: Lease
+
+    def fabric(self, precision: Precision) -> "Fabric":
+        """The job's devices, as Fabric; importing torch starts here, which jobs without training never need."""
+        fabric = fabric_for(self.lease, precision)
+        self.tracker.log_params(
+            {"device": str(fabric.device), "devices": fabric.world_size, "precision": fabric._precision.precision}
+        )
+        return fabric
+
+
+@contextlib.contextmanager
+def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[Work]:
+    """Do a rule's work in the block.
+
+    The log file gets everything that the process and its children print; the console gets what the work prints to
+    the standard output, each line after the job's name. A `SparseVQError` becomes one line and exit status 1.
+
+    Parameters
+    ----------
+    call
+        The object `snakemake` of a script.
+    part
+        Tells apart the jobs of one rule, such as shards.
+    concludes
+        This is the last job of its data set or (data set, number of sensors, seed).
+    """
+    config = parse(Config, call.config, "configuration")
+    identity = _identity(call, config.experiment, part)
+    with _logged(Path(call.log[0]), identity) as console:
+        try:
+            set_threads(call.threads)
+            gpus = int(call.resources.get("gpu", 0))
+            lease = claim_devices(config.resources.device if gpus else "cpu", gpus)
+            files = {name: Path(path) for name, path in call.input.items() if isinstance(path, str)}
+            with tracked(
+                identity,
+                config.tracking,
+                config.results,
+                params={**identity.group, **dict(call.params.items()), "threads": call.threads},
+                inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
+                concludes=concludes,
+            ) as tracker:
+                yield Work(config, tracker, lease)
+        except SparseVQError as error:
+            _both(console, f"error in {identity.name}: {error}")
+            raise SystemExit(1) from None
+        except Exception as error:
+            traceback.print_exc()
+            _both(console, f"bug in {identity.name}: {type(error).__name__}: {error} (traceback in {call.log[0]})")
+            raise SystemExit(1) from None
+
+
+def _identity(call: RuleCall, experiment: str, part: str) -> Job:
+    wildcards = dict(call.wildcards.items())
+    number = {key: int(wildcards[key]) for key in ("num_sensors", "seed") if key in wildcards}
+    return Job(experiment, call.rule, wildcards.get("data_set"), **number, part=part)
+
+
+def _both(console: TextIO, line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # into the log
+    print(line, file=console, flush=True)
+
+
+@contextlib.contextmanager
+def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
+    """Send all output to the log; the descriptors themselves, so that nothing is lost when the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    console = os.fdopen(os.dup(2), "w", buffering=1)
+    saved = os.dup(1), os.dup(2)
+    stdout = sys.stdout
+    mode = "a" if os.environ.get("LOCAL_RANK", "0") != "0" else "w"
+    try:
+        with path.open(mode, buffering=1) as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]
+            yield console
+    finally:
+        sys.stdout = stdout
+        sys.stderr.flush()
+        for target, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        console.close()
+
+
+def _prefix(identity: Job) -> str:
+    return " ".join(part for part in (identity.group_name, identity.name) if part)
+
+
+class _Tee:
+    """A text stream that writes whole lines to the log and, after a prefix, to the console."""
+
+    encoding = "utf-8"
+    errors = "strict"
+
+    def __init__(self, log: IO[str], console: IO[str], prefix: str):
+        self._log, self._console, self._prefix, self._line = log, console, prefix, ""
+
+    def write(self, text: str) -> int:
+        self._log.write(text)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._console.write(f"{self._prefix} | {line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._log.flush()
+        self._console.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._log.fileno()

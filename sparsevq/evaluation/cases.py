@@ -66,7 +66,9 @@ def read_cases(file: h5py.File, data: FieldData) -> Cases:
     lead_time = read_dataset(file, "lead_time", (None,)).astype(np.float64)
     where = file.filename
     if not len(trajectory) or not len(lead_time):
-        raise SparseVQError(f"{where} holds no forecast", "forecast at least one test trajectory for at least one frame")
+        raise SparseVQError(
+            f"{where} holds no forecast", "forecast at least one test trajectory for at least one frame"
+        )
     trajectories, frames = data.fields.shape[:2]
     if trajectory.min() < 0 or trajectory.max() >= trajectories:
         raise SparseVQError(

@@ -2,11 +2,11 @@
 
 Conventions, the same for every function:
 
-- A prediction and its truth have the shape ``(..., N, C)``: any leading axes (cases, lead times), ``N`` points, ``C`` channels;
-  an ensemble has its members first, ``(M, ..., N, C)``. Spectra alone need the grid, ``(..., *grid, C)``.
-- `weights` has a shape that broadcasts to ``(..., N)``: the area that each point stands for, 0 (or False) where the point
-  is not scored. A mask is a weight, a sensor set is a weight, the cosine of the latitude is a weight. None: all alike.
-  A point of weight 0 never matters, whatever value it holds.
+- A prediction and its truth have the shape ``(..., N, C)``: any leading axes (cases, lead times), ``N`` points, ``C``
+  channels; an ensemble has its members first, ``(M, ..., N, C)``. Spectra alone need the grid, ``(..., *grid, C)``.
+- `weights` has a shape that broadcasts to ``(..., N)``: the area that each point stands for, 0 (or False) where the
+  point is not scored. A mask is a weight, a sensor set is a weight, the cosine of the latitude is a weight. None: all
+  alike. A point of weight 0 never matters, whatever value it holds.
 - `channels` says what becomes of the channel axis: ``"each"`` gives ``(..., C)``; ``"jointly"`` pools all channels
   in one norm and gives ``(...)``; ``"both"`` gives ``(..., C + 1)``, the joint value last.
 - Sums are taken in float64, whatever the fields are.
@@ -53,10 +53,10 @@ def require_finite(
     SparseVQError
         Names the method, the case and the first lead time that is not finite.
     """
-    finite = np.isfinite(prediction).all(axis=-1)
+    finite = np.asarray(np.isfinite(prediction).all(axis=-1))
     if weights is not None:
         finite |= np.asarray(weights) <= 0
-    if finite.all():
+    if bool(finite.all()):
         return
     others = tuple(axis for axis in range(finite.ndim) if axis != lead_axis % prediction.ndim)
     bad_lead = int(np.argmin(finite.all(axis=others))) + first_lead
@@ -67,12 +67,10 @@ def require_finite(
     )
 
 
-# ------------------------------------------------------------------------------------------------ errors of one prediction
+# --------------------------------------------------------------------------------------------- errors of one prediction
 
 
-def relative_l2(
-    prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each"
-) -> Array:
+def relative_l2(prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
     """Relative error in the L2 norm, ``||p - u|| / ||u||``, of each frame; no unit, 0 is perfect.
 
     Source: Li et al., Fourier neural operator for parametric partial differential equations, ICLR 2021.
@@ -124,8 +122,8 @@ def anomaly_correlation(
 ) -> Array:
     """Correlation of the anomalies from `climatology` ``(N, C)``, of each frame: 1 is perfect, 0 without skill.
 
-    ``sum (p - c)(u - c) / sqrt(sum (p - c)^2 sum (u - c)^2)``, not centred. A prediction that has no anomaly (climatology
-    itself) has 0. Source: Rasp et al., WeatherBench, JAMES 2020.
+    ``sum (p - c)(u - c) / sqrt(sum (p - c)^2 sum (u - c)^2)``, not centred. A prediction that has no anomaly
+    (climatology itself) has 0. Source: Rasp et al., WeatherBench, JAMES 2020.
     """
     predicted = np.asarray(prediction) - climatology
     true = np.asarray(truth) - climatology
@@ -170,10 +168,11 @@ def energy_spectrum(
     Returns
     -------
     wavenumber
-        ``(K,)``: centres of the shells, 2 pi / (the coordinates' unit), up to the smallest of the axes' Nyquist wavenumbers.
+        ``(K,)``: centres of the shells, 2 pi / (the coordinates' unit), up to the smallest of the axes' Nyquist
+        wavenumbers.
     energy
-        ``(..., K, C)``: half the mean square of the field that each shell holds, so that the sum over all wavenumbers is
-        half the variance (Parseval). In the fields' unit squared.
+        ``(..., K, C)``: half the mean square of the field that each shell holds, so that the sum over all wavenumbers
+        is half the variance (Parseval). In the fields' unit squared.
     """
     spacing = tuple(float(step) for step in spacing)
     dimensions = len(spacing)
@@ -253,7 +252,7 @@ def spectral_error(
     bands = wavenumber_bands(wavenumber)
     return np.stack(
         [
-            np.sqrt(deviation[bands == band].mean(axis=0)) if (bands == band).any() else np.full(deviation.shape[1:], np.nan)
+            np.sqrt(deviation[bands == band].mean(axis=0) if band in bands else np.full(deviation.shape[1:], np.nan))
             for band in range(len(BANDS))
         ]
     )
@@ -265,8 +264,8 @@ def spectral_error(
 def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
     """Continuous ranked probability score of each frame, mean over points, in the fields' units; smaller is better.
 
-    ``mean_m |x_m - u| - sum_{m,n} |x_m - x_n| / (2 M (M - 1))``: the *fair* form, whose expectation does not depend on the
-    number of members. With one member it is the absolute error, which is the score of a forecast without spread.
+    ``mean_m |x_m - u| - sum_{m,n} |x_m - x_n| / (2 M (M - 1))``: the *fair* form, whose expectation does not depend on
+    the number of members. With one member it is the absolute error, which is the score of a forecast without spread.
 
     Parameters
     ----------
@@ -283,7 +282,8 @@ def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None, chann
     members = len(ensemble)
     score = np.abs(ensemble - truth).mean(axis=0)
     if members > 1:
-        # Sorted, the sum over pairs is a weighted sum: x_(1) <= ... <= x_(M) has sum_{m<n} |x_m - x_n| = sum_m (2m - M - 1) x_(m).
+        # Sorted, x_(1) <= ... <= x_(M), the sum over pairs is a weighted sum:
+        # sum_{m<n} |x_m - x_n| = sum_m (2m - M - 1) x_(m)
         ranked = np.sort(ensemble, axis=0)
         factor = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
         score = score - np.tensordot(factor.astype(ensemble.dtype), ranked, axes=1)
@@ -300,9 +300,7 @@ def ensemble_spread(ensemble: Array, weights: Array | None = None, channels: Cha
     return np.sqrt(_pool(_mean_over_points(np.var(ensemble, axis=0, ddof=1), weights), channels))
 
 
-def ensemble_skill(
-    ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each"
-) -> Array:
+def ensemble_skill(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
     """Root-mean-square error of the ensemble mean, of each frame, in the fields' units (small is skilful)."""
     return rmse(np.mean(ensemble, axis=0), truth, weights, channels)
 
@@ -310,8 +308,9 @@ def ensemble_skill(
 def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
     """``sqrt((M + 1) / M) * spread / skill``: 1 for a reliable ensemble, below 1 where it is too sure of itself.
 
-    The factor makes up for the mean of M members being itself uncertain. `spread` and `skill` must already be root-mean-squares
-    over what they are compared on (`root_mean_square` over cases): the ratio of means is not the mean of ratios.
+    The factor makes up for the mean of M members being itself uncertain. `spread` and `skill` must already be
+    root-mean-squares over what they are compared on (`root_mean_square` over cases): the ratio of means is not the
+    mean of ratios.
 
     Source: Fortin et al., as `ensemble_spread`.
     """
@@ -320,10 +319,8 @@ def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
     return np.sqrt((members + 1) / members) * ratio
 
 
-def rank_histogram(
-    ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each"
-) -> Array:
-    """How often the truth takes each rank among the members: flat for a reliable ensemble, U-shaped for too small a spread.
+def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+    """How often the truth takes each rank among the members: flat if reliable, U-shaped for too small a spread.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ def training_climatology(data: FieldData) -> NDArray[np.float32]:
 def joint_scale(data: FieldData) -> NDArray[np.float32]:
     """``(C,)``: what each channel is divided by before all channels are measured in one norm.
 
-    1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each channel's
-    standard deviation over the training split, since metres and metres per second have no common norm.
+    1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each
+    channel's standard deviation over the training split, since metres and metres per second have no common norm.
     """
     if len(set(data.units)) == 1:
         return np.ones(len(data.channels), dtype=np.float32)

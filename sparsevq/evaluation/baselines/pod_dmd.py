@@ -1,15 +1,16 @@
 """Gappy POD from the sensors' readings, propagated by DMD: the best linear forecast of this kind.
 
-POD modes come from the training split's anomalies. The readings of one frame give the modes' coefficients by least squares
-[1]_, regularised by the coefficients' training variances (the statistical interpolation of weather forecasting: without it, a
-few sensors support a handful of modes only). DMD [2]_ fitted on all pairs of consecutive training frames propagates them.
-The rank and the strength of the regularisation are those with the smallest forecast error on the validation split.
+POD modes come from the training split's anomalies. The readings of one frame give the modes' coefficients by least
+squares [1]_, regularised by the coefficients' training variances (the statistical interpolation of weather
+forecasting: without it, a few sensors support a handful of modes only). DMD [2]_ fitted on all pairs of consecutive
+training frames propagates them. The rank and the strength of the regularisation are those with the smallest forecast
+error on the validation split.
 
 References
 ----------
 .. [1] Everson & Sirovich, Karhunen-Loeve procedure for gappy data, J. Opt. Soc. Am. A 1995.
-.. [2] Schmid, Dynamic mode decomposition of numerical and experimental data, J. Fluid Mech. 2010; Ichinaga et al., PyDMD,
-   JMLR 2024.
+.. [2] Schmid, Dynamic mode decomposition of numerical and experimental data, J. Fluid Mech. 2010;
+   Ichinaga et al., PyDMD, JMLR 2024.
 """
 
 from collections.abc import Callable
@@ -62,7 +63,11 @@ def pod_dmd(task: Task) -> BaselineForecast:
     fields = (forecast.astype(np.float32) @ modes[:rank]).reshape(len(cases), cases.horizon, *mean.shape)
     fields *= std
     fields += mean
-    chosen = {"rank": rank, "regularisation": strength, "validation_relative_l2": best_error}
+    chosen: dict[str, float | int | str] = {
+        "rank": rank,
+        "regularisation": strength,
+        "validation_relative_l2": best_error,
+    }
     return BaselineForecast(fields, chosen)
 
 
@@ -102,8 +107,8 @@ def leading_modes(snapshots: Array, rank: int, seed: int = 0) -> Array:
 def gappy_pod(readings: Array, at_sensors: Array, deviation: Array, strength: float) -> Array:
     """Coefficients of the modes from readings at a few points: ``min |y - P a|^2 + strength * sum (a / deviation)^2``.
 
-    With Gaussian coefficients of these deviations and reading errors of variance `strength` it is their posterior mean. Of
-    all solutions at strength 0 it takes the smallest in that norm.
+    With Gaussian coefficients of these deviations and reading errors of variance `strength` it is their posterior
+    mean. Of all solutions at strength 0 it takes the smallest in that norm.
 
     Parameters
     ----------
@@ -128,7 +133,7 @@ def gappy_pod(readings: Array, at_sensors: Array, deviation: Array, strength: fl
 
 
 def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
-    """DMD of many trajectories at once, from all their pairs of consecutive frames (exact least squares, no truncation).
+    """DMD of many trajectories at once, fitted to all their pairs of consecutive frames, without truncation.
 
     Parameters
     ----------
@@ -157,7 +162,7 @@ def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
     return propagate
 
 
-# ------------------------------------------------------------------------------------------------ training and validation
+# ---------------------------------------------------------------------------------------------- training and validation
 
 
 def _training_modes(task: Task, mean: Array) -> tuple[Array, Array]:

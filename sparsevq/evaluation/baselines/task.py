@@ -19,8 +19,8 @@ class Task:
     """The forecasts that a baseline is asked for.
 
     A baseline learns from the training split, chooses its settings on the validation split, and sees of a test
-    trajectory nothing but `readings`, or what sparsevq itself made of them, `reconstruction`. The test trajectory's mask is
-    known to nobody.
+    trajectory nothing but `readings`, or what sparsevq itself made of them, `reconstruction`. The test trajectory's
+    mask is known to nobody.
 
     Attributes
     ----------

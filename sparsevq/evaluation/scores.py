@@ -1,0 +1,327 @@
+"""Scores of one run: one pass over the cases, every metric of every method, as tidy tables."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sparsevq.data.layout import FieldData, open_layout
+from sparsevq.errors import SparseVQError
+from sparsevq.evaluation import metrics
+from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
+from sparsevq.evaluation.codebook import codebook_use
+from sparsevq.evaluation.reference import joint_scale, training_climatology
+from sparsevq.files import written_whole
+from sparsevq.sensors.placement import SensorSets
+
+Array = NDArray[Any]
+
+ENSEMBLE, MEMBER = "sparsevq", "sparsevq_member"
+"""Methods: the mean of the ensemble (its CRPS is the ensemble's), and its first member alone."""
+
+CHAIN = {
+    "teacher_reconstruction": "reconstruction/semi_sparse",
+    "sparse_reconstruction": "reconstruction/sparse",
+    "quantized_reconstruction": "reconstruction/quantized",
+    "forecast": "ensemble",
+    "forecast_teacher_prompt": "teacher_prompt",
+}
+"""Links of the chain of errors, and where the forecast file has them."""
+
+ALL = "all"
+"""The channel column's entry for all channels in one norm."""
+
+
+def score(
+    data: FieldData,
+    sensors: SensorSets,
+    forecast_path: str | Path,
+    baselines_path: str | Path,
+    out_dir: str | Path,
+    data_set: str,
+    num_sensors: int,
+    seed: int,
+    codes_path: str | Path | None = None,
+    area: Array | None = None,
+) -> None:
+    """Score a forecast and its baselines on the cases that they share, at valid points, in physical units.
+
+    Writes into `out_dir`, each a tidy CSV that starts with the columns ``data_set, num_sensors, seed``:
+
+    ``scores.csv``
+        ``method, channel, lead_time, metric, value, cases``: the mean over cases in which the metric is defined
+        (`cases` of them); root-mean-square for `spread` and `skill`. `mse` is on fields normalised by the training
+        split. `crps` of a method without an ensemble is its absolute error.
+    ``cases.csv``
+        ``method, case, trajectory, start_frame, lead_time`` and one column a metric: errors of every case, all
+        channels.
+    ``chain.csv``
+        ``link, channel, lead_time, metric, value``: the chain of errors, all on the same frames; lead 0 is the
+        observed one.
+    ``calibration.csv``
+        ``channel, lead_time, quantity, rank, value``: spread, skill, their ratio, and the rank histogram.
+    ``spectra.csv``
+        ``method, lead_time, wavenumber, energy``: mean energy spectra, channels added; `truth` is a method.
+    ``codebook.csv``
+        See `codebook_use`; only with `codes_path`.
+
+    Lead times are counted in frames. The channel ``all`` is all channels in one norm; where their units differ, each is
+    first divided by its training standard deviation, and quantities with a unit then have none.
+
+    Parameters
+    ----------
+    data, sensors
+        What the forecast was made from.
+    forecast_path, baselines_path
+        ``forecast.h5`` and ``baselines.h5``.
+    out_dir
+        Folder for the tables.
+    data_set, num_sensors, seed
+        Identify the run in tables of many.
+    codes_path
+        ``codes.h5``, for codebook use.
+    area
+        ``(N,)`` weights of the points, such as the area that each stands for; None: all alike.
+
+    Raises
+    ------
+    SparseVQError
+        A prediction is NaN or infinite at a valid point, or the files do not belong together.
+    """
+    tables = _Tables(
+        pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]}), Path(out_dir)
+    )
+    with (
+        open_layout(forecast_path, SCHEMA, VERSION) as forecast,
+        open_layout(baselines_path, SCHEMA, VERSION) as baselines,
+    ):
+        cases = read_cases(forecast, data)
+        if not same_cases(cases, read_cases(baselines, data)):
+            raise SparseVQError(
+                f"{baselines_path} holds other cases than {forecast_path}", "run the baselines on this forecast"
+            )
+        scorer = _Scorer(data, sensors, cases, area)
+        for case in range(len(cases)):
+            scorer.add(case, forecast, baselines)
+    scorer.write(tables)
+    if codes_path is not None:
+        tables.write("codebook", codebook_use(codes_path))
+
+
+class _Tables(NamedTuple):
+    """Where tables go, and the columns that identify the run in each."""
+
+    run: pd.DataFrame
+    folder: Path
+
+    def write(self, name: str, table: pd.DataFrame) -> None:
+        with written_whole(self.folder / f"{name}.csv") as part:
+            self.run.merge(table, how="cross").to_csv(part, index=False, float_format="%.7g", lineterminator="\n")
+
+
+class _Scorer:
+    """Collects the metrics of one case after the other; memory holds the fields of one case at a time."""
+
+    def __init__(self, data: FieldData, sensors: SensorSets, cases: Cases, area: Array | None):
+        self._data, self._cases = data, cases
+        self._area = np.ones(data.num_points) if area is None else np.asarray(area)
+        self._at_sensor = np.zeros(data.num_points, dtype=bool)
+        self._at_sensor[sensors.sparse] = True
+        self._scale = joint_scale(data)
+        self._climatology = training_climatology(data) / self._scale
+        self._spacing = tuple(float(np.diff(values).mean()) for values in data.axes.values() if len(values) > 1)
+        self._periodic = tuple(axis in data.periodic for axis, values in data.axes.items() if len(values) > 1)
+        self._members = 0
+        self._wavenumber = np.zeros(0)
+        # (method or link, metric) -> a list with one array (lead, channel) for each case
+        self._scores: dict[tuple[str, str], list[Array]] = defaultdict(list)
+        self._chain: dict[tuple[str, str], list[Array]] = defaultdict(list)
+        self._ranks: list[Array] = []
+        self._energy: dict[str, Array] = {}
+
+    def add(self, case: int, forecast: h5py.File, baselines: h5py.File) -> None:
+        """Score all methods on one case."""
+        valid = self._data.flat_mask[self._cases.trajectory[case]]
+        truth = (self._cases.truth(self._data, case) / self._scale)[:, valid]  # (L + 1, valid points, C)
+        horizon = self._cases.horizon
+
+        links = {link: self._fields(forecast, name, case, link, valid) for link, name in CHAIN.items()}
+        ensemble = links["forecast"]  # (M, L, valid points, C)
+        self._members = len(ensemble)
+        links["forecast"] = ensemble.mean(axis=0)
+        for link, fields in links.items():
+            reference = truth[-len(fields) :]
+            for name in ("relative_l2", "vrmse"):
+                error = getattr(metrics, name)(fields, reference, self._area[valid], "both")
+                # Reconstructions begin at the observed frame, lead 0; forecasts at lead 1.
+                missing = np.full((horizon + 1 - len(fields), error.shape[-1]), np.nan)
+                self._chain[link, name].append(np.concatenate([missing, error]))
+
+        predictions = {ENSEMBLE: links["forecast"], MEMBER: ensemble[0]}
+        for name in baselines["methods"]:
+            predictions[name] = self._fields(baselines, f"methods/{name}", case, name, valid)
+        true_energy = self._spectrum("truth", truth[1:], valid)
+        for method, prediction in predictions.items():
+            members = ensemble if method == ENSEMBLE else prediction[None]
+            energy = self._spectrum(method, prediction, valid)
+            for name, value in self._metrics(prediction, members, truth[1:], valid, energy, true_energy):
+                self._scores[method, name].append(value)
+        self._ranks.append(metrics.rank_histogram(ensemble, truth[1:], self._area[valid], "both"))
+
+    def _fields(self, file: h5py.File, name: str, case: int, method: str, valid: Array) -> Array:
+        """Fields of one case ``(..., valid points, C)``, scaled and checked."""
+        if name not in file:
+            raise SparseVQError(f"{file.filename}: /{name} is missing", "make the file again")
+        stored = file[name]
+        leads = self._cases.horizon + name.startswith("reconstruction")
+        lead_axis = stored.ndim - len(self._data.grid) - 3  # without the case axis
+        wanted = (leads, *self._data.grid, len(self._data.channels))
+        if stored.shape[1 + lead_axis :] != wanted or lead_axis != int(name == "ensemble"):
+            raise SparseVQError(f"{file.filename}: /{name} has shape {stored.shape}, it should end in {wanted}")
+        fields = stored[case]
+        fields = fields.reshape(*fields.shape[: lead_axis + 1], self._data.num_points, -1)
+        metrics.require_finite(
+            fields, f"{method} ({self._cases.name(case)})", case, valid, lead_axis, self._cases.horizon + 1 - leads
+        )
+        fields = fields[..., valid, :]
+        return fields if (self._scale == 1).all() else fields / self._scale
+
+    def _metrics(
+        self,
+        prediction: Array,
+        members: Array,
+        truth: Array,
+        valid: Array,
+        energy: Array | None,
+        true_energy: Array | None,
+    ) -> Iterator[tuple[str, Array]]:
+        """Name and value ``(L, C + 1)`` of each metric of one method on one case."""
+        weights, at_sensor = self._area[valid], self._at_sensor[valid]
+        # The fields are on the joint scale: what has a unit goes back to it, except for the joint value, the last.
+        unit = np.append(self._scale, 1)
+        yield "relative_l2", metrics.relative_l2(prediction, truth, weights, "both")
+        yield "vrmse", metrics.vrmse(prediction, truth, weights, "both")
+        yield "mse", metrics.mse(prediction, truth, self._data.std / self._scale, weights, "both")
+        yield "rmse", unit * metrics.rmse(prediction, truth, weights, "both")
+        climatology = self._climatology[valid]
+        yield "anomaly_correlation", metrics.anomaly_correlation(prediction, truth, climatology, weights, "both")
+        for name, chosen in (("in_sensors", at_sensor), ("out_sensors", ~at_sensor)):
+            value = metrics.relative_l2(prediction[:, chosen], truth[:, chosen], weights[chosen], "both")
+            yield f"relative_l2_{name}", value
+        if energy is not None and true_energy is not None:
+            error = metrics.spectral_error(energy, true_energy, self._wavenumber, "both")
+            for band, value in zip(metrics.BANDS, error, strict=True):
+                yield f"spectral_error_{band}", value
+        yield "crps", unit * metrics.fair_crps(members, truth, weights, "both")
+        if len(members) > 1:
+            yield "spread", unit * metrics.ensemble_spread(members, weights, "both")
+            yield "skill", unit * metrics.ensemble_skill(members, truth, weights, "both")
+
+    def _spectrum(self, method: str, fields: Array, valid: Array) -> Array | None:
+        """Energy spectra ``(L, K, C)``; None where the grid has but one point."""
+        if not self._spacing:
+            return None
+        # Inside an obstacle every method has what the truth has, so that its rim weighs on all alike.
+        whole = np.zeros((len(fields), self._data.num_points, fields.shape[-1]), dtype=fields.dtype)
+        whole[:, valid] = fields
+        grid = [size for size in self._data.grid if size > 1]
+        self._wavenumber, energy = metrics.energy_spectrum(
+            whole.reshape(len(fields), *grid, -1), self._spacing, self._periodic
+        )
+        total = energy.sum(axis=-1) / len(self._cases)
+        self._energy[method] = self._energy.get(method, 0) + total
+        return energy
+
+    # -------------------------------------------------------------------------------------------- tables
+
+    def write(self, tables: _Tables) -> None:
+        """Average over cases, and write the tables."""
+        channels = (*self._data.channels, ALL)
+        leads = range(1, self._cases.horizon + 1)
+        tables.write("scores", _tidy("method", self._scores, channels, leads))
+        tables.write("cases", self._by_case())
+        chain = _tidy("link", self._chain, channels, range(self._cases.horizon + 1))
+        tables.write("chain", chain.drop(columns="cases"))
+        tables.write("calibration", self._calibration(channels, leads))
+        if self._energy:
+            spectra = [
+                pd.DataFrame(
+                    {
+                        "method": method,
+                        "lead_time": np.repeat(np.arange(len(energy)) + 1, len(self._wavenumber)),
+                        "wavenumber": np.tile(self._wavenumber, len(energy)),
+                        "energy": energy.ravel(),
+                    }
+                )
+                for method, energy in self._energy.items()
+            ]
+            tables.write("spectra", pd.concat(spectra))
+
+    def _by_case(self) -> pd.DataFrame:
+        cases, horizon = len(self._cases), self._cases.horizon
+        methods = list(dict.fromkeys(method for method, _ in self._scores))
+        return pd.concat(
+            pd.DataFrame(
+                {
+                    "method": method,
+                    "case": np.repeat(np.arange(cases), horizon),
+                    "trajectory": np.repeat(self._cases.trajectory, horizon),
+                    "start_frame": np.repeat(self._cases.start_frame, horizon),
+                    "lead_time": np.tile(np.arange(1, horizon + 1), cases),
+                    **{
+                        name: np.concatenate([value[:, -1] for value in self._scores[method, name]])
+                        for name in ("relative_l2", "vrmse", "anomaly_correlation")
+                    },
+                }
+            )
+            for method in methods
+        )
+
+    def _calibration(self, channels: Sequence[str], leads: range) -> pd.DataFrame:
+        ranks = np.mean(self._ranks, axis=0)  # (M + 1, L, C + 1)
+        quantities: list[tuple[str, int | None, Array]] = []
+        if self._members > 1:
+            spread = metrics.root_mean_square(np.stack(self._scores[ENSEMBLE, "spread"]))  # (L, C + 1)
+            skill = metrics.root_mean_square(np.stack(self._scores[ENSEMBLE, "skill"]))
+            ratio = metrics.spread_skill_ratio(spread, skill, self._members)
+            quantities += [("spread", None, spread), ("skill", None, skill), ("spread_skill_ratio", None, ratio)]
+        quantities += [("rank_frequency", rank, values) for rank, values in enumerate(ranks)]
+        table = pd.concat(
+            _table_of(values, channels, leads).assign(quantity=quantity, rank=rank)
+            for quantity, rank, values in quantities
+        )
+        table["rank"] = table["rank"].astype("Int64")
+        return table[["channel", "lead_time", "quantity", "rank", "value"]]
+
+
+def _tidy(
+    first: str, scores: dict[tuple[str, str], list[Array]], channels: Sequence[str], leads: range
+) -> pd.DataFrame:
+    """Averages over cases: rows ``<first>, channel, lead_time, metric, value, cases``, without what is never defined."""
+    parts = []
+    for (owner, metric), values in scores.items():
+        stacked = np.stack(values)  # (case, lead, channel)
+        defined = ~np.isnan(stacked)
+        power = 2 if metric in ("spread", "skill") else 1
+        count = defined.sum(axis=0)
+        mean = (np.where(defined, stacked, 0) ** power).sum(axis=0) / np.maximum(count, 1)
+        table = _table_of(mean ** (1 / power), channels, leads)
+        parts.append(table.assign(**{first: owner, "metric": metric, "cases": count.T.ravel()}))
+    table = pd.concat(parts)
+    return table.loc[table["cases"] > 0, [first, "channel", "lead_time", "metric", "value", "cases"]]
+
+
+def _table_of(values: Array, channels: Sequence[str], leads: range) -> pd.DataFrame:
+    """``(lead, channel)`` as rows, channel by channel."""
+    return pd.DataFrame(
+        {
+            "channel": np.repeat(np.array(channels, dtype=object), len(leads)),
+            "lead_time": np.tile(np.array(leads), len(channels)),
+            "value": values.T.ravel(),
+        }
+    )

@@ -1,0 +1,167 @@
+"""Baselines: exact where the flow is what they assume, blind to what they must not see."""
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+
+from sparsevq.config import EvaluationConfig
+from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.baselines import pod_dmd
+from sparsevq.evaluation.baselines.registry import BASELINES, run_baselines
+from sparsevq.evaluation.baselines.task import Task
+from sparsevq.evaluation.cases import Cases
+from sparsevq.evaluation.metrics import relative_l2
+from sparsevq.evaluation.reference import joint_scale, training_climatology
+from tests.evaluation.conftest import HORIZON, make_experiment
+
+
+def task_of(experiment, **settings):
+    data = experiment.data
+    trajectory, start = np.array(experiment.cases).T
+    with h5py.File(experiment.forecast) as file:
+        reconstruction = file["reconstruction/sparse"][:, 0].reshape(len(trajectory), data.num_points, -1)
+    cases = Cases(trajectory, start, 0.5 * np.arange(1, HORIZON + 1), "s")
+    return Task(data, experiment.sensors.sparse, cases, reconstruction, EvaluationConfig(**settings))
+
+
+def test_climatology_is_the_mean_of_valid_training_frames(experiment):
+    data = experiment.data
+    mean = training_climatology(data)
+    train = data.trajectories("train")
+    for point in (0, 100, 7 * 16 + 6):
+        valid = train[data.flat_mask[train, point]]
+        np.testing.assert_allclose(mean[point], data.flat_fields[valid, :, point].mean(axis=(0, 1)), atol=1e-5)
+    never = ~data.flat_mask[train].any(axis=0)
+    assert never.any()
+    np.testing.assert_allclose(mean[never], np.broadcast_to(data.mean, (never.sum(), 2)), rtol=1e-6)
+
+
+def test_persistence_repeats_the_reconstruction(experiment):
+    task = task_of(experiment)
+    forecast = BASELINES["persistence"](task).fields
+    assert forecast.shape == (4, HORIZON, 256, 2)
+    for lead in range(HORIZON):
+        np.testing.assert_array_equal(forecast[:, lead], task.reconstruction)
+
+
+def test_joint_scale_is_one_for_one_unit_only(experiment):
+    np.testing.assert_array_equal(joint_scale(experiment.data), [1, 1])
+    mixed = dataclasses.replace(experiment.data, units=("m/s", "Pa"))
+    np.testing.assert_allclose(joint_scale(mixed), experiment.data.std)
+
+
+# ------------------------------------------------------------------------------------------------ POD and DMD
+
+
+def test_modes_are_those_of_an_exact_svd():
+    rng = np.random.default_rng(0)
+    snapshots = rng.normal(size=(60, 8)) * 0.5 ** np.arange(8) @ rng.normal(size=(8, 200))
+    modes = pod_dmd.leading_modes(snapshots, 5)
+    expected = np.linalg.svd(snapshots, full_matrices=False)[2][:5]
+    np.testing.assert_allclose(np.abs(np.sum(modes * expected, axis=1)), 1, atol=1e-6)
+    np.testing.assert_allclose(modes @ modes.T, np.eye(5), atol=1e-10)
+    assert len(pod_dmd.leading_modes(snapshots, 20)) == 8  # no more than there are
+
+
+def test_gappy_pod_is_exact_without_noise_and_the_posterior_mean_with_it():
+    rng = np.random.default_rng(1)
+    at_sensors, deviation = rng.normal(size=(12, 4)), np.array([3.0, 2.0, 1.0, 0.5])
+    coefficients = rng.normal(size=(6, 4)) * deviation
+    readings = coefficients @ at_sensors.T
+    np.testing.assert_allclose(pod_dmd.gappy_pod(readings, at_sensors, deviation, 0.0), coefficients, atol=1e-10)
+    # Kalman's form of the same: prior covariance D, error variance 0.3
+    prior = np.diag(deviation**2)
+    gain = prior @ at_sensors.T @ np.linalg.inv(at_sensors @ prior @ at_sensors.T + 0.3 * np.eye(12))
+    np.testing.assert_allclose(pod_dmd.gappy_pod(readings, at_sensors, deviation, 0.3), readings @ gain.T, atol=1e-10)
+
+
+def test_dmd_is_exact_for_a_linear_system_and_never_pairs_two_trajectories():
+    operator = np.array([[0.9, -0.4, 0.0], [0.4, 0.9, 0.1], [0.0, 0.0, 0.7]])
+    starts = np.random.default_rng(2).normal(size=(5, 3))
+    trajectories = np.stack([starts @ np.linalg.matrix_power(operator, step).T for step in range(8)], axis=1)
+    forecast = pod_dmd.fit_dmd(trajectories)(starts, 7)
+    np.testing.assert_allclose(forecast, trajectories[:, 1:], atol=1e-9)
+
+
+def test_the_validation_error_is_the_metric_at_valid_points(experiment):
+    task = task_of(experiment)
+    mean = training_climatology(task.data)
+    modes, _ = pod_dmd._training_modes(task, mean)
+    rng = np.random.default_rng(3)
+    guess = rng.normal(size=(6, HORIZON, 4))
+    found = pod_dmd._Validation(task, mean, modes).relative_l2(guess)
+    fields = mean + task.data.std * (guess @ modes[:4]).reshape(6, HORIZON, 256, 2)
+    errors = []
+    pairs = [(trajectory, start) for trajectory in task.data.trajectories("val") for start in (0, 6)]
+    for prediction, (trajectory, start) in zip(fields, pairs, strict=True):
+        truth = task.data.flat_fields[trajectory, start + 1 : start + 1 + HORIZON]
+        errors.append(relative_l2(prediction, truth, task.data.flat_mask[trajectory], "jointly"))
+    np.testing.assert_allclose(found, np.mean(errors), rtol=1e-4)
+
+
+def test_pod_dmd_forecasts_waves_that_it_can_represent(tmp_path):
+    experiment = make_experiment(tmp_path, trajectories=24, frames=16, sensors=12)
+    task = task_of(experiment, pod_ranks=(2, 4, 8, 12))
+    errors = {}
+    for name in ("climatology", "pod_dmd"):
+        forecast = BASELINES[name](task)
+        errors[name] = np.mean(
+            [
+                relative_l2(fields, truth[1:].reshape(HORIZON, 256, 2), task.data.flat_mask[trajectory], "jointly")
+                for fields, truth, (trajectory, _) in zip(
+                    forecast.fields, experiment.truth, experiment.cases, strict=True
+                )
+            ]
+        )
+    assert errors["pod_dmd"] < 0.5 * errors["climatology"]
+    assert forecast.chosen["rank"] in (2, 4, 8, 12)
+
+
+def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment):
+    task = task_of(experiment)
+    expected = BASELINES["pod_dmd"](task)
+    fields, mask = experiment.data.fields.copy(), experiment.data.mask.copy()
+    hidden = dataclasses.replace(experiment.data, fields=fields, mask=mask)
+    test = hidden.trajectories("test")
+    kept = hidden.flat_fields[test][:, :, task.sparse].copy()
+    fields[test], mask[test] = 9.0, True
+    for row, trajectory in enumerate(test):
+        for start in (0, 6):
+            hidden.flat_fields[trajectory, start, task.sparse] = kept[row, start]
+    found = BASELINES["pod_dmd"](dataclasses.replace(task, data=hidden))
+    np.testing.assert_array_equal(found.fields, expected.fields)
+    assert found.chosen == expected.chosen
+
+
+# ------------------------------------------------------------------------------------------------ the file
+
+
+def test_the_file_holds_the_forecasts_cases_and_each_method(experiment):
+    out = experiment.folder / "baselines.h5"
+    settings = EvaluationConfig(pod_ranks=(2, 4))
+    run_baselines(experiment.data, experiment.sensors, experiment.forecast, out, settings, {"f": experiment.forecast})
+    with h5py.File(out) as file:
+        assert file.attrs["schema"] == "sparsevq-forecast"
+        np.testing.assert_array_equal(np.stack([file["trajectory"], file["start_frame"]], axis=1), experiment.cases)
+        assert file["lead_time"].attrs["units"] == "s"
+        assert set(file["methods"]) == {"persistence", "climatology", "pod_dmd"}
+        assert all(file[f"methods/{name}"].shape == (4, HORIZON, 16, 16, 2) for name in file["methods"])
+        assert file["methods/pod_dmd"].attrs["rank"] in (2, 4)
+    before = out.read_bytes()
+    run_baselines(experiment.data, experiment.sensors, experiment.forecast, out, settings, {"f": experiment.forecast})
+    assert out.read_bytes() == before
+
+
+def test_a_forecast_beyond_the_data_is_refused(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        file["start_frame"][:] = 12
+    with pytest.raises(SparseVQError, match="forecasts up to frame 17, the last frame of waves is 15"):
+        run_baselines(experiment.data, experiment.sensors, experiment.forecast, "never.h5", EvaluationConfig(), {})
+
+
+def test_pod_dmd_needs_a_validation_split(experiment):
+    experiment.data.split[experiment.data.split == "val"] = "train"
+    with pytest.raises(SparseVQError, match="waves has no validation trajectory"):
+        BASELINES["pod_dmd"](task_of(experiment))

@@ -1,0 +1,221 @@
+"""Scores of a whole run: known errors come out, masked points never matter, failures are named."""
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsevq.config import EvaluationConfig
+from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.baselines.registry import run_baselines
+from sparsevq.evaluation.codebook import codebook_use, perplexity
+from sparsevq.evaluation.scores import CHAIN, score
+from tests.evaluation.conftest import HORIZON, MEMBERS, make_experiment
+
+METHODS = {"sparsevq", "sparsevq_member", "persistence", "climatology", "pod_dmd"}
+
+
+def run(experiment, name="scores", **arguments):
+    baselines = experiment.folder / "baselines.h5"
+    if not baselines.exists():
+        settings = EvaluationConfig(pod_ranks=(2, 4))
+        run_baselines(experiment.data, experiment.sensors, experiment.forecast, baselines, settings, {})
+    out = experiment.folder / name
+    data = arguments.pop("data", experiment.data)
+    score(data, experiment.sensors, experiment.forecast, baselines, out, "waves", 8, 3, experiment.codes, **arguments)
+    return {path.stem: pd.read_csv(path) for path in out.glob("*.csv")}
+
+
+def value(table, **where):
+    for column, wanted in where.items():
+        table = table[table[column] == wanted]
+    assert len(table) == 1, table
+    return table["value"].item()
+
+
+def flat(experiment, name):
+    with h5py.File(experiment.forecast) as file:
+        stored = file[name][:]
+    return stored.reshape(*stored.shape[:-3], 256, 2)
+
+
+def test_scores_are_the_means_over_cases_of_a_direct_computation(experiment):
+    tables = run(experiment)
+    scores = tables["scores"]
+    assert set(scores["method"]) == METHODS
+    assert (scores[["data_set", "num_sensors", "seed"]].drop_duplicates() == ["waves", 8, 3]).all(axis=None)
+    ensemble, lead = flat(experiment, "ensemble")[:, :, 2], 3
+    errors, joint, outside, crps = [], [], [], []
+    for members, truth, (trajectory, _) in zip(ensemble, experiment.truth[:, lead], experiment.cases, strict=True):
+        valid = experiment.data.flat_mask[trajectory]
+        out = valid.copy()
+        out[experiment.sensors.sparse] = False
+        truth = truth.reshape(256, 2)
+        mean = members.mean(axis=0)
+        errors.append(np.linalg.norm((mean - truth)[valid, 1]) / np.linalg.norm(truth[valid, 1]))
+        joint.append(np.linalg.norm((mean - truth)[valid]) / np.linalg.norm(truth[valid]))
+        outside.append(np.linalg.norm((mean - truth)[out]) / np.linalg.norm(truth[out]))
+        pairs = np.abs(members[:, None] - members[None])[:, :, valid].sum(axis=(0, 1)) / (2 * MEMBERS * (MEMBERS - 1))
+        crps.append((np.abs(members - truth)[:, valid].mean(axis=0) - pairs).mean())
+    at = {"method": "sparsevq", "lead_time": lead}
+    for metric, channel, expected in (
+        ("relative_l2", "v", errors),
+        ("relative_l2", "all", joint),
+        ("relative_l2_out_sensors", "all", outside),
+        ("crps", "all", crps),
+    ):
+        assert value(scores, metric=metric, channel=channel, **at) == pytest.approx(np.mean(expected), rel=1e-5)
+    by_case = tables["cases"].query("method == 'sparsevq' and lead_time == @lead")
+    np.testing.assert_allclose(by_case["relative_l2"], joint, rtol=1e-5)
+    np.testing.assert_array_equal(by_case[["trajectory", "start_frame"]], experiment.cases)
+
+
+def test_every_metric_is_there_for_every_method_channel_and_lead(experiment):
+    scores = run(experiment)["scores"]
+    count = scores.groupby(["method", "metric"]).size().unstack()
+    everyone = {
+        "relative_l2", "vrmse", "mse", "rmse", "anomaly_correlation", "crps",
+        "relative_l2_in_sensors", "relative_l2_out_sensors",
+        "spectral_error_low", "spectral_error_mid", "spectral_error_high",
+    }  # fmt: skip
+    assert set(count.columns) == everyone | {"spread", "skill"}
+    assert (count[sorted(everyone)] == 3 * HORIZON).all(axis=None)
+    assert count["spread"].notna().sum() == count["skill"].notna().sum() == 1
+    climatology = scores[(scores["method"] == "climatology") & (scores["metric"] == "anomaly_correlation")]
+    assert (climatology["value"] == 0).all()
+
+
+def test_the_chain_has_the_noise_that_each_link_was_given(experiment):
+    chain = run(experiment)["chain"]
+    assert set(chain["link"]) == set(CHAIN)
+    mean = chain.query("metric == 'relative_l2' and channel == 'all'").groupby("link")["value"].mean()
+    # conftest: standard deviations of the noise; the forecast is a mean of 4 members
+    noise = {"sparse_reconstruction": 0.046, "quantized_reconstruction": 0.062, "forecast": 0.15}
+    for link, deviation in noise.items():
+        assert mean[link] / mean["forecast_teacher_prompt"] == pytest.approx(deviation / 0.1, rel=0.05)
+    leads = chain.groupby("link")["lead_time"].agg(["min", "max"])
+    assert (leads.loc["sparse_reconstruction"] == [0, HORIZON]).all()
+    assert (leads.loc["forecast"] == [1, HORIZON]).all()
+
+
+def test_calibration_of_an_ensemble_that_has_the_truth_as_its_mean(experiment):
+    calibration = run(experiment)["calibration"]
+    spread = calibration.query("quantity == 'spread' and channel == 'u'")["value"]
+    np.testing.assert_allclose(spread, 0.3, rtol=0.05)
+    # skill is noise / sqrt(M), so the ratio is sqrt((M + 1) / M) * sqrt(M)
+    ratio = calibration.query("quantity == 'spread_skill_ratio' and channel == 'all'")["value"]
+    np.testing.assert_allclose(ratio, np.sqrt(MEMBERS + 1), rtol=0.1)
+    ranks = calibration.query("quantity == 'rank_frequency' and channel == 'all' and lead_time == 2")
+    np.testing.assert_array_equal(ranks["rank"], range(MEMBERS + 1))
+    # the truth is the members' median: binomial(4, 1/2)
+    np.testing.assert_allclose(ranks["value"], np.array([1, 4, 6, 4, 1]) / 16, atol=0.03)
+
+
+def test_what_is_inside_an_obstacle_never_matters(experiment):
+    before = run(experiment)
+    with h5py.File(experiment.forecast, "a") as file:
+        for case, (trajectory, _) in enumerate(experiment.cases):
+            hidden = ~experiment.data.mask[trajectory]
+            for name in ("ensemble", "teacher_prompt", "reconstruction/quantized"):
+                values = file[name][case]
+                values[..., hidden, :] = np.nan
+                file[name][case] = values
+    after = run(experiment, "again")
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(after[name], table)
+
+
+def test_units_come_back_when_channels_have_different_ones(experiment):
+    same = run(experiment)["scores"]
+    mixed = run(experiment, "mixed", data=dataclasses.replace(experiment.data, units=("m/s", "Pa")))["scores"]
+    keys = ["method", "channel", "lead_time", "metric"]
+    both = same.merge(mixed, on=keys)
+    each = both[both["channel"] != "all"]
+    np.testing.assert_allclose(each["value_x"], each["value_y"], rtol=1e-4, atol=1e-6)
+    joint = both.query("channel == 'all' and metric in ('rmse', 'relative_l2', 'crps')")
+    assert (np.abs(joint["value_x"] / joint["value_y"] - 1) > 1e-3).mean() > 0.9
+    normalised = both.query("channel == 'all' and metric == 'mse'")
+    np.testing.assert_allclose(normalised["value_x"], normalised["value_y"], rtol=1e-4)
+
+
+def test_area_weights_reach_the_scores(experiment):
+    area = np.zeros(256)
+    area[:128] = 1  # the lower half of the domain alone
+    half = run(experiment, "half", area=area)["scores"]
+    whole = run(experiment)["scores"]
+    where = {"method": "climatology", "metric": "relative_l2", "channel": "v", "lead_time": 1}
+    assert value(half, **where) != value(whole, **where)
+
+
+@pytest.mark.parametrize("grid", [(32,), (6, 8, 8)])
+def test_other_dimensions(tmp_path, grid):
+    tables = run(make_experiment(tmp_path, grid=grid, trajectories=8, sensors=5))
+    metrics = set(tables["scores"]["metric"])
+    assert {"relative_l2", "spectral_error_low"} <= metrics
+    assert tables["spectra"]["wavenumber"].nunique() == min(grid) // 2
+
+
+def test_one_member_has_no_spread(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        one = file["ensemble"][:, :1]
+        del file["ensemble"]
+        file["ensemble"] = one
+    tables = run(experiment)
+    assert not {"spread", "skill"} & set(tables["scores"]["metric"])
+    assert set(tables["calibration"]["quantity"]) == {"rank_frequency"}
+
+
+def test_the_same_inputs_give_the_same_bytes(experiment):
+    run(experiment)
+    run(experiment, "again")
+    for path in (experiment.folder / "scores").iterdir():
+        assert (experiment.folder / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------ failures
+
+
+def test_a_diverged_member_stops_the_scores(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        file["ensemble"][2, 1, 3, 0, 0, 0] = np.inf
+    baselines = experiment.folder / "baselines.h5"
+    settings = EvaluationConfig(baselines=("climatology",))
+    run_baselines(experiment.data, experiment.sensors, experiment.forecast, baselines, settings, {})
+    with pytest.raises(
+        SparseVQError, match=r"forecast \(trajectory 11, frame 0\): case 2 is NaN or infinite from lead 4"
+    ):
+        run(experiment)
+    assert not (experiment.folder / "scores").exists()
+
+
+def test_baselines_of_another_forecast_are_refused(experiment):
+    run(experiment)
+    with h5py.File(experiment.forecast, "a") as file:
+        file["start_frame"][0] = 1
+    with pytest.raises(SparseVQError, match="holds other cases"):
+        run(experiment)
+
+
+# ------------------------------------------------------------------------------------------------ codebook
+
+
+def test_codebook_use(experiment):
+    with h5py.File(experiment.codes, "a") as file:
+        indices = np.zeros(file["sparse"].shape, dtype=np.int16)
+        indices[..., 0] = np.arange(4)  # level 1: four of the eight codes, alike; level 2: one code
+        indices[1] = 7  # a symmetry variant, which does not count
+        file["sparse"][...] = indices
+    table = codebook_use(experiment.codes).set_index(["encoder", "split", "level"])
+    assert len(table) == 8
+    first, second = table.loc["sparse", "train", 1], table.loc["sparse", "test", 2]
+    assert (first["codes_used"], first["share_used"]) == (4, 0.5)
+    assert first["perplexity"] == pytest.approx(4)
+    assert second["perplexity"] == pytest.approx(1)
+    assert second["share_of_top_code"] == 1
+
+
+def test_perplexity_of_a_known_distribution():
+    # entropy of (1/2, 1/4, 1/4) is 1.5 bits
+    assert perplexity(np.array([2, 0, 1, 1])) == pytest.approx(2**1.5)

@@ -264,6 +264,10 @@ class _MLflowTracker(Tracker):
         self._flush()
         if self._monitor is not None:
             self._monitor.finish()
+            with self._tolerated():  # it samples every 10 s: the last piece, which is all of a short job
+                self._monitor.collect_metrics()
+                self._monitor.publish_metrics(self._monitor.aggregate_metrics())
+                self._monitor.mlflow_logger.flush()
         with self._tolerated():
             self._client.set_terminated(self._run_id, status)
             if self._parent_id is not None and (self._concludes or status != "FINISHED"):
@@ -343,9 +347,7 @@ def _check_sqlite(path: Path) -> None:
     except OSError as error:
         raise unwritable(path, error) from None
     except sqlite3.Error as error:
-        raise SparseVQError(
-            f"{path} cannot be used as MLflow's store ({error})", "move it away and run again"
-        ) from None
+        raise SparseVQError(f"{path} cannot be MLflow's store ({error})", "move it away and run again") from None
 
 
 def _file_system(folder: Path) -> str:

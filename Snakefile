@@ -1,0 +1,57 @@
+# From simulation to tables: `snakemake --cores 8 --resources gpu=4`.
+#
+# A configuration file stands for itself: what it leaves out has the default that sparsevq/config.py states together with
+# its meaning. Without --configfile, config/config.yaml is used.
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+import sparsevq
+from sparsevq.config import Config
+from sparsevq.config import parse as checked
+from sparsevq.errors import SparseVQError
+
+min_version("9.20")
+
+
+if not workflow.overwrite_configfiles:
+
+    configfile: Path(workflow.basedir) / "config" / "config.yaml"
+
+
+try:
+    CONFIG = checked(Config, config, "configuration")
+except SparseVQError as error:
+    raise WorkflowError(str(error)) from None
+
+
+pathvars:
+    experiment=f"{CONFIG.results}/{CONFIG.experiment}",
+    data="<experiment>/{data_set}",
+    run="<data>/n{num_sensors}/seed{seed}",
+
+
+report: "workflow/report/workflow.rst"
+
+
+# Made from environment.yml, and used with `--sdm conda`; without it, the environment that Snakemake runs in.
+CONDA = "sparsevq"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/sensors.smk"
+include: "workflow/rules/stage1.smk"
+include: "workflow/rules/stage2.smk"
+include: "workflow/rules/stage3.smk"
+include: "workflow/rules/forecast.smk"
+include: "workflow/rules/evaluate.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        [expand(file, **SWEEP) for file in rules.evaluate.output],

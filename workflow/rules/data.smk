@@ -1,0 +1,49 @@
+# Simulated trajectories, in shards that run as parallel jobs, and from them one data set.
+
+
+rule simulate:
+    output:
+        "<data>/shards/{shard}.h5",
+    log:
+        "<data>/logs/simulate_{shard}.log",
+    benchmark:
+        "<data>/benchmarks/simulate_{shard}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=RUNTIME,
+    params:
+        simulation=lambda wildcards: settings("simulation")[wildcards.data_set],
+        version=VERSION,
+    message:
+        "{wildcards.data_set}: simulating shard {wildcards.shard}"
+    script:
+        "../scripts/simulate.py"
+
+
+rule preprocess:
+    input:
+        shards=shards,
+    output:
+        data=ensure("<data>/data.h5", non_empty=True),
+    log:
+        "<data>/logs/preprocess.log",
+    benchmark:
+        "<data>/benchmarks/preprocess.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=MEM_MB,
+        runtime=60,
+    params:
+        preprocess=settings("preprocess"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}: one data set from all shards"
+    script:
+        "../scripts/preprocess.py"

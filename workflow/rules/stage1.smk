@@ -1,0 +1,47 @@
+# Stage 1: the semi-sparse encoder (the teacher) and the sparse one, each with the coordinate decoder.
+
+
+rule semi_sparse:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+    output:
+        model="<run>/semi_sparse/model.safetensors",
+        history="<run>/semi_sparse/history.csv",
+    log:
+        "<run>/logs/semi_sparse.log",
+    benchmark:
+        "<run>/benchmarks/semi_sparse.tsv"
+    conda:
+        CONDA
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+        runtime=RUNTIME,
+    params:
+        stage1=settings("stage1", without=["warm_start"]),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 1, semi-sparse encoder"
+    script:
+        "../scripts/stage1.py"
+
+
+use rule semi_sparse as sparse with:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+        start_from=rules.semi_sparse.output.model if CONFIG.stage1.warm_start else [],
+    output:
+        model="<run>/sparse/model.safetensors",
+        history="<run>/sparse/history.csv",
+    log:
+        "<run>/logs/sparse.log",
+    benchmark:
+        "<run>/benchmarks/sparse.tsv"
+    params:
+        stage1=settings("stage1"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 1, sparse encoder"

@@ -1,0 +1,59 @@
+# Stage 2: the tokenizer, and the dump of every frame's code indices, which is all that stage 3 reads.
+
+
+rule tokenizer:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+        sparse="<run>/sparse/model.safetensors",
+        semi_sparse="<run>/semi_sparse/model.safetensors",
+    output:
+        model="<run>/tokenizer/model.safetensors",
+        history="<run>/tokenizer/history.csv",
+    log:
+        "<run>/logs/tokenizer.log",
+    benchmark:
+        "<run>/benchmarks/tokenizer.tsv"
+    conda:
+        CONDA
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+        runtime=RUNTIME,
+    params:
+        stage2=settings("stage2"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 2, tokenizer"
+    script:
+        "../scripts/tokenizer.py"
+
+
+rule codes:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+        sparse="<run>/sparse/model.safetensors",
+        semi_sparse="<run>/semi_sparse/model.safetensors",
+        tokenizer="<run>/tokenizer/model.safetensors",
+    output:
+        codes="<run>/codes.h5",
+    log:
+        "<run>/logs/codes.log",
+    benchmark:
+        "<run>/benchmarks/codes.tsv"
+    conda:
+        CONDA
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+        runtime=60,
+    params:
+        symmetries=settings("stage1")["symmetries"],
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: dumping code indices"
+    script:
+        "../scripts/codes.py"

@@ -1,0 +1,27 @@
+# Stage 3: the GPT over code indices.
+
+
+rule gpt:
+    input:
+        codes="<run>/codes.h5",
+    output:
+        model="<run>/gpt/model.safetensors",
+        history="<run>/gpt/history.csv",
+    log:
+        "<run>/logs/gpt.log",
+    benchmark:
+        "<run>/benchmarks/gpt.tsv"
+    conda:
+        CONDA
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+        runtime=RUNTIME,
+    params:
+        stage3=settings("stage3"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 3, GPT"
+    script:
+        "../scripts/gpt.py"

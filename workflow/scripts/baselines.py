@@ -1,0 +1,21 @@
+"""data.h5, sensors.h5, forecast.h5 -> baselines.h5: the same cases, forecast by the baselines."""
+
+from pathlib import Path
+
+from sparsevq.config import EvaluationConfig
+from sparsevq.training.job import job
+
+with job(snakemake):
+    from sparsevq.data.layout import read_data
+    from sparsevq.evaluation.baselines.registry import run_baselines
+    from sparsevq.sensors.placement import read_sensors
+
+    inputs = {name: Path(path) for name, path in snakemake.input.items()}
+    run_baselines(
+        read_data(inputs["data"]),
+        read_sensors(inputs["sensors"]),
+        inputs["forecast"],
+        Path(snakemake.output.baselines),
+        EvaluationConfig(**snakemake.params.evaluation),
+        made_from=inputs,
+    )

@@ -1,0 +1,20 @@
+"""codes.h5 -> the GPT: model.safetensors, history.csv."""
+
+from pathlib import Path
+
+from sparsevq.config import Stage3Config
+from sparsevq.training.job import job
+
+with job(snakemake) as work:
+    from sparsevq.stage3.train import train_gpt
+
+    settings = Stage3Config(**snakemake.params.stage3)
+    train_gpt(
+        Path(snakemake.input.codes),
+        Path(snakemake.output.model).parent,
+        settings=settings,
+        seed=int(snakemake.wildcards.seed),
+        fabric=work.fabric(settings.precision),
+        tracker=work.tracker,
+    )
+    work.tracker.log_artifact(snakemake.output.history)

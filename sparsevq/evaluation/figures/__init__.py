@@ -1,0 +1,1 @@
+"""Figures: one module a topic, one look, fixed file names (`draw.CASE_FIGURES`)."""

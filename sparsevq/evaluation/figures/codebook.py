@@ -1,0 +1,74 @@
+"""Use of the codebook: how the tokens are spread over the codes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sparsevq.data.layout import open_layout, read_dataset
+from sparsevq.evaluation.codebook import SCHEMA, VERSION
+from sparsevq.evaluation.figures.style import new_figure, save, styled
+
+ENCODERS = {"sparse": "sparse", "semi_sparse": "teacher"}
+COLOURS = {("sparse", "train"): "#0072B2", ("sparse", "test"): "#56B4E9"} | {
+    ("semi_sparse", "train"): "#D55E00",
+    ("semi_sparse", "test"): "#E69F00",
+}
+SPLITS = {"train": "training", "test": "test"}
+
+
+@styled
+def draw_codebook(codes_path: Path, use: pd.DataFrame, path: Path) -> Path:
+    """Left: share of the tokens that each code of the sparse encoder has, by rank. Right: perplexity of each level.
+
+    Parameters
+    ----------
+    codes_path
+        ``codes.h5``.
+    use
+        ``codebook.csv``.
+    path
+        The picture.
+    """
+    with open_layout(codes_path, SCHEMA, VERSION) as file:
+        levels, codes = read_dataset(file, "codebook", (None, None, None)).shape[:2]
+        split = read_dataset(file, "split", (None,))
+        indices = file["sparse"][0]  # (T, F, P, Q)
+    figure = new_figure(10.5, 3.6)
+    left, right = figure.subplots(1, 2)
+
+    shades = np.linspace(1, 0.35, levels)
+    for level in range(levels):
+        for name, line in (("train", "-"), ("test", "--")):
+            found = indices[split == name][..., level]
+            counts = np.sort(np.bincount(found[found >= 0], minlength=codes))[::-1]
+            if not counts.any():
+                continue
+            share = np.where(counts > 0, counts, np.nan) / counts.sum()  # codes that never occur end the line
+            label = f"level {level + 1}" if name == "train" else None
+            left.plot(np.arange(1, codes + 1), share, line, color="#0072B2", alpha=shades[level], label=label)
+    left.axhline(1 / codes, color="0.4", linewidth=0.8, linestyle=":", label="all codes alike")
+    left.set_yscale("log")
+    left.set_xlim(0, codes + 1)
+    left.set_xlabel("code, by falling use")
+    left.set_ylabel("share of tokens")
+    left.set_title("sparse encoder; solid: training split, dashed: test split", loc="left")
+    left.legend()
+
+    groups = list(use.groupby(["encoder", "split"], sort=False))
+    width = 0.8 / max(len(groups), 1)
+    for place, ((encoder, name), rows) in enumerate(groups):
+        offset = (place - (len(groups) - 1) / 2) * width
+        label = f"{ENCODERS.get(encoder, encoder)}, {SPLITS.get(name, name)}"
+        right.bar(rows["level"] + offset, rows["perplexity"], width, color=COLOURS.get((encoder, name)), label=label)
+        for level, height, share in zip(rows["level"], rows["perplexity"], rows["share_used"], strict=True):
+            right.text(level + offset, height, f"{share:.0%}", ha="center", va="bottom", fontsize=6.5)
+    right.axhline(codes, color="0.4", linewidth=0.8, linestyle=":")
+    right.set_xticks(range(1, levels + 1))
+    right.set_ylim(0, 1.12 * codes)
+    right.grid(visible=False, axis="x")
+    right.set_xlabel("level of the quantizer")
+    right.set_ylabel("perplexity (effective number of codes)")
+    right.set_title(f"of {codes} codes (dotted); numbers: share of codes in use", loc="left")
+    right.legend(ncols=2, loc="lower center")
+    return save(figure, path)

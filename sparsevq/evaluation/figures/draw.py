@@ -1,0 +1,128 @@
+"""All figures of a run, and those of many runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import pandas as pd
+
+from sparsevq.data.layout import FieldData, open_layout
+from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
+from sparsevq.evaluation.figures.calibration import draw_calibration
+from sparsevq.evaluation.figures.chain import draw_chain
+from sparsevq.evaluation.figures.codebook import draw_codebook
+from sparsevq.evaluation.figures.fields import PicturedCase, draw_animation, draw_strip
+from sparsevq.evaluation.figures.lead_time import draw_lead_time, draw_lead_time_over_seeds
+from sparsevq.evaluation.figures.spectra import draw_spectra
+from sparsevq.evaluation.figures.training import draw_training
+from sparsevq.evaluation.labels import OURS
+from sparsevq.sensors.placement import SensorSets
+
+CASE_FIGURES = (
+    "strip.png",
+    "lead_time.png",
+    "spectra.png",
+    "codebook.png",
+    "training.png",
+    "calibration.png",
+    "chain.png",
+    "animation.gif",
+)
+"""Files that `draw_case_figures` writes."""
+
+SUMMARY_FIGURES = ("lead_time.png",)
+"""Files that `draw_summary_figures` writes."""
+
+
+def draw_case_figures(
+    data: FieldData,
+    sensors: SensorSets,
+    forecast_path: str | Path,
+    baselines_path: str | Path,
+    codes_path: str | Path,
+    histories: Mapping[str, Path],
+    scores_dir: str | Path,
+    out_dir: str | Path,
+) -> list[Path]:
+    """Draw all figures of one run (`CASE_FIGURES`).
+
+    Pictures of fields show the case whose mean relative L2 is the median of all: neither the best nor the worst.
+
+    Parameters
+    ----------
+    data, sensors
+        What the forecast was made from.
+    forecast_path, baselines_path, codes_path
+        ``forecast.h5``, ``baselines.h5``, ``codes.h5``.
+    histories
+        Stage -> its ``history.csv``, in the order of training.
+    scores_dir
+        Folder of the tables that `sparsevq.evaluation.scores.score` wrote.
+    out_dir
+        Folder to write to.
+
+    Returns
+    -------
+    The files, in the order of `CASE_FIGURES`.
+
+    Raises
+    ------
+    SparseVQError
+        A file is missing.
+    """
+    scores_dir, out_dir = Path(scores_dir), Path(out_dir)
+    tables = {name: _read(scores_dir / f"{name}.csv") for name in ("cases", "chain", "calibration", "codebook", "spectra")}
+    with open_layout(forecast_path, SCHEMA, VERSION) as forecast, open_layout(baselines_path, SCHEMA, VERSION) as baselines:
+        case = _pictured(data, sensors, forecast, baselines, tables["cases"])
+    unit = data.units[0] if len(set(data.units)) == 1 else ""
+    length = next(iter(data.axis_units.values())) if len(set(data.axis_units.values())) == 1 else ""
+    energy_unit = f"({unit})²" if unit else ""
+    return [
+        draw_strip(case, out_dir / "strip.png"),
+        draw_lead_time(tables["cases"], case.cases, out_dir / "lead_time.png"),
+        draw_spectra(tables["spectra"], length, energy_unit, out_dir / "spectra.png"),
+        draw_codebook(Path(codes_path), tables["codebook"], out_dir / "codebook.png"),
+        draw_training(histories, out_dir / "training.png"),
+        draw_calibration(tables["calibration"], unit, out_dir / "calibration.png"),
+        draw_chain(tables["chain"], out_dir / "chain.png"),
+        draw_animation(case, out_dir / "animation.gif"),
+    ]
+
+
+def draw_summary_figures(forecast_csv: str | Path, out_dir: str | Path) -> list[Path]:
+    """Draw the figures of many runs (`SUMMARY_FIGURES`) from ``tables/forecast.csv``."""
+    return [draw_lead_time_over_seeds(_read(Path(forecast_csv)), Path(out_dir) / "lead_time.png")]
+
+
+def _pictured(
+    data: FieldData, sensors: SensorSets, forecast: h5py.File, baselines: h5py.File, by_case: pd.DataFrame
+) -> PicturedCase:
+    """The case with the median error, and the baseline with the smallest."""
+    errors = by_case.groupby(["method", "case"], sort=False)["relative_l2"].mean()
+    ours = errors["sparsevq"].sort_values(kind="stable")
+    case = int(ours.index[(len(ours) - 1) // 2])
+    means = errors.groupby(level="method").mean().drop(list(OURS), errors="ignore")
+    name = str(means.idxmin()) if len(means) else ""
+    cases = read_cases(forecast, data)
+
+    def flat(values):  # type: ignore[no-untyped-def]
+        return values.reshape(*values.shape[: -1 - len(data.grid)], data.num_points, -1)
+
+    return PicturedCase(
+        data,
+        sensors.sparse,
+        cases,
+        case,
+        flat(forecast["ensemble"][case].mean(axis=0)),
+        flat(forecast["reconstruction/sparse"][case, 0]),
+        flat(baselines[f"methods/{name}"][case]) if name else None,
+        name,
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, pd.errors.EmptyDataError) as error:
+        raise SparseVQError(f"{path} can't be read as a table ({error})", "evaluate the run first") from None

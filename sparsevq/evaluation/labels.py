@@ -1,0 +1,48 @@
+"""How methods, links and metrics are called and drawn: the one place, so that all tables and figures agree."""
+
+from typing import NamedTuple
+
+
+class MethodStyle(NamedTuple):
+    """Name and look of a method."""
+
+    label: str
+    colour: str
+    line: str
+    marker: str
+
+
+# Colours of Okabe & Ito (2008), which differ for every kind of colour vision.
+METHODS = {
+    "truth": MethodStyle("truth", "#000000", "-", ""),
+    "sparsevq": MethodStyle("sparsevq (ensemble mean)", "#0072B2", "-", "o"),
+    "sparsevq_member": MethodStyle("sparsevq (one member)", "#56B4E9", "--", "s"),
+    "persistence": MethodStyle("persistence", "#E69F00", "-.", "v"),
+    "climatology": MethodStyle("climatology", "#7F7F7F", ":", "^"),
+    "pod_dmd": MethodStyle("gappy POD + DMD", "#009E73", "-", "D"),
+}
+_OTHERS = ("#CC79A7", "#D55E00", "#F0E442")
+
+OURS = ("sparsevq", "sparsevq_member")
+"""All other methods are baselines."""
+
+LINKS = {
+    "teacher_reconstruction": "teacher reconstruction",
+    "sparse_reconstruction": "sparse reconstruction",
+    "quantized_reconstruction": "quantized reconstruction",
+    "forecast": "forecast",
+    "forecast_teacher_prompt": "forecast, teacher's prompt",
+}
+
+METRICS = {
+    "relative_l2": "relative L2 error",
+    "vrmse": "VRMSE",
+    "crps": "CRPS",
+    "anomaly_correlation": "anomaly correlation",
+    "correlation_time": "correlation time",
+}
+
+
+def method_style(method: str, rank: int = 0) -> MethodStyle:
+    """Name and look of a method; one that is not known here is called by its own name and takes a spare colour."""
+    return METHODS.get(method) or MethodStyle(method, _OTHERS[rank % len(_OTHERS)], "-", "x")

@@ -125,7 +125,12 @@ def grid_points(axes: tuple[Array, ...]) -> npt.NDArray[np.float64]:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.float64)
 
 
-def write_data(path: str | Path, data: FieldData, made_from: Mapping[str, Path] | None = None) -> None:
+def write_data(
+    path: str | Path,
+    data: FieldData,
+    made_from: Mapping[str, Path] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
     """Write a data set.
 
     Parameters
@@ -136,6 +141,8 @@ def write_data(path: str | Path, data: FieldData, made_from: Mapping[str, Path] 
         The data set; its `digest` is not written.
     made_from
         Files that it was made from; their digests are stored.
+    settings
+        What it depends on beside them; stored as JSON.
 
     Raises
     ------
@@ -144,25 +151,9 @@ def write_data(path: str | Path, data: FieldData, made_from: Mapping[str, Path] 
     """
     _check(data, str(path))
     with written_whole(path) as part, h5py.File(part, "w") as file:
-        stamp(file, SCHEMA, VERSION, made_from or {})
+        stamp(file, SCHEMA, VERSION, made_from or {}, settings)
         file.attrs["name"] = data.name
-        file.attrs["axes"] = list(data.axes)
-        write_strings(file, "periodic", data.periodic)
-        file.attrs["vector"] = json.dumps(data.vector, sort_keys=True)
-        file.attrs["provenance"] = json.dumps(data.provenance, sort_keys=True)
-        fields = file.create_dataset("fields", data=data.fields.astype(np.float32, copy=False))
-        write_strings(fields, "channels", data.channels)
-        write_strings(fields, "units", data.units)
-        file["mask"] = data.mask.astype(bool, copy=False)
-        for axis, values in data.axes.items():
-            file[f"coordinates/{axis}"] = values.astype(np.float64)
-            file[f"coordinates/{axis}"].attrs["units"] = data.axis_units.get(axis, "")
-        file["time"] = data.time.astype(np.float64)
-        file["time"].attrs["units"] = data.time_units
-        file.create_group("parameters")
-        for name, values in data.parameters.items():
-            write_column(file, f"parameters/{name}", values)
-            file[f"parameters/{name}"].attrs["units"] = data.parameter_units.get(name, "")
+        write_common(file, data)
         write_column(file, "split", data.split)
         file["normalisation/mean"] = data.mean.astype(np.float64)
         file["normalisation/std"] = data.std.astype(np.float64)
@@ -180,32 +171,14 @@ def read_data(path: str | Path) -> FieldData:
         not finite; a channel's standard deviation is not positive; no trajectory is for training.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
-        axes = read_strings(file, "axes")
-        fields = read_dataset(file, "fields", (None, None, *(None for _ in axes), None))
-        trajectories, frames, *grid, channels = fields.shape
-        coordinates = {
-            axis: read_dataset(file, f"coordinates/{axis}", (size,)).astype(np.float64)
-            for axis, size in zip(axes, grid, strict=True)
-        }
-        names = sorted(file["parameters"]) if "parameters" in file else []
+        common = read_common(file)
+        trajectories, *_, channels = common["fields"].shape
         data = FieldData(
             name=str(read_attribute(file, "name")),
-            fields=fields.astype(np.float32, copy=False),
-            mask=read_dataset(file, "mask", (trajectories, *grid)).astype(bool),
-            axes=coordinates,
-            axis_units={axis: str(file[f"coordinates/{axis}"].attrs.get("units", "")) for axis in axes},
-            time=read_dataset(file, "time", (frames,)).astype(np.float64),
-            time_units=str(file["time"].attrs.get("units", "")),
-            parameters={name: read_dataset(file, f"parameters/{name}", (trajectories,)) for name in names},
-            parameter_units={name: str(file[f"parameters/{name}"].attrs.get("units", "")) for name in names},
             split=read_dataset(file, "split", (trajectories,)).astype(str),
-            channels=read_strings(file["fields"], "channels"),
-            units=read_strings(file["fields"], "units"),
             mean=read_dataset(file, "normalisation/mean", (channels,)).astype(np.float64),
             std=read_dataset(file, "normalisation/std", (channels,)).astype(np.float64),
-            periodic=read_strings(file, "periodic"),
-            vector=read_json(file, "vector"),
-            provenance=read_json(file, "provenance"),
+            **common,
         )
     _check(data, str(path))
     for values, valid in zip(data.flat_fields, data.flat_mask, strict=True):
@@ -290,6 +263,59 @@ def sparsevq_version() -> str:
     """The version of this package."""
     version = getattr(sparsevq, "__version__", None)
     return version if isinstance(version, str) else importlib.metadata.version("sparsevq")
+
+
+def write_common(file: h5py.File, item: Any) -> None:
+    """Write what data sets and simulators' shards both hold; `item` has the attributes of `FieldData` for it."""
+    file.attrs["axes"] = list(item.axes)
+    write_strings(file, "periodic", item.periodic)
+    file.attrs["vector"] = json.dumps(item.vector, sort_keys=True)
+    file.attrs["provenance"] = json.dumps(item.provenance, sort_keys=True)
+    fields = file.create_dataset("fields", data=item.fields.astype(np.float32, copy=False))
+    write_strings(fields, "channels", item.channels)
+    write_strings(fields, "units", item.units)
+    file["mask"] = item.mask.astype(bool, copy=False)
+    for axis, values in item.axes.items():
+        file[f"coordinates/{axis}"] = values.astype(np.float64)
+        file[f"coordinates/{axis}"].attrs["units"] = item.axis_units.get(axis, "")
+    file["time"] = item.time.astype(np.float64)
+    file["time"].attrs["units"] = item.time_units
+    file.create_group("parameters")
+    for name, values in item.parameters.items():
+        write_column(file, f"parameters/{name}", values)
+        file[f"parameters/{name}"].attrs["units"] = item.parameter_units.get(name, "")
+
+
+def read_common(file: h5py.File) -> dict[str, Any]:
+    """Read what `write_common` wrote, as keyword arguments; shapes are checked against each other.
+
+    Raises
+    ------
+    SparseVQError
+        A dataset or attribute is missing, or has a wrong shape.
+    """
+    axes = read_strings(file, "axes")
+    fields = read_dataset(file, "fields", (None, None, *(None for _ in axes), None))
+    trajectories, frames, *grid, _ = fields.shape
+    names = sorted(file["parameters"]) if "parameters" in file else []
+    return {
+        "fields": fields.astype(np.float32, copy=False),
+        "mask": read_dataset(file, "mask", (trajectories, *grid)).astype(bool),
+        "axes": {
+            axis: read_dataset(file, f"coordinates/{axis}", (size,)).astype(np.float64)
+            for axis, size in zip(axes, grid, strict=True)
+        },
+        "axis_units": {axis: str(file[f"coordinates/{axis}"].attrs.get("units", "")) for axis in axes},
+        "time": read_dataset(file, "time", (frames,)).astype(np.float64),
+        "time_units": str(file["time"].attrs.get("units", "")),
+        "parameters": {name: read_dataset(file, f"parameters/{name}", (trajectories,)) for name in names},
+        "parameter_units": {name: str(file[f"parameters/{name}"].attrs.get("units", "")) for name in names},
+        "channels": read_strings(file["fields"], "channels"),
+        "units": read_strings(file["fields"], "units"),
+        "periodic": read_strings(file, "periodic"),
+        "vector": read_json(file, "vector"),
+        "provenance": read_json(file, "provenance"),
+    }
 
 
 def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
@@ -418,7 +444,13 @@ def _check(data: FieldData, where: str) -> None:
             )
 
 
-def raise_not_finite(fields: Array, mask: Array, channels: tuple[str, ...], where: str, trajectory: int = 0) -> None:
+def raise_not_finite(
+    fields: Array,
+    mask: Array,
+    channels: tuple[str, ...],
+    where: str,
+    trajectories: npt.NDArray[np.int64] | None = None,
+) -> None:
     """Raise if a valid point is NaN or infinite, naming the first and how many there are.
 
     Parameters
@@ -431,15 +463,16 @@ def raise_not_finite(fields: Array, mask: Array, channels: tuple[str, ...], wher
         Names of the channels.
     where
         The file, for the message.
-    trajectory
-        Number of the first of the trajectories.
+    trajectories
+        ``(T,)`` numbers of the trajectories, for the message; None: 0, 1, ...
     """
     first, count = "", 0
-    for index, (values, valid) in enumerate(zip(fields, mask, strict=True), start=trajectory):
+    numbers = np.arange(len(fields)) if trajectories is None else trajectories
+    for number, values, valid in zip(numbers, fields, mask, strict=True):
         bad = ~np.isfinite(values[:, valid])  # (F, valid points, C)
         if bad.any():
             frame, _, channel = np.argwhere(bad)[0]
-            first = first or f"trajectory {index}, frame {frame}, channel {channels[channel]}"
+            first = first or f"trajectory {number}, frame {frame}, channel {channels[channel]}"
             count += int(bad.sum())
     if count:
         raise SparseVQError(

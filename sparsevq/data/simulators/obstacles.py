@@ -1,0 +1,93 @@
+"""What varies between flows past an obstacle: its shape, size and place, the Reynolds number, the first kick."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.config import CylinderConfig
+
+# Where an obstacle's centre may stand, along x and along y (lattice cells).
+CENTRE = (48.0, 80.0)
+# Largest ratio that an ellipse's axes are stretched and shrunk by.
+ASPECT = 1.4
+# Half the side of a square with the area of the circle of diameter 1.
+HALF_SIDE = np.sqrt(np.pi) / 4
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One flow. Lengths are in lattice cells.
+
+    Attributes
+    ----------
+    trajectory, attempt
+        What the draw depends on, beside the settings' seed.
+    reynolds
+        Inflow speed * diameter / viscosity.
+    diameter
+        Of the circle; an ellipse and a square have the same area.
+    x, y
+        Centre of the obstacle.
+    shape
+        ``circle``, ``ellipse`` or ``square``.
+    angle
+        By which an ellipse or a square is turned (radians).
+    aspect
+        An ellipse's half axes are ``aspect * diameter / 2`` and ``diameter / (2 * aspect)``.
+    kick, kick_y
+        Strength (in inflow speeds) of the transverse gust that starts the shedding, and how far beside the centre.
+    """
+
+    trajectory: int
+    attempt: int
+    reynolds: float
+    diameter: float
+    x: float
+    y: float
+    shape: str
+    angle: float
+    aspect: float
+    kick: float
+    kick_y: float
+
+    def inside(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Whether places (lattice cells; arrays of one shape) are inside the obstacle."""
+        x, y = x - self.x, y - self.y
+        along = x * np.cos(self.angle) + y * np.sin(self.angle)
+        across = y * np.cos(self.angle) - x * np.sin(self.angle)
+        if self.shape == "square":
+            return np.maximum(np.abs(along), np.abs(across)) < HALF_SIDE * self.diameter
+        return (along / self.aspect) ** 2 + (across * self.aspect) ** 2 < (self.diameter / 2) ** 2
+
+    def gust(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The first transverse velocity, in inflow speeds: a Gaussian one diameter behind the obstacle."""
+        square = (x - self.x - self.diameter) ** 2 + (y - self.y - self.kick_y) ** 2
+        return self.kick * np.exp(-square / (2 * self.diameter) ** 2)
+
+
+def draw(settings: CylinderConfig, trajectory: int, attempt: int = 0) -> Draw:
+    """The draw of a trajectory; it depends on nothing but the settings' ranges and seed and the two numbers."""
+    rng = np.random.default_rng([settings.seed % 2**32, trajectory, attempt])
+    diameter = rng.uniform(*settings.diameter)
+    reynolds = np.exp(rng.uniform(*np.log(settings.reynolds)))
+    shape = settings.shapes[rng.integers(len(settings.shapes))]
+    x, y = rng.uniform(*CENTRE, size=2)
+    angle = rng.uniform(0, np.pi)
+    aspect = rng.uniform(1, ASPECT)
+    kick = rng.choice([-1, 1]) * rng.uniform(0.1, 0.3)
+    kick_y = rng.uniform(-1, 1) * diameter
+    return Draw(
+        trajectory=trajectory,
+        attempt=attempt,
+        reynolds=float(reynolds),
+        diameter=float(diameter),
+        x=float(x),
+        y=float(y),
+        shape=shape,
+        angle=0.0 if shape == "circle" else float(angle),
+        aspect=float(aspect) if shape == "ellipse" else 1.0,
+        kick=float(kick),
+        kick_y=float(kick_y),
+    )

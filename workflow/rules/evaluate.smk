@@ -18,6 +18,8 @@ rule evaluate:
         chain="<run>/chain.csv",
         calibration="<run>/calibration.csv",
         codebook="<run>/codebook.csv",
+        cases="<run>/cases.csv",
+        spectra_table="<run>/spectra.csv",
         strip=report(
             "<run>/figures/strip.png",
             caption="../report/strip.rst",
@@ -78,7 +80,6 @@ rule evaluate:
         mem_mb=MEM_MB,
         runtime=60,
     params:
-        evaluation=settings("evaluation"),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: scores and figures"
@@ -90,6 +91,7 @@ rule tables:
     input:
         scores=expand(rules.evaluate.output.scores, **SWEEP),
         chain=expand(rules.evaluate.output.chain, **SWEEP),
+        calibration=expand(rules.evaluate.output.calibration, **SWEEP),
         codebook=expand(rules.evaluate.output.codebook, **SWEEP),
     output:
         forecast="<experiment>/tables/forecast.csv",
@@ -109,6 +111,7 @@ rule tables:
         ),
         chain_markdown="<experiment>/tables/chain.md",
         chain_latex="<experiment>/tables/chain.tex",
+        calibration="<experiment>/tables/calibration.csv",
         codebook=report(
             "<experiment>/tables/codebook.csv",
             caption="../report/codebook.rst",

@@ -1,1 +1,43 @@
+"""data.h5, sensors.h5, codes.h5, forecast.h5, baselines.h5, histories -> scores.csv and other tables, figures/."""
 
+from pathlib import Path
+
+from sparsevq.training.job import job
+
+with job(snakemake, concludes=True) as work:
+    import pandas as pd
+
+    from sparsevq.data.layout import read_data
+    from sparsevq.evaluation.figures.draw import draw_case_figures
+    from sparsevq.evaluation.scores import score
+    from sparsevq.sensors.placement import read_sensors
+
+    data, sensors = read_data(Path(snakemake.input.data)), read_sensors(snakemake.input.sensors)
+    folder = Path(snakemake.output.scores).parent
+    which = snakemake.wildcards
+    score(
+        data,
+        sensors,
+        snakemake.input.forecast,
+        snakemake.input.baselines,
+        folder,
+        which.data_set,
+        int(which.num_sensors),
+        int(which.seed),
+        codes_path=snakemake.input.codes,
+    )
+    figures = draw_case_figures(
+        data,
+        sensors,
+        snakemake.input.forecast,
+        snakemake.input.baselines,
+        snakemake.input.codes,
+        {Path(path).parent.name: Path(path) for path in snakemake.input.histories},
+        folder,
+        Path(snakemake.output.strip).parent,
+    )
+    for path in (*figures, *folder.glob("*.csv")):
+        work.tracker.log_artifact(path)
+    scores = pd.read_csv(snakemake.output.scores).query("channel == 'all' and metric == 'relative_l2'")
+    means = scores.groupby("method")["value"].mean()  # over lead times
+    work.tracker.conclude({f"relative_l2/{method}": value for method, value in means.items()})

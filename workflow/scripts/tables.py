@@ -1,1 +1,16 @@
+"""The tables of all runs -> tables/ and figures/ over all seeds."""
 
+from pathlib import Path
+
+from sparsevq.training.job import job
+
+with job(snakemake) as work:
+    from sparsevq.evaluation.figures.draw import draw_summary_figures
+    from sparsevq.evaluation.tables import tabulate
+
+    kinds = ("scores", "chain", "calibration", "codebook")
+    folder = Path(snakemake.output.forecast).parent
+    tabulate(*([Path(path) for path in snakemake.input[kind]] for kind in kinds), folder)
+    draw_summary_figures(snakemake.output.forecast, Path(snakemake.output.lead_time).parent)
+    for path in snakemake.output:
+        work.tracker.log_artifact(path)

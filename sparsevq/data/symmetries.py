@@ -1,0 +1,87 @@
+"""Symmetries of the physics: from one simulated flow, others that the solver would give as well.
+
+On a grid a mirror or a periodic shift only moves points and flips the sign of vector components, so an element of the
+group is a permutation of the points and a sign for each channel. A batch is augmented while it is gathered; no
+transformed field is ever stored.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.config import Symmetries
+from sparsevq.data.layout import FieldData
+from sparsevq.errors import SparseVQError
+
+
+@dataclass(frozen=True)
+class SymmetryGroup:
+    """G elements, the first of them the identity: ``transformed[n, c] = sign[g, c] * field[source[g, n], c]``.
+
+    Attributes
+    ----------
+    source
+        ``(G, N)`` int64.
+    sign
+        ``(G, C)`` float32.
+    """
+
+    source: npt.NDArray[np.int64]
+    sign: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
+    """Every combination of the mirrors and shifts that the configuration names.
+
+    Raises
+    ------
+    SparseVQError
+        An axis doesn't exist, is not evenly spaced and centred (mirror), or is not periodic (shift); or a channel is
+        neither a scalar nor a component of the data set's vector, so that its sign under a mirror is unknown.
+    """
+    axes = list(data.axes)
+    for axis in (*symmetries.reflect, *symmetries.roll):
+        if axis not in axes:
+            raise SparseVQError(
+                f"stage1.symmetries: {data.name} has no axis {axis!r}", f"choose among {', '.join(axes)}"
+            )
+    for axis in symmetries.reflect:
+        spacing = np.diff(data.axes[axis])
+        if not np.allclose(spacing, spacing[0]):
+            raise SparseVQError(f"stage1.symmetries.reflect: axis {axis!r} of {data.name} is not evenly spaced")
+        if "vorticity" in data.channels and len(axes) != 2:
+            raise SparseVQError("stage1.symmetries.reflect: vorticity is a pseudo-scalar in two dimensions only")
+    for axis in symmetries.roll:
+        if axis not in data.periodic:
+            raise SparseVQError(
+                f"stage1.symmetries.roll: axis {axis!r} of {data.name} is not periodic",
+                f"periodic are: {', '.join(data.periodic) or 'none'}",
+            )
+
+    points = np.arange(data.num_points).reshape(data.grid)
+    mirrors = list(product(*([False, True] for _ in symmetries.reflect)))
+    shifts = list(product(*(_shifts(reach) for reach in symmetries.roll.values())))
+    source, sign = [], []
+    for mirror, shift in product(mirrors, shifts):
+        moved = np.roll(points, shift, [axes.index(axis) for axis in symmetries.roll]) if shift else points
+        flips = [axis for axis, flip in zip(symmetries.reflect, mirror, strict=True) if flip]
+        moved = np.flip(moved, [axes.index(axis) for axis in flips]) if flips else moved
+        source.append(moved.ravel())
+        sign.append([_sign(channel, data.vector, flips) for channel in data.channels])
+    return SymmetryGroup(np.array(source, dtype=np.int64), np.array(sign, dtype=np.float32))
+
+
+def _shifts(reach: int) -> list[int]:
+    """0 first, so that the group's first element is the identity."""
+    return sorted(range(-reach, reach + 1), key=abs)
+
+
+def _sign(channel: str, vector: dict[str, str], flips: list[str]) -> float:
+    if channel == "vorticity":  # a pseudo-scalar: each mirror turns it round
+        return (-1.0) ** len(flips)
+    return -1.0 if vector.get(channel) in flips else 1.0

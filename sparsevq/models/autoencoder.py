@@ -1,0 +1,118 @@
+"""Stage 1: sensor readings -> latents -> the field at any coordinate.
+
+The encoder is a Perceiver (Jaegle et al. 2021) over the set of sensors, as in the Senseiver (Santos et al. 2023): a
+learned query array cross-attends to the sensors and mixes by self-attention, several times; the first block has its own
+weights, later ones share theirs. The decoder answers a coordinate by one cross-attention to the latents, so that its
+output isn't tied to a grid.
+
+    n_s sensors, c channels, p query points, f = 2 * d * space_bands features of a position
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sparsevq.models.attention import CrossAttention, CrossAttentionBlock, FeedForward, SelfAttentionBlock, learned_queries
+
+
+@dataclass(frozen=True)
+class AutoencoderShape:
+    """Sizes of the networks; names as in `sparsevq.config.Stage1Config`."""
+
+    channels: int
+    position_features: int
+    enc_preproc_ch: int
+    num_latents: int
+    enc_num_latent_channels: int
+    num_layers: int
+    num_cross_attention_heads: int
+    num_self_attention_heads: int
+    num_self_attention_layers_per_block: int
+    dec_preproc_ch: int
+    dec_num_latent_channels: int
+    mlp_ratio: int
+
+
+LOUDNESS = 5.0
+"""Scale of the readings' initial weights beside those of the position features (docs/lab-notes.md)."""
+
+
+class EncoderBlock(nn.Module):
+    """Cross-attention to the sensors, then self-attention among the latents."""
+
+    def __init__(self, shape: AutoencoderShape):
+        super().__init__()
+        dim, ratio = shape.enc_num_latent_channels, shape.mlp_ratio
+        self.look = CrossAttentionBlock(dim, shape.enc_preproc_ch, shape.num_cross_attention_heads, ratio)
+        self.mix = nn.ModuleList(
+            SelfAttentionBlock(dim, shape.num_self_attention_heads, ratio)
+            for _ in range(shape.num_self_attention_layers_per_block)
+        )
+
+    def forward(self, latents: Tensor, sensors: Tensor) -> Tensor:
+        latents = self.look(latents, sensors)
+        for layer in self.mix:
+            latents = layer(latents)
+        return latents
+
+
+class SensorEncoder(nn.Module):
+    """Readings (b, n_s, c) at positions with features (n_s, f) or (b, n_s, f) -> latents (b, num_latents, dim)."""
+
+    def __init__(self, shape: AutoencoderShape):
+        super().__init__()
+        self.num_layers = shape.num_layers
+        self.preprocess = nn.Linear(shape.channels + shape.position_features, shape.enc_preproc_ch)
+        with torch.no_grad():  # few channels beside many position features: let the readings be heard
+            self.preprocess.weight[:, : shape.channels] *= LOUDNESS
+        self.queries = learned_queries(shape.num_latents, shape.enc_num_latent_channels)
+        self.first = EncoderBlock(shape)
+        self.later = EncoderBlock(shape) if shape.num_layers > 1 else None
+
+    def forward(self, readings: Tensor, features: Tensor) -> Tensor:
+        features = features.expand(*readings.shape[:2], -1)
+        sensors = self.preprocess(torch.cat([readings, features], dim=-1))  # (b, n_s, enc_preproc_ch)
+        latents = self.queries.expand(len(readings), -1, -1)
+        latents = self.first(latents, sensors)
+        for _ in range(self.num_layers - 1):
+            assert self.later is not None
+            latents = self.later(latents, sensors)
+        return latents
+
+
+class CoordinateDecoder(nn.Module):
+    """Latents (b, num_latents, dim) asked at positions with features (p, f) -> the normalised field (b, p, c)."""
+
+    def __init__(self, shape: AutoencoderShape):
+        super().__init__()
+        dim = shape.dec_num_latent_channels
+        self.query = learned_queries(1, dim)
+        self.preprocess = nn.Linear(shape.position_features + dim, shape.dec_preproc_ch)
+        self.attention = CrossAttention(
+            shape.dec_preproc_ch, shape.enc_num_latent_channels, dim, shape.num_cross_attention_heads
+        )
+        self.position = nn.Linear(shape.dec_preproc_ch, dim)  # lets the answer depend on where it was asked
+        self.feed_forward = FeedForward(dim, shape.mlp_ratio)
+        self.out = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, shape.channels))
+
+    def forward(self, latents: Tensor, features: Tensor) -> Tensor:
+        # Positions are the same for every frame of the batch: their queries are made once, (1, p, dec_preproc_ch).
+        queries = self.preprocess(torch.cat([features, self.query.expand(len(features), -1)], dim=-1))[None]
+        answer = self.position(queries) + self.attention(queries, latents)  # (b, p, dim)
+        answer = answer + self.feed_forward(answer)
+        return self.out(answer)
+
+
+class SensorAutoencoder(nn.Module):
+    """Encoder and decoder, trained together in stage 1."""
+
+    def __init__(self, shape: AutoencoderShape):
+        super().__init__()
+        self.shape = shape
+        self.encoder = SensorEncoder(shape)
+        self.decoder = CoordinateDecoder(shape)
+
+    def forward(self, readings: Tensor, sensor_features: Tensor, query_features: Tensor) -> Tensor:
+        """(b, n_s, c), (n_s, f), (p, f) -> (b, p, c)."""
+        return self.decoder(self.encoder(readings, sensor_features), query_features)

@@ -1,0 +1,187 @@
+"""Stage 2: latents -> a few discrete codes -> complete latents.
+
+Two designs share one interface. `ConvTokenizer` is the published release's: the latents as a square picture, two
+stride-2 convolutions, and mirrored. `AttentionTokenizer` pools the latents by learned queries, so that the number of
+tokens is free. The quantizers are those of vector-quantize-pytorch.
+
+    n latents of c channels; P tokens a frame, each with Q codes (levels) of D = vq_embedding_dim channels
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from vector_quantize_pytorch import FSQ, ResidualVQ
+
+from sparsevq.models.attention import CrossAttentionBlock, SelfAttentionBlock, learned_queries
+
+
+@dataclass(frozen=True)
+class TokenizerShape:
+    """Sizes; names as in `sparsevq.config.Stage2Config`."""
+
+    num_latents: int
+    latent_channels: int
+    tokenizer: Literal["conv", "attention"]
+    tokens_per_frame: int
+    quantizer: Literal["vq", "rvq", "fsq"]
+    num_quantizers: int
+    num_vq_embeddings: int
+    vq_embedding_dim: int
+    commitment_cost: float
+    num_hiddens: int
+
+
+FSQ_LEVELS = {16: (5, 3), 64: (8, 8), 240: (8, 6, 5), 256: (8, 8, 4), 1000: (8, 5, 5, 5), 1024: (8, 8, 4, 4), 4096: (8, 8, 8, 8)}
+"""Levels a dimension for a number of codes, near those that FSQ recommends (Mentzer et al. 2023, table 1)."""
+
+
+class Quantizer(nn.Module):
+    """The discrete bottleneck, (b, P, D) -> (b, P, D) and indices (b, P, Q).
+
+    Whatever the kind, a token's vector is the sum over its levels of ``codebook[level, index]``.
+    """
+
+    def __init__(self, shape: TokenizerShape):
+        super().__init__()
+        dim, codes = shape.vq_embedding_dim, shape.num_vq_embeddings
+        self.core: FSQ | ResidualVQ
+        if shape.quantizer == "fsq":
+            if codes not in FSQ_LEVELS:
+                raise ValueError(f"fsq has no levels for {codes} codes; choose one of {sorted(FSQ_LEVELS)}")
+            self.core = FSQ(levels=list(FSQ_LEVELS[codes]), dim=dim)
+        else:
+            # Plain VQ is residual VQ of one level. Codes by moving averages, gradients by the rotation trick
+            # (Fifty et al. 2024), dead codes drawn anew from the batch.
+            self.core = ResidualVQ(
+                dim=dim,
+                num_quantizers=1 if shape.quantizer == "vq" else shape.num_quantizers,
+                codebook_size=codes,
+                commitment_weight=shape.commitment_cost,
+                kmeans_init=True,
+                kmeans_iters=10,
+                threshold_ema_dead_code=1,
+                rotation_trick=True,
+            )
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantized tokens (b, P, D), indices (b, P, Q), commitment loss ()."""
+        tokens = tokens.float()  # distances between codes lose their order in bf16
+        with torch.autocast(tokens.device.type, enabled=False):
+            if isinstance(self.core, FSQ):
+                quantized, indices = self.core(tokens)
+                return quantized, indices[..., None], tokens.new_zeros(())
+            quantized, indices, losses = self.core(tokens)
+        return quantized, indices, losses.sum()
+
+    @torch.no_grad()
+    def codebook(self) -> Tensor:
+        """(Q, K, D)."""
+        if isinstance(self.core, FSQ):
+            return self.core.project_out(self.core.implicit_codebook)[None]
+        return self.core.codebooks
+
+    @torch.no_grad()
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Vectors (..., P, D) of indices (..., P, Q)."""
+        codebook = self.codebook()
+        levels = torch.arange(len(codebook), device=indices.device)
+        return codebook[levels, indices].sum(-2)
+
+
+class AttentionTokenizer(nn.Module):
+    """P learned queries pool n latents; n learned queries unfold P tokens."""
+
+    def __init__(self, shape: TokenizerShape, heads: int = 4, depth: int = 2):
+        super().__init__()
+        hidden, dim = shape.num_hiddens, shape.vq_embedding_dim
+
+        def stack() -> nn.Sequential:
+            return nn.Sequential(*(SelfAttentionBlock(hidden, heads, 2) for _ in range(depth)))
+
+        self.read = nn.Linear(shape.latent_channels, hidden)
+        self.pool = CrossAttentionBlock(hidden, hidden, heads, 2)
+        self.pool_queries = learned_queries(shape.tokens_per_frame, hidden)
+        self.mix = stack()
+        self.to_tokens = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, dim))
+        self.from_tokens = nn.Linear(dim, hidden)
+        self.token_positions = learned_queries(shape.tokens_per_frame, hidden)
+        self.unmix = stack()
+        self.unfold = CrossAttentionBlock(hidden, hidden, heads, 2)
+        self.unfold_queries = learned_queries(shape.num_latents, hidden)
+        self.write = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, shape.latent_channels))
+
+    def encode(self, latents: Tensor) -> Tensor:
+        """(b, n, c) -> (b, P, D)."""
+        pooled = self.pool(self.pool_queries.expand(len(latents), -1, -1), self.read(latents))
+        return self.to_tokens(self.mix(pooled))
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """(b, P, D) -> (b, n, c)."""
+        mixed = self.unmix(self.from_tokens(tokens) + self.token_positions)
+        return self.write(self.unfold(self.unfold_queries.expand(len(tokens), -1, -1), mixed))
+
+
+class ConvTokenizer(nn.Module):
+    """Latents as a (side, side) picture, two stride-2 convolutions to (side / 4, side / 4), and mirrored."""
+
+    def __init__(self, shape: TokenizerShape):
+        super().__init__()
+        self.side = math.isqrt(shape.num_latents)
+        hidden, dim, channels = shape.num_hiddens, shape.vq_embedding_dim, shape.latent_channels
+        self.down = nn.Sequential(
+            nn.Conv2d(channels, hidden // 2, 4, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(hidden // 2, hidden, 4, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(hidden, dim, 3, padding=1),
+        )
+        self.up = nn.Sequential(
+            nn.Conv2d(dim, hidden, 3, padding=1),
+            nn.GELU(),
+            nn.ConvTranspose2d(hidden, hidden // 2, 4, stride=2, padding=1),
+            nn.GELU(),
+            nn.ConvTranspose2d(hidden // 2, channels, 4, stride=2, padding=1),
+        )
+
+    def encode(self, latents: Tensor) -> Tensor:
+        """(b, n, c) -> (b, P, D)."""
+        picture = rearrange(latents, "b (h w) c -> b c h w", h=self.side)
+        return rearrange(self.down(picture), "b d h w -> b (h w) d")
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """(b, P, D) -> (b, n, c)."""
+        picture = rearrange(tokens, "b (h w) d -> b d h w", h=self.side // 4)
+        return rearrange(self.up(picture), "b c h w -> b (h w) c")
+
+
+class LatentTokenizer(nn.Module):
+    """Tokenizer encoder, quantizer, tokenizer decoder."""
+
+    def __init__(self, shape: TokenizerShape):
+        super().__init__()
+        self.shape = shape
+        self.codec = ConvTokenizer(shape) if shape.tokenizer == "conv" else AttentionTokenizer(shape)
+        self.quantizer = Quantizer(shape)
+
+    def forward(self, latents: Tensor, quantize: bool = True) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Latents (b, n, c) -> completed latents (b, n, c), indices (b, P, Q) or None, commitment loss ()."""
+        tokens = self.codec.encode(latents)
+        if not quantize:
+            return self.codec.decode(tokens), None, tokens.new_zeros(())
+        tokens, indices, commitment = self.quantizer(tokens)
+        return self.codec.decode(tokens), indices, commitment
+
+    @torch.no_grad()
+    def tokenize(self, latents: Tensor) -> Tensor:
+        """Latents (b, n, c) -> indices (b, P, Q); the codebook is left as it is."""
+        _, indices, _ = self.quantizer(self.codec.encode(latents))
+        return indices
+
+    @torch.no_grad()
+    def detokenize(self, indices: Tensor) -> Tensor:
+        """Indices (b, P, Q) -> completed latents (b, n, c)."""
+        return self.codec.decode(self.quantizer.lookup(indices))

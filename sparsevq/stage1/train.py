@@ -1,0 +1,159 @@
+"""Train a sparse or a semi-sparse encoder together with its coordinate decoder."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from sparsevq.config import Stage1Config
+from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.data.layout import FieldData, read_data
+from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
+from sparsevq.models.positions import sine_cosine_features
+from sparsevq.sensors.placement import read_sensors
+from sparsevq.stage1.encoding import Stage1Model, encode_views, decode_everywhere
+from sparsevq.training.loop import Logs, fit
+from sparsevq.training.model_file import load_model, save_model
+
+VALIDATION_FRAMES = 128
+"""Frames of the validation split at which training is judged: evenly spaced, the same at every validation."""
+
+
+class ReconstructionLoss(nn.Module):
+    """Mean squared error of the normalised field at the drawn points, inside the flow only."""
+
+    def __init__(self, autoencoder: SensorAutoencoder, sensor_features: Tensor, features: Tensor):
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.sensor_features, self.features = sensor_features, features
+
+    def forward(self, readings: Tensor, points: Tensor, values: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """(b, n_s, c), (p,), (b, p, c), (b, p)."""
+        guess = self.autoencoder(readings, self.sensor_features, self.features[points])
+        error = (guess - values).square().mean(-1) * valid
+        return {"loss": error.sum() / valid.sum().clamp_min(1)}
+
+
+def train_encoder(
+    data_path: Path,
+    sensors_path: Path,
+    out_dir: Path,
+    *,
+    role: Literal["sparse", "semi_sparse"],
+    settings: Stage1Config,
+    seed: int,
+    fabric: Fabric,
+    tracker: Logs,
+    start_from: Path | None = None,
+) -> None:
+    """Stage 1. Writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
+
+    Parameters
+    ----------
+    role
+        Which sensors the encoder sees.
+    start_from
+        A stage-1 model of the same shape whose weights to begin with.
+
+    Raises
+    ------
+    SparseVQError
+        An input is missing, damaged or doesn't fit.
+    """
+    fabric.seed_everything(seed, verbose=False)
+    data, sensors = read_data(data_path), read_sensors(sensors_path)
+    fields = DeviceFields(data, settings.symmetries, fabric.device)
+    where = torch.from_numpy(sensors.sparse if role == "sparse" else sensors.semi_sparse).to(fabric.device)
+    shape = autoencoder_shape(data, settings)
+    autoencoder = SensorAutoencoder(shape)
+    if start_from is not None:
+        load_model(start_from, "sparse", "semi_sparse").restore(autoencoder)
+    features = position_features(data, settings.space_bands, fabric.device)
+    objective = ReconstructionLoss(autoencoder, features[where], features)
+
+    frames = training_frames(data, settings, seed).to(fabric.device)  # (trajectory, frame)
+    batch = settings.batch_frames
+
+    def draw(generator: torch.Generator, step: int) -> tuple[Tensor, ...]:
+        chosen = frames[torch.randint(len(frames), (batch,), generator=generator, device=fabric.device)]
+        symmetry = torch.randint(fields.num_symmetries, (batch,), generator=generator, device=fabric.device)
+        points = torch.randint(fields.points, (settings.batch_pixels,), generator=generator, device=fabric.device)
+        views = Views(chosen[:, 0], chosen[:, 1], symmetry)[fabric.global_rank :: fabric.world_size]
+        readings, _ = fields.gather(views, where)
+        return readings, points, *fields.gather(views, points)
+
+    model = Stage1Model(autoencoder, where, features)
+    val = validation_views(data, fields)
+
+    def validate() -> dict[str, float]:
+        with fabric.autocast():
+            return reconstruction_metrics(fields, val, decode_everywhere(model, encode_views(model, fields, val)))
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    best = fit(
+        fabric, objective, draw, validate, settings,
+        seed=seed, name=f"stage 1 {role}", tracker=tracker, history=out_dir / "history.csv",
+    )  # fmt: skip
+    if fabric.is_global_zero:
+        save_model(
+            out_dir / "model.safetensors",
+            autoencoder,
+            role,
+            shape=asdict(shape),
+            settings=settings.model_dump(mode="json"),
+            made_from={"data": data_path, "sensors": sensors_path} | ({"start": start_from} if start_from else {}),
+            extra={"validation": best, "space_bands": settings.space_bands, "grid": list(data.grid)},
+        )
+
+
+def autoencoder_shape(data: FieldData, settings: Stage1Config) -> AutoencoderShape:
+    """The sizes that a data set and the configuration ask for."""
+    names = AutoencoderShape.__dataclass_fields__.keys() & Stage1Config.model_fields.keys()
+    return AutoencoderShape(
+        channels=len(data.channels),
+        position_features=2 * len(data.grid) * settings.space_bands,
+        **{name: getattr(settings, name) for name in names},
+    )
+
+
+def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:
+    """g(x) of every grid point, (N, f)."""
+    return sine_cosine_features(torch.from_numpy(data.scaled_coordinates), space_bands, data.grid).to(device)
+
+
+def training_frames(data: FieldData, settings: Stage1Config, seed: int) -> Tensor:
+    """(trajectory, frame) pairs to train on, (n, 2): all of the training split's, or `training_frames` of each."""
+    generator = torch.Generator().manual_seed(seed)
+    total = data.fields.shape[1]
+    count = min(settings.training_frames or total, total)
+    pairs = []
+    for trajectory in data.trajectories("train").tolist():
+        if settings.consecutive_train:
+            start = int(torch.randint(total - count + 1, (), generator=generator))
+            frames = torch.arange(start, start + count)
+        else:
+            frames = torch.randperm(total, generator=generator)[:count].sort().values
+        pairs.append(torch.stack([torch.full_like(frames, trajectory), frames], dim=-1))
+    return torch.cat(pairs)
+
+
+def validation_views(data: FieldData, fields: DeviceFields) -> Views:
+    """`VALIDATION_FRAMES` frames or fewer, spread over all validation trajectories."""
+    trajectories = torch.from_numpy(data.trajectories("val")).to(fields.device)
+    each = max(1, min(fields.frames, VALIDATION_FRAMES // len(trajectories)))
+    frames = torch.linspace(0, fields.frames - 1, each, device=fields.device).round().long()
+    return fields.views(trajectories, frames)
+
+
+def reconstruction_metrics(fields: DeviceFields, views: Views, guess: Tensor) -> dict[str, float]:
+    """`val_loss`, the normalised MSE, and the mean relative L2 in physical units, of a guess (b, N, c)."""
+    everywhere = torch.arange(fields.points, device=fields.device)
+    truth, valid = fields.gather(views, everywhere)
+    weight = valid[..., None].float()
+    mse = ((guess - truth).square() * weight).sum() / weight.sum() / fields.channels
+    error = ((guess - truth) * fields.std * weight).flatten(1).norm(dim=1)
+    size = (fields.physical(truth) * weight).flatten(1).norm(dim=1)
+    return {"val_loss": float(mse), "val_relative_l2": float((error / size).mean())}

@@ -1,0 +1,55 @@
+"""Running the real workflow, in a folder of the test's own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Ended:
+    """A finished run of Snakemake."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Rule -> jobs, as the job statistics say."""
+        table = re.search(r"^job +count\n[- ]+\n((?:\w+ +\d+\n)+)", self.output, re.MULTILINE)
+        return {rule: int(count) for rule, count in re.findall(r"(\w+) +(\d+)", table[1])} if table else {}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), *arguments]
+
+
+def environment() -> dict[str, str]:
+    """As a user's, with no tracking server and no leases of others in it."""
+    dropped = ("MLFLOW_", "SPARSEVQ_", "SLURM_", "LOCAL_RANK")
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+
+
+@pytest.fixture
+def snakemake(tmp_path) -> Callable[..., Ended]:
+    """Run Snakemake in a folder, by default the test's own."""
+
+    def run(*arguments: str, folder: Path = tmp_path) -> Ended:
+        ended = subprocess.run(
+            command("--directory", str(folder), "--cores", "2", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout)
+
+    return run

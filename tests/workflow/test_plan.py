@@ -1,0 +1,133 @@
+"""What the workflow would run, and for which configuration: dry runs, which take seconds."""
+
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sparsevq.config import load
+
+from .conftest import REPOSITORY
+
+CONFIGURATIONS = sorted([*(REPOSITORY / "config").rglob("*.yaml"), REPOSITORY / "tests/config/miniature.yaml"])
+TRAINING = ("semi_sparse", "sparse", "tokenizer", "codes", "gpt", "forecast", "baselines", "evaluate")
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
+def test_each_configuration_can_be_planned_in_seconds(snakemake, path):
+    since = time.monotonic()
+    plan = snakemake("--dry-run", "--configfile", str(path))
+    assert plan.status == 0, plan.output
+    assert time.monotonic() - since < 20
+    config = load(path)
+    runs = len(config.data_sets) * len(config.num_sensors) * len(config.seeds)
+    assert {rule: plan.jobs[rule] for rule in TRAINING} == dict.fromkeys(TRAINING, runs)
+    assert plan.jobs["simulate"] == config.simulation.cylinder.shards
+    assert plan.jobs["preprocess"] == plan.jobs["tables"] == 1
+
+
+def test_without_a_configuration_file_the_default_experiment_is_run(snakemake):
+    plan = snakemake("--dry-run", "--config", "seeds=[7,8]", "num_sensors=[20,50]")
+    assert plan.status == 0, plan.output
+    assert plan.jobs["gpt"] == 4
+    assert "results/default/cylinder/n50/seed8/gpt/model.safetensors" in plan.output
+
+
+def test_a_configuration_file_stands_for_itself(snakemake, tmp_path):
+    """What config.yaml says must not leak into a preset: `sparsevq.config.load` would see another experiment."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("experiment: mine\n")
+    plan = snakemake("--dry-run", "--configfile", str(path))
+    assert plan.status == 0, plan.output
+    assert plan.jobs["gpt"] == 1, "one seed by default"
+    assert "seed123" in plan.output
+
+
+def test_a_nested_key_on_the_command_line_leaves_its_neighbours(snakemake):
+    miniature = str(REPOSITORY / "tests/config/miniature.yaml")
+    plan = snakemake("--dry-run", "--printshellcmds", "--configfile", miniature, "--config", "stage1={warm_start: false}")
+    assert plan.status == 0, plan.output
+    assert plan.jobs["simulate"] == 2
+
+
+def test_warm_start_makes_the_sparse_encoder_wait_for_the_semi_sparse_one(snakemake):
+    def needs(warm_start: str) -> bool:
+        plan = snakemake(
+            "--dry-run", "--config", f"stage1={{warm_start: {warm_start}}}", "seeds=[1]", "--until", "sparse"
+        )
+        assert plan.status == 0, plan.output
+        return "semi_sparse" in plan.jobs
+
+    assert needs("true")
+    assert not needs("false")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("sedes=1", "sedes=1 is not a known key; known here: experiment"),
+        ("stage3={lr: -1}", "stage3.lr='-1' is not allowed: Input should be greater than 0"),
+        ("stage1={num_layer: 3}", "stage1.num_layer='3' is not a known key"),
+        ("num_sensors=[]", "num_sensors"),
+        ("forecast={horizon: 0}", "forecast.horizon='0' is not allowed"),
+    ],
+)
+def test_a_wrong_configuration_is_named_before_anything_runs(snakemake, tmp_path, change, message):
+    plan = snakemake("--config", change)
+    assert plan.status != 0
+    assert message in plan.output
+    assert "Traceback" not in plan.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_conda_users_get_the_same_environment():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    (pip,) = [entry["pip"] for entry in wanted if isinstance(entry, dict)]
+    assert pip == ["-r requirements.lock", "-e ."]
+    assert f"python {project['requires-python']}" in wanted
+
+
+def test_the_pins_satisfy_what_the_package_asks_for():
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    pins = {}
+    for name in ("requirements.lock", "requirements-test.lock"):
+        for line in (REPOSITORY / name).read_text().splitlines():
+            if "==" in line:
+                package, version = line.split("==")
+                assert "+" not in version, "a local version exists on one index alone"
+                pins[canonicalize_name(package)] = version
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    for text in [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]:
+        requirement = Requirement(text)
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, text
+
+
+def test_no_rule_forgets_its_log_benchmark_resources_and_message():
+    from snakemake.api import ResourceSettings, SnakemakeApi
+    from snakemake.settings.types import ConfigSettings, OutputSettings
+
+    with SnakemakeApi(OutputSettings(verbose=False)) as api:
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(),
+            snakefile=REPOSITORY / "Snakefile",
+        )._workflow
+        rules = [rule for rule in workflow.rules if rule.name != "all"]
+    assert len(rules) == 12
+    for rule in rules:
+        assert rule.log, rule.name
+        assert rule.benchmark, rule.name
+        assert rule.message, rule.name
+        assert {"gpu", "mem_mb", "runtime"} <= rule.resources.keys(), rule.name
+        assert "version" in rule.params.keys(), rule.name  # noqa: SIM118 (not a dict)
+
+
+def test_scripts_hold_no_logic_of_their_own():
+    for path in (REPOSITORY / "workflow/scripts").glob("*.py"):
+        lines = Path(path).read_text().splitlines()
+        assert len(lines) < 50, f"{path.name}: move the logic into the package"

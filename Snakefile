@@ -36,10 +36,6 @@ pathvars:
 report: "workflow/report/workflow.rst"
 
 
-# Made from environment.yml, and used with `--sdm conda`; without it, the environment that Snakemake runs in.
-CONDA = "sparsevq"
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/sensors.smk"

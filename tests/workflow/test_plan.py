@@ -47,7 +47,9 @@ def test_a_configuration_file_stands_for_itself(snakemake, tmp_path):
 
 def test_a_nested_key_on_the_command_line_leaves_its_neighbours(snakemake):
     miniature = str(REPOSITORY / "tests/config/miniature.yaml")
-    plan = snakemake("--dry-run", "--printshellcmds", "--configfile", miniature, "--config", "stage1={warm_start: false}")
+    plan = snakemake(
+        "--dry-run", "--printshellcmds", "--configfile", miniature, "--config", "stage1={warm_start: false}"
+    )
     assert plan.status == 0, plan.output
     assert plan.jobs["simulate"] == 2
 
@@ -86,7 +88,7 @@ def test_conda_users_get_the_same_environment():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     wanted = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
     (pip,) = [entry["pip"] for entry in wanted if isinstance(entry, dict)]
-    assert pip == ["-r requirements.lock", "-e ."]
+    assert pip == [line for line in (REPOSITORY / "requirements.lock").read_text().splitlines() if "==" in line]
     assert f"python {project['requires-python']}" in wanted
 
 
@@ -102,7 +104,10 @@ def test_the_pins_satisfy_what_the_package_asks_for():
                 assert "+" not in version, "a local version exists on one index alone"
                 pins[canonicalize_name(package)] = version
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    for text in [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]:
+    for text in [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]:
         requirement = Requirement(text)
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, text
 

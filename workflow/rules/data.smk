@@ -9,7 +9,7 @@ rule simulate:
     benchmark:
         "<data>/benchmarks/simulate_{shard}.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=0,
@@ -34,7 +34,7 @@ rule preprocess:
     benchmark:
         "<data>/benchmarks/preprocess.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=0,

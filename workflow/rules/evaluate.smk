@@ -73,7 +73,7 @@ rule evaluate:
     benchmark:
         "<run>/benchmarks/evaluate.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=0,
@@ -130,7 +130,7 @@ rule tables:
     benchmark:
         "<experiment>/benchmarks/tables.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=0,

@@ -17,7 +17,7 @@ rule forecast:
     benchmark:
         "<run>/benchmarks/forecast.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: THREADS
     resources:
         gpu=GPU,
@@ -44,7 +44,7 @@ rule baselines:
     benchmark:
         "<run>/benchmarks/baselines.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: THREADS
     resources:
         gpu=0,

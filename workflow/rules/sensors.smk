@@ -13,7 +13,7 @@ rule sensors:
     benchmark:
         "<run>/benchmarks/sensors.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=0,

@@ -13,7 +13,7 @@ rule semi_sparse:
     benchmark:
         "<run>/benchmarks/semi_sparse.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: THREADS
     resources:
         gpu=GPU,

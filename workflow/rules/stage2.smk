@@ -15,7 +15,7 @@ rule tokenizer:
     benchmark:
         "<run>/benchmarks/tokenizer.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: THREADS
     resources:
         gpu=GPU,
@@ -44,7 +44,7 @@ rule codes:
     benchmark:
         "<run>/benchmarks/codes.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: THREADS
     resources:
         gpu=GPU,

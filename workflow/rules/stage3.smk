@@ -12,7 +12,7 @@ rule gpt:
     benchmark:
         "<run>/benchmarks/gpt.tsv"
     conda:
-        CONDA
+        "../../environment.yml"
     threads: THREADS
     resources:
         gpu=GPU,

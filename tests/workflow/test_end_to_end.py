@@ -1,0 +1,204 @@
+"""The whole workflow for real, on a miniature: about a minute."""
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from .conftest import REPOSITORY, Ended, command, environment
+
+pytestmark = pytest.mark.e2e
+
+MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
+RUN = "results/miniature/cylinder/n8/seed1"
+JOBS_OF_A_RUN = (
+    "sensors",
+    "semi_sparse",
+    "sparse",
+    "tokenizer",
+    "codes",
+    "gpt",
+    "forecast",
+    "baselines",
+    "evaluate",
+)
+
+
+def workflow(folder: Path, *arguments: str) -> Ended:
+    """Snakemake with the miniature."""
+    ended = subprocess.run(
+        command("--directory", str(folder), "--cores", "2", "--configfile", str(MINIATURE), *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which the workflow has run to the end."""
+    folder = tmp_path_factory.mktemp("miniature")
+    ended = workflow(folder)
+    logs = "".join(f"\n--- {path}\n{path.read_text()[-2000:]}" for path in folder.rglob("logs/*.log"))
+    assert ended.status == 0, ended.output + logs
+    return folder
+
+
+def runs(folder: Path) -> list:
+    """All runs of the experiment that are not deleted."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/results/mlflow.db")
+    return list(client.search_runs([client.get_experiment_by_name("miniature").experiment_id]))
+
+
+def test_the_table_has_a_row_for_each_method_channel_lead_time_and_metric(finished):
+    table = pd.read_csv(finished / "results/miniature/tables/forecast.csv")
+    keys = ["data_set", "num_sensors", "seed", "method", "channel", "lead_time", "metric"]
+    assert list(table.columns)[: len(keys) + 1] == [*keys, "value"]
+    assert not table.duplicated(keys).any()
+    assert {"sparsevq", "persistence", "climatology", "pod_dmd"} <= set(table["method"])
+    assert set(table["channel"]) == {"u", "v", "all"}
+    assert sorted(table["lead_time"].unique()) == [1, 2, 3, 4]
+    errors = table[table["metric"] == "relative_l2"]["value"]
+    assert (errors > 0).all()
+
+
+def test_every_file_of_the_architecture_is_there(finished):
+    text = (REPOSITORY / "docs/architecture.md").read_text()
+    for name in ("sensors.h5", "sensors.csv", "codes.h5", "forecast.h5", "baselines.h5", "scores.csv", "chain.csv"):
+        assert name in text
+        assert (finished / RUN / name).stat().st_size > 0
+    for stage in ("semi_sparse", "sparse", "tokenizer", "gpt"):
+        assert (finished / RUN / stage / "model.safetensors").stat().st_size > 0
+        history = pd.read_csv(finished / RUN / stage / "history.csv")
+        assert {"step", "train_loss", "val_loss"} <= set(history.columns)
+    for name in ("summary.csv", "summary.md", "summary.tex", "chain.md", "chain.tex", "codebook.md"):
+        assert (finished / "results/miniature/tables" / name).stat().st_size > 0
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    for rule in JOBS_OF_A_RUN:
+        assert (finished / RUN / f"logs/{rule}.log").exists()
+        benchmark = pd.read_csv(finished / RUN / f"benchmarks/{rule}.tsv", sep="\t")
+        assert benchmark["s"][0] > 0
+
+
+def test_every_job_is_one_run_under_one_parent(finished):
+    everything = runs(finished)
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    (parent,) = [run for run in everything if run.info.run_name == "cylinder num_sensors 8 seed 1"]
+    children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(run.info.run_name for run in children) == sorted(JOBS_OF_A_RUN)
+    (data,) = [run for run in everything if run.info.run_name == "cylinder"]
+    children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == data.info.run_id]
+    assert sorted(run.info.run_name for run in children) == ["preprocess", "simulate 0", "simulate 1"]
+    assert len(everything) == 2 + len(JOBS_OF_A_RUN) + 3 + 1, "parents, children, and the tables"
+
+
+def test_the_parent_run_has_the_figures_of_the_table(finished):
+    (parent,) = [run for run in runs(finished) if run.info.run_name == "cylinder num_sensors 8 seed 1"]
+    table = pd.read_csv(finished / "results/miniature/tables/forecast.csv")
+    ours = table.query("method == 'sparsevq' and channel == 'all' and metric == 'relative_l2'")["value"].mean()
+    assert parent.data.metrics["relative_l2/sparsevq"] == pytest.approx(ours)
+
+
+def test_training_runs_have_settings_curves_and_origin(finished):
+    (run,) = [run for run in runs(finished) if run.info.run_name == "gpt"]
+    assert run.data.params["stage3.max_steps"] == "6"
+    assert run.data.params["device"] == "cpu"
+    assert {"train_loss", "val_loss", "system/cpu_utilization_percentage"} <= set(run.data.metrics)
+    assert re.fullmatch("[0-9a-f]{40}", run.data.tags["git_commit"])
+    assert re.fullmatch("[0-9a-f]{64}", run.data.tags["digest.codes"])
+
+
+def test_nothing_is_left_to_do(finished):
+    plan = workflow(finished, "--dry-run")
+    assert plan.status == 0, plan.output
+    assert plan.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun"),
+    [
+        ("stage3={lr: 0.5}", {"gpt", "forecast", "baselines", "evaluate", "tables"}),
+        ("forecast={temperature: 0.5}", {"forecast", "baselines", "evaluate", "tables"}),
+        ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "tables"}),
+        (
+            "stage2={lr: 0.5}",
+            {"tokenizer", "codes", "gpt", "forecast", "baselines", "evaluate", "tables"},
+        ),
+        ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables"}),
+        ("preprocess={time_sub: 2}", {"preprocess", *JOBS_OF_A_RUN, "tables"}),
+        ("resources={threads: 2, mem_mb: 3000}", set()),
+        ("tracking={enabled: false}", set()),
+    ],
+)
+def test_a_changed_parameter_reruns_what_depends_on_it_and_nothing_else(finished, change, rerun):
+    plan = workflow(finished, "--dry-run", "--config", change)
+    assert plan.status == 0, plan.output
+    assert plan.jobs.keys() - {"all", "total"} == rerun
+
+
+def test_the_report_opens_offline(finished):
+    made = workflow(finished, "--report", "report.html")
+    assert made.status == 0, made.output
+    page = (finished / "report.html").read_text()
+    assert not re.findall(r'<(?:script|img|iframe)[^>]+src="https?:', page)
+    assert not re.findall(r'<link[^>]+href="https?:[^>]+stylesheet', page)
+    for caption in ("chain of errors", "Energy spectra", "Use of the codebook"):
+        assert caption in page
+    assert page.count("data:image/png;base64") + page.count("image/png") >= 1
+
+
+def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished):
+    """The same seed on the same machine gives the same bytes, also after the GPT was killed outright."""
+    tables = finished / "results/miniature/tables"
+    before = {path.name: path.read_bytes() for path in tables.iterdir()}
+    arguments = ("--directory", str(finished), "--cores", "2", "--configfile", str(MINIATURE))
+    started = subprocess.Popen(
+        command(*arguments, "--forcerun", "sensors"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    job = _job(started.pid, "gpt.py")
+    job.send_signal(signal.SIGKILL)
+    output, _ = started.communicate()
+    assert started.returncode != 0, output
+    assert "RUNNING" in {run.info.status for run in runs(finished)}
+
+    again = workflow(finished, "--rerun-incomplete")
+    assert again.status == 0, again.output
+    assert again.jobs["gpt"] == 1
+    assert "sensors" not in again.jobs
+    after = {path.name: path.read_bytes() for path in tables.iterdir()}
+    assert before == after
+    everything = runs(finished)
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    assert len(everything) == 2 + len(JOBS_OF_A_RUN) + 3 + 1
+
+
+def _job(snakemake: int, script: str) -> psutil.Process:
+    """The process of a job, once it has opened its run."""
+    since = time.monotonic()
+    while time.monotonic() - since < 120:
+        for process in psutil.Process(snakemake).children(recursive=True):
+            try:
+                line = process.cmdline()
+            except psutil.Error:
+                continue
+            if line and "python" in line[0] and line[-1].endswith(script):
+                time.sleep(2.5)
+                return process
+        time.sleep(0.05)
+    raise AssertionError(f"{script} did not start")

@@ -1,5 +1,6 @@
 """How methods, links and metrics are called and drawn: the one place, so that all tables and figures agree."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -41,6 +42,12 @@ METRICS = {
     "anomaly_correlation": "anomaly correlation",
     "correlation_time": "correlation time",
 }
+
+
+def in_usual_order(methods: Iterable[str]) -> list[str]:
+    """Each once: those known here in the order above, others after them by name."""
+    place = {name: index for index, name in enumerate(METHODS)}
+    return sorted(set(methods), key=lambda name: (place.get(name, len(place)), name))
 
 
 def method_style(method: str, rank: int = 0) -> MethodStyle:

@@ -302,7 +302,8 @@ class _Scorer:
 def _tidy(
     first: str, scores: dict[tuple[str, str], list[Array]], channels: Sequence[str], leads: range
 ) -> pd.DataFrame:
-    """Averages over cases: rows ``<first>, channel, lead_time, metric, value, cases``, without what is never defined."""
+    """Averages over cases: rows ``<first>, channel, lead_time, metric, value, cases``, without what is never
+    defined."""
     parts = []
     for (owner, metric), values in scores.items():
         stacked = np.stack(values)  # (case, lead, channel)

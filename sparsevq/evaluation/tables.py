@@ -38,9 +38,9 @@ def tabulate(
     ``forecast.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``
         The runs' tables one under the other, tidy, by data set, number of sensors and seed.
     ``summary.csv``, ``summary.md``, ``summary.tex``
-        A row for each method: relative L2 (mean over lead times, and at some), VRMSE, CRPS, correlation time (first lead
-        with an anomaly correlation below 0.8, in frames; inf, or "never", if there is none), and the ratio of its mean
-        relative L2 to that of the run's best baseline. Mean and standard deviation over seeds (median of the
+        A row for each method: relative L2 (mean over lead times, and at some), VRMSE, CRPS, correlation time (first
+        lead with an anomaly correlation below 0.8, in frames; inf, or "never", if there is none), and the ratio of its
+        mean relative L2 to that of the run's best baseline. Mean and standard deviation over seeds (median of the
         correlation time); the best of each column is bold.
     ``chain.md``, ``chain.tex``
         The chain of errors: relative L2 of each link, on the frames that are forecast.
@@ -109,7 +109,7 @@ def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
     best = baselines.groupby(RUN)["relative_l2"].min().rename("best")
     summary = summary.merge(best.reset_index(), on=RUN, how="left")
     summary["ratio_to_best_baseline"] = summary["relative_l2"] / summary.pop("best")
-    return _in_order(summary, "method", list(METHODS))
+    return _in_order(summary.dropna(axis=1, how="all"), "method", list(METHODS))
 
 
 def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
@@ -164,20 +164,20 @@ def _write_texts(out_dir: Path, name: str, table: pd.DataFrame, first: str, labe
     """The table as Markdown and as LaTeX: one for each data set and number of sensors."""
     mean, deviation, seeds = _over_seeds(table, first)
     markdown, latex = [], []
-    for (data_set, num_sensors), rows in mean.groupby(level=SETTING, sort=False):
-        count = int(seeds.loc[(data_set, num_sensors)].max())
+    for data_set, num_sensors in dict.fromkeys((index[0], index[1]) for index in mean.index):
+        rows = [index for index in mean.index if index[:2] == (data_set, num_sensors)]
+        count = int(seeds.loc[rows].max())
         title = f"{data_set}, {num_sensors} sensors, {count} seed{'s' if count > 1 else ''}"
-        spread = deviation.loc[rows.index]
-        best = {column: rows[column].max() if column == TIME else rows[column].min() for column in rows}
-        header = [first, *(_heading(str(column)) for column in rows)]
-        body = []
-        for index in rows.index:
-            cells = []
-            for column in rows:
-                text = _number(rows.at[index, column], spread.at[index, column])
-                bold = first == "method" and len(rows) > 1 and rows.at[index, column] == best[column]
-                cells.append((text, bold))
-            body.append((label(index[-1]), cells))
+        table_mean, table_deviation = mean.loc[rows], deviation.loc[rows]
+        # One text a cell, column by column
+        cells: list[list[tuple[str, bool]]] = [[] for _ in rows]
+        for column in mean:
+            means, deviations = table_mean[column].to_numpy(), table_deviation[column].to_numpy()
+            best = means.max() if column == TIME else means.min()
+            for row, value, spread in zip(cells, means.tolist(), deviations.tolist(), strict=True):
+                row.append((_number(value, spread), first == "method" and len(rows) > 1 and value == best))
+        header = [first, *(_heading(str(column)) for column in mean)]
+        body = [(label(str(index[-1])), row) for index, row in zip(rows, cells, strict=True)]
         markdown.append(_markdown(title, header, body))
         latex.append(_latex(title, header, body))
     _write_text(out_dir / f"{name}.md", "\n".join(markdown))
@@ -190,7 +190,8 @@ Body = list[tuple[str, list[tuple[str, bool]]]]
 def _markdown(title: str, header: list[str], body: Body) -> str:
     lines = [f"### {title}", "", "| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
     lines += [
-        f"| {name} | " + " | ".join(f"**{text}**" if bold else text for text, bold in cells) + " |" for name, cells in body
+        f"| {name} | " + " | ".join(f"**{text}**" if bold else text for text, bold in cells) + " |"
+        for name, cells in body
     ]
     return "\n".join(lines) + "\n"
 
@@ -216,18 +217,18 @@ def _latex(title: str, header: list[str], body: Body) -> str:
 def _codebook_markdown(codebook: pd.DataFrame) -> str:
     keys = [*SETTING, "encoder", "split", "level"]
     groups = codebook.drop(columns="seed").groupby(keys, sort=False)
-    mean, deviation = groups.mean(), groups.std()
+    # A row a level, a pair of columns (mean, std) a quantity
+    table = groups.agg(["mean", "std"]).reset_index()
+    header = ["encoder", "split", "level", "codes", "used", "share used", "perplexity", "share of the commonest"]
     parts = []
-    for (data_set, num_sensors), rows in mean.groupby(level=SETTING, sort=False):
-        header = ["encoder", "split", "level", "codes", "used", "share used", "perplexity", "share of the commonest"]
+    for data_set, num_sensors in dict.fromkeys(zip(table["data_set"], table["num_sensors"], strict=True)):
+        rows = table[(table["data_set"] == data_set) & (table["num_sensors"] == num_sensors)]
         body = []
-        for index, row in rows.iterrows():
-            spread = deviation.loc[index]
-            encoder, split, level = index[2:]
-            cells = [(split, False), (str(level), False), (f"{row['codes']:.0f}", False)]
+        for row in rows.to_dict("records"):
+            texts = [str(row["split", ""]), str(row["level", ""]), f"{row['codes', 'mean']:.0f}"]
             for column in ("codes_used", "share_used", "perplexity", "share_of_top_code"):
-                cells.append((_number(row[column], spread[column]), False))
-            body.append((encoder, cells))
+                texts.append(_number(row[column, "mean"], row[column, "std"]))
+            body.append((str(row["encoder", ""]), [(text, False) for text in texts]))
         parts.append(_markdown(f"{data_set}, {num_sensors} sensors", header, body))
     return "\n".join(parts)
 

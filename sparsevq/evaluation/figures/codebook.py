@@ -50,19 +50,23 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, path: Path) -> Path:
     left.axhline(1 / codes, color="0.4", linewidth=0.8, linestyle=":", label="all codes alike")
     left.set_yscale("log")
     left.set_xlim(0, codes + 1)
-    left.set_xlabel("code, by falling use")
+    left.set_xlabel("code, by falling use", labelpad=2)
     left.set_ylabel("share of tokens")
     left.set_title("sparse encoder; solid: training split, dashed: test split", loc="left")
     left.legend()
 
-    groups = list(use.groupby(["encoder", "split"], sort=False))
-    width = 0.8 / max(len(groups), 1)
-    for place, ((encoder, name), rows) in enumerate(groups):
-        offset = (place - (len(groups) - 1) / 2) * width
-        label = f"{ENCODERS.get(encoder, encoder)}, {SPLITS.get(name, name)}"
-        right.bar(rows["level"] + offset, rows["perplexity"], width, color=COLOURS.get((encoder, name)), label=label)
-        for level, height, share in zip(rows["level"], rows["perplexity"], rows["share_used"], strict=True):
-            right.text(level + offset, height, f"{share:.0%}", ha="center", va="bottom", fontsize=6.5)
+    groups = [(encoder, name) for encoder in ENCODERS for name in SPLITS]
+    width = 0.8 / len(groups)
+    for place, (encoder, name) in enumerate(groups):
+        rows = use[(use["encoder"] == encoder) & (use["split"] == name)]
+        if not len(rows):
+            continue
+        at = rows["level"].to_numpy() + (place - (len(groups) - 1) / 2) * width
+        right.bar(
+            at, rows["perplexity"], width, color=COLOURS[encoder, name], label=f"{ENCODERS[encoder]}, {SPLITS[name]}"
+        )
+        for x, height, share in zip(at, rows["perplexity"], rows["share_used"], strict=True):
+            right.text(x, height, f"{share:.0%}", ha="center", va="bottom", fontsize=6.5)
     right.axhline(codes, color="0.4", linewidth=0.8, linestyle=":")
     right.set_xticks(range(1, levels + 1))
     right.set_ylim(0, 1.12 * codes)
@@ -70,5 +74,6 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, path: Path) -> Path:
     right.set_xlabel("level of the quantizer")
     right.set_ylabel("perplexity (effective number of codes)")
     right.set_title(f"of {codes} codes (dotted); numbers: share of codes in use", loc="left")
-    right.legend(ncols=2, loc="lower center")
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=4)
     return save(figure, path)

@@ -72,8 +72,13 @@ def draw_case_figures(
         A file is missing.
     """
     scores_dir, out_dir = Path(scores_dir), Path(out_dir)
-    tables = {name: _read(scores_dir / f"{name}.csv") for name in ("cases", "chain", "calibration", "codebook", "spectra")}
-    with open_layout(forecast_path, SCHEMA, VERSION) as forecast, open_layout(baselines_path, SCHEMA, VERSION) as baselines:
+    tables = {
+        name: _read(scores_dir / f"{name}.csv") for name in ("cases", "chain", "calibration", "codebook", "spectra")
+    }
+    with (
+        open_layout(forecast_path, SCHEMA, VERSION) as forecast,
+        open_layout(baselines_path, SCHEMA, VERSION) as baselines,
+    ):
         case = _pictured(data, sensors, forecast, baselines, tables["cases"])
     unit = data.units[0] if len(set(data.units)) == 1 else ""
     length = next(iter(data.axis_units.values())) if len(set(data.axis_units.values())) == 1 else ""

@@ -1,17 +1,18 @@
 """Pictures of fields: a strip of truth, forecasts and errors at several lead times, and an animation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.animation import PillowWriter
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from numpy.typing import NDArray
+from PIL import Image
 
 from sparsevq.data.layout import FieldData
 from sparsevq.evaluation.cases import Cases
@@ -67,7 +68,7 @@ class PicturedCase:
         """A lead time as a title."""
         if lead == 0:
             return "observed frame"
-        return f"lead {lead}" + (f" ({self.cases.lead_time[lead - 1]:.3g} {self.cases.lead_units})" if lead else "")
+        return f"lead {lead} ({self.cases.lead_time[lead - 1]:.3g} {self.cases.lead_units})".replace(" )", ")")
 
 
 class FieldPainter:
@@ -78,7 +79,7 @@ class FieldPainter:
         data = case.data
         self._names = list(data.axes)[-2:]
         self._axes = [data.axes[name] for name in self._names]
-        values = np.concatenate([case.cases.truth(data, case.case)[:, case.valid, channel].ravel()])
+        values = case.cases.truth(data, case.case)[:, case.valid, channel]
         low, high = float(values.min()), float(values.max())
         # A quantity of both signs gets a palette with a middle, one that hardly changes sign a plain one.
         self._signed = low < -0.2 * high and high > 0
@@ -118,6 +119,7 @@ class FieldPainter:
         if len(units) == 1:
             axes.set_aspect("equal")
         axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
         return picture
 
     def update(self, drawn: Any, fields: Array) -> None:
@@ -128,25 +130,30 @@ class FieldPainter:
         else:
             drawn.set_array(shown)
 
-    def sensors(self, axes: Axes, small: bool = False) -> None:
+    def sensors(self, axes: Axes, small: bool = False) -> Artist:
         """Mark the sparse sensors; in 3-D all of them, seen along the first axis."""
         places = self._case.data.physical_coordinates[self._case.sensors][:, -2:]
-        look = {"s": 4 if small else 11, "linewidths": 0.4 if small else 0.7, "zorder": 3, "clip_on": False}
+        look: dict[str, Any] = {
+            "s": 4 if small else 11,
+            "linewidths": 0.4 if small else 0.7,
+            "zorder": 3,
+            "clip_on": False,
+        }
         if len(self._case.data.axes) == 1:
-            axes.scatter(places[:, 0], np.full(len(places), axes.get_ylim()[0]), marker="^", color="black", **look)
-        else:
-            axes.scatter(places[:, 1], places[:, 0], facecolors="white", edgecolors="black", **look)
+            ground = np.full(len(places), axes.get_ylim()[0])
+            return axes.scatter(places[:, 0], ground, marker="^", color="black", **look)
+        return axes.scatter(places[:, 1], places[:, 0], facecolors="white", edgecolors="black", **look)
 
     def label_axes(self, axes: Axes, left: bool, bottom: bool) -> None:
-        """Label the axes at the figure's rim only; ticks elsewhere would be noise."""
+        """Ticks and labels at the figure's rim only; elsewhere they would be noise."""
         units = [with_unit(name, self._case.data.axis_units[name]) for name in self._names]
         if len(self._axes) == 1:
             units = [with_unit(self._case.data.channels[self._channel], self._case.data.units[self._channel]), units[0]]
-        axes.tick_params(labelleft=left, labelbottom=bottom, length=2 if left or bottom else 0)
+        axes.tick_params(left=left, labelleft=left, bottom=bottom, labelbottom=bottom, length=2, labelsize=7)
         if left:
-            axes.set_ylabel(units[0])
+            axes.set_ylabel(units[0], fontsize=8)
         if bottom:
-            axes.set_xlabel(units[1])
+            axes.set_xlabel(units[1], fontsize=8)
 
     def _shown(self, fields: Array) -> Array:
         values = np.ma.masked_array(fields[:, self._channel], ~self._case.valid).reshape(self._case.data.grid)
@@ -161,49 +168,50 @@ def draw_strip(case: PicturedCase, path: Path) -> Path:
     channels = range(min(len(data.channels), MOST_CHANNELS))
     truth = case.cases.truth(data, case.case)
     ours = np.concatenate([case.reconstruction[None], case.forecast])
-    rows: list[tuple[str, Array, bool]] = [("truth", truth, False), ("sparsevq", ours, False)]
-    rows.append(("sparsevq:\nerror", ours - truth, True))
+    rows = [("truth", truth, False), ("sparsevq", ours, False), ("sparsevq\nerror", ours - truth, True)]
     if case.baseline is not None:
-        label = method_style(case.baseline_name).label.replace(" + ", " +\n")
+        label = method_style(case.baseline_name).label.replace(" + ", "\n+ ")
+        # A baseline has no picture of the observed frame.
         baseline = np.concatenate([np.full_like(truth[:1], np.nan), case.baseline])
-        rows += [(label, baseline, False), (f"{label}:\nerror", baseline - truth, True)]
+        rows += [(label, baseline, False), (f"{label}\nerror", baseline - truth, True)]
 
     size = _panel_size(data)
-    figure = new_figure(len(leads) * len(channels) * size[0] + 2.2, len(rows) * size[1] + 1.0)
+    bars = 0.7 if len(data.axes) > 1 else 0.0
+    figure = new_figure(len(leads) * len(channels) * size[0] + 1.8, len(rows) * (size[1] + 0.05) + bars + 1.0)
     figure.suptitle(case.title, fontsize=10)
-    blocks = figure.subfigures(1, len(channels), squeeze=False, wspace=0.02)[0]
+    # The first block is wider by the labels of the rows.
+    widths = [len(leads) * size[0] + 1.1, *[len(leads) * size[0] + 0.2] * (len(channels) - 1)]
+    blocks = figure.subfigures(1, len(channels), squeeze=False, width_ratios=widths)[0]
     for channel, block in zip(channels, blocks, strict=True):
         painter = FieldPainter(case, channel)
-        panels = block.subplots(len(rows), len(leads), squeeze=False)
         unit = with_unit(data.channels[channel], data.units[channel])
-        block.suptitle(", ".join(filter(None, [unit, painter.plane])), fontsize=9)
-        for row, (name, fields, error) in zip(panels, rows, strict=True):
-            for lead, axes in zip(leads, row, strict=True):
+        block.suptitle(", ".join(filter(None, [unit, painter.plane])), fontsize=10, fontweight="bold")
+        heights = [1.0] * len(rows) + ([0.07] if bars else [])
+        grid = block.add_gridspec(len(heights), len(leads), height_ratios=heights)
+        for row, (name, fields, error) in enumerate(rows):
+            for column, lead in enumerate(leads):
+                axes = block.add_subplot(grid[row, column])
+                if row == 0:
+                    axes.set_title(case.lead(lead), fontsize=8)
+                if column == 0 and channel == 0:
+                    axes.annotate(
+                        name, (-0.72, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center", fontsize=9
+                    )
                 if not np.isfinite(fields[lead]).any():
                     axes.set_axis_off()
                     continue
                 painter.draw(axes, fields[lead], error)
-                if lead == 0 and not error:
-                    painter.sensors(axes)
-                elif error:
-                    painter.sensors(axes, small=True)
-                left = lead == leads[0] or (lead == leads[1] and not np.isfinite(fields[0]).any())
-                painter.label_axes(axes, left and channel == 0, axes in panels[-1] or _nothing_below(rows, name, lead))
-            if channel == 0:
-                row[0].annotate(
-                    name, (-0.62, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center", fontsize=9
-                )
-        for lead, axes in zip(leads, panels[0], strict=True):
-            axes.set_title(case.lead(lead), fontsize=8)
-        if len(data.axes) > 1:
-            plain = [axes for row, (_, _, error) in zip(panels, rows, strict=True) if not error for axes in row]
-            errors = [axes for row, (_, _, error) in zip(panels, rows, strict=True) if error for axes in row]
-            for several, limits, palette, label in (
-                (plain, painter.limits, painter.palette, unit),
-                (errors, painter.error_limits, painter.error_palette, f"error of {unit}"),
+                if lead == 0 or error:
+                    painter.sensors(axes, small=error)
+                painter.label_axes(axes, column == 0 and channel == 0, row == len(rows) - 1)
+        if bars:
+            half = len(leads) // 2
+            for place, limits, palette, label in (
+                (grid[-1, :half], painter.limits, painter.palette, unit),
+                (grid[-1, half:], painter.error_limits, painter.error_palette, f"error of {unit}"),
             ):
                 bar = block.colorbar(
-                    ScalarMappable(limits, palette), ax=several, location="bottom", shrink=0.7, aspect=35, pad=0.02
+                    ScalarMappable(limits, palette), cax=block.add_subplot(place), orientation="horizontal"
                 )
                 bar.set_label(label, fontsize=8)
     return save(figure, path)
@@ -217,43 +225,53 @@ def draw_animation(case: PicturedCase, path: Path, most_frames: int = 20) -> Pat
     ours = np.concatenate([case.reconstruction[None], case.forecast])
     channels = range(min(len(data.channels), MOST_CHANNELS))
     size = _panel_size(data, 2.0)
-    figure = new_figure(3 * size[0] + 1.2, len(channels) * size[1] + 0.7)
+    figure = new_figure(3 * size[0] + 2.0, len(channels) * size[1] + 1.0)
+    figure.set_dpi(80)
+    title = figure.suptitle(case.lead(case.cases.horizon), fontsize=10)
     panels = figure.subplots(len(channels), 3, squeeze=False)
     drawn: list[tuple[FieldPainter, Any, Array]] = []
+    moving: list[Artist] = []
     for channel, row in zip(channels, panels, strict=True):
         painter = FieldPainter(case, channel)
         unit = with_unit(data.channels[channel], data.units[channel])
         parts = [("truth", truth, False), ("sparsevq", ours, False), ("error", ours - truth, True)]
         for axes, (name, fields, error) in zip(row, parts, strict=True):
             drawn.append((painter, painter.draw(axes, fields[0], error), fields))
+            moving.append(drawn[-1][1])
             painter.label_axes(axes, name == "truth", channel == channels[-1])
             if channel == 0:
                 axes.set_title(name)
-        painter.sensors(row[0])
+        moving.append(painter.sensors(row[0]))
         if len(data.axes) > 1:
-            for several, limits, palette in (
-                (row[1], painter.limits, painter.palette),
-                (row[2], painter.error_limits, painter.error_palette),
+            for several, limits, palette, label in (
+                (row[1], painter.limits, painter.palette, unit),
+                (row[2], painter.error_limits, painter.error_palette, f"error of {unit}"),
             ):
                 bar = figure.colorbar(ScalarMappable(limits, palette), ax=several, aspect=25)
-                bar.set_label(unit, fontsize=8)
+                bar.set_label(label, fontsize=8)
     leads = np.unique(np.linspace(0, case.cases.horizon, min(most_frames, case.cases.horizon + 1)).round().astype(int))
-    writer = PillowWriter(fps=4)
-    with written_whole(path) as part, writer.saving(figure, str(part), dpi=80):
-        for lead in leads.tolist():
-            figure.suptitle(case.lead(lead), fontsize=9)
-            for painter, panel, fields in drawn:
-                painter.update(panel, fields[lead])
-            writer.grab_frame()
-            # The layout is found once: panels that shift by a pixel would make the film tremble.
-            figure.set_layout_engine("none")
+
+    # What does not move is drawn once: a whole figure a frame takes ten times as long.
+    moving.append(title)
+    for artist in moving:
+        artist.set_animated(True)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    background = canvas.copy_from_bbox(figure.bbox)
+    pictures = []
+    for lead in leads.tolist():
+        canvas.restore_region(background)
+        title.set_text(case.lead(lead))
+        for painter, panel, fields in drawn:
+            painter.update(panel, fields[lead])
+        for artist in moving:
+            figure.draw_artist(artist)
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        # The usual choice of 256 colours, by how common they are, would leave the colour bars of rare values grey.
+        pictures.append(picture.quantize(method=Image.Quantize.MAXCOVERAGE))
+    with written_whole(path) as part:
+        pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=250, loop=0)
     return path
-
-
-def _nothing_below(rows: Sequence[tuple[str, Array, bool]], name: str, lead: int) -> bool:
-    """Whether all rows under a panel are empty at this lead time."""
-    names = [row for row, _, _ in rows]
-    return all(not np.isfinite(fields[lead]).any() for _, fields, _ in rows[names.index(name) + 1 :])
 
 
 def _panel_size(data: FieldData, width: float = 1.25) -> tuple[float, float]:
@@ -269,9 +287,7 @@ def _panel_size(data: FieldData, width: float = 1.25) -> tuple[float, float]:
 
 
 def _palette(name: str) -> Colormap:
-    palette = matplotlib.colormaps[name].copy()
-    palette.set_bad(OBSTACLE)
-    return palette
+    return matplotlib.colormaps[name].with_extremes(bad=OBSTACLE)
 
 
 def _padded(limits: Normalize) -> tuple[float, float]:

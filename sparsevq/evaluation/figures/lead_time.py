@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled
-from sparsevq.evaluation.labels import METRICS, method_style
+from sparsevq.evaluation.labels import METRICS, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL
 
 SHOWN = ("relative_l2", "vrmse", "anomaly_correlation")
@@ -33,9 +34,7 @@ def draw_lead_time(by_case: pd.DataFrame, cases: Cases, path: Path) -> Path:
     per_frame = cases.lead_time[0]
     even = np.allclose(cases.lead_time, per_frame * np.arange(1, cases.horizon + 1))
     for axes, metric in zip(panels, SHOWN, strict=True):
-        _draw_methods(
-            axes, by_case, metric, lambda values: (values.mean(), values.quantile(0.1), values.quantile(0.9))
-        )
+        _draw_methods(axes, by_case, metric, lambda values: (values.mean(), values.quantile(0.1), values.quantile(0.9)))
         if even and per_frame > 0:
             above = axes.secondary_xaxis("top", functions=(lambda x: x * per_frame, lambda x: x / per_frame))
             above.set_xlabel(f"lead time ({cases.lead_units})" if cases.lead_units else "lead time", fontsize=8)
@@ -65,9 +64,7 @@ def draw_lead_time_over_seeds(forecast: pd.DataFrame, path: Path) -> Path:
     figure = new_figure(10.5, 0.7 + 2.9 * len(settings))
     panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
     for row, (_, rows) in zip(panels, settings, strict=True):
-        # As the runs list them, which is the order of the legend everywhere
         rows = rows.reset_index()
-        rows["method"] = pd.Categorical(rows["method"], list(dict.fromkeys(table["method"])))
         for axes, metric in zip(row, SHOWN, strict=True):
             _draw_methods(axes, rows, metric, lambda values: (values.mean(), values.min(), values.max()))
         seeds = rows["seed"].nunique()
@@ -77,27 +74,28 @@ def draw_lead_time_over_seeds(forecast: pd.DataFrame, path: Path) -> Path:
     return save(figure, path)
 
 
-Band = Callable[[pd.Series], tuple[float, float, float]]
+Band = Callable[[pd.Series], tuple[Any, Any, Any]]
+"""Values at one lead time -> the line, and the lower and upper edge of its band."""
 
 
 def _draw_methods(axes: Axes, table: pd.DataFrame, metric: str, band: Band) -> None:
     """One line and band a method against lead time."""
-    methods = list(dict.fromkeys(table.sort_values("method", kind="stable")["method"]) if isinstance(
-        table["method"].dtype, pd.CategoricalDtype
-    ) else dict.fromkeys(table["method"]))
     largest = 0.0
-    for rank, method in enumerate(methods):
-        values = table.loc[table["method"] == method].groupby("lead_time")[metric]
-        leads, (mean, low, high) = list(values.groups), np.array([band(group) for _, group in values]).T
+    for rank, method in enumerate(in_usual_order(table["method"])):
+        rows = table[table["method"] == method]
+        leads = np.sort(rows["lead_time"].unique())
+        mean, low, high = np.array([band(rows.loc[rows["lead_time"] == lead, metric]) for lead in leads]).T
         style = method_style(method, rank)
         axes.plot(leads, mean, style.line, color=style.colour, marker=style.marker, label=style.label)
-        axes.fill_between(leads, low, high, color=style.colour, alpha=0.2 if method == "sparsevq" else 0.08, linewidth=0)
+        axes.fill_between(
+            leads, low, high, color=style.colour, alpha=0.2 if method == "sparsevq" else 0.08, linewidth=0
+        )
         largest = max(largest, float(np.nanmax(mean)))
     axes.set_xlabel("lead time (frames)")
     axes.set_ylabel(METRICS[metric])
     if metric == "anomaly_correlation":
         axes.axhline(0.8, color="0.4", linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set_ylim(top=1.02)
+        axes.set_ylim(max(axes.get_ylim()[0], -1.02), 1.02)
         return
     if metric == "vrmse":
         axes.axhline(1, color="0.4", linewidth=0.8, linestyle=(0, (4, 3)))

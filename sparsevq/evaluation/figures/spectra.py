@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled, with_unit
-from sparsevq.evaluation.labels import method_style
+from sparsevq.evaluation.labels import in_usual_order, method_style
 from sparsevq.evaluation.metrics import BANDS, wavenumber_bands
 
 
@@ -32,10 +32,13 @@ def draw_spectra(spectra: pd.DataFrame, length_unit: str, energy_unit: str, path
     panels = figure.subplots(1, len(leads), sharey=True, squeeze=False)[0]
     true = spectra.loc[spectra["method"] == "truth", "energy"]
     for lead, axes in zip(leads, panels, strict=True):
-        for rank, (method, rows) in enumerate(spectra[spectra["lead_time"] == lead].groupby("method", sort=False)):
-            style = method_style(str(method), rank)
+        at_lead = spectra[spectra["lead_time"] == lead]
+        for rank, method in enumerate(in_usual_order(at_lead["method"])):
+            rows, style = at_lead[at_lead["method"] == method], method_style(method, rank)
             width = 2.4 if method == "truth" else 1.4
-            axes.loglog(rows["wavenumber"], rows["energy"], style.line, color=style.colour, linewidth=width, label=style.label)
+            axes.loglog(
+                rows["wavenumber"], rows["energy"], style.line, color=style.colour, linewidth=width, label=style.label
+            )
         bands = wavenumber_bands(wavenumber)
         for edge in np.flatnonzero(np.diff(bands)):
             axes.axvline(np.sqrt(wavenumber[edge] * wavenumber[edge + 1]), color="0.6", linewidth=0.8, linestyle=":")

@@ -14,7 +14,8 @@ from sparsevq.files import written_whole
 
 DPI = 150
 
-RC: dict[str, Any] = {
+# Any: matplotlib types every key, but nobody else needs to.
+RC: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,

@@ -20,8 +20,8 @@ def draw_training(histories: Mapping[str, Path], path: Path) -> Path:
     Parameters
     ----------
     histories
-        Stage -> ``history.csv``: a column ``step`` and one column a quantity, such as ``train_loss`` and ``val_loss``; cells
-        may be empty.
+        Stage -> ``history.csv``: a column ``step`` and one column a quantity, such as ``train_loss`` and ``val_loss``;
+        cells may be empty.
     path
         The picture.
 
@@ -38,16 +38,18 @@ def draw_training(histories: Mapping[str, Path], path: Path) -> Path:
     if not blocks:
         figure.text(0.5, 0.5, "no training history", ha="center", va="center")
         return save(figure, path)
-    parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for part, (stage, panels), rows in zip(parts, blocks.items(), heights, strict=True):
-        part.suptitle(stage, fontsize=10, fontweight="bold", x=0.01, ha="left")
-        grid = part.subplots(rows, columns, squeeze=False).ravel()
+    everything = figure.subplots(sum(heights), columns, squeeze=False)
+    for (stage, panels), rows, above in zip(blocks.items(), heights, np.cumsum([0, *heights[:-1]]), strict=True):
+        grid = everything[above : above + rows].ravel()
+        grid[0].set_ylabel(stage, fontsize=10, fontweight="bold")
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         for axes, (quantity, curves) in zip(grid, panels.items(), strict=False):
             for kind, curve in curves.items():
                 colour, label = LOOKS[kind]
-                axes.plot(curve.index, curve, color=colour, label=label or None, linewidth=1.3 if kind != "train" else 0.9)
+                axes.plot(
+                    curve.index, curve, color=colour, label=label or None, linewidth=1.3 if kind != "train" else 0.9
+                )
             values = np.concatenate([curve.to_numpy() for curve in curves.values()])
             values = values[np.isfinite(values)]
             if len(values) and values.min() > 0 and values.max() > 5 * values.min():
@@ -65,7 +67,9 @@ def _read(history: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(history)
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise SparseVQError(f"{history} can't be read as a training history ({error})", "train that stage again") from None
+        raise SparseVQError(
+            f"{history} can't be read as a training history ({error})", "train that stage again"
+        ) from None
     if "step" not in table:
         raise SparseVQError(f"{history} has no column `step`", "train that stage again")
     return table.set_index("step")
@@ -80,4 +84,4 @@ def _quantities(table: pd.DataFrame) -> dict[str, dict[str, pd.Series]]:
         curve = table[column].dropna()
         if quantity != "epoch" and len(curve):
             found.setdefault(quantity, {})[kind] = curve
-    return dict(sorted(found.items(), key=lambda item: ("" not in item[1] and item[0] != "loss", "" in item[1])))
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", "" in item[1])))

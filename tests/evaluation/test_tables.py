@@ -1,0 +1,126 @@
+"""Tables over seeds: arithmetic by hand, and the same bytes for the same inputs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.tables import tabulate
+
+METHODS = {"sparsevq": 0.2, "persistence": 0.4, "climatology": 0.5}
+
+
+def write_run(folder, seed, factor, num_sensors=20):
+    """Tables of one run: relative L2 is the method's number times the run's factor times the lead time (1 or 5)."""
+    run = {"data_set": "waves", "num_sensors": num_sensors, "seed": seed}
+    rows = []
+    for method, error in METHODS.items():
+        for lead in (1, 5):
+            base = {**run, "method": method, "lead_time": lead, "cases": 4}
+            rows += [
+                {**base, "channel": "all", "metric": "relative_l2", "value": error * factor * lead},
+                {**base, "channel": "u", "metric": "relative_l2", "value": 99.0},
+                {**base, "channel": "all", "metric": "vrmse", "value": 2 * error * factor},
+                {**base, "channel": "all", "metric": "anomaly_correlation", "value": 1 - error * factor},
+            ]
+    chain = [
+        {
+            **run,
+            "link": "forecast",
+            "channel": "all",
+            "lead_time": lead,
+            "metric": "relative_l2",
+            "value": factor * lead,
+        }
+        for lead in (0, 1, 5)
+    ]
+    use = {"encoder": "sparse", "split": "test", "level": 1, "codes": 8, "codes_used": 4 * factor}
+    codebook = [{**run, **use, "share_used": 0.5, "perplexity": 3.2, "share_of_top_code": 0.3}]
+    calibration = [{**run, "channel": "all", "lead_time": 1, "quantity": "spread", "rank": np.nan, "value": 0.1}]
+    paths = []
+    for name, table in (("scores", rows), ("chain", chain), ("calibration", calibration), ("codebook", codebook)):
+        paths.append(folder / f"{name}_{num_sensors}_{seed}.csv")
+        pd.DataFrame(table).to_csv(paths[-1], index=False)
+    return paths
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [write_run(tmp_path, seed=1, factor=1.0), write_run(tmp_path, seed=2, factor=1.5)]
+
+
+def tables(runs, out):
+    tabulate(*(list(paths) for paths in zip(*runs, strict=True)), out)
+    return out
+
+
+def test_mean_and_deviation_over_seeds_by_hand(runs, tmp_path):
+    summary = pd.read_csv(tables(runs, tmp_path / "out") / "summary.csv").set_index("method")
+    assert list(summary.index) == ["sparsevq", "persistence", "climatology"]
+    ours = summary.loc["sparsevq"]
+    assert ours["seeds"] == 2
+    # leads 1 and 5: mean 3 times the error; seeds: factors 1 and 1.5
+    assert ours["relative_l2_mean"] == pytest.approx(0.2 * 3 * 1.25)
+    assert ours["relative_l2_std"] == pytest.approx(0.2 * 3 * 0.5 / np.sqrt(2))
+    assert ours["relative_l2_lead_5_mean"] == pytest.approx(0.2 * 5 * 1.25)
+    assert ours["vrmse_mean"] == pytest.approx(0.4 * 1.25)
+    assert ours["ratio_to_best_baseline_mean"] == pytest.approx(0.5)
+    assert ours["ratio_to_best_baseline_std"] == pytest.approx(0, abs=1e-12)
+    assert summary.loc["climatology", "ratio_to_best_baseline_mean"] == pytest.approx(1.25)
+    assert "relative_l2_lead_10_mean" not in summary  # no such lead time
+
+
+def test_correlation_time_of_a_seed_that_never_falls_is_not_averaged(tmp_path):
+    runs = [write_run(tmp_path, seed=seed, factor=factor) for seed, factor in ((1, 0.9), (2, 0.9), (3, 1.5))]
+    summary = pd.read_csv(tables(runs, tmp_path / "out") / "summary.csv").set_index("method")
+    # correlations 0.82, 0.82, 0.7: never, never, at once
+    assert summary.loc["sparsevq", "correlation_time_median"] == np.inf
+    assert summary.loc["persistence", "correlation_time_median"] == 1
+
+
+def test_markdown_and_latex_say_the_same(runs, tmp_path):
+    out = tables(runs, tmp_path / "out")
+    markdown, latex = (out / "summary.md").read_text(), (out / "summary.tex").read_text()
+    assert "### waves, 20 sensors, 2 seeds" in markdown
+    assert "| sparsevq (ensemble mean) | **0.750 ± 0.212** |" in markdown
+    assert r"sparsevq (ensemble mean) & \textbf{0.750 $\pm$ 0.212} &" in latex
+    assert latex.count(r"\begin{tabular}{lrrrrrr}") == latex.count(r"\end{tabular}") == 1
+    assert "| persistence | 1.50 ± 0.42 |" in markdown
+
+
+def test_the_chain_is_that_of_the_frames_that_are_forecast(runs, tmp_path):
+    out = tables(runs, tmp_path / "out")
+    # leads 1 and 5, not the observed frame: mean 3 and 4.5
+    assert "| forecast | 3.75 ± 1.06 | 1.25 ± 0.35 | 6.25 ± 1.77 |" in (out / "chain.md").read_text()
+    assert len(pd.read_csv(out / "chain.csv")) == 6
+    assert "| sparse | test | 1 | 8 | 5.00 ± 1.41 |" in (out / "codebook.md").read_text()
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    out = tables([write_run(tmp_path, seed=1, factor=1.0)], tmp_path / "out")
+    assert "±" not in (out / "summary.md").read_text()
+    assert "1 seed\n" in (out / "summary.md").read_text()
+
+
+def test_settings_are_kept_apart(runs, tmp_path):
+    out = tables([*runs, write_run(tmp_path, seed=1, factor=3.0, num_sensors=5)], tmp_path / "out")
+    summary = pd.read_csv(out / "summary.csv").set_index(["num_sensors", "method"])
+    assert summary.loc[(5, "sparsevq"), "relative_l2_mean"] == pytest.approx(1.8)
+    assert summary.loc[(20, "sparsevq"), "relative_l2_mean"] == pytest.approx(0.75)
+    assert (out / "summary.tex").read_text().count(r"\begin{tabular}") == 2
+
+
+def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
+    one, other = tables(runs, tmp_path / "one"), tables(runs[::-1], tmp_path / "other")
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(
+        ["forecast.csv", "chain.csv", "calibration.csv", "codebook.csv", "summary.csv", "summary.md", "summary.tex",
+         "chain.md", "chain.tex", "codebook.md"]
+    )  # fmt: skip
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_a_missing_table_is_named(tmp_path):
+    with pytest.raises(SparseVQError, match=r"gone\.csv can't be read as a table"):
+        tabulate([tmp_path / "gone.csv"], [], [], [], tmp_path)

@@ -29,7 +29,7 @@ def test_each_configuration_can_be_planned_in_seconds(snakemake, path):
 
 
 def test_without_a_configuration_file_the_default_experiment_is_run(snakemake):
-    plan = snakemake("--dry-run", "--config", "seeds=[7,8]", "num_sensors=[20,50]")
+    plan = snakemake("--dry-run", "--config", "seeds=[7,8]", "num_sensors=[20,50]", "stage3={lr: 0.1}")
     assert plan.status == 0, plan.output
     assert plan.jobs["gpt"] == 4
     assert "results/default/cylinder/n50/seed8/gpt/model.safetensors" in plan.output
@@ -43,15 +43,6 @@ def test_a_configuration_file_stands_for_itself(snakemake, tmp_path):
     assert plan.status == 0, plan.output
     assert plan.jobs["gpt"] == 1, "one seed by default"
     assert "seed123" in plan.output
-
-
-def test_a_nested_key_on_the_command_line_leaves_its_neighbours(snakemake):
-    miniature = str(REPOSITORY / "tests/config/miniature.yaml")
-    plan = snakemake(
-        "--dry-run", "--printshellcmds", "--configfile", miniature, "--config", "stage1={warm_start: false}"
-    )
-    assert plan.status == 0, plan.output
-    assert plan.jobs["simulate"] == 2
 
 
 def test_warm_start_makes_the_sparse_encoder_wait_for_the_semi_sparse_one(snakemake):

@@ -1,0 +1,149 @@
+"""Sensors stand where the flow always is, the sparse set inside the semi-sparse one."""
+
+import csv
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sparsevq.config import SensorsConfig
+from sparsevq.errors import SparseVQError
+from sparsevq.sensors.placement import place_sensors, read_sensors, write_sensors
+from tests.flows import travelling_waves
+
+REGION = ((0.5, 1.0), (0.0, 0.3))
+
+
+def settings(placement="random", **changes) -> SensorsConfig:
+    given = {"placement": placement, "num_semi_sparse": 30, "region": REGION if placement == "region" else None}
+    return SensorsConfig(**given | changes)
+
+
+@pytest.mark.parametrize("grid", [(16, 16), (120,), (7, 5, 9)])
+@pytest.mark.parametrize("placement", ["random", "qr", "grid"])
+@pytest.mark.parametrize("num_sensors", [1, 7, 20, 40])
+def test_sets_are_nested_distinct_and_outside_every_obstacle(placement, num_sensors, grid):
+    data = travelling_waves(grid=grid)
+    sets = place_sensors(data, settings(placement), num_sensors, seed=3)
+    assert len(sets.sparse) == num_sensors
+    assert len(np.unique(sets.semi_sparse)) == num_sensors + 30
+    np.testing.assert_array_equal(sets.semi_sparse[:num_sensors], sets.sparse)
+    assert data.flat_mask[:, sets.semi_sparse].all()
+    np.testing.assert_array_equal(sets.coordinates, data.physical_coordinates[sets.semi_sparse])
+
+
+@pytest.mark.parametrize("placement", ["random", "qr", "region", "grid"])
+def test_a_seed_gives_the_same_sensors(placement):
+    data = travelling_waves()
+    one, same, other = (place_sensors(data, settings(placement), 8, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.semi_sparse, same.semi_sparse)
+    assert set(one.semi_sparse) != set(other.semi_sparse)
+
+
+def test_a_regular_grid_is_regular_where_nothing_is_in_its_way():
+    data = travelling_waves(grid=(17, 17), obstacle=False)
+    rows, columns = np.unravel_index(place_sensors(data, settings("grid"), 16, 0).sparse, data.grid)
+    assert np.unique(rows).tolist() == np.unique(columns).tolist() == [2, 6, 10, 14]
+
+
+def test_region_holds_the_sparse_set_alone():
+    data = travelling_waves()
+    sets = place_sensors(data, settings("region"), 10, 0)
+    inside = ((sets.coordinates >= [0.5, 0.0]) & (sets.coordinates <= [1.0, 0.3])).all(axis=1)
+    assert inside[:10].all()
+    assert not inside[10:].all()
+
+
+def test_qr_finds_the_places_that_tell_modes_apart():
+    """A flow of four blobs that beat independently: the best four sensors stand in their middles."""
+    data = travelling_waves(trajectories=6, frames=40, grid=(20, 20), obstacle=False)
+    middles = [(4, 4), (4, 15), (14, 5), (15, 15)]
+    row, column = np.indices((20, 20))
+    blobs = [np.exp(-((row - y) ** 2 + (column - x) ** 2) / 4) for y, x in middles]
+    beats = np.random.default_rng(0).normal(size=(6, 40, 2, 4))
+    data.fields[:] = np.einsum("tfck,kyx->tfyxc", beats, np.array(blobs))
+    sets = place_sensors(data, settings("qr", qr_modes=4), 4, seed=0)
+    assert set(zip(*map(np.ndarray.tolist, np.unravel_index(sets.sparse, data.grid)), strict=True)) == set(middles)
+
+
+def test_qr_never_sees_held_out_trajectories():
+    data = travelling_waves()
+    before = place_sensors(data, settings("qr"), 12, 0)
+    data.fields[data.split != "train"] *= -7
+    after = place_sensors(data, settings("qr"), 12, 0)
+    np.testing.assert_array_equal(before.sparse, after.sparse)
+
+
+def test_what_is_written_comes_back_and_people_can_read_it(tmp_path):
+    data = travelling_waves()
+    sets = place_sensors(data, settings(), 5, 9)
+    write_sensors(tmp_path / "sensors.h5", sets, {"data": Path(__file__)})
+    read = read_sensors(tmp_path / "sensors.h5")
+    for name in ("sparse", "semi_sparse", "coordinates", "placement", "seed", "axes"):
+        np.testing.assert_equal(getattr(read, name), getattr(sets, name))
+    assert len(read.digest) == 64
+    with open(tmp_path / "sensors.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["sensor", "y", "x", "set"]
+    assert [row["set"] for row in rows] == ["sparse"] * 5 + ["semi_sparse"] * 30
+    assert [row["sensor"] for row in rows] == [str(number) for number in range(35)]
+    np.testing.assert_array_equal([[float(row["y"]), float(row["x"])] for row in rows], sets.coordinates)
+
+
+def test_sets_that_are_not_nested_are_refused(tmp_path):
+    write_sensors(tmp_path / "sensors.h5", place_sensors(travelling_waves(), settings(), 5, 0))
+    with h5py.File(tmp_path / "sensors.h5", "r+") as file:
+        file["sparse"][0] = file["semi_sparse"][20]
+    with pytest.raises(SparseVQError, match="does not start with sparse"):
+        read_sensors(tmp_path / "sensors.h5")
+
+
+def test_csv_places_go_to_the_nearest_grid_point(tmp_path):
+    data = travelling_waves(grid=(11, 10))
+    (tmp_path / "mine.csv").write_text("x,y\n0.1,0.0\n 0.88 , 0.96\n\n0.03,0.41\n")
+    sets = place_sensors(data, settings("csv", csv=tmp_path / "mine.csv"), 3, 0)
+    np.testing.assert_allclose(sets.coordinates[:3], [[0.0, 0.1], [1.0, 0.9], [0.4, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("y,x\n", "no line below its header"),
+        ("y,x,z\n0,0,0\n", "line 1: unknown column 'z': known are y, x"),
+        ("y\n0\n", "line 1: column x missing"),
+        ("y,y\n0,0\n", "line 1: column 'y' is twice"),
+        ("y,x\n0,0\n0,left\n", "line 3: column x holds 'left', which is no number"),
+        ("y,x\n0,\n", "line 2: column x holds ''"),
+        ("y,x\n0,nan\n", "line 2: column x holds 'nan'"),
+        ("y,x\n0,0\n0.2\n", "line 3: 1 cells, but the header has 2"),
+        ("y,x\n0,0\n\n0.5,2.5\n", r"line 4: x=2.5 is outside the domain 0 \.\.\. 0\.9375"),
+        ("y,x\n0,0\n0.5,0.5\n", "line 3: is inside an obstacle"),
+        ("y,x\n0,0\n0.2,0.9\n0.001,0.001\n", "line 4: is at the same grid point as line 2"),
+        ("y,x\n0,0\n0,0.5\n", "has 2 sensors but num_sensors is 3"),
+    ],
+)
+def test_faults_in_a_csv_name_the_line(tmp_path, text, message):
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(SparseVQError, match=message) as caught:
+        place_sensors(travelling_waves(), settings("csv", csv=path), 3, 0)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "num_sensors", "message"),
+    [
+        (settings(), 300, r"300 sparse \+ 30 sensors do not fit: only \d+ grid points"),
+        (settings("region", region=((0.0, 0.1), (0.0, 0.1))), 9, "9 sensors do not fit: only 4 grid points in the"),
+        (settings("region", region=((0.0, 1.0),)), 2, "has 1 .* pair.* but the data has 2 axes"),
+        (settings("qr", qr_modes=500), 2, "needs 500 POD modes, but the training split has only"),
+        (settings("csv", csv=Path("nowhere.csv")), 2, "cannot read nowhere.csv"),
+    ],
+)
+def test_faults_in_the_settings(given, num_sensors, message):
+    with pytest.raises(SparseVQError, match=message):
+        place_sensors(travelling_waves(), given, num_sensors, 0)

@@ -1,0 +1,95 @@
+"""A user's readings: both forms of the file give the same, and each fault names its line and column."""
+
+import numpy as np
+import pytest
+
+from sparsevq.errors import SparseVQError
+from sparsevq.sensors.readings import obstacle_test, read_readings
+from tests.flows import travelling_waves
+
+AXES, CHANNELS = ("y", "x"), ("u", "v")
+SENSORS = np.array([[0.0, 0.25], [0.5, 0.0], [1.0, 0.75]])
+DOMAIN = {"y": (0.0, 1.0), "x": (0.0, 0.9375)}
+
+
+def read(path, text, **given):
+    path.write_text(text)
+    return read_readings(path, AXES, CHANNELS, **{"sensors": SENSORS, "domain": DOMAIN} | given)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sensor,u,v\n2,1.5,-3\n0,0.25,1e-2\n",
+        "y,x,u,v\n1,0.75,1.5,-3\n0,0.25,0.25,1e-2\n",
+        "v, u ,x,y\n-3,1.5,0.75,1\n\n 1e-2,0.25,0.25,0\n",
+        "\ufeffsensor,u,v\r\n2,1.5,-3\r\n0,0.25,1e-2\r\n",
+    ],
+)
+def test_places_and_values_in_the_order_of_the_file(tmp_path, text):
+    coordinates, values = read(tmp_path / "frame.csv", text)
+    np.testing.assert_array_equal(coordinates, [[1.0, 0.75], [0.0, 0.25]])
+    np.testing.assert_array_equal(values, [[1.5, -3], [0.25, 1e-2]])
+    assert coordinates.dtype == values.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("sensor,u,v\n", "no line below its header"),
+        ("sensor,u,v,p\n0,1,1,1\n", "line 1: unknown column 'p': known are sensor, u, v"),
+        ("sensor,u\n0,1\n", "line 1: column v missing"),
+        ("u,v\n0,1\n", "line 1: no column tells where the sensors are: .*y, x, or a column sensor"),
+        ("x,u,v\n0,1,1\n", "line 1: column y missing"),
+        ("sensor,x,u,v\n0,0,1,1\n", "line 1: both 'sensor' and x"),
+        ("sensor,time,u,v\n0,0,1,1\n", "line 1: column 'time' is not supported: readings are of one frame"),
+        ("sensor,Frame,u,v\n0,0,1,1\n", "line 1: column 'Frame' is not supported"),
+        ("sensor,u,v\n0,1,1\n1,high,1\n", "line 3: column u holds 'high', which is no number"),
+        ("sensor,u,v\n0,1,NaN\n", "line 2: column v holds 'NaN'"),
+        ("sensor,u,v\n0,1,\n", "line 2: column v holds ''"),
+        ("sensor,u,v\n3,1,1\n", r"line 2: column sensor: there is no sensor 3: use 0 \.\.\. 2"),
+        ("sensor,u,v\n-1,1,1\n", "line 2: column sensor: there is no sensor -1"),
+        ("sensor,u,v\n0.5,1,1\n", "line 2: column sensor: there is no sensor 0.5"),
+        ("sensor,u,v\n1,1,1\n2,1,1\n1,1,1\n", "line 4: column sensor: 1 is on line 2 already"),
+        ("y,x,u,v\n0,0,1,1\n0,0,2,2\n", "line 3: the place y=0, x=0 is on line 2 already"),
+        ("y,x,u,v\n1.5,0,1,1\n", r"line 2: y=1.5 is outside the domain 0 \.\.\. 1"),
+        ("y,x,u,v\n0.5,0.5,1,1\n", "line 2: y=0.5, x=0.5 is inside an obstacle"),
+        ("sensor,u,v\n0,1,1,1\n", "line 2: 4 cells, but the header has 3"),
+    ],
+)
+def test_faults_name_line_and_column(tmp_path, text, message):
+    path = tmp_path / "frame.csv"
+    flow = travelling_waves()
+    with pytest.raises(SparseVQError, match=message) as caught:
+        read(path, text, in_obstacle=obstacle_test(flow.axes, flow.mask))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_sensors_numbers_are_refused(tmp_path):
+    with pytest.raises(SparseVQError, match="give the columns y, x instead"):
+        read(tmp_path / "frame.csv", "sensor,u,v\n0,1,1\n", sensors=None)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00s", b'sensor,u,v\n0,"1\x00,2'])
+def test_what_is_no_text_is_refused(tmp_path, content):
+    (tmp_path / "frame.csv").write_bytes(content)
+    with pytest.raises(SparseVQError):
+        read_readings(tmp_path / "frame.csv", AXES, CHANNELS, sensors=SENSORS)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(SparseVQError, match=r"cannot read .*frame\.csv"):
+        read_readings(tmp_path / "frame.csv", AXES, CHANNELS)
+
+
+def test_only_points_that_no_trajectory_flows_through_are_inside_an_obstacle():
+    axes = {"y": np.array([0.0, 1.0, 2.0]), "x": np.array([0.0, 100.0, 200.0])}
+    mask = np.ones((2, 3, 3), dtype=bool)
+    mask[:, 1, 1] = False
+    mask[0, 0, 0] = False  # the second trajectory's obstacle is elsewhere
+    in_obstacle = obstacle_test(axes, mask)
+    assert in_obstacle(np.array([1.4, 60.0]))
+    assert not in_obstacle(np.array([0.0, 0.0]))
+    assert not in_obstacle(np.array([1.0, 40.0]))

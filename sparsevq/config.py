@@ -100,7 +100,6 @@ class TrainingConfig(Section):
     patience: Count = Field(300, description="early stopping: validations without improvement")
     accum_grads: Count = Field(1, description="batches accumulated for one optimizer step")
     grad_clip: Rate = Field(1.0, description="largest norm of the gradient")
-    ema_decay: Fraction = Field(0.0, description="decay of the weights' moving average that is evaluated; 0: off")
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true"
     )
@@ -114,6 +113,9 @@ class Symmetries(Section):
     )
     roll: dict[str, NonNegative] = Field(
         {}, description="periodic axes and the largest shift along each (grid points) that is drawn"
+    )
+    variants: Count = Field(
+        1, description="versions of each training trajectory that stages 2 and 3 see: itself, then random ones"
     )
 
 

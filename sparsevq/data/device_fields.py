@@ -21,7 +21,7 @@ class Views:
     def __len__(self) -> int:
         return len(self.trajectory)
 
-    def __getitem__(self, part: slice) -> "Views":
+    def __getitem__(self, part: slice | Tensor) -> "Views":
         return Views(self.trajectory[part], self.frame[part], self.symmetry[part])
 
 

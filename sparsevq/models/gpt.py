@@ -137,20 +137,20 @@ class GPT(nn.Module):
 
     # ------------------------------------------------------------------ training
 
-    def forward(self, indices: Tensor) -> Tensor:
-        """Mean cross-entropy (nats a code) of the codes that follow.
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy (nats a code) of the codes that follow the observed frame.
 
-        indices (b, s, P, Q): the observed frame, then the frames to predict. Frames after the first are targets.
+        Parameters
+        ----------
+        inputs
+            Sequences as the network sees them (perhaps with noise), (b, s, P, Q); the first frame is the observed one.
+        targets
+            Sequences as they are, (b, s, P, Q).
         """
-        shape = self.shape
-        tokens = rearrange(indices, "b s p q -> b (s p) q")
-        inputs, targets = tokens[:, : -shape.block], tokens[:, shape.block :]
-        if shape.prediction == "next_token":  # the observed frame's own tokens are given, not forecast
-            first = shape.tokens_per_frame - 1
-        else:
-            first = 0
-        hidden = self.trunk(inputs)[:, first:]
-        return self.cross_entropy(hidden, targets[:, first:])
+        block, size = self.shape.block, self.shape.tokens_per_frame
+        hidden = self.trunk(inputs.flatten(1, 2)[:, :-block])
+        # Position i predicts token i + block; the observed frame's own tokens are given, not forecast.
+        return self.cross_entropy(hidden[:, size - block :], targets.flatten(1, 2)[:, size:])
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Hidden states (b, n, dim) against codes (b, n, Q), the levels before each one given."""

@@ -77,6 +77,11 @@ class Quantizer(nn.Module):
             quantized, indices, losses = self.core(tokens)
         return quantized, indices, losses.sum()
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a codebook yet: k-means makes it from the first batch."""
+        return isinstance(self.core, FSQ) or all(bool(layer._codebook.initted) for layer in self.core.layers)
+
     @torch.no_grad()
     def codebook(self) -> Tensor:
         """(Q, K, D)."""
@@ -159,29 +164,46 @@ class ConvTokenizer(nn.Module):
 
 
 class LatentTokenizer(nn.Module):
-    """Tokenizer encoder, quantizer, tokenizer decoder."""
+    """Standardised latents, tokenizer encoder, quantizer, tokenizer decoder."""
 
     def __init__(self, shape: TokenizerShape):
         super().__init__()
         self.shape = shape
         self.codec = ConvTokenizer(shape) if shape.tokenizer == "conv" else AttentionTokenizer(shape)
         self.quantizer = Quantizer(shape)
+        self.center: Tensor
+        self.spread: Tensor
+        self.register_buffer("center", torch.zeros(shape.num_latents, shape.latent_channels))
+        self.register_buffer("spread", torch.ones(shape.num_latents, shape.latent_channels))
 
-    def forward(self, latents: Tensor, quantize: bool = True) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Latents (b, n, c) -> completed latents (b, n, c), indices (b, P, Q) or None, commitment loss ()."""
-        tokens = self.codec.encode(latents)
-        if not quantize:
-            return self.codec.decode(tokens), None, tokens.new_zeros(())
-        tokens, indices, commitment = self.quantizer(tokens)
-        return self.codec.decode(tokens), indices, commitment
+    def standardise_by(self, latents: Tensor) -> None:
+        """Take mean and standard deviation of the complete latents (b, n, c) of the training split."""
+        self.center.copy_(latents.mean(0))
+        self.spread.copy_(latents.std(0).clamp_min(1e-3))
+
+    def encode(self, latents: Tensor) -> Tensor:
+        """Latents (b, n, c) -> tokens before quantization (b, P, D)."""
+        return self.codec.encode((latents - self.center) / self.spread)
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Tokens (b, P, D) -> completed latents (b, n, c)."""
+        return self.codec.decode(tokens).float() * self.spread + self.center
+
+    def forward(self, latents: Tensor, quantize: bool = True) -> tuple[Tensor, Tensor]:
+        """Latents (b, n, c) -> completed latents (b, n, c), commitment loss ()."""
+        tokens = self.encode(latents)
+        commitment = tokens.new_zeros((), dtype=torch.float32)
+        if quantize:
+            tokens, _, commitment = self.quantizer(tokens)
+        return self.decode(tokens), commitment
 
     @torch.no_grad()
     def tokenize(self, latents: Tensor) -> Tensor:
-        """Latents (b, n, c) -> indices (b, P, Q); the codebook is left as it is."""
-        _, indices, _ = self.quantizer(self.codec.encode(latents))
+        """Latents (b, n, c) -> indices (b, P, Q). In training mode the codebook would learn from them."""
+        _, indices, _ = self.quantizer(self.encode(latents))
         return indices
 
     @torch.no_grad()
     def detokenize(self, indices: Tensor) -> Tensor:
         """Indices (b, P, Q) -> completed latents (b, n, c)."""
-        return self.codec.decode(self.quantizer.lookup(indices))
+        return self.decode(self.quantizer.lookup(indices))

@@ -1,12 +1,22 @@
 """A trained stage-1 model in use: frames to latents, latents to fields."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.models.autoencoder import SensorAutoencoder
+from sparsevq.data.layout import FieldData
+from sparsevq.errors import SparseVQError
+from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
+from sparsevq.models.positions import sine_cosine_features
+from sparsevq.sensors.placement import SensorSets
+from sparsevq.training.model_file import load_model
+
+Role = Literal["sparse", "semi_sparse"]
 
 FRAMES_AT_ONCE = 64
 """Bounds the memory of decoding: frames x points x channels of the decoder."""
@@ -27,6 +37,45 @@ class Stage1Model:
     autoencoder: SensorAutoencoder
     where: Tensor
     features: Tensor
+    settings: Stage1Config
+    digest: str = ""
+
+
+def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, device: torch.device) -> Stage1Model:
+    """A trained encoder and decoder, ready to use.
+
+    Raises
+    ------
+    SparseVQError
+        The file is missing, damaged, of another kind, or was trained for another grid or other channels.
+    """
+    file = load_model(path, role)
+    settings = Stage1Config(**file.settings)
+    if file.extra["grid"] != list(data.grid) or file.shape["channels"] != len(data.channels):
+        raise SparseVQError(
+            f"{path} was trained on a grid {file.extra['grid']} with {file.shape['channels']} channels, but {data.name} "
+            f"has {list(data.grid)} with {len(data.channels)}",
+            "train it on this data set",
+        )
+    autoencoder = SensorAutoencoder(AutoencoderShape(**file.shape))
+    file.restore(autoencoder)
+    return Stage1Model(
+        autoencoder.to(device).eval().requires_grad_(False),
+        sensor_points(sensors, role).to(device),
+        position_features(data, settings.space_bands, device),
+        settings,
+        file.digest,
+    )
+
+
+def sensor_points(sensors: SensorSets, role: Role) -> Tensor:
+    """Grid points of the sensors that an encoder of this role sees."""
+    return torch.from_numpy(sensors.sparse if role == "sparse" else sensors.semi_sparse)
+
+
+def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:
+    """g(x) of every grid point, (N, f)."""
+    return sine_cosine_features(torch.from_numpy(data.scaled_coordinates), space_bands, data.grid).to(device)
 
 
 @torch.no_grad()

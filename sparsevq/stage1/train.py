@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -12,9 +11,8 @@ from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.layout import FieldData, read_data
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
-from sparsevq.models.positions import sine_cosine_features
 from sparsevq.sensors.placement import read_sensors
-from sparsevq.stage1.encoding import Stage1Model, encode_views, decode_everywhere
+from sparsevq.stage1.encoding import Role, Stage1Model, decode_everywhere, encode_views, position_features, sensor_points
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 
@@ -42,7 +40,7 @@ def train_encoder(
     sensors_path: Path,
     out_dir: Path,
     *,
-    role: Literal["sparse", "semi_sparse"],
+    role: Role,
     settings: Stage1Config,
     seed: int,
     fabric: Fabric,
@@ -66,7 +64,7 @@ def train_encoder(
     fabric.seed_everything(seed, verbose=False)
     data, sensors = read_data(data_path), read_sensors(sensors_path)
     fields = DeviceFields(data, settings.symmetries, fabric.device)
-    where = torch.from_numpy(sensors.sparse if role == "sparse" else sensors.semi_sparse).to(fabric.device)
+    where = sensor_points(sensors, role).to(fabric.device)
     shape = autoencoder_shape(data, settings)
     autoencoder = SensorAutoencoder(shape)
     if start_from is not None:
@@ -85,7 +83,7 @@ def train_encoder(
         readings, _ = fields.gather(views, where)
         return readings, points, *fields.gather(views, points)
 
-    model = Stage1Model(autoencoder, where, features)
+    model = Stage1Model(autoencoder, where, features, settings)
     val = validation_views(data, fields)
 
     def validate() -> dict[str, float]:
@@ -105,7 +103,7 @@ def train_encoder(
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
             made_from={"data": data_path, "sensors": sensors_path} | ({"start": start_from} if start_from else {}),
-            extra={"validation": best, "space_bands": settings.space_bands, "grid": list(data.grid)},
+            extra={"validation": best, "grid": list(data.grid)},
         )
 
 
@@ -117,11 +115,6 @@ def autoencoder_shape(data: FieldData, settings: Stage1Config) -> AutoencoderSha
         position_features=2 * len(data.grid) * settings.space_bands,
         **{name: getattr(settings, name) for name in names},
     )
-
-
-def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:
-    """g(x) of every grid point, (N, f)."""
-    return sine_cosine_features(torch.from_numpy(data.scaled_coordinates), space_bands, data.grid).to(device)
 
 
 def training_frames(data: FieldData, settings: Stage1Config, seed: int) -> Tensor:

@@ -1,0 +1,45 @@
+"""The index dump as stage 3 reads it: the only thing that it sees of the earlier stages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sparsevq.data.layout import open_layout, read_dataset
+from sparsevq.errors import SparseVQError
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Code indices by both encoders, (V, T, F, P, Q) int64; see docs/data-format.md."""
+
+    sparse: Tensor
+    semi_sparse: Tensor
+    codebook: Tensor
+    split: list[str]
+
+    def of(self, split: str) -> Tensor:
+        """Indices of the trajectories of a split."""
+        return torch.tensor([i for i, name in enumerate(self.split) if name == split], device=self.sparse.device)
+
+
+def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
+    """Read `codes.h5`.
+
+    Raises
+    ------
+    SparseVQError
+        The file is missing, damaged or of another schema, or an index points outside the codebook.
+    """
+    with open_layout(path, "sparsevq-codes", 1) as file:
+        codebook = torch.from_numpy(read_dataset(file, "codebook", (None, None, None)))
+        sparse, semi_sparse = (
+            torch.from_numpy(read_dataset(file, name, (None,) * 5)).long() for name in ("sparse", "semi_sparse")
+        )
+        split = [str(name) for name in read_dataset(file, "split", (sparse.shape[1],))]
+    if sparse.shape != semi_sparse.shape or sparse.shape[-1] != len(codebook):
+        raise SparseVQError(f"{path}: sparse, semi_sparse and codebook do not fit each other", "dump the indices again")
+    if max(sparse.max(), semi_sparse.max()) >= codebook.shape[1]:
+        raise SparseVQError(f"{path}: an index is outside the codebook of {codebook.shape[1]}", "dump the indices again")
+    return Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split)

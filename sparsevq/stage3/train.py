@@ -1,0 +1,168 @@
+"""Train the GPT on sequences of code indices: the observed frame's by the sparse encoder, then those to forecast."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from sparsevq.config import Stage3Config
+from sparsevq.errors import SparseVQError
+from sparsevq.models.gpt import GPT, GPTShape
+from sparsevq.stage3.codes import Codes, read_codes
+from sparsevq.training.loop import Logs, fit
+from sparsevq.training.model_file import load_model, save_model
+
+VALIDATION_STARTS = 4
+"""Sequences of each validation trajectory, evenly spaced, at which training is judged."""
+
+
+class NextCodeLoss(nn.Module):
+    """Cross-entropy of the codes that follow."""
+
+    def __init__(self, gpt: GPT):
+        super().__init__()
+        self.gpt = gpt
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Sequences (b, s, P, Q) as the network sees them, and as they are."""
+        return {"loss": self.gpt(inputs, targets)}
+
+
+def train_gpt(
+    codes_path: Path,
+    out_dir: Path,
+    *,
+    settings: Stage3Config,
+    seed: int,
+    fabric: Fabric,
+    tracker: Logs,
+    start_from: Path | None = None,
+) -> None:
+    """Stage 3. Reads the index dump alone; writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
+
+    Raises
+    ------
+    SparseVQError
+        The dump is missing or damaged, or its trajectories are too short for the sequences asked for.
+    """
+    fabric.seed_everything(seed, verbose=False)
+    codes = read_codes(codes_path, fabric.device)
+    sequences = Sequences(codes, settings)
+    shape = gpt_shape(codes, settings)
+    gpt = GPT(shape, codes.codebook).to(fabric.device)
+    if start_from is not None:
+        load_model(start_from, "gpt").restore(gpt)
+    objective = NextCodeLoss(gpt)
+    batch = settings.batch_frames // settings.stage2_frames
+
+    def draw(generator: torch.Generator, step: int) -> tuple[Tensor, Tensor]:
+        targets = sequences.draw(batch, generator)[fabric.global_rank :: fabric.world_size]
+        return noisy(targets, settings.token_noise, shape.num_vq_embeddings, generator), targets
+
+    val = sequences.validation()
+
+    def validate() -> dict[str, float]:
+        with fabric.autocast():
+            losses = torch.stack([gpt(part, part) for part in val.split(batch)])
+        weights = torch.tensor([len(part) for part in val.split(batch)], device=fabric.device)
+        return {"val_loss": float((losses * weights).sum() / weights.sum())}
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    best = fit(
+        fabric, objective, draw, validate, settings,
+        seed=seed, name="stage 3 GPT", tracker=tracker, history=out_dir / "history.csv",
+    )  # fmt: skip
+    if fabric.is_global_zero:
+        save_model(
+            out_dir / "model.safetensors",
+            gpt,
+            "gpt",
+            shape=asdict(shape),
+            settings=settings.model_dump(mode="json"),
+            made_from={"codes": codes_path},
+            extra={"validation": best},
+        )
+
+
+def gpt_shape(codes: Codes, settings: Stage3Config) -> GPTShape:
+    """The sizes that the dump and the configuration ask for."""
+    levels, count, dim = codes.codebook.shape
+    return GPTShape(
+        tokens_per_frame=codes.sparse.shape[3],
+        num_quantizers=levels,
+        num_vq_embeddings=count,
+        vq_embedding_dim=dim,
+        prediction=settings.prediction,
+        context_frames=settings.stage2_frames - 1,
+        time_transformer_layers=settings.time_transformer_layers,
+        time_transformer_heads=settings.time_transformer_heads,
+        time_transformer_dim=settings.time_transformer_dim,
+        dropout=settings.dropout,
+    )
+
+
+class Sequences:
+    """Sequences of `stage2_frames` frames: the first by the sparse encoder, the others by `targets`.
+
+    Raises
+    ------
+    SparseVQError
+        No trajectory is that long, or the start frames that are allowed leave none.
+    """
+
+    def __init__(self, codes: Codes, settings: Stage3Config):
+        self.codes, self.length = codes, settings.stage2_frames
+        self.targets = codes.semi_sparse if settings.targets == "semi_sparse" else codes.sparse
+        self.variants, _, frames = codes.sparse.shape[:3]
+        last = frames - self.length
+        if last < 0:
+            raise SparseVQError(
+                f"stage3.stage2_frames={self.length} is more than the {frames} frames of a trajectory", "lower it"
+            )
+        if settings.max_X:
+            last = min(last, settings.max_X)
+        if settings.freeze_start_on_0 > last:
+            raise SparseVQError(
+                f"stage3.freeze_start_on_0={settings.freeze_start_on_0}: sequences of {self.length} frames start at "
+                f"{last} or before",
+                "lower it",
+            )
+        fixed = settings.freeze_start_on_0
+        self.starts = torch.arange(last + 1) if fixed < 0 else torch.tensor([fixed])
+        self.starts = self.starts.to(codes.sparse.device)
+        self.training = codes.of("train")
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random training sequences, (count, s, P, Q)."""
+
+        def choose(options: Tensor) -> Tensor:
+            return options[torch.randint(len(options), (count,), generator=generator, device=options.device)]
+
+        variant = torch.randint(self.variants, (count,), generator=generator, device=self.starts.device)
+        return self.take(variant, choose(self.training), choose(self.starts))
+
+    def validation(self) -> Tensor:
+        """Sequences of the validation split, the same every time."""
+        picks = torch.linspace(0, len(self.starts) - 1, min(VALIDATION_STARTS, len(self.starts)))
+        starts = self.starts[picks.round().long().to(self.starts.device)]
+        trajectory, start = torch.cartesian_prod(self.codes.of("val"), starts).unbind(-1)
+        return self.take(torch.zeros_like(trajectory), trajectory, start)
+
+    def take(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:
+        """(b,), (b,), (b,) -> (b, s, P, Q)."""
+        frame = start[:, None] + torch.arange(self.length, device=start.device)
+        following = self.targets[variant[:, None], trajectory[:, None], frame]
+        prompt = self.codes.sparse[variant, trajectory, start][:, None]
+        return torch.cat([prompt, following[:, 1:]], dim=1)
+
+
+def noisy(indices: Tensor, share: float, codes: int, generator: torch.Generator) -> Tensor:
+    """Replace a share of the tokens (all levels of each) by random codes, in all frames after the observed one."""
+    if not share:
+        return indices
+    chance = torch.rand(indices.shape[:-1], generator=generator, device=indices.device)
+    chance[:, 0] = 1
+    other = torch.randint(codes, indices.shape, generator=generator, device=indices.device)
+    return torch.where((chance < share)[..., None], other, indices)

@@ -81,6 +81,7 @@ class WindTunnel:
         velocity[..., 0] = INFLOW
         velocity[..., 1] = INFLOW * np.pad(gust, 1, mode="edge")
         self._arrays.fill("density", 1.0, ghost_layers=True)
+        self._arrays.fill("populations", 0.0, ghost_layers=True)  # a flow that blew up may have left NaN at the rim
         self._arrays.run_kernel(self._set)
         self._parity = 0
 

@@ -113,6 +113,17 @@ def test_calibration_of_an_ensemble_that_has_the_truth_as_its_mean(experiment):
     np.testing.assert_allclose(ranks["value"], np.array([1, 4, 6, 4, 1]) / 16, atol=0.03)
 
 
+def test_spread_and_skill_are_pooled_over_cases_before_the_root(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        members = file["ensemble"][0]
+        file["ensemble"][0] = members.mean(axis=0) + 5 * (members - members.mean(axis=0))  # one case is less sure
+    tables = run(experiment)
+    where = {"channel": "all", "lead_time": 2}
+    spread = np.sqrt((25 + 1 + 1 + 1) / 4) * 0.3
+    assert value(tables["scores"], method="sparsevq", metric="spread", **where) == pytest.approx(spread, rel=0.05)
+    assert value(tables["calibration"], quantity="spread", **where) == pytest.approx(spread, rel=0.05)
+
+
 def test_what_is_inside_an_obstacle_never_matters(experiment):
     before = run(experiment)
     with h5py.File(experiment.forecast, "a") as file:
@@ -206,6 +217,7 @@ def test_codebook_use(experiment):
         indices = np.zeros(file["sparse"].shape, dtype=np.int16)
         indices[..., 0] = np.arange(4)  # level 1: four of the eight codes, alike; level 2: one code
         indices[1] = 7  # a symmetry variant, which does not count
+        indices[0, :, -1] = -1  # a frame without codes
         file["sparse"][...] = indices
     table = codebook_use(experiment.codes).set_index(["encoder", "split", "level"])
     assert len(table) == 8

@@ -292,4 +292,4 @@ def _palette(name: str) -> Colormap:
 
 def _padded(limits: Normalize) -> tuple[float, float]:
     low, high = float(limits.vmin or 0), float(limits.vmax or 0)
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+    return low - 0.2 * (high - low), high + 0.2 * (high - low)

@@ -51,7 +51,6 @@ rule codes:
         mem_mb=MEM_MB,
         runtime=60,
     params:
-        symmetries=settings("stage1")["symmetries"],
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: dumping code indices"

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from sparsevq.config import Symmetries
 from sparsevq.training.job import job
 
 with job(snakemake) as work:
@@ -15,8 +14,6 @@ with job(snakemake) as work:
         Path(snakemake.input.semi_sparse),
         Path(snakemake.input.tokenizer),
         Path(snakemake.output.codes),
-        fabric=work.fabric(work.config.stage2.precision),
-        tracker=work.tracker,
-        symmetries=Symmetries(**snakemake.params.symmetries),
         seed=int(snakemake.wildcards.seed),
+        fabric=work.fabric(work.config.stage2.precision),
     )

@@ -46,8 +46,12 @@ include: "workflow/rules/forecast.smk"
 include: "workflow/rules/evaluate.smk"
 
 
+# A finished run is whole: `sparsevq forecast` needs its models, not only the tables.
+RESULTS = (rules.sensors, rules.semi_sparse, rules.sparse, rules.tokenizer, rules.codes, rules.gpt, rules.evaluate)
+
+
 rule all:
     default_target: True
     input:
         rules.tables.output,
-        [expand(file, **SWEEP) for file in rules.evaluate.output],
+        [expand(file, **SWEEP) for made in RESULTS for file in made.output],

@@ -5,22 +5,26 @@ and errors alike.
 """
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from sparsevq.config import Config, parse
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
+from sparsevq.files import digest, unwritable
 from sparsevq.training.device import Lease, Precision, claim_devices, fabric_for, set_threads
 from sparsevq.training.tracking import Job, Tracker, tracked
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Faults of the user's disk or folder, whoever meets them."""
 
 
 class RuleCall(Protocol):
@@ -91,6 +95,9 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
             _both(console, f"error in {identity.name}: {error}")
             raise SystemExit(1) from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                _both(console, f"error in {identity.name}: {unwritable(error.filename or config.results, error)}")
+                raise SystemExit(1) from None
             traceback.print_exc()
             _both(console, f"bug in {identity.name}: {type(error).__name__}: {error} (traceback in {call.log[0]})")
             raise SystemExit(1) from None
@@ -103,32 +110,39 @@ def _identity(call: RuleCall, experiment: str, part: str) -> Job:
 
 
 def _both(console: TextIO, line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # into the log
+    with contextlib.suppress(OSError):  # a full disk takes no log, and the console is to say so
+        print(line, file=sys.stderr, flush=True)
     print(line, file=console, flush=True)
 
 
 @contextlib.contextmanager
 def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
     """Send all output to the log; the descriptors themselves, so that nothing is lost when the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if first else 0), 0o666)
+    except OSError as error:
+        print(f"error in {identity.name}: {unwritable(path, error)}", file=sys.stderr)
+        raise SystemExit(1) from None
     sys.stdout.flush()
     sys.stderr.flush()
     console = os.fdopen(os.dup(2), "w", buffering=1)
     saved = os.dup(1), os.dup(2)
     stdout = sys.stdout
-    mode = "a" if os.environ.get("LOCAL_RANK", "0") != "0" else "w"
     try:
-        with path.open(mode, buffering=1) as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-            sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]
-            yield console
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]
+        yield console
     finally:
         sys.stdout = stdout
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
         for target, descriptor in zip((1, 2), saved, strict=True):
             os.dup2(descriptor, target)
             os.close(descriptor)
+        os.close(log)
         console.close()
 
 
@@ -137,16 +151,17 @@ def _prefix(identity: Job) -> str:
 
 
 class _Tee:
-    """A text stream that writes whole lines to the log and, after a prefix, to the console."""
+    """A text stream that writes to the log and, line by line after a prefix, to the console."""
 
     encoding = "utf-8"
     errors = "strict"
 
-    def __init__(self, log: IO[str], console: IO[str], prefix: str):
+    def __init__(self, log: int, console: TextIO, prefix: str):
         self._log, self._console, self._prefix, self._line = log, console, prefix, ""
 
     def write(self, text: str) -> int:
-        self._log.write(text)
+        with contextlib.suppress(OSError):  # what the job writes itself says better that the disk is full
+            os.write(self._log, text.encode())
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             if line.strip():
@@ -154,7 +169,6 @@ class _Tee:
         return len(text)
 
     def flush(self) -> None:
-        self._log.flush()
         self._console.flush()
 
     def isatty(self) -> bool:
@@ -164,4 +178,4 @@ class _Tee:
         return True
 
     def fileno(self) -> int:
-        return self._log.fileno()
+        return self._log

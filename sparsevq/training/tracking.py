@@ -35,12 +35,15 @@ from sparsevq.files import unwritable
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so metrics are written in batches
 BATCH_METRICS, BATCH_PARAMS, PARAM_LENGTH = 900, 90, 6000  # MLflow refuses more
 LOCAL_FILE_SYSTEMS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "apfs"}
-BOUNDS = {  # an unreachable server is an error within a minute; the user's own settings win
+ENVIRONMENT = {  # the user's own settings win
+    # An unreachable server is an error within a minute.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "PGCONNECT_TIMEOUT": "10",
+    # Nothing is looked up outside, and what MLflow does by itself is no news in a job's log.
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -179,7 +182,7 @@ class _MLflowTracker(Tracker):
 
     @classmethod
     def open(cls, job: Job, settings: TrackingConfig, results: Path, concludes: bool) -> Self:
-        for name, value in BOUNDS.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         uri = store_uri(settings, results)
         try:

@@ -90,3 +90,19 @@ def test_a_job_keeps_to_its_threads(tmp_path):
 def test_a_job_that_asks_for_no_gpu_sees_none(tmp_path, gpus):
     run(tmp_path, "print(repr(os.environ['CUDA_VISIBLE_DEVICES']))", CUDA_VISIBLE_DEVICES=gpus)
     assert log(tmp_path) == "''\n"
+
+
+def test_a_full_disk_is_one_line_whoever_meets_it(tmp_path):
+    ended = run(tmp_path, "open('/dev/full', 'w', buffering=1).write('much text\\n')")
+    assert ended.returncode == 1
+    assert "cannot write" in ended.stderr
+    assert "No space left on device" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    ended = run(tmp_path, "pass")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error in sparse: cannot write logs/sparse.log")
+    assert ended.stderr.count("\n") == 1

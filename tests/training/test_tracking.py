@@ -218,7 +218,7 @@ def test_system_metrics_of_a_short_job(results):
 )
 def test_a_store_that_cannot_be_used_is_one_line_and_soon(tmp_path, monkeypatch, uri):
     pytest.importorskip("mlflow")
-    for name in tracking.BOUNDS:
+    for name in tracking.ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     since = time.monotonic()
     with (

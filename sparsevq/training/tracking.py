@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import sparsevq
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.files import unwritable
+from sparsevq.files import unwritable, written_whole
 
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so metrics are written in batches
 BATCH_METRICS, BATCH_PARAMS, PARAM_LENGTH = 900, 90, 6000  # MLflow refuses more
@@ -325,7 +325,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _client(uri: str) -> Any:
     if uri.startswith("sqlite:///"):
-        _check_sqlite(Path(uri.removeprefix("sqlite:///")))
+        _prepare_sqlite(Path(uri.removeprefix("sqlite:///")))
     from mlflow import MlflowClient
 
     if re.match(r"(postgresql|mysql|mssql)", uri):
@@ -336,13 +336,18 @@ def _client(uri: str) -> Any:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _check_sqlite(path: Path) -> None:
-    """Readers must not wait for writers (WAL), unless the file is on a network, where WAL corrupts.
+def _prepare_sqlite(path: Path) -> None:
+    """Make the store if there is none, and see that it can be used: MLflow would retry for hours on a damaged file.
 
-    MLflow would retry for hours on a file that is no database.
+    A new store appears whole: killed half-way through its migrations, it would fail every later job. Its readers
+    don't wait for writers (WAL), unless it is on a network, where WAL corrupts.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.stat().st_size == 0:
+            from mlflow import MlflowClient
+
+            with written_whole(path) as part:
+                MlflowClient(tracking_uri=f"sqlite:///{part}", registry_uri=f"sqlite:///{part}").search_experiments()
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
             (mode,) = database.execute("PRAGMA journal_mode").fetchone()
             if mode != "wal" and _file_system(path.parent) in LOCAL_FILE_SYSTEMS:

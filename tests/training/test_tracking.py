@@ -239,6 +239,20 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path, monkeypatch):
         pass
 
 
+def test_a_job_killed_while_it_makes_the_store_leaves_none_behind(tmp_path):
+    """Half-migrated, it would fail all later jobs."""
+    pytest.importorskip("mlflow")
+    process = script(tmp_path, "pass\n", MLFLOW_TRACKING_URI="", MLFLOW_LOGGING_LEVEL="INFO")
+    while "initial MLflow database" not in (line := process.stderr.readline()):
+        assert line, "the store is made"
+    time.sleep(0.3)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert script(tmp_path, "pass\n", MLFLOW_TRACKING_URI="").wait(timeout=60) == 0
+    assert one(tmp_path, "sparse").info.status == "FINISHED"
+
+
 def test_an_unwritable_results_folder_is_one_line(tmp_path):
     pytest.importorskip("mlflow")
     (tmp_path / "results").write_text("a file where the folder should be")

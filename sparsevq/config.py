@@ -231,7 +231,7 @@ class EvaluationConfig(Section):
         ("persistence", "climatology", "pod_dmd"), description="what sparsevq is compared with"
     )
     pod_ranks: tuple[Count, ...] = Field(
-        (2, 3, 5, 8, 12, 16, 20), description="ranks of gappy POD; the best on the validation split is taken"
+        (2, 5, 10, 20, 40, 80), description="ranks of gappy POD; the best on the validation split is taken"
     )
 
 

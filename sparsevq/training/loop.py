@@ -139,4 +139,3 @@ def _write_history(path: Path, rows: list[dict[str, float]], fabric: Fabric) -> 
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
-

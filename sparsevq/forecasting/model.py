@@ -38,9 +38,13 @@ class ForecastModel:
 
     def decode(self, indices: Tensor, fields: DeviceFields) -> Tensor:
         """Code indices (..., P, Q) -> fields in physical units (..., N, C), float32."""
+        return fields.physical(self.decode_normalised(indices))
+
+    def decode_normalised(self, indices: Tensor) -> Tensor:
+        """Code indices (..., P, Q) -> normalised fields (..., N, C), float32."""
         flat = indices.flatten(0, -3)
         parts = [decode_everywhere(self.teacher, self.tokenizer.detokenize(part)) for part in flat.split(512)]
-        return fields.physical(torch.cat(parts)).unflatten(0, indices.shape[:-2])
+        return torch.cat(parts).unflatten(0, indices.shape[:-2])
 
 
 def load_forecast_model(

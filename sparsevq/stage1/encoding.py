@@ -44,12 +44,18 @@ class Stage1Model:
 def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, device: torch.device) -> Stage1Model:
     """A trained encoder and decoder, ready to use.
 
+    Parameters
+    ----------
+    role
+        Which sensors it is to see. A role is about use: an encoder that a run of its own trained as its sparse one may
+        be the teacher of another run.
+
     Raises
     ------
     SparseVQError
         The file is missing, damaged, of another kind, or was trained for another grid or other channels.
     """
-    file = load_model(path, role)
+    file = load_model(path, "sparse", "semi_sparse")
     settings = parse(Stage1Config, file.settings, str(path))
     if file.extra["grid"] != list(data.grid) or file.shape["channels"] != len(data.channels):
         raise SparseVQError(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.layout import FieldData, read_data
+from sparsevq.data.layout import FieldData, Split, read_data
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Role, Stage1Model, decode_everywhere, encode_views, position_features, sensor_points
@@ -133,9 +133,9 @@ def training_frames(data: FieldData, settings: Stage1Config, seed: int) -> Tenso
     return torch.cat(pairs)
 
 
-def validation_views(data: FieldData, fields: DeviceFields) -> Views:
-    """`VALIDATION_FRAMES` frames or fewer, spread over all validation trajectories."""
-    trajectories = torch.from_numpy(data.trajectories("val")).to(fields.device)
+def validation_views(data: FieldData, fields: DeviceFields, split: Split = "val") -> Views:
+    """`VALIDATION_FRAMES` frames or fewer, spread over all validation trajectories (or those of another split)."""
+    trajectories = torch.from_numpy(data.trajectories(split)).to(fields.device)
     each = max(1, min(fields.frames, VALIDATION_FRAMES // len(trajectories)))
     frames = torch.linspace(0, fields.frames - 1, each, device=fields.device).round().long()
     return fields.views(trajectories, frames)

@@ -61,7 +61,7 @@ def train_gpt(
         targets = sequences.draw(batch, generator)[fabric.global_rank :: fabric.world_size]
         return noisy(targets, settings.token_noise, shape.num_vq_embeddings, generator), targets
 
-    val = sequences.validation()
+    val = sequences.held_out()
 
     def validate() -> dict[str, float]:
         with fabric.autocast():
@@ -143,11 +143,11 @@ class Sequences:
         variant = torch.randint(self.variants, (count,), generator=generator, device=self.starts.device)
         return self.take(variant, choose(self.training), choose(self.starts))
 
-    def validation(self) -> Tensor:
-        """Sequences of the validation split, the same every time."""
+    def held_out(self, split: str = "val") -> Tensor:
+        """Sequences of the validation (or test) split, the same every time, (n, s, P, Q)."""
         picks = torch.linspace(0, len(self.starts) - 1, min(VALIDATION_STARTS, len(self.starts)))
         starts = self.starts[picks.round().long().to(self.starts.device)]
-        trajectory, start = torch.cartesian_prod(self.codes.of("val"), starts).unbind(-1)
+        trajectory, start = torch.cartesian_prod(self.codes.of(split), starts).unbind(-1)
         return self.take(torch.zeros_like(trajectory), trajectory, start)
 
     def take(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:

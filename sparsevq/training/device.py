@@ -187,6 +187,11 @@ def _repeatable() -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs that `claim_devices` chooses among, in their order."""
+    return _pool(os.environ)[0]
+
+
 # ------------------------------------------------------------------------------------------------ leases
 
 

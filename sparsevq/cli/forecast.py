@@ -1,0 +1,96 @@
+"""`sparsevq forecast`: readings of one frame in, a NetCDF file and a picture out."""
+
+import os
+import shlex
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from sparsevq.cli.flags import HelpFormatter, add_flag
+from sparsevq.errors import SparseVQError
+from sparsevq.training.device import claim_devices, set_threads
+
+DESCRIPTION = """
+Forecast the whole field from what sensors measured in one frame.
+
+The readings are a CSV file with a line for each sensor, in any order: the columns `sensor` (its number in the run's
+sensors.csv) or one for each axis (any place in the domain, off the grid too); and one for each channel. All in the
+units of the data set.
+"""
+
+
+def add_forecast(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "forecast",
+        help="forecast from a CSV file of readings",
+        description=DESCRIPTION,
+        usage="%(prog)s RESULT_DIR --readings readings.csv --out forecast.nc [--flag value ...]",
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(run=run, parser=parser)
+    parser.add_argument(
+        "result",
+        type=Path,
+        metavar="RESULT_DIR",
+        help="a run: results/<experiment>/<data set>/n<sensors>/seed<seed>, or what stage 3 of sparsevq train wrote",
+    )
+    add_flag(parser, "readings", "what the sensors measured", type=Path, required=True, metavar="CSV")
+    add_flag(parser, "out", "NetCDF-4 file to write, after the CF conventions", type=Path, required=True, metavar="NC")
+    add_flag(
+        parser,
+        "png",
+        "picture to write: mean and spread at several lead times (default: none)",
+        type=Path,
+        metavar="PNG",
+    )
+    add_flag(parser, "frames", "frames to forecast", type=int, default=20, metavar="N")
+    add_flag(parser, "members", "members of the ensemble", type=int, default=16, metavar="N")
+    add_flag(parser, "seed", "of the draws: the same seed gives the same forecast", type=int, default=0, metavar="N")
+    add_flag(parser, "temperature", "of the draws; 0: the likeliest code", type=float, default=1.0, metavar="T")
+    add_flag(parser, "top_k", "draw among this many likeliest codes; 0: all", type=int, default=0, metavar="N")
+    add_flag(
+        parser,
+        "data",
+        "the data set that the run was trained on (default: where the run has it)",
+        type=Path,
+        metavar="H5",
+    )
+    add_flag(parser, "device", "auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), default="auto")
+    add_flag(parser, "threads", "CPU threads (default: OMP_NUM_THREADS, else all)", type=int, metavar="N")
+
+
+def run(args: Namespace, argv: list[str]) -> None:
+    """Forecast and write.
+
+    Raises
+    ------
+    SparseVQError
+        The run, the readings or another argument is faulty, or a file can't be written.
+    """
+    threads = getattr(args, "threads", None)
+    if threads is not None and threads < 1:
+        raise SparseVQError(f"threads={threads} is not allowed", "give 1 or more")
+    set_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+    lease = claim_devices(args.device)
+    from sparsevq.forecasting.forecaster import Forecaster
+    from sparsevq.forecasting.netcdf import write_netcdf
+    from sparsevq.forecasting.picture import draw_forecast
+
+    model = Forecaster(args.result, data=getattr(args, "data", None), device="auto" if lease.kind == "cuda" else "cpu")
+    forecast = model.forecast(
+        args.readings, args.frames, args.members, seed=args.seed, temperature=args.temperature, top_k=args.top_k
+    )
+    read, known = forecast.sizes["sensor"], model.trained_places(forecast)
+    trained = len(model.sensors.sparse)
+    if (read, known) != (trained, trained):
+        print(
+            f"note: {known} of the {read} readings are from the {trained} sensors that the encoder was trained with; "
+            "with others it is less exact",
+            flush=True,
+        )
+    write_netcdf(args.out, forecast, shlex.join(["sparsevq", *argv]))
+    print(f"{forecast.attrs['title']}: {args.members} members, {args.frames} frames: {args.out}", flush=True)
+    if hasattr(args, "png"):
+        draw_forecast(args.png, forecast)
+        print(f"picture: {args.png}", flush=True)

@@ -1,0 +1,49 @@
+"""The command `sparsevq`."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import sparsevq
+from sparsevq.cli.flags import HelpFormatter, Parser
+from sparsevq.cli.forecast import add_forecast
+from sparsevq.cli.train import add_train
+from sparsevq.errors import SparseVQError
+
+DESCRIPTION = "Forecast a whole flow field from a few sensors in one frame, by a GPT over quantized latents."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; what it gives back is the exit status.
+
+    0: done; 1: something that was given is faulty (one line on the standard error says what, and what to do); 2: wrong
+    usage; 130: interrupted. A traceback is a bug.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    args, unknown = make_parser().parse_known_args(given)
+    if unknown:
+        args.parser.unknown(unknown)
+    try:
+        args.run(args, given)
+    except SparseVQError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, the first one speaks
+            print(f"{args.parser.prog}: error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{args.parser.prog}: interrupted", file=sys.stderr, flush=True)
+        return 130
+    return 0
+
+
+def make_parser() -> Parser:
+    """The parser of the command and of its parts."""
+    parser = Parser(prog="sparsevq", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("--version", action="version", version=f"sparsevq {sparsevq.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    add_train(commands)
+    add_forecast(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,169 @@
+"""Folders that `sparsevq train` writes and reads: data sets by name, runs by time stamp."""
+
+import os
+import shutil
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsevq.errors import SparseVQError
+from sparsevq.files import digest, unwritable, written_whole
+from sparsevq.forecasting.run_folder import Part, RunFolder
+
+RECORD = "config.yaml"
+MOST_LISTED = 8
+
+
+def find_data(name: str, results: Path) -> Path:
+    """A data set's file: a path, or a name that is looked up as ``<results>/*/<name>/data.h5``, the newest first.
+
+    Raises
+    ------
+    SparseVQError
+        There is none; the message lists those that are there, and tells how to make one.
+    """
+    path = Path(name)
+    if path.is_dir() and (path / "data.h5").is_file():
+        return path / "data.h5"
+    if path.suffix in (".h5", ".hdf5") or path.is_file() or len(path.parts) > 1:
+        if not path.is_file():
+            raise SparseVQError(f"there is no data set {path}", "check the path")
+        return path
+    found = sorted(results.glob(f"*/{name}/data.h5"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        known = ", ".join(sorted(str(file) for file in results.glob("*/*/data.h5"))[:MOST_LISTED])
+        raise SparseVQError(
+            f"there is no data set {name!r}: no {results}/*/{name}/data.h5 ({f'found {known}' if known else 'nor another'})",
+            "simulate one (snakemake --until preprocess --cores all) or give the path of a data.h5 (docs/data-format.md)",
+        )
+    return found[-1]
+
+
+def find_run(name: str | None, flag: str, runs: Path) -> RunFolder:
+    """The run that a flag names: a folder, or the time stamp of a run below `runs`.
+
+    Raises
+    ------
+    SparseVQError
+        No run was named, or there is none of that name; the message lists those that are there.
+    """
+    if name is None:
+        raise SparseVQError(f"--{flag} is missing, and an earlier stage is needed", f"name a run: {listed(runs)}")
+    for path in (runs / name, Path(name)):
+        if path.is_dir():
+            return RunFolder(path)
+    raise SparseVQError(
+        f"--{flag} {name}: there is no such run", f"there are {listed(runs)}; or give the folder of a run"
+    )
+
+
+def listed(runs: Path) -> str:
+    """The newest runs and what they hold, for a message."""
+    found = [RunFolder(path) for path in sorted(runs.glob("*/"), reverse=True)]
+    found = [run for run in found if run.parts]
+    if not found:
+        return f"none in {runs}"
+    told = [f"{run.path.name} ({', '.join(run.parts)})" for run in found[:MOST_LISTED]]
+    return ", ".join(told) + (" and older ones" if len(found) > MOST_LISTED else "") + f" in {runs}"
+
+
+def new_run(runs: Path) -> RunFolder:
+    """A new folder, named after the time.
+
+    Raises
+    ------
+    SparseVQError
+        It can't be made.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for number in range(1, 1000):
+        path = runs / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not runs.is_dir():
+                raise SparseVQError(f"{runs} is not a folder", "choose another with --runs") from None
+            continue
+        except OSError as error:
+            raise unwritable(path, error) from None
+        return RunFolder(path)
+    raise SparseVQError(f"{runs} has a thousand runs of {stamp}", "wait a second")
+
+
+def discard(run: RunFolder) -> None:
+    """Remove the folder of a run that failed."""
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """One more name for a file of an earlier run, which takes no room; across file systems a symbolic link.
+
+    Raises
+    ------
+    SparseVQError
+        It can't be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            target.symlink_to(source.resolve())
+    except OSError as error:
+        raise unwritable(target, error) from None
+
+
+def link_model(source: RunFolder, part: Part, target: RunFolder, as_part: Part) -> None:
+    """Take over a model of an earlier run, with its history."""
+    link(source.model(part), target.model(as_part))
+    history = source.folder(part) / "history.csv"
+    if history.is_file():
+        link(history, target.folder(as_part) / "history.csv")
+
+
+def place_data(source: Path, time_sub: int, run: RunFolder) -> None:
+    """Give a run its data set: the file itself, or every `time_sub`-th frame of it.
+
+    Raises
+    ------
+    SparseVQError
+        The data set is faulty, or the run's folder can't be written.
+    """
+    own = run.path / "data.h5"
+    if time_sub == 1:
+        link(source, own)
+        return
+    from sparsevq.data.layout import read_data, write_data
+    from sparsevq.data.preprocess import statistics
+
+    data = read_data(source)
+    fields = data.fields[:, ::time_sub]
+    mean, std = statistics(fields, data.mask, data.trajectories("train"))
+    thinned = replace(data, fields=fields, time=data.time[::time_sub], mean=mean, std=std, digest="")
+    write_data(own, thinned, {"data": source}, {"time_sub": time_sub})
+
+
+def write_record(run: RunFolder, record: dict[str, Any]) -> None:
+    """Write what was run."""
+    with written_whole(run.path / RECORD) as part:
+        part.write_text(yaml.safe_dump(record, sort_keys=False))
+
+
+def read_record(run: RunFolder) -> dict[str, Any]:
+    """What `write_record` wrote; empty for a run of the workflow."""
+    path = run.path / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        record = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SparseVQError(f"{path} cannot be read ({error})", "train the run again") from None
+    return record if isinstance(record, dict) else {}
+
+
+def data_record(name: str, source: Path, time_sub: int) -> dict[str, Any]:
+    """What a run says of its data set."""
+    return {"name": name, "path": str(source.resolve()), "sha256": digest(source), "time_sub": time_sub}

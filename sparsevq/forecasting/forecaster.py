@@ -1,0 +1,241 @@
+"""Forecasts from a user's readings: a run folder and a CSV file in, an `xarray.Dataset` out."""
+
+import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor
+
+from sparsevq.data.layout import FieldData
+from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
+from sparsevq.forecasting.domain import read_domain
+from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.forecasting.netcdf import as_dataset
+from sparsevq.forecasting.run_folder import PARTS, RunFolder
+from sparsevq.models.positions import sine_cosine_features
+from sparsevq.sensors.placement import read_sensors
+from sparsevq.sensors.readings import obstacle_test, read_readings
+from sparsevq.training.model_file import load_model
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Forecaster:
+    """All trained stages of a run, ready to forecast from readings.
+
+    Parameters
+    ----------
+    run
+        Folder of a run: ``results/<experiment>/<data_set>/n<num_sensors>/seed<seed>`` of the workflow, or the folder
+        that stage 3 of ``sparsevq train`` wrote.
+    data
+        The data set that the run was trained on, for its grid, units and normalisation; None: where the run has it.
+    device
+        ``auto``: a GPU if there is one.
+
+    Raises
+    ------
+    SparseVQError
+        The run is not finished, a file is damaged, or the files don't fit each other.
+
+    Examples
+    --------
+    >>> import sparsevq
+    >>> model = sparsevq.Forecaster("results/quickstart/cylinder/n20/seed123")
+    >>> forecast = model.forecast("readings.csv", frames=20, members=16)
+    """
+
+    def __init__(
+        self, run: str | Path, *, data: str | Path | None = None, device: Literal["auto", "cpu", "cuda"] = "auto"
+    ):
+        self.run = RunFolder(Path(run))
+        self.run.needs(*PARTS)
+        self._device = _device(device)
+        self.data = read_domain(Path(data) if data is not None else self.run.data)
+        self.sensors = read_sensors(self.run.sensors)
+        trained_on = load_model(self.run.model("sparse"), "sparse", "semi_sparse").made_from["data"]
+        if trained_on != self.data.digest:
+            raise SparseVQError(
+                f"{self.run.path} was trained on another data set than {data or self.run.data} is now "
+                f"(SHA-256 {trained_on[:12]}..., found {self.data.digest[:12]}...)",
+                "give the data set that it was trained on, or train it again",
+            )
+        self._model = load_forecast_model(
+            self.data,
+            self.sensors,
+            sparse_model=self.run.model("sparse"),
+            semi_sparse_model=self.run.model("semi_sparse"),
+            tokenizer_model=self.run.model("tokenizer"),
+            gpt_model=self.run.model("gpt"),
+            device=self._device,
+        )
+        self._digests = {part: digest(self.run.model(part)) for part in PARTS} | {
+            "data": self.data.digest,
+            "sensors": self.sensors.digest,
+        }
+        training = self.data.mask[self.data.split == "train"]
+        self._in_obstacle = obstacle_test(self.data.axes, training)
+        self._ever_valid = training.any(axis=0)
+
+    def forecast(
+        self,
+        readings: str | Path | pd.DataFrame,
+        frames: int = 20,
+        members: int = 16,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+    ) -> xr.Dataset:
+        """Forecast from what sensors measured in one frame.
+
+        Parameters
+        ----------
+        readings
+            A CSV file or a table with a line for each sensor, in any order: the columns ``sensor`` (its number in the
+            run's ``sensors.csv``) or one for each axis (any place in the domain); and one for each channel. All in the
+            data set's units.
+        frames
+            Frames to forecast; may be more than the model was trained for.
+        members
+            Members of the ensemble.
+        seed
+            Of the draws: the same seed gives the same forecast.
+        temperature
+            Of the draws; 0 takes the likeliest code, which makes all members equal.
+        top_k
+            Draw among this many likeliest codes; 0: among all.
+
+        Returns
+        -------
+        xarray.Dataset
+            One variable for each channel, ``(member, lead_time, <axes>)`` in physical units; NaN where no trajectory
+            for training has a field.
+
+        Raises
+        ------
+        SparseVQError
+            The readings are faulty (with the line and the column), or another argument is.
+        """
+        _check_arguments(frames, members, seed, temperature, top_k)
+        places, values, source = self._read(readings)
+        fields = self._ensemble(places, values, frames, members, seed, temperature, top_k)
+        attributes = {
+            "seed": seed,
+            "temperature": float(temperature),
+            "top_k": top_k,
+            "run": str(self.run.path),
+            "digest_readings": source,
+            **{f"digest_{name}": value for name, value in sorted(self._digests.items())},
+        }
+        return as_dataset(self.data, fields, self._lead_times(frames), places, attributes)
+
+    def trained_places(self, forecast: xr.Dataset) -> int:
+        """How many readings of a forecast are at places where the run's encoder was trained to have its sensors."""
+        places = np.stack([forecast[f"sensor_{axis}"].to_numpy() for axis in self.data.axes], axis=-1)
+        trained = {tuple(place) for place in self.sensors.coordinates[: len(self.sensors.sparse)].tolist()}
+        return sum(tuple(place) in trained for place in places.tolist())
+
+    # -------------------------------------------------------------------------------------------- parts
+
+    def _read(self, readings: str | Path | pd.DataFrame) -> tuple[FloatArray, FloatArray, str]:
+        """Places (n, d), values (n, C), both ordered by place, and the digest of the readings."""
+        with _as_csv(readings) as path:
+            places, values = read_readings(
+                path,
+                tuple(self.data.axes),
+                self.data.channels,
+                sensors=self.sensors.coordinates,
+                domain={axis: (float(at[0]), float(at[-1])) for axis, at in self.data.axes.items()},
+                in_obstacle=self._in_obstacle,
+            )
+            source = digest(path)
+        # Sums in floating point depend on their order, and a code may hang on the last bit: the file's must not matter.
+        order = np.lexsort(places.T)
+        return places[order], values[order], source
+
+    @torch.no_grad()
+    def _ensemble(
+        self,
+        places: FloatArray,
+        values: FloatArray,
+        frames: int,
+        members: int,
+        seed: int,
+        temperature: float,
+        top_k: int,
+    ) -> npt.NDArray[np.float32]:
+        """Fields (members, frames, *grid, C) in physical units."""
+        model, data = self._model, self.data
+        positions = sine_cosine_features(
+            torch.from_numpy(_scaled(places, data)), model.sparse.settings.space_bands, data.grid
+        )
+        normalised = torch.from_numpy(((values - data.mean) / data.std).astype(np.float32))
+        latents = model.sparse.autoencoder.encoder(normalised[None].to(self._device), positions.to(self._device))
+        prompt = model.tokenizer.tokenize(latents.float())
+        tokens = model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]
+        fields = np.empty((members, frames, *data.grid, len(data.channels)), np.float32)
+        mean, std = (torch.tensor(moment, dtype=torch.float32, device=self._device) for moment in (data.mean, data.std))
+        for member, indices in enumerate(tokens):
+            field: Tensor = model.decode_normalised(indices) * std + mean  # (frames, N, C)
+            fields[member] = field.unflatten(-2, data.grid).cpu().numpy()
+        fields[..., ~self._ever_valid, :] = np.nan
+        return fields
+
+    def _lead_times(self, frames: int) -> FloatArray:
+        """(frames,): as the data set's frames are spaced, and past its end as the last two are."""
+        known = self.data.time[1 : frames + 1] - self.data.time[0]
+        last = self.data.time[-1] - self.data.time[-2]
+        further = self.data.time[-1] - self.data.time[0] + last * np.arange(1, frames - len(known) + 1)
+        return np.concatenate([known, further])
+
+
+def _device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SparseVQError("device=cuda needs a GPU that torch can use, but there is none", "use auto or cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _check_arguments(frames: int, members: int, seed: int, temperature: float, top_k: int) -> None:
+    for name, value, least, do in (
+        ("frames", frames, 1, "forecast at least one frame"),
+        ("members", members, 1, "draw at least one member"),
+        ("seed", seed, 0, "give 0 or more"),
+        ("temperature", temperature, 0, "give a number of 0 or more"),
+        ("top_k", top_k, 0, "give 0 or more"),
+    ):
+        if not (math.isfinite(value) and value >= least):
+            raise SparseVQError(f"{name}={value} is not allowed", do)
+
+
+@contextmanager
+def _as_csv(readings: str | Path | pd.DataFrame) -> Iterator[Path]:
+    """Readings as the path of a CSV file, so that there is one way to read and check them."""
+    if not isinstance(readings, pd.DataFrame):
+        yield Path(readings)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "readings.csv"
+        path.write_text(readings.to_csv(index=False, lineterminator="\n"))
+        try:
+            yield path
+        except SparseVQError as error:
+            raise SparseVQError(str(error).replace(str(path), "readings (as CSV)")) from None
+
+
+def _scaled(places: FloatArray, data: FieldData) -> npt.NDArray[np.float32]:
+    """Places (n, d) as the networks see them: each axis from -1 to 1, as `FieldData.scaled_coordinates`."""
+    columns = []
+    for column, at in zip(places.T, data.axes.values(), strict=True):
+        span = at[-1] - at[0]
+        columns.append(2 * (column - at[0]) / span - 1 if span else np.zeros_like(column))
+    return np.stack(columns, axis=-1).astype(np.float32)

@@ -149,7 +149,9 @@ class Stage1Config(TrainingConfig):
                 if heads.startswith("num_self") and channels.startswith("dec"):
                     continue
                 if getattr(self, channels) % getattr(self, heads):
-                    raise ValueError(f"{channels}={getattr(self, channels)} must be a multiple of {heads}={getattr(self, heads)}")
+                    raise ValueError(
+                        f"{channels}={getattr(self, channels)} must be a multiple of {heads}={getattr(self, heads)}"
+                    )
         return self
 
 
@@ -162,7 +164,9 @@ class Stage2Config(TrainingConfig):
         "attention: tokens_per_frame learned queries pool the latents, and mirrored",
     )
     tokens_per_frame: Count = Field(16, description="tokens a frame (conv: must be num_latents / 16)")
-    quantizer: Literal["vq", "rvq", "fsq"] = Field("rvq", description="plain VQ; residual VQ; finite scalar quantization")
+    quantizer: Literal["vq", "rvq", "fsq"] = Field(
+        "rvq", description="plain VQ; residual VQ; finite scalar quantization"
+    )
     num_quantizers: Count = Field(4, description="residual levels of rvq (1 for the others)")
     num_vq_embeddings: Annotated[int, Field(ge=2)] = Field(256, description="codes of each level")
     vq_embedding_dim: Count = Field(512, description="channels of a code")
@@ -218,7 +222,9 @@ class ForecastConfig(Section):
     """Forecasts of the held-out trajectories."""
 
     horizon: Count = Field(20, description="frames to forecast")
-    starts: tuple[NonNegative, ...] = Field((0,), description="observed frames: one forecast of every test trajectory each")
+    starts: tuple[NonNegative, ...] = Field(
+        (0,), description="observed frames: one forecast of every test trajectory each"
+    )
     members: Count = Field(8, description="ensemble members sampled from the GPT")
     temperature: Annotated[float, Field(ge=0)] = Field(1.0, description="sampling temperature; 0: the likeliest code")
     top_k: NonNegative = Field(0, description="sample among the top_k likeliest codes; 0: all")

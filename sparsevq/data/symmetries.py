@@ -70,7 +70,7 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
     for mirror, shift in product(mirrors, shifts):
         moved = np.roll(points, shift, [axes.index(axis) for axis in symmetries.roll]) if shift else points
         flips = [axis for axis, flip in zip(symmetries.reflect, mirror, strict=True) if flip]
-        moved = np.flip(moved, [axes.index(axis) for axis in flips]) if flips else moved
+        moved = np.flip(moved, tuple(axes.index(axis) for axis in flips)) if flips else moved
         source.append(moved.ravel())
         sign.append([_sign(channel, data.vector, flips) for channel in data.channels])
     return SymmetryGroup(np.array(source, dtype=np.int64), np.array(sign, dtype=np.float32))

@@ -64,11 +64,21 @@ def forecast_held_out(
     which = torch.from_numpy(trajectory)[:, None].expand_as(frames)
     frames, which = frames.to(fabric.device), which.to(fabric.device)
     views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))
-    sampling = {"temperature": settings.temperature, "top_k": settings.top_k, "seed": seed}
 
     def shaped(values: Tensor) -> np.ndarray:
         """(..., N, C) -> (..., *grid, C)."""
         return values.unflatten(-2, data.grid).cpu().numpy()
+
+    def ensemble_of(prompt: Tensor) -> Tensor:
+        """Code indices (case, member, lead, P, Q) that follow the prompts (case, P, Q)."""
+        return model.generate(
+            prompt,
+            settings.horizon,
+            settings.members,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            seed=seed,
+        )
 
     def reconstructed(by: Stage1Model) -> np.ndarray:
         guess = fields.physical(decode_everywhere(by, encode_views(by, fields, views)))
@@ -94,9 +104,7 @@ def forecast_held_out(
         file["reconstruction/quantized"] = shaped(model.decode(codes.sparse[0, which, frames], fields))
         print(f"reconstructed {len(views)} frames by each link of the chain", flush=True)
 
-        tokens = model.generate(
-            codes.sparse[0, which[:, 0], frames[:, 0]], settings.horizon, settings.members, **sampling
-        )
+        tokens = ensemble_of(codes.sparse[0, which[:, 0], frames[:, 0]])
         file["tokens"] = tokens.cpu().numpy().astype(np.int32)
         shape = (*tokens.shape[:3], *data.grid, len(data.channels))
         ensemble = file.create_dataset("ensemble", shape, "f4", chunks=(1, 1, *shape[2:]))
@@ -104,8 +112,7 @@ def forecast_held_out(
             ensemble[case] = shaped(model.decode(indices, fields))
             print(f"case {case + 1}/{len(tokens)}: trajectory {trajectory[case]} from frame {start[case]}", flush=True)
 
-        prompt = codes.semi_sparse[0, which[:, 0], frames[:, 0]]
-        prompted = model.generate(prompt, settings.horizon, settings.members, **sampling)
+        prompted = ensemble_of(codes.semi_sparse[0, which[:, 0], frames[:, 0]])
         file["teacher_prompt"] = np.stack([shaped(model.decode(indices, fields).mean(0)) for indices in prompted])
 
 
@@ -121,8 +128,8 @@ def cases(data: FieldData, settings: ForecastConfig) -> tuple[np.ndarray, np.nda
     late = [start for start in settings.starts if start + settings.horizon >= frames]
     if late:
         raise SparseVQError(
-            f"forecast.starts={late[0]} with forecast.horizon={settings.horizon} needs frame {late[0] + settings.horizon}, "
-            f"but trajectories end at frame {frames - 1}",
+            f"forecast.starts={late[0]} with forecast.horizon={settings.horizon} "
+            f"needs frame {late[0] + settings.horizon}, but trajectories end at frame {frames - 1}",
             "start earlier or lower the horizon",
         )
     trajectory, start = np.meshgrid(data.trajectories("test"), np.array(settings.starts), indexing="ij")

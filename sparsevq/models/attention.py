@@ -5,10 +5,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-
 SHARPNESS = 4.0
-"""Scale of a cross-attention's initial query weights. PyTorch's default leaves attention nearly uniform over its context:
-every latent is then the same mean over the sensors, and training stands still for hundreds of steps."""
+"""Scale of a cross-attention's initial query weights. PyTorch's default leaves attention nearly uniform over its
+context: every latent is then the same mean over the sensors, and training stands still for hundreds of steps."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
@@ -21,13 +20,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
 
 
-class FeedForward(nn.Sequential):
+class FeedForward(nn.Module):
     """Normalisation, a hidden layer `ratio` times as wide, GELU, and back."""
 
     def __init__(self, dim: int, ratio: int, dropout: float = 0.0):
-        super().__init__(
-            nn.LayerNorm(dim), nn.Linear(dim, ratio * dim), nn.GELU(), nn.Linear(ratio * dim, dim), nn.Dropout(dropout)
-        )
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.widen = nn.Linear(dim, ratio * dim)
+        self.narrow = nn.Linear(ratio * dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.narrow(F.gelu(self.widen(self.norm(x)))))
 
 
 class CrossAttention(nn.Module):

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sparsevq.models.attention import CrossAttention, CrossAttentionBlock, FeedForward, SelfAttentionBlock, learned_queries
+from sparsevq.models.attention import (
+    CrossAttention,
+    CrossAttentionBlock,
+    FeedForward,
+    SelfAttentionBlock,
+    learned_queries,
+)
 
 
 @dataclass(frozen=True)

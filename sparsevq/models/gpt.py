@@ -2,12 +2,13 @@
 
 What is particular to it:
 
-- A frame is P tokens of Q codes (residual levels). A token enters as its vector in the codebook, so that codes that mean
-  nearly the same look nearly the same, plus a learned vector for each code.
+- A frame is P tokens of Q codes (residual levels). A token enters as its vector in the codebook, so that codes that
+  mean nearly the same look nearly the same, plus a learned vector for each code.
 - `next_frame`: attention is causal between frames and full within one, and position i predicts token i of the *next*
   frame (block-causal, as in BCAT); `next_token`: strictly causal, each position predicts the token that follows.
 - The levels of a token are predicted one after the other by a small head that has seen the levels before it.
-- Logits are scores of a predicted vector against the codebook plus a learned bias: a metric between codes from the start.
+- Logits are scores of a predicted vector against the codebook plus a learned bias: codes that are close are
+  close for the network from the start.
 - Rotary positions over frames, learned positions within a frame; so a context can slide past the trained length.
 - Generation keeps keys and values, and runs trajectories and ensemble members as one batch.
 
@@ -113,7 +114,8 @@ class GPT(nn.Module):
         dim, levels, codes = shape.time_transformer_dim, shape.num_quantizers, shape.num_vq_embeddings
         if codebook.shape != (levels, codes, shape.vq_embedding_dim):
             raise ValueError(
-                f"the codebook is {tuple(codebook.shape)}, the GPT was made for {(levels, codes, shape.vq_embedding_dim)}"
+                f"the codebook is {tuple(codebook.shape)}, "
+                f"the GPT was made for {(levels, codes, shape.vq_embedding_dim)}"
             )
         self.shape = shape
         # Scaled by the first level's spread, so that any tokenizer's codes enter with about unit size.
@@ -123,7 +125,8 @@ class GPT(nn.Module):
         self.code_vectors = nn.Parameter(torch.zeros(levels, codes, dim))
         self.token_position = nn.Parameter(torch.randn(shape.tokens_per_frame, dim) * 0.02)
         self.prompt = nn.Parameter(torch.zeros(dim))  # marks the observed frame, whose codes the sensors gave
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.time_transformer_layers))
+        layers = [Layer(shape) for _ in range(shape.time_transformer_layers)]
+        self.layers = nn.ModuleList(layers)
         self.from_levels = nn.Linear(shape.vq_embedding_dim, dim, bias=False)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, shape.vq_embedding_dim))
@@ -131,9 +134,9 @@ class GPT(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(levels, codes))
         self.scale = nn.Parameter(torch.zeros(levels))
-        for layer in self.layers:  # residual branches start small (GPT-2)
-            for weight in (layer.out.weight, layer.feed_forward[3].weight):
-                nn.init.normal_(weight, std=0.02 / (2 * len(self.layers)) ** 0.5)
+        for layer in layers:  # residual branches start small (GPT-2)
+            for branch in (layer.out, layer.feed_forward.narrow):
+                nn.init.normal_(branch.weight, std=0.02 / (2 * len(layers)) ** 0.5)
 
     # ------------------------------------------------------------------ training
 
@@ -225,7 +228,8 @@ class GPT(nn.Module):
         shape = self.shape
         size, block = shape.tokens_per_frame, shape.block
         caches = [Cache(shape.context_frames * size, size) for _ in self.layers]
-        given, place, made = prompt, 0, []
+        given, place = prompt, 0
+        made: list[Tensor] = []
         while len(made) * block < frames * size:
             places = torch.arange(place, place + given.shape[1], device=prompt.device)
             x = self.embed(given, places)

@@ -35,7 +35,15 @@ class TokenizerShape:
     num_hiddens: int
 
 
-FSQ_LEVELS = {16: (5, 3), 64: (8, 8), 240: (8, 6, 5), 256: (8, 8, 4), 1000: (8, 5, 5, 5), 1024: (8, 8, 4, 4), 4096: (8, 8, 8, 8)}
+FSQ_LEVELS = {
+    16: (5, 3),
+    64: (8, 8),
+    240: (8, 6, 5),
+    256: (8, 8, 4),
+    1000: (8, 5, 5, 5),
+    1024: (8, 8, 4, 4),
+    4096: (8, 8, 8, 8),
+}
 """Levels a dimension for a number of codes, near those that FSQ recommends (Mentzer et al. 2023, table 1)."""
 
 

@@ -19,7 +19,7 @@ from sparsevq.training.model_file import load_model
 Role = Literal["sparse", "semi_sparse"]
 
 FRAMES_AT_ONCE = 16
-"""Bounds the memory of decoding (frames x points x channels of the decoder); 16 fit a CPU's cache, 64 are 1.3 times slower."""
+"""Bounds the memory of decoding (frames x points x channels). 16 fit a CPU's cache; 64 are 1.3 times slower."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, de
     settings = parse(Stage1Config, file.settings, str(path))
     if file.extra["grid"] != list(data.grid) or file.shape["channels"] != len(data.channels):
         raise SparseVQError(
-            f"{path} was trained on a grid {file.extra['grid']} with {file.shape['channels']} channels, but {data.name} "
-            f"has {list(data.grid)} with {len(data.channels)}",
+            f"{path} was trained on a grid {file.extra['grid']} with {file.shape['channels']} channels, "
+            f"but {data.name} has {list(data.grid)} with {len(data.channels)}",
             "train it on this data set",
         )
     autoencoder = SensorAutoencoder(AutoencoderShape(**file.shape))
@@ -97,4 +97,6 @@ def encode_views(model: Stage1Model, fields: DeviceFields, views: Views, frames_
 @torch.no_grad()
 def decode_everywhere(model: Stage1Model, latents: Tensor) -> Tensor:
     """Normalised fields (b, N, c) of latents (b, num_latents, dim), float32."""
-    return torch.cat([model.autoencoder.decoder(part, model.features).float() for part in latents.split(FRAMES_AT_ONCE)])
+    return torch.cat(
+        [model.autoencoder.decoder(part, model.features).float() for part in latents.split(FRAMES_AT_ONCE)]
+    )

@@ -12,7 +12,14 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.layout import FieldData, Split, read_data
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.sensors.placement import read_sensors
-from sparsevq.stage1.encoding import Role, Stage1Model, decode_everywhere, encode_views, position_features, sensor_points
+from sparsevq.stage1.encoding import (
+    Role,
+    Stage1Model,
+    decode_everywhere,
+    encode_views,
+    position_features,
+    sensor_points,
+)
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 

@@ -1,4 +1,4 @@
-"""The frames that stages 2 and 3 learn from: every training trajectory in several symmetry variants, and their latents."""
+"""The frames that stages 2 and 3 learn from: training trajectories in several symmetry variants, and their latents."""
 
 from dataclasses import dataclass
 

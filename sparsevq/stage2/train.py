@@ -166,4 +166,3 @@ def codebook_use(indices: Tensor, codes: int) -> dict[str, float]:
     share = counts / counts.sum(-1, keepdim=True)
     entropy = -(share * share.clamp_min(1e-12).log()).sum(-1)
     return {"val_perplexity": float(entropy.exp().mean()), "val_codes_used": float((counts > 0).float().mean())}
-

@@ -41,5 +41,7 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
     if sparse.shape != semi_sparse.shape or sparse.shape[-1] != len(codebook):
         raise SparseVQError(f"{path}: sparse, semi_sparse and codebook do not fit each other", "dump the indices again")
     if max(sparse.max(), semi_sparse.max()) >= codebook.shape[1]:
-        raise SparseVQError(f"{path}: an index is outside the codebook of {codebook.shape[1]}", "dump the indices again")
+        raise SparseVQError(
+            f"{path}: an index is outside the codebook of {codebook.shape[1]}", "dump the indices again"
+        )
     return Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split)

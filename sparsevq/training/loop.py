@@ -70,7 +70,8 @@ def fit(
     rows: list[dict[str, float]] = []
     best: dict[str, float] = {"val_loss": math.inf}
     best_weights: dict[str, Tensor] = {}
-    waited, sums, since = 0, {}, time.perf_counter()
+    sums: dict[str, Tensor] = {}
+    waited, since = 0, time.perf_counter()
     model.train()
     for step in range(1, settings.max_steps + 1):
         for part in range(settings.accum_grads):
@@ -79,7 +80,7 @@ def fit(
                 terms = model(*draw(generator, step))
                 fabric.backward(terms["loss"] / settings.accum_grads)
             for key, value in terms.items():
-                sums[key] = sums.get(key, 0) + value.detach() / settings.accum_grads
+                sums[key] = sums.get(key, torch.zeros_like(value)) + value.detach() / settings.accum_grads
         fabric.clip_gradients(model, optimizer, max_norm=settings.grad_clip, error_if_nonfinite=False)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

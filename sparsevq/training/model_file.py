@@ -120,5 +120,5 @@ def load_model(path: Path, *kinds: str, device: torch.device | str = "cpu") -> M
         )
     if header["kind"] not in kinds:
         raise SparseVQError(f"{path} is a {header['kind']} model, not {' or '.join(kinds)}", "check the path")
-    fields = ("kind", "shape", "settings", "made_from", "extra")
-    return ModelFile(path, *(header[field] for field in fields), weights=weights, digest=digest(path))
+    described = {field: header[field] for field in ("kind", "shape", "settings", "made_from", "extra")}
+    return ModelFile(path=path, weights=weights, digest=digest(path), **described)

@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and carry a digest of what they were made from."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -24,15 +25,21 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     part: Path | None = None
     try:
+        if path.exists() and not path.is_file():  # a device, such as /dev/full, must not be replaced
+            raise OSError(errno.EINVAL, "it is a folder or a device")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         part = Path(name)
         os.close(handle)
-        os.chmod(part, 0o666 & ~_umask())
         yield part
+        os.chmod(part, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
         os.replace(part, path)
     except OSError as error:
         raise unwritable(path, error) from error
+    except Exception as error:
+        if _disk_fault(error):
+            raise unwritable(path, OSError(str(error))) from error
+        raise
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
@@ -40,8 +47,14 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 def unwritable(path: str | Path, error: OSError) -> SparseVQError:
     """The error to raise when `path` could not be written."""
-    reason = error.strerror or str(error)
+    reason = _disk_fault(error) or error.strerror or str(error)
     return SparseVQError(f"cannot write {path} ({reason})", "free some space or choose a folder that you may write")
+
+
+def _disk_fault(error: Exception) -> str | None:
+    """What the system says of a disk; libraries in C tell it in exceptions of their own, among other words."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+    return next((os.strerror(number) for number in numbers if os.strerror(number) in str(error)), None)
 
 
 def digest(path: str | Path) -> str:

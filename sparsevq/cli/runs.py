@@ -35,9 +35,10 @@ def find_data(name: str, results: Path) -> Path:
     found = sorted(results.glob(f"*/{name}/data.h5"), key=lambda file: file.stat().st_mtime)
     if not found:
         known = ", ".join(sorted(str(file) for file in results.glob("*/*/data.h5"))[:MOST_LISTED])
+        others = f"found {known}" if known else "nor any other"
         raise SparseVQError(
-            f"there is no data set {name!r}: no {results}/*/{name}/data.h5 ({f'found {known}' if known else 'nor another'})",
-            "simulate one (snakemake --until preprocess --cores all) or give the path of a data.h5 (docs/data-format.md)",
+            f"there is no data set {name!r}: no {results}/*/{name}/data.h5 ({others})",
+            "simulate one (snakemake --until preprocess --cores 1) or give a path to a data.h5 (docs/data-format.md)",
         )
     return found[-1]
 
@@ -62,7 +63,7 @@ def find_run(name: str | None, flag: str, runs: Path) -> RunFolder:
 
 def listed(runs: Path) -> str:
     """The newest runs and what they hold, for a message."""
-    found = [RunFolder(path) for path in sorted(runs.glob("*/"), reverse=True)]
+    found = [RunFolder(path) for path in sorted(runs.glob("*"), reverse=True)]
     found = [run for run in found if run.parts]
     if not found:
         return f"none in {runs}"

@@ -41,14 +41,12 @@ ARCHITECTURE: dict[str, tuple[str, ...]] = {
 }
 """What a trained model's weights depend on."""
 
-WHERE = "sparsevq train"
-
 
 def stage1_settings(args: Namespace, loaded: dict[str, Any] | None, path: Path | None) -> Stage1Config:
     """Settings to train an encoder with; `loaded` are those of the model in `path` that it starts from."""
     values = _merged("stage1", args, loaded, path)
     values["symmetries"] = {name: getattr(args, name) for name in SYMMETRIES if hasattr(args, name)}
-    return parse(Stage1Config, values, WHERE)
+    return parse(Stage1Config, values, "stage 1")
 
 
 def stage2_settings(
@@ -58,15 +56,15 @@ def stage2_settings(
     values = _merged("stage2", args, loaded, path)
     if values.get("tokenizer") == "conv" and "tokens_per_frame" not in values:
         values["tokens_per_frame"] = max(1, stage1["num_latents"] // 16)
-    settings = parse(Stage2Config, values, WHERE)
+    settings = parse(Stage2Config, values, "stage 2")
     # The whole configuration checks that the two stages fit each other.
-    parse(Config, {"stage1": stage1, "stage2": settings.model_dump(mode="json")}, WHERE)
+    parse(Config, {"stage1": stage1, "stage2": settings.model_dump(mode="json")}, "stages 1 and 2")
     return settings
 
 
 def stage3_settings(args: Namespace, loaded: dict[str, Any] | None, path: Path | None) -> Stage3Config:
     """Settings to train a GPT with."""
-    return parse(Stage3Config, _merged("stage3", args, loaded, path), WHERE)
+    return parse(Stage3Config, _merged("stage3", args, loaded, path), "stage 3")
 
 
 def check_against(stage: str, args: Namespace, loaded: dict[str, Any], path: Path, but: tuple[str, ...] = ()) -> None:

@@ -209,7 +209,7 @@ def plan_stage1(args: Namespace) -> Stage1:
     print(f"data set: {source}", flush=True)
     data = read_data(source)
     names = [name for name in SensorsConfig.model_fields if hasattr(args, name)]
-    placement = parse(SensorsConfig, {name: getattr(args, name) for name in names}, "sparsevq train")
+    placement = parse(SensorsConfig, {name: getattr(args, name) for name in names}, "sensors")
     if role == "sparse":  # this run has one set: it is the sparse one, and no other is drawn
         placement = placement.model_copy(update={"num_semi_sparse": 0})
     sensors = place_sensors(data, placement, args.num_sensors or 20, args.seed)

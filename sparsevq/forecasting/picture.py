@@ -44,7 +44,8 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
     for panel, (channel, what) in zip(panels, rows, strict=True):
         (_picture_row if flat else _line_row)(figure, panel, shown, str(channel), what, columns)
     for panel, lead in zip(panels[0], columns, strict=True):
-        panel.set_title(_with_unit(f"lead {lead + 1}: {forecast['lead_time'].values[lead]:.3g}", forecast["lead_time"]))
+        unit = _unit(forecast["lead_time"])
+        panel.set_title(f"lead {lead + 1}: {forecast['lead_time'].values[lead]:.3g} {unit}".rstrip())
     figure.suptitle(f"{forecast.attrs['title']}, {forecast.sizes['member']} members{plane}", fontsize=10)
     with written_whole(path) as part:
         figure.savefig(part, format="png", dpi=130, metadata={"Software": None})
@@ -90,7 +91,7 @@ def _picture_row(
             panel.set_xlabel(_with_unit(along, shown[along]))
     panels[0].set_ylabel(_with_unit(across, shown[across]))
     assert image is not None, "there is at least one lead time"
-    label = f"{channel}: {'mean' if what == 'mean' else 'standard deviation'} of the members"
+    label = f"{what} of {channel}"
     figure.colorbar(
         image, ax=list(panels), label=_with_unit(label, shown[channel]), aspect=12
     ).ax.yaxis.label.set_fontsize(7)
@@ -134,7 +135,11 @@ def _in_two_axes(forecast: xr.Dataset) -> tuple[xr.Dataset, str]:
     return forecast.isel({axes[0]: middle}), f"; plane {axes[0]} = {at:.3g}, all sensors"
 
 
-def _with_unit(name: str, of: xr.DataArray) -> str:
+def _unit(of: xr.DataArray) -> str:
+    """The unit, as the data set calls it; empty for a plain number."""
     unit = of.attrs.get("units", "1")
-    told = of.attrs.get("long_name", "").partition("in units of ")[2] or ("" if unit == "1" else unit)
-    return f"{name} ({told})" if told else name
+    return str(of.attrs.get("long_name", "").partition("in units of ")[2] or ("" if unit == "1" else unit))
+
+
+def _with_unit(name: str, of: xr.DataArray) -> str:
+    return f"{name} ({_unit(of)})" if _unit(of) else name

@@ -227,7 +227,10 @@ class GPT(nn.Module):
         """
         shape = self.shape
         size, block = shape.tokens_per_frame, shape.block
-        caches = [Cache(shape.context_frames * size, size) for _ in self.layers]
+        # As much as a position sees in training: the frames before the one that it predicts, and of that one the tokens
+        # that are made.
+        room = (shape.context_frames + 1) * size - block
+        caches = [Cache(room, size) for _ in self.layers]
         given, place = prompt, 0
         made: list[Tensor] = []
         while len(made) * block < frames * size:

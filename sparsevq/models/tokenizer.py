@@ -36,7 +36,7 @@ class TokenizerShape:
 
 
 FSQ_LEVELS = {
-    16: (5, 3),
+    16: (4, 4),
     64: (8, 8),
     240: (8, 6, 5),
     256: (8, 8, 4),
@@ -94,7 +94,9 @@ class Quantizer(nn.Module):
     def codebook(self) -> Tensor:
         """(Q, K, D)."""
         if isinstance(self.core, FSQ):
-            return self.core.project_out(self.core.implicit_codebook)[None]
+            codes = self.core.implicit_codebook
+            with torch.autocast(codes.device.type, enabled=False):  # the same codes whatever the precision
+                return self.core.project_out(codes)[None]
         return self.core.codebooks
 
     @torch.no_grad()

@@ -1,0 +1,53 @@
+"""The map in docs/architecture.md is the code's own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "sparsevq"
+BASE = {"errors", "files", "config"}
+MAY_IMPORT = {
+    "errors": BASE,
+    "files": BASE,
+    "config": BASE,
+    "models": set(),
+    "training": BASE,
+    "data": BASE,
+    "sensors": BASE | {"data"},
+    "stage1": BASE | {"models", "training", "data", "sensors"},
+    "stage2": BASE | {"models", "training", "data", "sensors", "stage1"},
+    "stage3": BASE | {"models", "training", "data"},
+    "forecasting": BASE | {"models", "training", "data", "sensors", "stage1", "stage2", "stage3"},
+    "evaluation": BASE | {"data", "sensors"},
+    "cli": BASE | {"models", "training", "data", "sensors", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
+}
+
+
+def rooms_imported_by(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return {name.split(".")[1] for name in names if name.startswith("sparsevq.")}
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_what_the_map_says(room: str) -> None:
+    files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
+    for path in files:
+        extra = rooms_imported_by(path) - MAY_IMPORT[room] - {room}
+        assert not extra, f"{path.relative_to(PACKAGE)} imports {sorted(extra)}"
+
+
+def test_every_room_is_on_the_map() -> None:
+    found = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    assert found == set(MAY_IMPORT)
+
+
+def test_the_package_never_imports_the_workflow() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert "import snakemake" not in path.read_text(), path

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                 inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
                 concludes=concludes,
             ) as tracker:
+                since = time.perf_counter()
                 yield Work(config, tracker, lease)
+                with contextlib.suppress(OSError):  # a record for benchmarks/workflow_overhead.py, not worth a job
+                    print(f"worked {time.perf_counter() - since:.2f} s", file=sys.stderr, flush=True)
         except SparseVQError as error:
             _both(console, f"error in {identity.name}: {error}")
             raise SystemExit(1) from None

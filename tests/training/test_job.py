@@ -1,6 +1,7 @@
 """A job of the workflow: its log, its console, its exit status."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def run(folder: Path, body: str, **environment: str) -> subprocess.CompletedProc
 
 
 def log(folder: Path) -> str:
-    return (folder / "logs/sparse.log").read_text()
+    """The log without the line that ends a good job's."""
+    return re.sub(r"worked \d+\.\d\d s\n$", "", (folder / "logs/sparse.log").read_text())
 
 
 def test_the_log_has_everything_and_the_console_what_a_person_follows(tmp_path):
@@ -55,6 +57,14 @@ def test_the_log_has_everything_and_the_console_what_a_person_follows(tmp_path):
     assert ended.returncode == 0
     assert set(log(tmp_path).splitlines()) == {"step 10", "a warning", "from a child"}
     assert ended.stderr == "cylinder num_sensors 20 seed 1 sparse | step 10\n"
+
+
+def test_the_last_line_of_the_log_is_the_works_own_time(tmp_path):
+    ended = run(tmp_path, "print('done')")
+    done, last = (tmp_path / "logs/sparse.log").read_text().splitlines()
+    assert done == "done"
+    assert re.fullmatch(r"worked \d+\.\d\d s", last)
+    assert "worked" not in ended.stderr
 
 
 def test_a_users_fault_is_one_line_in_both_and_status_1(tmp_path):

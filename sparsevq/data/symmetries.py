@@ -38,11 +38,14 @@ class SymmetryGroup:
 def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
     """Every combination of the mirrors and shifts that the configuration names.
 
+    A channel changes sign under a mirror along the axis that it points along (`FieldData.vector`); vorticity under each
+    mirror; any other is a scalar and keeps its sign.
+
     Raises
     ------
     SparseVQError
-        An axis doesn't exist, is not evenly spaced and centred (mirror), or is not periodic (shift); or a channel is
-        neither a scalar nor a component of the data set's vector, so that its sign under a mirror is unknown.
+        An axis doesn't exist, is not evenly spaced (mirror) or not periodic (shift); or a channel is the vorticity of a
+        flow that is not two-dimensional, whose sign under a mirror is unknown.
     """
     axes = list(data.axes)
     for axis in (*symmetries.reflect, *symmetries.roll):

@@ -51,7 +51,7 @@ def fit(
     history
         The CSV of training curves to write.
     best_after
-        Validations before this step don't compete for the best weights.
+        Validations before this step don't compete for the best weights, nor try the patience.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def fit(
         news = "  ".join(f"{key} {value:.4g}" for key, value in (means | metrics).items())
         left = (settings.max_steps - step) * seconds / 60
         fabric.print(f"{name}: step {step}/{settings.max_steps}  {news}  {left:.1f} min left", flush=True)
-        waited += 1
+        waited += step >= best_after
         if metrics["val_loss"] < best["val_loss"] and step >= best_after:
             best, waited = metrics, 0
             best_weights = {k: v.detach().clone() for k, v in objective.state_dict().items()}

@@ -120,11 +120,11 @@ def converter(field: FieldInfo) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         try:
             if kind.startswith("dict"):  # --roll x=32,y=8
-                return adapter.validate_strings(dict(_pair(part, "=") for part in text.split(",")))
+                return adapter.validate_python(dict(_pair(part, "=") for part in text.split(",")))
             if "tuple[tuple" in kind:  # --region 0:1,0.2:0.8
-                return adapter.validate_strings(tuple(_pair(part, ":") for part in text.split(",")))
+                return adapter.validate_python(tuple(_pair(part, ":") for part in text.split(",")))
             if kind.startswith("tuple"):  # --reflect y
-                return adapter.validate_strings(tuple(part for part in text.split(",") if part))
+                return adapter.validate_python(tuple(part for part in text.split(",") if part))
             if text.lower() in ("none", "null") and "None" in kind:
                 return None
             return adapter.validate_strings(text)

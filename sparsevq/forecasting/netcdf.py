@@ -38,18 +38,18 @@ def cf_units(units: str) -> str | None:
     Conservative: products, quotients and integer powers of SI units and a few that CF names; a dimensionless
     quantity (``1``, ``-``, empty) is ``1``.
     """
-    text = units.strip()
+    text = units.strip().replace("**", "^").replace("·", " ")
     if text in ("", "-", "1", "none", "dimensionless"):
         return "1"
     if text == "%":
         return "percent"
-    for factor in re.split(r"\s*[*/·.]\s*|\s+", text):
-        match = re.fullmatch(r"([A-Za-z_]+)(?:\^|\*\*)?([+-]?\d+)?", factor)
+    for factor in re.split(r"\s*[*/.]\s*|\s+", text):
+        match = re.fullmatch(r"([A-Za-z_]+)\^?([+-]?\d+)?", factor)
         if match is None and factor != "1":
             return None
         if match is not None and not _known(match[1]):
             return None
-    return text.replace("·", " ").replace("**", "^")
+    return text
 
 
 def as_dataset(

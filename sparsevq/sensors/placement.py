@@ -89,7 +89,9 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
         There are fewer points than sensors; `region` does not fit the data; or `csv` is faulty (with the line).
     """
     candidates = np.flatnonzero(data.flat_mask.all(axis=0))
-    _enough(candidates, num_sensors + settings.num_semi_sparse, f"{num_sensors} sparse + {settings.num_semi_sparse}")
+    further = settings.num_semi_sparse
+    shown = f"{num_sensors} sparse + {further}" if further else f"{num_sensors}"
+    _enough(candidates, num_sensors + further, shown)
     rng = np.random.default_rng(seed)
     match settings.placement:
         case "random":
@@ -108,8 +110,7 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
             assert settings.csv is not None, "the configuration checks this"
             sparse = _from_csv(data, candidates, settings.csv, num_sensors)
     others = np.setdiff1d(candidates, sparse)
-    further = rng.choice(others, settings.num_semi_sparse, replace=False)
-    semi_sparse = np.concatenate([sparse, further]).astype(np.int64)
+    semi_sparse = np.concatenate([sparse, rng.choice(others, further, replace=False)]).astype(np.int64)
     return SensorSets(
         sparse=semi_sparse[:num_sensors],
         semi_sparse=semi_sparse,

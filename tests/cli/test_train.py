@@ -1,0 +1,140 @@
+"""`sparsevq train`: the published chain on a CPU, and what its stages take over from each other."""
+
+import os
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import yaml
+
+from sparsevq.cli import train
+from sparsevq.data.layout import read_data
+from sparsevq.sensors.placement import read_sensors
+from sparsevq.training.device import claim_devices
+from sparsevq.training.model_file import load_model
+from tests.cli.conftest import TINY, TINY_STAGE2, as_own_process
+
+LAYOUT = [
+    "codes.h5",
+    "config.yaml",
+    "data.h5",
+    "gpt",
+    "semi_sparse",
+    "sensors.csv",
+    "sensors.h5",
+    "sparse",
+    "tokenizer",
+]
+
+
+def test_the_published_chain_forecasts(workplace, chain, readings, capsys):
+    run = workplace.path / "runs" / chain["stage3"]
+    assert sorted(path.name for path in run.iterdir()) == LAYOUT
+    out, png = workplace.path / "forecast.nc", workplace.path / "forecast.png"
+    command = f"forecast runs/{chain['stage3']} --readings {readings} --frames 3 --members 2 --out {out} --png {png}"
+    assert workplace(command) == 0
+    assert "0 of the 20 readings are from the 20 sensors" in capsys.readouterr().out
+    with xr.open_dataset(out) as forecast:
+        assert forecast["u"].dims == ("member", "lead_time", "y", "x")
+        assert forecast["u"].shape == (2, 3, 24, 24)
+        assert np.isfinite(forecast["v"]).any()
+        assert forecast.attrs["history"].endswith("sparsevq " + command)
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_sensors_of_one_seed_are_nested_and_stage_2_keeps_both_sets(workplace, chain):
+    sensors = {
+        name: read_sensors(workplace.path / "runs" / chain[name] / "sensors.h5")
+        for name in ("sparse", "semi_sparse", "stage2")
+    }
+    assert len(sensors["sparse"].sparse) == 20
+    assert set(sensors["sparse"].sparse) < set(sensors["semi_sparse"].sparse)
+    np.testing.assert_array_equal(sensors["stage2"].sparse, sensors["sparse"].sparse)
+    assert set(sensors["stage2"].semi_sparse) == set(sensors["semi_sparse"].sparse)
+    data = read_data(workplace.data)
+    for sets in sensors.values():
+        np.testing.assert_array_equal(sets.coordinates, data.physical_coordinates[sets.semi_sparse])
+
+
+def test_a_run_says_what_it_was(workplace, chain):
+    record = yaml.safe_load((workplace.path / "runs" / chain["stage2"] / "config.yaml").read_text())
+    assert record["command"].startswith("sparsevq train --gpu 0,1 --data waves")
+    assert record["training_stage"] == "stage2"
+    assert record["settings"]["tokenizer"] == "conv"
+    assert record["settings"]["tokens_per_frame"] == 4
+    assert chain["semi_sparse"] in record["started_from"]["semi_sparse"]["path"]
+
+
+def test_stage_2_takes_what_is_not_given_from_the_encoder(workplace, chain):
+    given = f"{TINY_STAGE2} --num_hiddens 16 --max_steps 1 --tracking False"
+    run = workplace.trained(f"--training_stage stage2 --model_name {chain['sparse']} --semi_sparse False {given}")
+    shape = load_model(workplace.path / "runs" / run / "tokenizer/model.safetensors", "tokenizer").shape
+    assert (shape["num_latents"], shape["latent_channels"]) == (64, 16)
+
+
+def test_stage_2_goes_on_with_a_tokenizer(workplace, chain, capsys):
+    still = "--lr 1e-12 --max_steps 1 --tracking False --load_stage2 True"
+    run = workplace.trained(f"--training_stage stage2 --model_name {chain['stage2']} {still}")
+    assert f"tokenizer: from runs/{chain['stage2']}/tokenizer" in capsys.readouterr().out
+    assert_same_weights(workplace, (chain["stage2"], run), "tokenizer", "codec.down.0.weight")
+
+
+def test_stage_1_goes_on_with_an_encoder_and_its_architecture(workplace, chain):
+    still = "--lr 1e-12 --max_steps 1 --tracking False --load_model True --batch_frames 2 --data waves"
+    run = workplace.trained(f"--model_name {chain['sparse']} {still}")
+    assert_same_weights(workplace, (chain["sparse"], run), "sparse", "encoder.queries")
+
+
+def test_the_teacher_of_a_warm_start_gives_the_weights(workplace, chain):
+    still = "--lr 1e-12 --max_steps 1 --tracking False --warm_start True --batch_frames 2 --data waves"
+    run = workplace.trained(f"--semi_model_name {chain['semi_sparse']} {still}")
+    assert_same_weights(workplace, (chain["semi_sparse"], run), "sparse", "encoder.queries")
+
+
+def assert_same_weights(workplace, runs, part, name):
+    one, other = (
+        load_model(workplace.path / "runs" / run / part / "model.safetensors", "sparse", "semi_sparse", "tokenizer")
+        for run in runs
+    )
+    torch.testing.assert_close(one.weights[name], other.weights[name])
+
+
+def test_a_semi_sparse_run_of_any_placement_has_the_sparse_sensors(workplace, chain):
+    given = f"{TINY} --data waves --num_sensors 7 --placement qr --max_steps 1"
+    sparse = workplace.trained(given)
+    semi_sparse = workplace.trained(f"{given} --semi_sparse True --num_semi_sparse 30")
+    few, many = (read_sensors(workplace.path / "runs" / run / "sensors.h5") for run in (sparse, semi_sparse))
+    np.testing.assert_array_equal(few.sparse, many.semi_sparse[:7])
+    assert len(many.semi_sparse) == 37
+    assert (workplace.path / "runs" / semi_sparse / "semi_sparse/model.safetensors").is_file()
+
+
+def test_time_sub_thins_the_frames(workplace):
+    run = workplace.trained(f"{TINY} --data waves --time_sub 4 --max_steps 1")
+    whole, thin = read_data(workplace.data), read_data(workplace.path / "runs" / run / "data.h5")
+    np.testing.assert_array_equal(thin.fields, whole.fields[:, ::4])
+    np.testing.assert_array_equal(thin.time, whole.time[::4])
+    training = thin.fields[thin.split == "train"].transpose(0, 2, 3, 1, 4)[thin.mask[thin.split == "train"]]
+    np.testing.assert_allclose(thin.mean, training.mean(axis=(0, 1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "stage3"])
+def test_testing_scores_and_trains_nothing(stage, workplace, chain, capsys):
+    before = workplace.runs
+    capsys.readouterr()
+    assert workplace(f"train --test True --training_stage {stage} --model_name {chain['stage3']}") == 0
+    scores = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    name = "test_cross_entropy" if stage == "stage3" else "test_relative_l2"
+    assert 0 < float(scores[name]) < 10
+    assert workplace.runs == before
+
+
+def test_gpus_are_chosen_by_number(tmp_path, monkeypatch, capsys):
+    for asked, leased, told in (("0,2", ("a", "c"), ""), ("2,3", ("c",), "there are 3 GPUs here, training on GPU 2")):
+        with as_own_process(tmp_path):
+            os.environ |= {"SPARSEVQ_GPUS": "a,b,c", "SPARSEVQ_LEASES": str(tmp_path)}
+            assert train._devices(Namespace(gpu_device=asked)).gpus == leased
+            claim_devices("cpu").release()
+        assert told in capsys.readouterr().out

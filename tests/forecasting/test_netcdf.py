@@ -1,0 +1,100 @@
+"""Forecasts as CF data sets and as pictures."""
+
+import os
+from dataclasses import replace
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from sparsevq.errors import SparseVQError
+from sparsevq.forecasting.netcdf import as_dataset, cf_units, write_netcdf
+from sparsevq.forecasting.picture import draw_forecast
+from tests.flows import travelling_waves
+
+
+def forecast_of(data, members=3, frames=4, sensors=5):
+    rng = np.random.default_rng(0)
+    fields = rng.normal(size=(members, frames, *data.grid, len(data.channels))).astype(np.float32)
+    fields[:, :, ~data.mask.any(axis=0)] = np.nan
+    places = rng.uniform(0, 1, (sensors, len(data.grid)))
+    return as_dataset(data, fields, 0.5 * np.arange(1, frames + 1), places, {"seed": 1})
+
+
+def test_what_is_written_comes_back(tmp_path):
+    forecast = forecast_of(travelling_waves())
+    write_netcdf(tmp_path / "forecast.nc", forecast, "sparsevq forecast ...")
+    with xr.open_dataset(tmp_path / "forecast.nc") as found:
+        xr.testing.assert_equal(found, forecast)
+        assert found["u"].dims == ("member", "lead_time", "y", "x")
+        assert dict(found.attrs) == {**forecast.attrs, "history": found.attrs["history"]}
+
+
+def test_the_file_follows_cf(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    write_netcdf(tmp_path / "forecast.nc", forecast_of(travelling_waves()), "made")
+    with netCDF4.Dataset(tmp_path / "forecast.nc") as file:
+        assert file.data_model == "NETCDF4"
+        assert file.Conventions == "CF-1.11"
+        assert file.history == "1970-01-01T00:00:00+00:00 made"
+        assert (file["u"].units, file["u"].long_name) == ("m/s", "u")
+        assert file["u"].filters()["zlib"]
+        assert (file["x"].axis, file["y"].axis, file["x"].units) == ("X", "Y", "m")
+        assert (file["lead_time"].units, file["lead_time"].standard_name) == ("s", "forecast_period")
+        assert file["member"].standard_name == "realization"
+        for axis in ("x", "y", "lead_time", "member"):  # CF allows no missing coordinates
+            assert "_FillValue" not in file[axis].ncattrs()
+
+
+def test_units_that_cf_does_not_know_are_told_in_words():
+    data = replace(travelling_waves(), time_units="L/U", axis_units={"y": "L", "x": "L"}, units=("U", "U"))
+    forecast = forecast_of(data)
+    assert forecast["u"].attrs == {"long_name": "u in units of U", "units": "1"}
+    assert forecast["lead_time"].attrs["units"] == "1"
+    assert "standard_name" not in forecast["lead_time"].attrs
+    assert forecast["x"].attrs == {"long_name": "x in units of L", "units": "1", "axis": "X"}
+
+
+@pytest.mark.parametrize(
+    ("units", "known"),
+    [
+        ("m/s", "m/s"),
+        ("kg m-3", "kg m-3"),
+        ("W/m^2", "W/m^2"),
+        ("m s**-1", "m s^-1"),
+        ("hPa", "hPa"),
+        ("days", "days"),
+        ("1/s", "1/s"),
+        ("degrees_north", "degrees_north"),
+        ("", "1"),
+        ("-", "1"),
+        ("%", "percent"),
+        ("U", None),
+        ("U/L", None),
+        ("cells", None),
+        ("m/", None),
+    ],
+)
+def test_units_of_cf(units, known):
+    assert cf_units(units) == known
+
+
+@pytest.mark.parametrize("grid", [(40,), (16, 16), (4, 9, 12)])
+@pytest.mark.parametrize("members", [1, 3])
+def test_pictures_of_lines_planes_and_space(grid, members, tmp_path):
+    draw_forecast(tmp_path / "forecast.png", forecast_of(travelling_waves(grid=grid), members))
+    with Image.open(tmp_path / "forecast.png") as picture:
+        assert min(picture.size) > 200
+        assert len(picture.convert("RGB").getcolors(2**24)) > 20
+
+
+def test_a_file_in_the_way_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    forecast = forecast_of(travelling_waves())
+    with pytest.raises(SparseVQError, match="cannot write"):
+        write_netcdf(tmp_path / "file/forecast.nc", forecast, "")
+    with pytest.raises(SparseVQError, match="cannot write"):
+        draw_forecast(tmp_path / "file/forecast.png", forecast)
+    assert os.listdir(tmp_path) == ["file"]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.layout import FieldData
+from sparsevq.data.symmetries import variant_elements
 from sparsevq.stage1.encoding import Stage1Model, encode_views
 
 
@@ -20,16 +21,9 @@ class Latents:
 
 
 def variant_symmetries(fields: DeviceFields, variants: int, seed: int) -> Tensor:
-    """Which element of the symmetry group each variant of each trajectory is, (V, T); variant 0 is the identity.
-
-    Without replacement as long as the group has enough elements.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    total = fields.num_symmetries
-    others = [torch.randperm(max(total - 1, 1), generator=generator) + 1 for _ in range(fields.trajectories)]
-    chosen = torch.stack([order[torch.arange(variants - 1) % len(order)] for order in others], dim=1)
-    chosen = chosen.clamp_max(total - 1)  # a group of one element has no others
-    return torch.cat([torch.zeros(1, fields.trajectories, dtype=torch.long), chosen]).to(fields.device)
+    """Which element of the symmetry group each variant of each trajectory is, (V, T); variant 0 is the identity."""
+    elements = variant_elements(fields.num_symmetries, fields.trajectories, variants, seed)
+    return torch.from_numpy(elements).to(fields.device)
 
 
 def training_views(data: FieldData, fields: DeviceFields, symmetries: Tensor) -> Views:

@@ -51,6 +51,7 @@ rule baselines:
         mem_mb=MEM_MB,
         runtime=120,
     params:
+        symmetries=settings("stage1")["symmetries"],
         evaluation=settings("evaluation"),
         version=VERSION,
     message:

@@ -1,5 +1,6 @@
 """`sparsevq train`: the published release's flags, the workflow's functions."""
 
+import contextlib
 import os
 import shlex
 from argparse import SUPPRESS, Namespace
@@ -218,8 +219,9 @@ def run(args: Namespace, argv: list[str]) -> None:
     from sparsevq.cli.stages import PLANS
     from sparsevq.forecasting.run_folder import RunFolder
 
-    stage: Stage = PLANS[args.training_stage](args)
     first = "LOCAL_RANK" not in os.environ
+    with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
+        stage: Stage = PLANS[args.training_stage](args)
     if not first and RUN_OF_PARENT not in os.environ:
         raise SparseVQError("sparsevq train starts one process a GPU itself", "call it directly, without torchrun")
     folder = new_run(args.runs) if first else RunFolder(Path(os.environ[RUN_OF_PARENT]))
@@ -230,7 +232,7 @@ def run(args: Namespace, argv: list[str]) -> None:
             write_record(folder, _record(args, argv, stage))
         fabric = fabric_for(_devices(args), stage.settings.precision)
         _train(args, stage, folder, fabric)
-    except (SparseVQError, KeyboardInterrupt):
+    except (SparseVQError, KeyboardInterrupt, SystemExit):
         if first:
             discard(folder)
         raise

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import PreprocessConfig
-from sparsevq.data.layout import Array, FieldData, raise_not_finite, write_data
+from sparsevq.data.hdf5 import Array
+from sparsevq.data.layout import FieldData, raise_not_finite, write_data
 from sparsevq.data.shards import Shard, read_shard, read_trajectory_numbers
 from sparsevq.errors import SparseVQError
 

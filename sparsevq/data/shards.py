@@ -9,14 +9,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.layout import (
-    Array,
-    open_layout,
-    read_common,
-    read_dataset,
-    stamp,
-    write_common,
-)
+from sparsevq.data.hdf5 import Array, open_layout, read_dataset, stamp
+from sparsevq.data.layout import read_common, write_common
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsevq.data.layout import FieldData, read_dataset
+from sparsevq.data.hdf5 import read_dataset
+from sparsevq.data.layout import FieldData
 from sparsevq.errors import SparseVQError
 
 SCHEMA = "sparsevq-forecast"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sparsevq.data.layout import open_layout, read_dataset
+from sparsevq.data.hdf5 import open_layout, read_dataset
 from sparsevq.errors import SparseVQError
 
 SCHEMA = "sparsevq-codes"

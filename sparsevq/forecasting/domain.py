@@ -4,16 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsevq.data.layout import (
-    SCHEMA,
-    VERSION,
-    FieldData,
-    open_layout,
-    read_attribute,
-    read_dataset,
-    read_json,
-    read_strings,
-)
+from sparsevq.data.hdf5 import open_layout, read_attribute, read_dataset, read_json, read_strings
+from sparsevq.data.layout import SCHEMA, VERSION, FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 

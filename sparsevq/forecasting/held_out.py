@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.layout import FieldData, read_data, stamp
+from sparsevq.data.hdf5 import stamp
+from sparsevq.data.layout import FieldData, read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 from sparsevq.forecasting.model import load_forecast_model
@@ -122,8 +123,10 @@ def cases(data: FieldData, settings: ForecastConfig) -> tuple[np.ndarray, np.nda
     Raises
     ------
     SparseVQError
-        A start frame leaves fewer frames than the horizon.
+        A start frame leaves fewer frames than the horizon, or there is no test trajectory.
     """
+    if not len(data.trajectories("test")):
+        raise SparseVQError(f"{data.name} has no trajectory of the split test", "give it at least one (/split)")
     frames = data.fields.shape[1]
     late = [start for start in settings.starts if start + settings.horizon >= frames]
     if late:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from sparsevq.data.layout import FieldData, sparsevq_version
+from sparsevq.data.hdf5 import sparsevq_version
+from sparsevq.data.layout import FieldData
 from sparsevq.files import unwritable, written_whole
 
 CONVENTIONS = "CF-1.11"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.layout import FieldData, Split, read_data
+from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import (
@@ -141,8 +142,16 @@ def training_frames(data: FieldData, settings: Stage1Config, seed: int) -> Tenso
 
 
 def validation_views(data: FieldData, fields: DeviceFields, split: Split = "val") -> Views:
-    """`VALIDATION_FRAMES` frames or fewer, spread over all validation trajectories (or those of another split)."""
+    """`VALIDATION_FRAMES` frames or fewer, spread over all validation trajectories (or those of another split).
+
+    Raises
+    ------
+    SparseVQError
+        The split has no trajectory.
+    """
     trajectories = torch.from_numpy(data.trajectories(split)).to(fields.device)
+    if not len(trajectories):
+        raise SparseVQError(f"{data.name} has no trajectory of the split {split}", "give it at least one (/split)")
     each = max(1, min(fields.frames, VALIDATION_FRAMES // len(trajectories)))
     frames = torch.linspace(0, fields.frames - 1, each, device=fields.device).round().long()
     return fields.views(trajectories, frames)

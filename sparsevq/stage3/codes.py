@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sparsevq.data.layout import open_layout, read_dataset
+from sparsevq.data.hdf5 import open_layout, read_dataset
 from sparsevq.errors import SparseVQError
 
 

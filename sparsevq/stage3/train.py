@@ -109,7 +109,7 @@ class Sequences:
     Raises
     ------
     SparseVQError
-        No trajectory is that long, or the start frames that are allowed leave none.
+        No trajectory is that long, the start frames that are allowed leave none, or there is none to validate with.
     """
 
     def __init__(self, codes: Codes, settings: Stage3Config):
@@ -133,6 +133,10 @@ class Sequences:
         self.starts = torch.arange(last + 1) if fixed < 0 else torch.tensor([fixed])
         self.starts = self.starts.to(codes.sparse.device)
         self.training = codes.of("train")
+        if not len(codes.of("val")):
+            raise SparseVQError(
+                "the index dump has no trajectory of the split val", "give the data set at least one (/split)"
+            )
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Random training sequences, (count, s, P, Q)."""

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from sparsevq.data.layout import FieldData, open_layout, read_data, stamp, write_data
+from sparsevq.data.hdf5 import open_layout, stamp
+from sparsevq.data.layout import FieldData, read_data, write_data
 from sparsevq.errors import SparseVQError
 from tests.flows import travelling_waves
 

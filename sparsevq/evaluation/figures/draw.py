@@ -6,7 +6,8 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
-from sparsevq.data.layout import FieldData, open_layout
+from sparsevq.data.hdf5 import open_layout
+from sparsevq.data.layout import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.figures.calibration import draw_calibration

@@ -1,0 +1,136 @@
+"""Time forecasts by untrained models of a configuration's sizes: what the codes say changes no time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from measuring import peak_mb, reset_peak, seconds
+from synthetic import smooth_fields
+from torch import Tensor
+
+from sparsevq.config import Config, Symmetries
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.layout import FieldData
+from sparsevq.forecasting.model import ForecastModel
+from sparsevq.models.autoencoder import SensorAutoencoder
+from sparsevq.models.gpt import GPT, members_of
+from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.sensors.placement import SensorSets, place_sensors
+from sparsevq.stage1.encoding import Role, Stage1Model, position_features, sensor_points
+from sparsevq.stage1.train import autoencoder_shape
+from sparsevq.stage2.train import tokenizer_shape
+from sparsevq.stage3.codes import Codes
+from sparsevq.stage3.train import gpt_shape
+from sparsevq.training.device import Lease, fabric_for
+
+PREDICTIONS = ("next_frame", "next_token")
+
+
+@dataclass
+class Rate:
+    """Frames forecast (of every case and member) a second, and peak memory meanwhile."""
+
+    frames_per_second: float
+    seconds: float
+    peak_mb: float
+
+
+@dataclass
+class Rates:
+    """Of one way to predict."""
+
+    cached: Rate
+    recomputed: Rate | None
+    decoded: Rate
+    same_codes: float | None
+    """Share of codes that are the same with and without the cache at temperature 0."""
+
+
+def time_forecasts(
+    config: Config, lease: Lease, cases: int | None, repeats: int, recompute: bool
+) -> tuple[dict[str, Rates], Rate]:
+    """Rates of every way to predict, and of decoding alone; `cases` None: as many as the configuration holds out."""
+    settings = config.forecast
+    fabric = fabric_for(lease, config.stage3.precision)
+    device = fabric.device
+    data = smooth_fields(config, trajectories=4, frames=2)
+    fields = DeviceFields(data, Symmetries(), device)
+    cases = cases or config.preprocess.test * len(settings.starts)
+
+    def rate(work: Callable[[], object], times: int) -> Rate:
+        reset_peak(device)
+        taken = seconds(work, device, times)
+        return Rate(cases * settings.members * settings.horizon / taken, taken, peak_mb(device))
+
+    def tokens(model: ForecastModel, prompt: Tensor) -> Tensor:
+        return model.generate(
+            prompt,
+            settings.horizon,
+            settings.members,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            seed=0,
+        )
+
+    def decode(model: ForecastModel, indices: Tensor) -> None:
+        for case in indices:  # as the rule `forecast` does
+            model.decode(case, fields)
+
+    def rates_of(prediction: str) -> Rates:
+        model = untrained(config, data, prediction, device)
+        prompt = random_codes(model, cases)
+        cached, recomputed, same = rate(lambda: tokens(model, prompt), repeats), None, None
+        if recompute:
+            repeated = members_of(prompt, settings.members)
+            recomputed = rate(
+                lambda: generate_without_cache(model.gpt, repeated, settings.horizon, settings.temperature), 1
+            )
+            likeliest = model.gpt.generate(prompt, settings.horizon, temperature=0)
+            same = float((likeliest == generate_without_cache(model.gpt, prompt, settings.horizon, 0)).float().mean())
+        return Rates(cached, recomputed, rate(lambda: decode(model, tokens(model, prompt)), 1), same)
+
+    with torch.no_grad(), fabric.autocast():
+        rates = {prediction: rates_of(prediction) for prediction in PREDICTIONS}
+        model = untrained(config, data, config.stage3.prediction, device)
+        drawn = tokens(model, random_codes(model, cases))
+        return rates, rate(lambda: decode(model, drawn), 1)
+
+
+def generate_without_cache(gpt: GPT, prompt: Tensor, frames: int, temperature: float) -> Tensor:
+    """A baseline: what `GPT.generate` gives, with the whole sequence so far computed anew for all that is predicted."""
+    size, block, context = gpt.shape.tokens_per_frame, gpt.shape.block, gpt.shape.context_frames
+    generator = torch.Generator(prompt.device).manual_seed(0)
+    tokens = prompt
+    while tokens.shape[1] < size * (1 + frames):
+        # The window starts with a whole frame.
+        start = size * max(0, -(-(tokens.shape[1] - size * context) // size))
+        hidden = gpt.trunk(tokens[:, start:])
+        tokens = torch.cat([tokens, gpt.sample(hidden[:, -block:], temperature, 0, generator)], dim=1)
+    return rearrange(tokens[:, size:], "b (s p) q -> b s p q", p=size)
+
+
+def untrained(config: Config, data: FieldData, prediction: str, device: torch.device) -> ForecastModel:
+    """All stages as they are before training."""
+    torch.manual_seed(0)
+    sensors = place_sensors(data, config.sensors, config.num_sensors[0], seed=0)
+    sparse, teacher = (_stage1(config, data, sensors, role, device) for role in ("sparse", "semi_sparse"))
+    tokenizer = LatentTokenizer(tokenizer_shape(teacher, config.stage2)).to(device).eval().requires_grad_(False)
+    codebook = torch.randn_like(tokenizer.quantizer.codebook().float())
+    none = torch.zeros(1, 1, 1, config.stage2.tokens_per_frame, len(codebook), dtype=torch.long, device=device)
+    settings = config.stage3.model_copy(update={"prediction": prediction})
+    gpt = GPT(gpt_shape(Codes(none, none, codebook, ["test"]), settings), codebook)
+    return ForecastModel(sparse, teacher, tokenizer, gpt.to(device).eval().requires_grad_(False))
+
+
+def random_codes(model: ForecastModel, cases: int) -> Tensor:
+    """Observed frames, (cases, P, Q)."""
+    shape = model.gpt.shape
+    device = model.gpt.codebook.device
+    return torch.randint(shape.num_vq_embeddings, (cases, shape.tokens_per_frame, shape.num_quantizers), device=device)
+
+
+def _stage1(config: Config, data: FieldData, sensors: SensorSets, role: Role, device: torch.device) -> Stage1Model:
+    autoencoder = SensorAutoencoder(autoencoder_shape(data, config.stage1)).to(device).eval().requires_grad_(False)
+    where, features = sensor_points(sensors, role), position_features(data, config.stage1.space_bands, device)
+    return Stage1Model(autoencoder, where.to(device), features, config.stage1)

@@ -1,0 +1,76 @@
+"""Seconds of a training step of every stage, and whether training waits for its data.
+
+    python benchmarks/training_steps.py --config config/quickstart.yaml
+
+Runs the stages' own code at the configuration's sizes, on synthetic fields of the data set's shape. A step is split
+into drawing the batch, forward and backward, and the optimizer. Beside it stand baselines of the same run: the other
+precision, attention without the fused kernel, a batch that is gathered frame by frame.
+"""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from report import REPOSITORY, machine, print_machine, print_table, write_json
+
+from sparsevq.config import load
+from sparsevq.training.device import claim_devices, set_threads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--steps", type=int, default=20, help="steps to time, of each stage and variant")
+    parser.add_argument("--rounds", type=int, default=2, help="turns in which the variants share them")
+    parser.add_argument(
+        "--trajectories", type=int, help="trajectories of the synthetic data; default: the configuration's"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    arguments = parser.parse_args()
+
+    about = machine()
+    config = load(arguments.config)
+    set_threads(arguments.threads)  # OpenMP reads its variables once, when torch is imported
+    lease = claim_devices(arguments.device)
+    import torch
+    from steps import time_stages
+
+    about |= {"torch": torch.__version__, "threads": arguments.threads, "config": arguments.config.name}
+    about["device"] = torch.cuda.get_device_name() if lease.kind == "cuda" and torch.cuda.is_available() else "cpu"
+    print_machine(about)
+    found = []
+    for stage in time_stages(
+        config, lease, arguments.steps, min(arguments.rounds, arguments.steps), arguments.trajectories
+    ):
+        found.append(stage)
+        configured = next(iter(stage.variants.values()))
+        print(f"\n{stage.name}: {stage.parameters / 1e6:.2f} M parameters, {stage.batch}")
+        print_table(
+            ("", "ms a step", "ratio", "draw", "forward, backward", "optimizer", "share of draw"),
+            [
+                (
+                    name,
+                    1e3 * t.step,
+                    t.step / configured.step,
+                    1e3 * t.draw,
+                    1e3 * t.model,
+                    1e3 * t.optimizer,
+                    t.draw_share,
+                )
+                for name, t in stage.variants.items()
+            ],
+        )
+        print(
+            f"peak memory {stage.peak_mb:.0f} MB; a validation takes {stage.validation_seconds:.3g} s, "
+            f"as long as {stage.validation_seconds / configured.step:.3g} of the {stage.val_every} steps between two"
+        )
+    shares = {stage.name: next(iter(stage.variants.values())).draw_share for stage in found}
+    most = max(shares, key=shares.__getitem__)
+    print(f"\nDrawing the batch takes at most {shares[most]:.1%} of a step ({most}).")
+    write_json(arguments.json, {"machine": about, "stages": [asdict(stage) for stage in found]})
+
+
+if __name__ == "__main__":
+    main()

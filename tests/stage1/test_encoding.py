@@ -1,0 +1,94 @@
+"""A trained encoder in use: it sees its own sensors alone, and how many frames go at once changes nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sparsevq.config import Symmetries
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.errors import SparseVQError
+from sparsevq.models.positions import sine_cosine_features
+from sparsevq.stage1 import encoding
+from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
+from sparsevq.stage1.train import reconstruction_metrics, validation_views
+from tests.flows import travelling_waves
+
+CPU = torch.device("cpu")
+
+
+def loaded(trained, role, data=None):
+    return load_stage1(trained.model(role), role, data or trained.data, trained.sensors, CPU)
+
+
+def all_views(fields):
+    return fields.views(torch.arange(fields.trajectories), torch.arange(fields.frames))
+
+
+@pytest.mark.parametrize("role", ["sparse", "semi_sparse"])
+def test_latents_depend_on_the_encoders_own_sensors_alone(trained, role):
+    data, sensors = trained.data, getattr(trained.sensors, role)
+    model = loaded(trained, role)
+    before = encode_views(model, fields := DeviceFields(data, Symmetries(), CPU), all_views(fields))
+    assert before.shape == (70, 16, 16)
+
+    elsewhere = np.setdiff1d(np.arange(data.num_points), sensors)
+    scrambled = data.fields.copy().reshape(data.flat_fields.shape)
+    scrambled[:, :, elsewhere] = 1e3
+    fields = DeviceFields(replace(data, fields=scrambled.reshape(data.fields.shape)), Symmetries(), CPU)
+    torch.testing.assert_close(encode_views(model, fields, all_views(fields)), before)
+
+    for sensor in sensors:
+        moved = data.fields.copy().reshape(data.flat_fields.shape)
+        moved[:, :, sensor] += 1
+        fields = DeviceFields(replace(data, fields=moved.reshape(data.fields.shape)), Symmetries(), CPU)
+        assert (encode_views(model, fields, all_views(fields)) - before).abs().amax((1, 2)).min() > 1e-5
+
+
+def test_the_place_of_a_sensor_is_its_grid_points(trained):
+    model = loaded(trained, "sparse")
+    scaled = torch.from_numpy(trained.data.scaled_coordinates)
+    assert model.where.tolist() == trained.sensors.sparse.tolist()
+    expected = sine_cosine_features(scaled[model.where], 4, trained.data.grid)
+    torch.testing.assert_close(model.features[model.where], expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 70])
+def test_how_many_frames_go_at_once_changes_nothing(trained, monkeypatch, at_once):
+    model = loaded(trained, "semi_sparse")
+    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    latents = encode_views(model, fields, all_views(fields))
+    torch.testing.assert_close(encode_views(model, fields, all_views(fields), at_once), latents, rtol=1e-4, atol=1e-5)
+    guess = decode_everywhere(model, latents)
+    assert guess.shape == (70, 96, 2)
+    monkeypatch.setattr(encoding, "FRAMES_AT_ONCE", at_once)
+    torch.testing.assert_close(decode_everywhere(model, latents), guess, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("role", ["sparse", "semi_sparse"])
+def test_a_model_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trained, role):
+    model = loaded(trained, role)
+    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    val = validation_views(trained.data, fields)
+    again = reconstruction_metrics(fields, val, decode_everywhere(model, encode_views(model, fields, val)))
+    file = encoding.load_model(trained.model(role), role)
+    assert again == pytest.approx(file.extra["validation"], rel=1e-5)
+
+
+def test_a_loaded_model_is_frozen(trained):
+    autoencoder = loaded(trained, "sparse").autoencoder
+    assert not autoencoder.training
+    assert not any(weight.requires_grad for weight in autoencoder.parameters())
+
+
+@pytest.mark.parametrize("grid", [(12, 8), (8, 13), (96,), (4, 8, 3)])
+def test_a_model_of_another_grid_is_refused(trained, grid):
+    with pytest.raises(SparseVQError, match=r"trained on a grid \[8, 12\] with 2 channels, but waves has") as caught:
+        loaded(trained, "sparse", travelling_waves(grid=grid))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_no_encoder_is_refused(trained):
+    with pytest.raises(SparseVQError, match="is a tokenizer model, not sparse or semi_sparse"):
+        load_stage1(trained.model("tokenizer"), "sparse", trained.data, trained.sensors, CPU)

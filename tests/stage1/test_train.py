@@ -1,0 +1,206 @@
+"""Training an encoder: what it writes, what it never looks at, and that it learns."""
+
+import csv
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from sparsevq.config import SensorsConfig, Stage1Config, Symmetries
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.layout import write_data
+from sparsevq.errors import SparseVQError
+from sparsevq.models.autoencoder import SensorAutoencoder
+from sparsevq.sensors.placement import place_sensors, write_sensors
+from sparsevq.stage1.train import (
+    ReconstructionLoss,
+    autoencoder_shape,
+    reconstruction_metrics,
+    training_frames,
+    validation_views,
+)
+from sparsevq.training.model_file import load_model
+from tests.chain import STAGE1, Chain
+from tests.flows import travelling_waves
+
+CPU = torch.device("cpu")
+
+
+def test_an_encoder_and_its_curves_are_written(trained):
+    for role in ("sparse", "semi_sparse"):
+        file = load_model(trained.model(role), role)
+        assert file.made_from == {"data": trained.data.digest, "sensors": trained.sensors.digest}
+        assert Stage1Config(**file.settings) == STAGE1
+        with open(trained.folder / role / "history.csv") as history:
+            rows = list(csv.DictReader(history))
+        assert [row["step"] for row in rows] == ["2", "4"]
+        assert list(rows[0]) == ["step", "train_loss", "val_loss", "val_relative_l2", "lr"]
+        assert min(float(row["val_loss"]) for row in rows) == pytest.approx(file.extra["validation"]["val_loss"])
+
+
+def test_the_same_seed_gives_the_same_file(trained, tmp_path):
+    again, _ = trained.encoder("sparse", tmp_path / "again")
+    assert (again / "model.safetensors").read_bytes() == trained.model("sparse").read_bytes()
+    other, _ = trained.encoder("sparse", tmp_path / "other", seed=2)
+    assert (other / "model.safetensors").read_bytes() != trained.model("sparse").read_bytes()
+
+
+def test_a_run_may_start_from_another_models_weights(trained, tmp_path):
+    start = trained.model("semi_sparse")
+    out, _ = trained.encoder("sparse", tmp_path, start_from=start, lr=1e-30, max_steps=1)
+    file = load_model(out / "model.safetensors", "sparse")
+    for name, weight in load_model(start, "semi_sparse").weights.items():
+        assert torch.equal(file.weights[name], weight), name
+    assert file.made_from["start"] == load_model(start, "semi_sparse").digest
+
+
+def test_a_start_of_another_shape_is_one_line(trained, tmp_path):
+    with pytest.raises(SparseVQError, match=r"encoder\.queries is \(16, 16\) in the file, \(9, 16\) here"):
+        trained.encoder("sparse", tmp_path, start_from=trained.model("semi_sparse"), num_latents=9)
+
+
+def test_only_training_frames_are_augmented_and_test_frames_are_never_seen(trained, tmp_path, monkeypatch):
+    seen = set()
+    gather = DeviceFields.gather
+
+    def watched(self, views, points):
+        seen.update(zip(views.trajectory.tolist(), views.symmetry.tolist(), strict=True))
+        return gather(self, views, points)
+
+    monkeypatch.setattr(DeviceFields, "gather", watched)
+    trained.encoder("sparse", tmp_path, max_steps=12)
+    assert seen == {(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1), (3, 1), (4, 0)}
+
+
+def test_it_learns(tmp_path):
+    """One trajectory by heart; to know nothing but the mean costs 1."""
+    chain = Chain(tmp_path)
+    data = travelling_waves(trajectories=3, frames=10, grid=(8, 12))
+    data.fields[1], data.mask[1] = data.fields[0], data.mask[0]
+    write_data(chain.data_path, data)
+    write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1))
+    settings = {"lr": 1e-2, "max_steps": 200, "val_every": 100, "batch_frames": 16, "symmetries": Symmetries()}
+    _, rows = chain.encoder("semi_sparse", **settings)
+    assert rows[-1]["val_loss"] < 0.6
+
+
+# ------------------------------------------------------------------ the loss
+
+
+@pytest.fixture
+def problem():
+    data = travelling_waves(grid=(8, 12))
+    torch.manual_seed(0)
+    autoencoder = SensorAutoencoder(autoencoder_shape(data, STAGE1))
+    features = torch.randn(96, 16)
+    points = torch.randint(96, (40,))
+    valid = torch.rand(3, 40) < 0.7
+    return SimpleNamespace(
+        loss=ReconstructionLoss(autoencoder, features[:5], features),
+        autoencoder=autoencoder,
+        batch=(torch.randn(3, 5, 2), points, torch.randn(3, 40, 2), valid),
+        features=features,
+    )
+
+
+def test_the_loss_is_the_mean_square_over_valid_points_and_channels(problem):
+    readings, points, values, valid = problem.batch
+    guess = problem.autoencoder(readings, problem.features[:5], problem.features[points])
+    expected = (guess - values)[valid].square().mean()
+    torch.testing.assert_close(problem.loss(*problem.batch)["loss"], expected)
+
+
+def test_a_point_inside_an_obstacle_never_matters(problem):
+    readings, points, values, valid = problem.batch
+    other = torch.where(valid[..., None], values, 1e6)
+    assert torch.equal(problem.loss(readings, points, other, valid)["loss"], problem.loss(*problem.batch)["loss"])
+    problem.loss(*problem.batch)["loss"].backward()
+    gradient = problem.autoencoder.encoder.queries.grad.clone()
+    problem.autoencoder.zero_grad()
+    problem.loss(readings, points, other, valid)["loss"].backward()
+    assert torch.equal(problem.autoencoder.encoder.queries.grad, gradient)
+
+
+def test_a_batch_that_lies_in_obstacles_alone_costs_nothing(problem):
+    readings, points, values, valid = problem.batch
+    assert problem.loss(readings, points, values, torch.zeros_like(valid))["loss"] == 0
+
+
+# ------------------------------------------------------------------ validation
+
+
+def test_validation_metrics_in_closed_form():
+    data = travelling_waves(grid=(8, 12))
+    data = replace(data, mean=np.array([0.5, -0.25]), std=np.array([2.0, 0.5]))
+    fields = DeviceFields(data, Symmetries(), CPU)
+    views = validation_views(data, fields)
+    truth, valid = fields.gather(views, torch.arange(96))
+    assert reconstruction_metrics(fields, views, truth) == {"val_loss": 0, "val_relative_l2": 0}
+
+    off = truth + torch.tensor([3.0, 1.0])
+    assert reconstruction_metrics(fields, views, off)["val_loss"] == pytest.approx((9 + 1) / 2, rel=1e-5)
+
+    nothing = (torch.zeros_like(truth) - fields.mean) / fields.std
+    assert reconstruction_metrics(fields, views, nothing)["val_relative_l2"] == pytest.approx(1, rel=1e-5)
+    double = (2 * fields.physical(truth) - fields.mean) / fields.std
+    assert reconstruction_metrics(fields, views, double)["val_relative_l2"] == pytest.approx(1, rel=1e-5)
+
+    inside = torch.where(valid[..., None], truth, 1e6)
+    assert not valid.all()
+    assert reconstruction_metrics(fields, views, inside) == {"val_loss": 0, "val_relative_l2": 0}
+
+
+@pytest.mark.parametrize(("frames", "each"), [(12, 12), (200, 128), (1, 1)])
+def test_validation_is_spread_over_whole_validation_trajectories(frames, each):
+    data = travelling_waves(frames=frames, grid=(4, 4))
+    views = validation_views(data, DeviceFields(data, Symmetries(reflect=("y",)), CPU))
+    assert views.trajectory.tolist() == [4] * each
+    assert len(set(views.frame.tolist())) == each
+    assert (views.frame[0], views.frame[-1]) == (0, frames - 1)
+    assert not views.symmetry.any()
+
+
+def test_validation_frames_are_shared_among_many_trajectories():
+    data = travelling_waves(trajectories=40, frames=12, grid=(4, 4))
+    data.split[3:35] = "val"
+    views = validation_views(data, DeviceFields(data, Symmetries(), CPU))
+    assert len(views) <= 132
+    assert set(views.trajectory.tolist()) == set(data.trajectories("val").tolist())
+
+
+def test_data_without_a_validation_split_is_one_line(tmp_path):
+    """A user's own file: training has to be judged by something."""
+    data = travelling_waves(grid=(8, 12))
+    data.split[4] = "train"
+    with pytest.raises(SparseVQError, match="waves has no trajectory of the split val") as caught:
+        validation_views(data, DeviceFields(data, Symmetries(), CPU))
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------ frames to train on
+
+
+def test_all_frames_of_the_training_split_by_default():
+    data = travelling_waves(trajectories=5, frames=4, grid=(4, 4))
+    frames = training_frames(data, STAGE1, seed=0)
+    assert frames.tolist() == [[trajectory, frame] for trajectory in range(3) for frame in range(4)]
+    assert torch.equal(training_frames(data, STAGE1.model_copy(update={"training_frames": 99}), 0), frames)
+
+
+@pytest.mark.parametrize("consecutive", [False, True])
+def test_some_frames_of_each_training_trajectory(consecutive):
+    data = travelling_waves(trajectories=20, frames=30, grid=(4, 4))
+    settings = STAGE1.model_copy(update={"training_frames": 5, "consecutive_train": consecutive})
+    frames = training_frames(data, settings, seed=0)
+    assert torch.equal(training_frames(data, settings, seed=0), frames)
+    assert not torch.equal(training_frames(data, settings, seed=1), frames)
+    starts = set()
+    for trajectory in range(18):
+        mine = frames[frames[:, 0] == trajectory, 1]
+        assert len(set(mine.tolist())) == 5 and mine.max() < 30
+        assert bool((mine.diff() == 1).all()) == consecutive
+        starts.add(int(mine[0]))
+    assert len(frames) == 18 * 5
+    assert len(starts) > 3

@@ -34,7 +34,8 @@ PUBLISHED_COMMANDS = {
 
 TINY = (
     "--num_latents 64 --enc_preproc_ch 16 --dec_preproc_ch 16 --enc_num_latent_channels 16 "
-    "--dec_num_latent_channels 16 --num_layers 2 --batch_pixels 64 --batch_frames 42 --max_steps 2 --val_every 2 --tracking False"
+    "--dec_num_latent_channels 16 "
+    "--num_layers 2 --batch_pixels 64 --batch_frames 42 --max_steps 2 --val_every 2 --tracking False"
 )
 TINY_STAGE2 = " --num_vq_embeddings 16 --vq_embedding_dim 16"
 SMALLER = {

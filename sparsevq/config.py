@@ -181,6 +181,17 @@ class Stage2Config(TrainingConfig):
     batch_frames: Count = Field(128, description="frames a batch")
     batch_pixels: Count = Field(512, description="points a frame at which the decoded field's error is taken")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.continuous_steps >= self.max_steps:
+            raise ValueError(
+                f"continuous_steps={self.continuous_steps} must be less than max_steps={self.max_steps}, "
+                "or the codebook never starts"
+            )
+        if self.tokenizer == "attention" and self.num_hiddens % 4:
+            raise ValueError(f"num_hiddens={self.num_hiddens} must be a multiple of 4, its heads of attention")
+        return self
+
 
 class Stage3Config(TrainingConfig):
     """The GPT over code indices."""
@@ -205,9 +216,9 @@ class Stage3Config(TrainingConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.time_transformer_dim % self.time_transformer_heads:
+        if self.time_transformer_dim % (2 * self.time_transformer_heads):  # rotary positions turn pairs of channels
             raise ValueError(
-                f"time_transformer_dim={self.time_transformer_dim} must be a multiple of "
+                f"time_transformer_dim={self.time_transformer_dim} must be a multiple of twice "
                 f"time_transformer_heads={self.time_transformer_heads}"
             )
         if self.batch_frames < self.stage2_frames:

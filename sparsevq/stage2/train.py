@@ -79,6 +79,15 @@ def train_tokenizer(
     data, sensors = read_data(data_path), read_sensors(sensors_path)
     sparse = load_stage1(sparse_model, "sparse", data, sensors, fabric.device)
     teacher = load_stage1(semi_sparse_model, "semi_sparse", data, sensors, fabric.device)
+    sizes = [
+        (model.autoencoder.shape.num_latents, model.autoencoder.shape.enc_num_latent_channels)
+        for model in (sparse, teacher)
+    ]
+    if sizes[0] != sizes[1]:
+        raise SparseVQError(
+            f"{sparse_model} gives latents of shape {sizes[0]}, {semi_sparse_model} of shape {sizes[1]}",
+            "train both encoders with the same num_latents and enc_num_latent_channels",
+        )
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
     views = training_views(data, fields, variant_symmetries(fields, sparse.settings.symmetries.variants, seed))
     with fabric.autocast():
@@ -98,7 +107,7 @@ def train_tokenizer(
     batch = settings.batch_frames
 
     def draw(generator: torch.Generator, step: int) -> tuple[Tensor | bool, ...]:
-        if step == settings.continuous_steps + 1 and start_from is None:
+        if step == settings.continuous_steps + 1 and not tokenizer.quantizer.started:
             start_codebook(tokenizer, train.complete, generator, fabric)
         mine = slice(fabric.global_rank, None, fabric.world_size)
         row = torch.randint(len(train.views), (batch,), generator=generator, device=fabric.device)

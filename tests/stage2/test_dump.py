@@ -1,0 +1,93 @@
+"""The index dump: what the data format says, and what the encoders and the tokenizer would give."""
+
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from sparsevq.config import Symmetries
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.layout import write_data
+from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
+from sparsevq.stage1.encoding import encode_views, load_stage1
+from sparsevq.stage2.dump import load_tokenizer
+
+CPU = torch.device("cpu")
+
+
+def read(path):
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+def test_the_file_is_as_documented(trained):
+    with h5py.File(trained.codes_path) as file:
+        assert (file.attrs["schema"], file.attrs["schema_version"]) == ("sparsevq-codes", 1)
+        names = ("sparse", "semi_sparse", "tokenizer")
+        expected = {name: digest(trained.model(name)) for name in names}
+        expected |= {"data": trained.data.digest, "sensors": trained.sensors.digest}
+        assert json.loads(file.attrs["made_from"]) == expected
+        for name in ("sparse", "semi_sparse"):
+            assert file[name].shape == (2, 7, 10, 4, 2)
+            assert file[name].dtype == np.int16
+        assert file["codebook"].shape == (2, 16, 8)
+        assert file["codebook"].dtype == np.float32
+        assert file["split"].asstr()[()].tolist() == ["train"] * 4 + ["val", "test", "test"]
+
+
+def test_variants_are_of_training_trajectories_alone(trained):
+    codes = read(trained.codes_path)
+    for name in ("sparse", "semi_sparse"):
+        assert (codes[name][1, 4:] == -1).all()
+        assert (codes[name][0] >= 0).all() and (codes[name][1, :4] >= 0).all()
+        assert codes[name].max() < 16
+
+
+def test_indices_are_those_of_the_encoders_and_the_tokenizer(trained):
+    codes = read(trained.codes_path)
+    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    teacher = load_stage1(trained.model("semi_sparse"), "semi_sparse", trained.data, trained.sensors, CPU)
+    tokenizer = load_tokenizer(trained.model("tokenizer"), teacher, CPU)
+    for role in ("sparse", "semi_sparse"):
+        model = load_stage1(trained.model(role), role, trained.data, trained.sensors, CPU)
+        for trajectory, frame in ((0, 0), (3, 9), (6, 4)):
+            views = fields.views(torch.tensor([trajectory]), torch.tensor([frame]))
+            expected = tokenizer.tokenize(encode_views(model, fields, views))[0]
+            np.testing.assert_array_equal(codes[role][0, trajectory, frame], expected)
+    np.testing.assert_allclose(codes["codebook"], tokenizer.quantizer.codebook())
+
+
+def test_a_variant_is_what_a_mirrored_data_set_would_give(trained, tmp_path):
+    data = trained.data
+    mirrored = replace(data, fields=np.flip(data.fields, 2) * np.float32([1, -1]), mask=np.flip(data.mask, 1))
+    mirrored = replace(mirrored, fields=np.ascontiguousarray(mirrored.fields), mask=np.ascontiguousarray(mirrored.mask))
+    write_data(tmp_path / "mirrored.h5", mirrored)
+    stored = read(trained.codes_path)
+    direct = read(trained.codes(tmp_path / "codes.h5", data=tmp_path / "mirrored.h5"))
+    for name in ("sparse", "semi_sparse"):
+        np.testing.assert_array_equal(stored[name][1, :4], direct[name][0, :4])
+        assert not np.array_equal(stored[name][1, :4], stored[name][0, :4])
+
+
+def test_the_same_models_give_the_same_file(trained, tmp_path):
+    assert trained.codes(tmp_path / "codes.h5").read_bytes() == trained.codes_path.read_bytes()
+
+
+def test_a_tokenizer_of_another_teacher_is_refused(trained, tmp_path):
+    other, _ = trained.encoder("semi_sparse", tmp_path / "other", seed=9)
+    with pytest.raises(
+        SparseVQError, match="was trained with another semi-sparse encoder than the one given"
+    ) as caught:
+        trained.codes(tmp_path / "codes.h5", semi_sparse=other / "model.safetensors")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "codes.h5").exists()
+
+
+def test_a_tokenizer_of_other_latents_is_refused(trained, tmp_path):
+    other, _ = trained.encoder("semi_sparse", tmp_path / "other", num_latents=4)
+    with pytest.raises(SparseVQError, match=r"completes latents of shape \(16, 16\), the encoders give \(4, 16\)"):
+        trained.codes(tmp_path / "codes.h5", semi_sparse=other / "model.safetensors")

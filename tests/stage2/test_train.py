@@ -1,0 +1,196 @@
+"""Training the tokenizer: codes start when they should, the teacher is the target and stays as it is."""
+
+import csv
+import math
+
+import pytest
+import torch
+
+from sparsevq.config import Stage2Config, Symmetries
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.errors import SparseVQError
+from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
+from sparsevq.stage1.train import reconstruction_metrics, validation_views
+from sparsevq.stage2 import train as stage2
+from sparsevq.stage2.dump import load_tokenizer
+from sparsevq.stage2.train import CompletionLoss, codebook_use, train_tokenizer
+from sparsevq.training.model_file import load_model
+from tests.chain import STAGE2, Recorder, fabric
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def teacher(trained):
+    return load_stage1(trained.model("semi_sparse"), "semi_sparse", trained.data, trained.sensors, CPU)
+
+
+@pytest.fixture
+def tokenizer(trained, teacher):
+    return load_tokenizer(trained.model("tokenizer"), teacher, CPU)
+
+
+def test_a_tokenizer_and_its_curves_are_written(trained):
+    file = load_model(trained.model("tokenizer"), "tokenizer")
+    assert file.made_from == {
+        "data": trained.data.digest,
+        "sparse": load_model(trained.model("sparse"), "sparse").digest,
+        "semi_sparse": load_model(trained.model("semi_sparse"), "semi_sparse").digest,
+    }
+    assert Stage2Config(**file.settings) == STAGE2
+    with open(trained.folder / "tokenizer/history.csv") as history:
+        rows = list(csv.DictReader(history))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert {"train_latent_mse", "val_loss", "val_ratio_to_unquantized", "val_perplexity"} <= rows[0].keys()
+
+
+def test_the_same_seed_gives_the_same_file(trained, tmp_path):
+    again, _ = trained.tokenizer(tmp_path / "again")
+    assert (again / "model.safetensors").read_bytes() == trained.model("tokenizer").read_bytes()
+
+
+def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trained, teacher, tokenizer):
+    sparse = load_stage1(trained.model("sparse"), "sparse", trained.data, trained.sensors, CPU)
+    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    views = validation_views(trained.data, fields)
+    latents = encode_views(sparse, fields, views)
+    guess = decode_everywhere(teacher, tokenizer.detokenize(tokenizer.tokenize(latents)))
+    again = reconstruction_metrics(fields, views, guess)
+    unquantized = reconstruction_metrics(fields, views, decode_everywhere(sparse, latents))
+    best = load_model(trained.model("tokenizer"), "tokenizer").extra["validation"]
+    assert again == pytest.approx({name: best[name] for name in again}, rel=1e-4)
+    ratio = again["val_relative_l2"] / unquantized["val_relative_l2"]
+    assert best["val_ratio_to_unquantized"] == pytest.approx(ratio, rel=1e-4)
+
+
+@pytest.mark.parametrize("continuous_steps", [0, 1, 3])
+def test_the_codebook_starts_after_the_continuous_steps(trained, tmp_path, continuous_steps):
+    _, rows = trained.tokenizer(tmp_path, continuous_steps=continuous_steps, val_every=1, max_steps=5)
+    for row in rows:
+        quantized = row["step"] > continuous_steps
+        assert ("val_perplexity" in row) == quantized
+        assert (row["train_commitment"] > 0) == quantized
+    best = load_model(tmp_path / "model.safetensors", "tokenizer").extra["validation"]
+    assert "val_perplexity" in best, "weights from before the codebook are never kept, however good they are"
+
+
+@pytest.mark.parametrize("accum_grads", [1, 2])
+def test_k_means_sees_the_teachers_tokens_once(trained, tmp_path, monkeypatch, accum_grads):
+    calls = []
+    start = stage2.start_codebook
+
+    def watched(tokenizer, latents, generator, fabric):
+        calls.append((tokenizer.quantizer.started, len(latents)))
+        start(tokenizer, latents, generator, fabric)
+
+    monkeypatch.setattr(stage2, "start_codebook", watched)
+    trained.tokenizer(tmp_path, continuous_steps=2, accum_grads=accum_grads)
+    assert calls == [(False, 2 * 4 * 10)], "all frames of both variants of the 4 training trajectories"
+
+
+def test_patience_waits_for_the_codebook(trained, tmp_path):
+    _, rows = trained.tokenizer(tmp_path, continuous_steps=6, val_every=1, max_steps=8, patience=2)
+    assert len(rows) == 8
+
+
+def test_a_run_may_start_from_another_tokenizers_weights_and_codebook(trained, tmp_path):
+    settings = STAGE2.model_copy(update={"lr": 1e-30, "max_steps": 1, "continuous_steps": 0})
+    train_tokenizer(
+        trained.data_path,
+        trained.sensors_path,
+        trained.model("sparse"),
+        trained.model("semi_sparse"),
+        tmp_path,
+        settings=settings,
+        seed=1,
+        fabric=fabric(),
+        tracker=Recorder(),
+        start_from=trained.model("tokenizer"),
+    )
+    before = load_model(trained.model("tokenizer"), "tokenizer").weights
+    after = load_model(tmp_path / "model.safetensors", "tokenizer").weights
+    for name, weight in before.items():
+        if "_codebook" not in name:
+            assert torch.equal(after[name], weight), name
+    codes = "quantizer.core.layers.0._codebook.embed"
+    kept = torch.isclose(after[codes], before[codes], rtol=0.5, atol=0.05).float().mean()
+    assert kept > 0.5, "moved by one step's averages, not drawn anew"
+
+
+@pytest.mark.parametrize("quantizer", ["vq", "fsq"])
+@pytest.mark.parametrize("design", ["conv", "attention"])
+def test_every_design_trains(trained, tmp_path, design, quantizer):
+    changes = {"tokenizer": design, "quantizer": quantizer, "tokens_per_frame": 1 if design == "conv" else 4}
+    out, rows = trained.tokenizer(tmp_path, **changes)
+    assert all(math.isfinite(value) for value in rows[-1].values())
+    assert load_model(out / "model.safetensors", "tokenizer").shape["quantizer"] == quantizer
+
+
+def test_fsq_of_an_unknown_number_of_codes_is_one_line(trained, tmp_path):
+    with pytest.raises(SparseVQError, match="stage2: fsq has no levels for 100 codes; choose one of") as caught:
+        trained.tokenizer(tmp_path, quantizer="fsq", num_vq_embeddings=100)
+    assert "\n" not in str(caught.value)
+
+
+def test_encoders_of_different_latents_are_refused(trained, tmp_path):
+    other, _ = trained.encoder("semi_sparse", tmp_path / "teacher", num_latents=9)
+    with pytest.raises(SparseVQError, match=r"latents of shape \(16, 16\).* of shape \(9, 16\)"):
+        trained.tokenizer(tmp_path / "tokenizer", teacher=other / "model.safetensors")
+
+
+# ------------------------------------------------------------------ the loss
+
+
+def batch(trained, teacher, count=8):
+    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    views = fields.views(torch.arange(2), torch.arange(count // 2))
+    points = torch.randint(96, (50,), generator=torch.Generator().manual_seed(0))
+    return encode_views(teacher, fields, views), points, *fields.gather(views, points)
+
+
+def test_the_target_is_the_teachers_latents_in_units_of_their_spread(trained, teacher, tokenizer):
+    loss = CompletionLoss(tokenizer, teacher, STAGE2)
+    latents, points, values, valid = batch(trained, teacher)
+    guess, _ = tokenizer(latents, False)
+    perfect = loss(latents, guess, False, points, values, valid)
+    assert perfect["loss"] == perfect["latent_mse"] == 0
+    off = loss(latents, guess + 3 * tokenizer.spread, False, points, values, valid)
+    assert off["loss"].item() == pytest.approx(9, rel=1e-4)
+
+
+def test_the_decoded_fields_error_has_its_weight_and_leaves_out_obstacles(trained, teacher, tokenizer):
+    settings = STAGE2.model_copy(update={"field_weight": 10.0})
+    loss = CompletionLoss(tokenizer, teacher, settings)
+    latents, points, values, valid = batch(trained, teacher)
+    assert not valid.all()
+    terms = loss(latents, latents, False, points, values, valid)
+    field = teacher.autoencoder.decoder(tokenizer(latents, False)[0], teacher.features[points])
+    torch.testing.assert_close(terms["field_mse"], (field - values)[valid].square().mean())
+    torch.testing.assert_close(terms["loss"], terms["latent_mse"] + 10 * terms["field_mse"])
+    other = torch.where(valid[..., None], values, 1e6)
+    assert torch.equal(loss(latents, latents, False, points, other, valid)["loss"], terms["loss"])
+
+
+def test_training_by_the_field_leaves_the_decoder_as_it_is(trained, tmp_path):
+    _, rows = trained.tokenizer(tmp_path, field_weight=1.0)
+    assert rows[-1]["train_field_mse"] > 0
+    assert not any("decoder" in name for name in load_model(tmp_path / "model.safetensors", "tokenizer").weights)
+
+
+# ------------------------------------------------------------------ use of the codebook
+
+
+def test_codes_that_are_all_used_alike_have_a_perplexity_of_their_number():
+    indices = torch.arange(32).repeat(3).view(12, 4, 2) // 2 % 16
+    assert codebook_use(indices, 16) == pytest.approx({"val_perplexity": 16, "val_codes_used": 1})
+
+
+def test_a_single_code_has_a_perplexity_of_one():
+    used = codebook_use(torch.full((5, 4, 1), 7), 16)
+    assert used == pytest.approx({"val_perplexity": 1, "val_codes_used": 1 / 16})
+
+
+def test_use_is_the_mean_over_levels():
+    first, second = torch.arange(8).view(2, 4) % 4, torch.zeros(2, 4, dtype=torch.long)
+    used = codebook_use(torch.stack([first, second], dim=-1), 8)
+    assert used == pytest.approx({"val_perplexity": (4 + 1) / 2, "val_codes_used": (4 + 1) / 16})

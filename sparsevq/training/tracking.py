@@ -8,16 +8,13 @@ Without mlflow, everything works but the tracking.
 """
 
 import contextlib
-import fcntl
 import functools
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,16 +22,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import sparsevq
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.files import unwritable, written_whole
+from sparsevq.training.mlflow_store import connect, experiment_id, folder_id, locked, store_uri, without_password
 
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so metrics are written in batches
 BATCH_METRICS, BATCH_PARAMS, PARAM_LENGTH = 900, 90, 6000  # MLflow refuses more
-LOCAL_FILE_SYSTEMS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "apfs"}
 ENVIRONMENT = {  # the user's own settings win
     # An unreachable server is an error within a minute.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -186,12 +181,12 @@ class _MLflowTracker(Tracker):
             os.environ.setdefault(name, value)
         uri = store_uri(settings, results)
         try:
-            with _locked(results / ".tracking.lock"):
+            with locked(results / ".tracking.lock"):
                 # Everything that looks and then writes is under the lock: concurrent jobs must not migrate a new
                 # store at once, nor make two parents.
-                client = _client(uri)
-                experiment = _experiment(client, uri, job.experiment)
-                folder = _folder_id(results)
+                client = connect(uri)
+                experiment = experiment_id(client, uri, job.experiment)
+                folder = folder_id(results)
                 parent = _parent(client, experiment, folder, job) if job.group else None
                 key = "/".join((folder, *job.group.values(), job.rule, job.part))
                 for earlier in _runs(client, experiment, key):
@@ -298,20 +293,6 @@ class _MLflowTracker(Tracker):
             warnings.warn(f"MLflow did not take a record ({_first_line(error)})", RuntimeWarning, stacklevel=3)
 
 
-# ------------------------------------------------------------------------------------------------ the store
-
-
-def store_uri(settings: TrackingConfig, results: str | Path) -> str:
-    """Where runs are kept: the configuration, else ``MLFLOW_TRACKING_URI``, else SQLite in the results folder."""
-    return settings.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(results).resolve()}/mlflow.db"
-
-
-def without_password(uri: str) -> str:
-    """The URI as one may show it."""
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.username or ''}:{parts.password}@", "***@") if parts.password else uri
-
-
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings under dotted names."""
     flat: dict[str, Any] = {}
@@ -321,66 +302,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _client(uri: str) -> Any:
-    if uri.startswith("sqlite:///"):
-        _prepare_sqlite(Path(uri.removeprefix("sqlite:///")))
-    from mlflow import MlflowClient
-
-    if re.match(r"(postgresql|mysql|mssql)", uri):
-        import sqlalchemy
-
-        # MLflow retries for hours; once is enough to know.
-        sqlalchemy.create_engine(uri).connect().close()
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _prepare_sqlite(path: Path) -> None:
-    """Make the store if there is none, and see that it can be used: MLflow would retry for hours on a damaged file.
-
-    A new store appears whole: killed half-way through its migrations, it would fail every later job. Its readers
-    don't wait for writers (WAL), unless it is on a network, where WAL corrupts.
-    """
-    try:
-        if not path.exists() or path.stat().st_size == 0:
-            from mlflow import MlflowClient
-
-            with written_whole(path) as part:
-                MlflowClient(tracking_uri=f"sqlite:///{part}", registry_uri=f"sqlite:///{part}").search_experiments()
-        with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
-            (mode,) = database.execute("PRAGMA journal_mode").fetchone()
-            if mode != "wal" and _file_system(path.parent) in LOCAL_FILE_SYSTEMS:
-                database.execute("PRAGMA journal_mode=wal")
-    except OSError as error:
-        raise unwritable(path, error) from None
-    except sqlite3.Error as error:
-        raise SparseVQError(f"{path} cannot be MLflow's store ({error})", "move it away and run again") from None
-
-
-def _file_system(folder: Path) -> str:
-    """Type of the file system that a folder is on; empty if unknown."""
-    best, kind = "", ""
-    try:
-        for line in Path("/proc/mounts").read_text().splitlines():
-            point, of = line.split()[1:3]
-            if folder.resolve().is_relative_to(point) and len(point) >= len(best):
-                best, kind = point, of
-    except OSError:  # not Linux
-        pass
-    return kind
-
-
-def _experiment(client: Any, uri: str, name: str) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = None
-        if uri.startswith("sqlite:///"):
-            location = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)
 
 
 def _parent(client: Any, experiment: str, folder: str, job: Job) -> str:
@@ -399,26 +320,6 @@ def _parent(client: Any, experiment: str, folder: str, job: Job) -> str:
 
 def _runs(client: Any, experiment: str, key: str) -> list[Any]:
     return list(client.search_runs([experiment], filter_string=f"tags.`sparsevq.job` = '{key}'"))
-
-
-def _folder_id(results: Path) -> str:
-    """A name for this results folder, so that two people with the same experiment share a server and not their runs."""
-    path = results / ".tracking-id"
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex[:12])
-    return path.read_text().strip()
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    except OSError as error:
-        raise unwritable(path, error) from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 # ------------------------------------------------------------------------------------------------ small parts

@@ -14,7 +14,8 @@ import pytest
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.training import tracking
-from sparsevq.training.tracking import Job, flatten, store_uri, tracked, without_password
+from sparsevq.training.mlflow_store import store_uri, without_password
+from sparsevq.training.tracking import Job, flatten, tracked
 
 QUIET = TrackingConfig(system_metrics=False)
 SPARSE = Job("flow", "sparse", "cylinder", 20, 1)

@@ -6,7 +6,6 @@ import sys
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -15,6 +14,7 @@ import sparsevq
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
+from sparsevq.forecasting.model import ForecastModel
 from tests.flows import travelling_waves
 
 
@@ -23,66 +23,78 @@ def model(run):
     return sparsevq.Forecaster(run.path, device="cpu")
 
 
-def by_place(run):
-    """The same readings, with the sensors' places in place of their numbers."""
-    places = pd.DataFrame(run.sensors.coordinates[:8], columns=["y", "x"])
-    return pd.concat([run.readings[["v", "u"]], places], axis=1)
-
-
 def test_a_forecast_is_the_workflows(model, run):
     """Readings of a held-out frame at the run's sensors: the ensemble that the rule `forecast` wrote."""
-    forecast = model.forecast(run.readings, frames=9, members=3, seed=3)
-    with h5py.File(run.path / "forecast.h5") as file:
+    forecast = model.forecast(run.readings(), frames=9, members=3, seed=5)
+    with h5py.File(run.workflows) as file:
         expected, lead_time = file["ensemble"][0], file["lead_time"][:]
+    assert expected.std(axis=0).max() > 1e-4  # members differ, or the comparison says little
     found = np.stack([forecast[channel] for channel in run.data.channels], axis=-1)
     valid = ~np.isnan(found)
     assert valid.mean() > 0.8
     np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(forecast["lead_time"], lead_time)
-    assert float(forecast["u"].std("member").max()) > 1e-4  # members differ, or the comparison says little
+
+
+def test_readings_become_the_codes_of_the_index_dump(model, run, monkeypatch):
+    prompts = []
+    generate = ForecastModel.generate
+
+    def recorded(self, prompt, *args, **kwargs):
+        prompts.append(prompt[0].numpy())
+        return generate(self, prompt, *args, **kwargs)
+
+    monkeypatch.setattr(ForecastModel, "generate", recorded)
+    frames = range(run.data.fields.shape[1])
+    for frame in frames:
+        model.forecast(run.readings(frame), 1, 1)
+    with h5py.File(run.path / "codes.h5") as file:
+        expected = file["sparse"][0, run.trajectory]
+    assert len(np.unique(expected, axis=0)) > 1  # frames differ, or the comparison says little
+    np.testing.assert_array_equal(prompts, expected)
 
 
 def test_the_order_of_the_readings_changes_nothing(model, run, tmp_path):
-    run.readings.sample(frac=1, random_state=1).to_csv(tmp_path / "readings.csv", index=False)
-    xr.testing.assert_equal(model.forecast(run.readings, 4, 3), model.forecast(tmp_path / "readings.csv", 4, 3))
+    run.readings().sample(frac=1, random_state=1).to_csv(tmp_path / "readings.csv", index=False)
+    xr.testing.assert_equal(model.forecast(run.readings(), 4, 3), model.forecast(tmp_path / "readings.csv", 4, 3))
 
 
 def test_numbers_and_places_of_sensors_mean_the_same(model, run):
-    xr.testing.assert_equal(model.forecast(run.readings, 4, 3), model.forecast(by_place(run), 4, 3))
+    xr.testing.assert_equal(model.forecast(run.readings(), 4, 3), model.forecast(run.by_place(), 4, 3))
 
 
 def test_a_seed_gives_one_forecast_and_another_seed_another(model, run):
-    one, same, other = (model.forecast(run.readings, 6, 4, seed=seed) for seed in (0, 0, 1))
+    one, same, other = (model.forecast(run.readings(), 6, 4, seed=seed) for seed in (0, 0, 1))
     xr.testing.assert_equal(one, same)
     assert not np.array_equal(one["u"], other["u"], equal_nan=True)
 
 
 def test_a_shorter_forecast_is_the_beginning_of_a_longer_one(model, run):
-    long, short = model.forecast(run.readings, 15, 3), model.forecast(run.readings, 2, 3)
+    long, short = model.forecast(run.readings(), 15, 3), model.forecast(run.readings(), 2, 3)
     xr.testing.assert_allclose(long.isel(lead_time=slice(2)), short, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(long["lead_time"], 0.5 * np.arange(1, 16))  # past the 12 frames of the data
+    np.testing.assert_allclose(long["lead_time"], 0.5 * np.arange(1, 16))  # past the 10 frames of the data
 
 
 def test_without_temperature_all_members_are_equal(model, run):
-    forecast = model.forecast(run.readings, 5, 3, temperature=0)
+    forecast = model.forecast(run.readings(), 5, 3, temperature=0)
     assert float(forecast["u"].std("member").max()) < 1e-6
 
 
 def test_sensors_may_stand_between_grid_points(model, run):
-    table = by_place(run)
-    table["x"] = table["x"].clip(upper=0.93) + 0.0071
+    table = run.by_place()
+    table["x"] = table["x"].clip(upper=0.9) + 0.0071
     forecast = model.forecast(table, 2, 2)
     assert model.trained_places(forecast) == 0
-    assert model.trained_places(model.forecast(run.readings, 2, 2)) == 8
+    assert model.trained_places(model.forecast(run.readings(), 2, 2)) == 6
 
 
 def test_readings_matter(model, run):
     """The encoder hears them: a channel's values go into that channel (a past bug elsewhere: columns in CSV order)."""
     heard = []
     hook = model._model.sparse.autoencoder.encoder.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
-    model.forecast(by_place(run), 1, 1)
+    model.forecast(run.by_place(), 1, 1)
     hook.remove()
-    values = run.readings[["u", "v"]].to_numpy()[np.lexsort(run.sensors.coordinates[:8].T)]
+    values = run.readings()[["u", "v"]].to_numpy()[np.lexsort(run.sensors.coordinates[:6].T)]
     expected = (values - run.data.mean) / run.data.std
     torch.testing.assert_close(heard[0][0], torch.tensor(expected, dtype=torch.float32))
 
@@ -90,11 +102,11 @@ def test_readings_matter(model, run):
 def test_no_field_where_there_never_was_one(model, run):
     never = ~run.data.mask[run.data.split == "train"].any(axis=0)
     assert never.any()
-    np.testing.assert_array_equal(np.isnan(model.forecast(run.readings, 1, 1)["u"][0, 0]), never)
+    np.testing.assert_array_equal(np.isnan(model.forecast(run.readings(), 1, 1)["u"][0, 0]), never)
 
 
 def test_a_forecast_says_what_it_was_made_from(model, run, tmp_path):
-    run.readings.to_csv(tmp_path / "readings.csv", index=False)
+    run.readings().to_csv(tmp_path / "readings.csv", index=False)
     about = model.forecast(tmp_path / "readings.csv", 1, 1, seed=7, temperature=0.5).attrs
     assert (about["seed"], about["temperature"]) == (7, 0.5)
     assert about["digest_gpt"] == digest(run.path / "gpt/model.safetensors")
@@ -103,7 +115,8 @@ def test_a_forecast_says_what_it_was_made_from(model, run, tmp_path):
 
 
 def test_faults_of_a_table_name_its_line(model, run):
-    table = run.readings.assign(u=run.readings["u"].where(run.readings["sensor"] != 2))
+    table = run.readings()
+    table.loc[2, "u"] = None
     with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 4: column u"):
         model.forecast(table)
 
@@ -115,7 +128,7 @@ def test_another_data_set_is_refused(run, tmp_path):
 
 
 def test_a_tokenizer_of_other_encoders_is_refused(run, tmp_path):
-    odd = tmp_path / "waves/n8/seed3"
+    odd = tmp_path / "waves/n6/seed1"
     shutil.copytree(run.path, odd)
     shutil.copy(run.path.parent.parent / "data.h5", tmp_path / "waves/data.h5")
     shutil.copy(run.path / "sparse/model.safetensors", odd / "semi_sparse/model.safetensors")

@@ -109,7 +109,7 @@ class Sequences:
     Raises
     ------
     SparseVQError
-        No trajectory is that long, the start frames that are allowed leave none, or there is none to validate with.
+        No trajectory is that long, or the start frames that are allowed leave none.
     """
 
     def __init__(self, codes: Codes, settings: Stage3Config):
@@ -133,10 +133,6 @@ class Sequences:
         self.starts = torch.arange(last + 1) if fixed < 0 else torch.tensor([fixed])
         self.starts = self.starts.to(codes.sparse.device)
         self.training = codes.of("train")
-        if not len(codes.of("val")):
-            raise SparseVQError(
-                "the index dump has no trajectory of the split val", "give the data set at least one (/split)"
-            )
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Random training sequences, (count, s, P, Q)."""
@@ -148,10 +144,21 @@ class Sequences:
         return self.take(variant, choose(self.training), choose(self.starts))
 
     def held_out(self, split: str = "val") -> Tensor:
-        """Sequences of the validation (or test) split, the same every time, (n, s, P, Q)."""
+        """Sequences of the validation (or test) split, the same every time, (n, s, P, Q).
+
+        Raises
+        ------
+        SparseVQError
+            The split has no trajectory.
+        """
+        held_out = self.codes.of(split)
+        if not len(held_out):
+            raise SparseVQError(
+                f"the index dump has no trajectory of the split {split}", "give the data set at least one (/split)"
+            )
         picks = torch.linspace(0, len(self.starts) - 1, min(VALIDATION_STARTS, len(self.starts)))
         starts = self.starts[picks.round().long().to(self.starts.device)]
-        trajectory, start = torch.cartesian_prod(self.codes.of(split), starts).unbind(-1)
+        trajectory, start = torch.cartesian_prod(held_out, starts).unbind(-1)
         return self.take(torch.zeros_like(trajectory), trajectory, start)
 
     def take(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:

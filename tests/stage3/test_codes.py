@@ -1,0 +1,66 @@
+"""The index dump as stage 3 reads it: each fault is one line."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from sparsevq.errors import SparseVQError
+from sparsevq.stage3.codes import read_codes
+
+
+@pytest.fixture
+def path(trained, tmp_path):
+    return shutil.copy(trained.codes_path, tmp_path / "codes.h5")
+
+
+def test_codes_are_read_as_they_were_written(path):
+    codes = read_codes(path)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(codes.sparse, file["sparse"][()])
+        np.testing.assert_array_equal(codes.semi_sparse, file["semi_sparse"][()])
+        np.testing.assert_array_equal(codes.codebook, file["codebook"][()])
+    assert codes.sparse.dtype == torch.int64
+    assert codes.codebook.dtype == torch.float32
+    assert [codes.of(split).tolist() for split in ("train", "val", "test")] == [[0, 1, 2, 3], [4], [5, 6]]
+
+
+def _set(name, value):
+    def damage(file):
+        del file[name]
+        file[name] = value
+
+    return damage
+
+
+def _too_high(file):
+    file["semi_sparse"][0, 0, 0, 0, 0] = 16
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_too_high, "an index is outside the codebook of 16"),
+        (_set("codebook", np.zeros((2, 9, 8), np.float32)), "an index is outside the codebook of 9"),
+        (_set("codebook", np.zeros((3, 16, 8), np.float32)), "sparse, semi_sparse and codebook do not fit each other"),
+        (_set("semi_sparse", np.zeros((2, 7, 9, 4, 2), np.int16)), "do not fit each other"),
+        (_set("sparse", np.zeros((2, 7, 10, 8), np.int16)), "/sparse has shape"),
+        (_set("split", ["train"] * 3), r"/split has shape \(3,\), not \(7\)"),
+        (lambda file: file.__delitem__("codebook"), "/codebook is missing"),
+        (lambda file: file.attrs.__setitem__("schema", "sparsevq-data"), "is a sparsevq-data file"),
+    ],
+)
+def test_a_fault_is_one_line(path, damage, message):
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    with pytest.raises(SparseVQError, match=message) as caught:
+        read_codes(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_dump_is_one_line(tmp_path):
+    with pytest.raises(SparseVQError, match=r"codes\.h5 is missing"):
+        read_codes(tmp_path / "codes.h5")

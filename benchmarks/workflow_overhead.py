@@ -277,7 +277,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="?", help="folder of a finished experiment")
     parser.add_argument("--run", action="store_true", help="run the miniature with and without tracking")
     parser.add_argument("--cores", type=int, default=2, help="cores for --run")
-    parser.add_argument("--wall", type=float, help="wall time of the whole run (s); default: as Snakemake's log says")
+    parser.add_argument(
+        "--wall",
+        type=float,
+        help="wall time of the whole run (s); default: by Snakemake's log, else from the first job to the last",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="times that imports are timed; 0: don't")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()

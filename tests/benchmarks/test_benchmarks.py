@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,16 @@ def test_a_log_without_its_last_line_counts_as_no_work_known(results, tmp_path):
     assert found[str(results)]["summary"]["sum_own"] == 20
     (row,) = (line for line in printed.splitlines() if line.startswith("tables"))
     assert row.split()[2] == "-"
+
+
+def test_the_wall_time_of_a_run_is_in_snakemakes_log(results, tmp_path):
+    start = datetime(2026, 3, 1, 9, 59, 58)
+    for path in results.rglob("*.*"):
+        at = start.timestamp() + 5 + path.stat().st_mtime
+        os.utime(path, (at, at))
+    log = tmp_path / ".snakemake/log/2026-03-01T095958.snakemake.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"SNAKEMAKE\n  Date: {start}\n\n[Sun Mar  1 10:00:03 2026]\nJob 1\n[Sun Mar  1 10:00:24 2026]\n")
+    found, _ = run("workflow_overhead.py", str(results), "--repeats", "0", json_to=tmp_path / "overhead.json")
+    assert found[str(results)]["summary"]["wall"] == 26
+    assert found[str(results)]["summary"]["working"] == 11

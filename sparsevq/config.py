@@ -2,7 +2,8 @@
 
 This is the single place where parameters are declared. The workflow validates ``config/*.yaml`` against it, each
 rule gets the section that it depends on (so that a change reruns that rule and what follows), the command line makes
-its flags from it, and `json_schema` documents it. Names follow the method's published release where it has one.
+its flags from it, and `Config.model_json_schema()` documents it. Names follow the method's published release where it
+has one.
 """
 
 from collections.abc import Mapping
@@ -10,19 +11,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparsevq.errors import SparseVQError
 
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} is named more than once")
+    return values
+
+
+Sweep = (Field(min_length=1), AfterValidator(_each_once))
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values are never silently converted to another kind."""
+    """A part of the configuration: an unknown key is an error, and so is a value that can't be read as asked for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -233,7 +243,7 @@ class ForecastConfig(Section):
     """Forecasts of the held-out trajectories."""
 
     horizon: Count = Field(20, description="frames to forecast")
-    starts: tuple[NonNegative, ...] = Field(
+    starts: Annotated[tuple[NonNegative, ...], *Sweep] = Field(
         (0,), description="observed frames: one forecast of every test trajectory each"
     )
     members: Count = Field(8, description="ensemble members sampled from the GPT")
@@ -277,9 +287,9 @@ class Config(Section):
 
     experiment: Name = Field("default", description="name of the experiment: results go to results/<experiment>")
     results: Path = Field(Path("results"), description="folder for everything that runs make")
-    data_sets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(("cylinder",), description="data sets to run")
-    num_sensors: Annotated[tuple[Count, ...], Field(min_length=1)] = Field((20,), description="sparse sensors: a sweep")
-    seeds: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = Field((123,), description="seeds: a sweep")
+    data_sets: Annotated[tuple[Name, ...], *Sweep] = Field(("cylinder",), description="data sets to run")
+    num_sensors: Annotated[tuple[Count, ...], *Sweep] = Field((20,), description="sparse sensors: a sweep")
+    seeds: Annotated[tuple[NonNegative, ...], *Sweep] = Field((123,), description="seeds: a sweep")
     simulation: SimulationConfig = SimulationConfig()
     preprocess: PreprocessConfig = PreprocessConfig()
     sensors: SensorsConfig = SensorsConfig()
@@ -333,10 +343,10 @@ def parse(section: type[AnySection], values: Mapping[str, Any], where: str) -> A
 def load(path: str | Path) -> Config:
     """The configuration in a YAML file; keys that it leaves out have their defaults."""
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SparseVQError(f"cannot read the configuration {path} ({error.strerror})", "check the path") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SparseVQError(f"{path} is not YAML ({error})", "mend its syntax") from None
     if not isinstance(values, dict):
         raise SparseVQError(f"{path} holds no configuration", "write `key: value` lines")
@@ -351,6 +361,6 @@ def _fault(section: type[Section], fault: Any) -> str:
             owner = owner.model_fields[part].annotation
         return f"{location}={fault['input']!r} is not a known key; known here: {', '.join(owner.model_fields)}"
     message = fault["msg"].removeprefix("Value error, ")
-    if not location or fault["type"] == "value_error":
-        return message
+    if not location or fault["type"] == "value_error":  # a check of ours, which names the key and the value
+        return f"{location}: {message}" if location else message
     return f"{location}={fault['input']!r} is not allowed: {message}"

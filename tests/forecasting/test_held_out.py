@@ -1,0 +1,249 @@
+"""Forecasts of the held-out trajectories: what the file holds, and what a forecast may depend on."""
+
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from sparsevq.config import Symmetries
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.layout import write_data
+from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
+from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.stage1.encoding import decode_everywhere, encode_views
+from sparsevq.stage3.codes import read_codes
+from tests.chain import FORECAST
+
+CPU = torch.device("cpu")
+CASES, MEMBERS, LEADS, GRID, CHANNELS, TOKENS, LEVELS = 4, 3, 5, (8, 12), 2, 4, 2
+
+
+def read(path):
+    """Every dataset of a file by its name."""
+    found = {}
+
+    def take(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(path) as file:
+        file.visititems(take)
+    return found
+
+
+@pytest.fixture(scope="module")
+def forecast(trained, tmp_path_factory):
+    return trained.forecast(tmp_path_factory.mktemp("forecast") / "forecast.h5")
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return load_forecast_model(
+        trained.data,
+        trained.sensors,
+        sparse_model=trained.model("sparse"),
+        semi_sparse_model=trained.model("semi_sparse"),
+        tokenizer_model=trained.model("tokenizer"),
+        gpt_model=trained.model("gpt"),
+        device=CPU,
+    )
+
+
+# ------------------------------------------------------------------ the file
+
+
+def test_the_file_is_as_documented(trained, forecast):
+    field = (*GRID, CHANNELS)
+    expected = {
+        "trajectory": (CASES,),
+        "start_frame": (CASES,),
+        "lead_time": (LEADS,),
+        "ensemble": (CASES, MEMBERS, LEADS, *field),
+        "teacher_prompt": (CASES, LEADS, *field),
+        "reconstruction/semi_sparse": (CASES, LEADS + 1, *field),
+        "reconstruction/sparse": (CASES, LEADS + 1, *field),
+        "reconstruction/quantized": (CASES, LEADS + 1, *field),
+        "tokens": (CASES, MEMBERS, LEADS, TOKENS, LEVELS),
+    }
+    found = read(forecast)
+    assert {name: values.shape for name, values in found.items()} == expected
+    integers = {"trajectory": np.int64, "start_frame": np.int64, "lead_time": np.float64, "tokens": np.int32}
+    for name, values in found.items():
+        assert values.dtype == integers.get(name, np.float32), name
+        assert np.isfinite(values).all(), name
+    with h5py.File(forecast) as file:
+        assert (file.attrs["schema"], file.attrs["schema_version"]) == ("sparsevq-forecast", 1)
+        assert file["lead_time"].attrs["units"] == "s"
+        assert json.loads(file.attrs["settings"]) == {**FORECAST.model_dump(mode="json"), "seed": 1}
+        models = {name: digest(trained.model(name)) for name in ("sparse", "semi_sparse", "tokenizer", "gpt")}
+        inputs = {name: digest(trained.folder / f"{name}.h5") for name in ("data", "sensors", "codes")}
+        assert json.loads(file.attrs["made_from"]) == models | inputs
+
+
+def test_every_test_trajectory_is_forecast_from_every_start(forecast):
+    found = read(forecast)
+    assert list(zip(found["trajectory"], found["start_frame"], strict=True)) == [(5, 0), (5, 4), (6, 0), (6, 4)]
+    np.testing.assert_allclose(found["lead_time"], [0.5, 1, 1.5, 2, 2.5])
+
+
+def test_the_ensemble_is_its_tokens_decoded(trained, forecast, model):
+    found, fields = read(forecast), DeviceFields(trained.data, Symmetries(), CPU)
+    decoded = model.decode(torch.from_numpy(found["tokens"]).long(), fields)
+    assert decoded.shape == (CASES, MEMBERS, LEADS, 96, CHANNELS)
+    np.testing.assert_allclose(found["ensemble"].reshape(decoded.shape), decoded, rtol=1e-4, atol=1e-5)
+
+
+def test_reconstructions_are_of_the_observed_frame_and_those_to_forecast(trained, forecast, model):
+    found, fields = read(forecast), DeviceFields(trained.data, Symmetries(), CPU)
+    codes = read_codes(trained.codes_path)
+    for case, (trajectory, start) in enumerate(((5, 0), (5, 4), (6, 0), (6, 4))):
+        views = fields.views(torch.tensor([trajectory]), torch.arange(start, start + 6))
+        for name, by in (("sparse", model.sparse), ("semi_sparse", model.teacher)):
+            expected = fields.physical(decode_everywhere(by, encode_views(by, fields, views)))
+            mine = found[f"reconstruction/{name}"][case].reshape(6, 96, 2)
+            np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
+        expected = model.decode(codes.sparse[0, trajectory, start : start + 6], fields)
+        mine = found["reconstruction/quantized"][case].reshape(6, 96, 2)
+        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_prompt_is_the_sparse_encoders_codes_of_the_observed_frame(trained, model, tmp_path):
+    """Without chance, the forecast is what the GPT makes of them; `teacher_prompt` of the teacher's codes."""
+    found = read(trained.forecast(tmp_path / "forecast.h5", temperature=0.0))
+    codes, fields = read_codes(trained.codes_path), DeviceFields(trained.data, Symmetries(), CPU)
+    for case, (trajectory, start) in enumerate(((5, 0), (5, 4), (6, 0), (6, 4))):
+        made = model.gpt.generate(codes.sparse[0, [trajectory], start], LEADS, temperature=0)[0]
+        for member in range(MEMBERS):
+            np.testing.assert_array_equal(found["tokens"][case, member], made)
+        made = model.gpt.generate(codes.semi_sparse[0, [trajectory], start], LEADS, temperature=0)
+        expected = model.decode(made, fields)[0]
+        np.testing.assert_allclose(
+            found["teacher_prompt"][case].reshape(expected.shape), expected, rtol=1e-4, atol=1e-5
+        )
+
+
+# ------------------------------------------------------------------ chance
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_other_draws_alone(trained, forecast, tmp_path):
+    assert trained.forecast(tmp_path / "again.h5").read_bytes() == forecast.read_bytes()
+    first, other = read(forecast), read(trained.forecast(tmp_path / "other.h5", seed=2))
+    for name in first:
+        drawn = name in ("ensemble", "tokens", "teacher_prompt")
+        assert np.array_equal(first[name], other[name]) != drawn, name
+
+
+def test_members_differ(forecast):
+    tokens = read(forecast)["tokens"]
+    for case in tokens:
+        assert len({member.tobytes() for member in case}) == MEMBERS
+
+
+# ------------------------------------------------------------------ what a forecast may depend on
+
+
+def test_a_forecast_sees_the_sensors_of_the_observed_frame_and_nothing_else(trained, forecast, tmp_path):
+    """All else of the test trajectories is replaced: later and earlier frames, and the points without a sensor."""
+    data = trained.data
+    hidden = data.flat_fields.copy()
+    kept = hidden[5:, 4][:, trained.sensors.sparse].copy()
+    hidden[5:] = np.random.default_rng(0).normal(size=hidden[5:].shape)
+    hidden[5:, 4, trained.sensors.sparse] = kept
+    changed = np.where(data.mask[:, None, ..., None], hidden.reshape(data.fields.shape), 0).astype(np.float32)
+    write_data(tmp_path / "data.h5", replace(data, fields=changed))
+    codes = trained.codes(tmp_path / "codes.h5", data=tmp_path / "data.h5")
+    files = {"data": tmp_path / "data.h5", "codes": codes}
+    before, after = (
+        read(trained.forecast(tmp_path / f"{name}.h5", files=given, starts=(4,)))
+        for name, given in (("before", {}), ("after", files))
+    )
+    np.testing.assert_array_equal(after["tokens"], before["tokens"])
+    np.testing.assert_array_equal(after["ensemble"], before["ensemble"])
+    assert not np.array_equal(after["reconstruction/sparse"][:, 1:], before["reconstruction/sparse"][:, 1:])
+
+    hidden[5:, 4, trained.sensors.sparse] += 3
+    changed = np.where(data.mask[:, None, ..., None], hidden.reshape(data.fields.shape), 0).astype(np.float32)
+    write_data(tmp_path / "data.h5", replace(data, fields=changed))
+    trained.codes(codes, data=tmp_path / "data.h5")
+    moved = read(trained.forecast(tmp_path / "moved.h5", files=files, starts=(4,)))
+    assert not np.array_equal(moved["tokens"], before["tokens"]), "the readings do count"
+
+
+# ------------------------------------------------------------------ faults
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"horizon": 10, "starts": (0,)},
+            "forecast.starts=0 with forecast.horizon=10 needs frame 10, .* end at frame 9",
+        ),
+        ({"horizon": 5, "starts": (0, 4, 5)}, "forecast.starts=5 with forecast.horizon=5 needs frame 10"),
+    ],
+)
+def test_a_forecast_beyond_the_last_frame_is_one_line(trained, tmp_path, settings, message):
+    with pytest.raises(SparseVQError, match=message) as caught:
+        trained.forecast(tmp_path / "forecast.h5", **settings)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_frame_can_be_reached(trained, tmp_path):
+    assert read(trained.forecast(tmp_path / "f.h5", horizon=9, starts=(0,)))["ensemble"].shape[2] == 9
+
+
+def test_data_without_a_test_split_is_one_line(trained, tmp_path):
+    data = trained.data
+    data.split[5:] = "val"
+    write_data(tmp_path / "data.h5", data)
+    with pytest.raises(SparseVQError, match="waves has no trajectory of the split test"):
+        trained.forecast(tmp_path / "forecast.h5", files={"data": tmp_path / "data.h5"})
+
+
+def test_stages_that_do_not_belong_together_are_refused(trained, tmp_path):
+    other, _ = trained.encoder("semi_sparse", tmp_path / "semi_sparse", seed=9)
+    with pytest.raises(SparseVQError, match="trained with another semi-sparse encoder"):
+        trained.forecast(tmp_path / "f.h5", files={"semi_sparse": other / "model.safetensors"})
+
+    tokenizer, _ = trained.tokenizer(tmp_path / "tokenizer", seed=9)
+    files = {"tokenizer": tokenizer / "model.safetensors"}
+    with pytest.raises(SparseVQError, match="was trained on another codebook than the one in"):
+        trained.forecast(tmp_path / "f.h5", files=files)
+
+    codes = trained.codes(tmp_path / "codes.h5", **files)
+    with pytest.raises(SparseVQError, match=r"codes\.h5 was dumped by another tokenizer than"):
+        trained.forecast(tmp_path / "f.h5", files={"codes": codes})
+
+    smaller, _ = trained.tokenizer(tmp_path / "smaller", num_vq_embeddings=8)
+    with pytest.raises(SparseVQError, match="was trained on a codebook of another shape"):
+        trained.forecast(tmp_path / "f.h5", files={"tokenizer": smaller / "model.safetensors"})
+    assert not (tmp_path / "f.h5").exists()
+
+
+# ------------------------------------------------------------------ the other designs
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(
+    ("stage2", "stage3"),
+    [
+        ({"quantizer": "fsq"}, {"prediction": "next_token"}),
+        ({"quantizer": "vq", "tokenizer": "conv", "tokens_per_frame": 1}, {}),
+        ({}, {}),
+    ],
+)
+def test_every_design_forecasts_in_every_precision(trained, tmp_path, precision, stage2, stage3):
+    """A past bug: in mixed precision, fsq's codebook was dumped rounded and then taken for another one."""
+    tokenizer, _ = trained.tokenizer(tmp_path / "tokenizer", precision=precision, **stage2)
+    files = {"tokenizer": tokenizer / "model.safetensors"}
+    files["codes"] = trained.codes(tmp_path / "codes.h5", precision=precision, **files)
+    gpt, _ = trained.gpt(tmp_path / "gpt", codes=files["codes"], precision=precision, **stage3)
+    files["gpt"] = gpt / "model.safetensors"
+    found = read(trained.forecast(tmp_path / "f.h5", files=files, precision=precision))
+    assert found["ensemble"].shape == (CASES, MEMBERS, LEADS, *GRID, CHANNELS)
+    assert all(np.isfinite(values).all() for values in found.values())

@@ -1,0 +1,176 @@
+"""The configuration: what ships is valid, and a fault names the key, the value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sparsevq.config import Config, Section, Stage1Config, Stage3Config, load, parse
+from sparsevq.errors import SparseVQError
+
+REPOSITORY = Path(__file__).parents[1]
+SHIPPED = sorted(
+    path.relative_to(REPOSITORY).as_posix()
+    for folder in ("config", "config/presets", "tests/config")
+    for path in (REPOSITORY / folder).glob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_ships_is_valid(name):
+    config = load(REPOSITORY / name)
+    assert config.experiment != "default" or name == "config/config.yaml"
+
+
+def test_all_that_ships_is_looked_at():
+    assert {"config/config.yaml", "config/presets/paper.yaml", "tests/config/miniature.yaml"} < set(SHIPPED)
+
+
+def test_the_papers_preset_has_the_papers_shapes():
+    paper = load(REPOSITORY / "config/presets/paper.yaml")
+    assert (paper.stage1.num_latents, paper.stage1.enc_num_latent_channels, paper.stage1.num_layers) == (256, 48, 6)
+    assert (paper.stage2.tokenizer, paper.stage2.quantizer, paper.stage2.tokens_per_frame) == ("conv", "vq", 16)
+    assert (paper.stage2.num_vq_embeddings, paper.stage2.vq_embedding_dim) == (256, 512)
+    assert (paper.stage3.prediction, paper.stage3.time_transformer_layers) == ("next_token", 12)
+    assert paper.stage3.stage2_frames == 21
+
+
+def sections(section=Config, prefix=""):
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from sections(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def test_every_parameter_says_what_it_means():
+    nameless = [name for name, field in sections() if not field.description]
+    assert nameless == ["stage1.symmetries"] or nameless == []
+
+
+def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("experiment: mine\nstage1: {lr: 0.5}\n")
+    config = load(path)
+    assert (config.experiment, config.stage1.lr) == ("mine", 0.5)
+    assert config.stage1.num_latents == Stage1Config().num_latents
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load(path) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stagee1": {}}, "stagee1={} is not a known key; known here: experiment, results, data_sets"),
+        ({"stage1": {"lrr": 3}}, "stage1.lrr=3 is not a known key; known here: lr, weight_decay"),
+        ({"stage1": {"symmetries": {"rolls": 1}}}, "stage1.symmetries.rolls=1 is not a known key; .* reflect, roll"),
+        ({"simulation": {"cylinder": {"frame": 2}}}, "simulation.cylinder.frame=2 is not a known key; .* frames"),
+        ({"simulation": {"channel": {}}}, "simulation.channel={} is not a known key; known here: cylinder"),
+        ({"stage1": {"lr": -1}}, "stage1.lr=-1 is not allowed: .* greater than 0"),
+        ({"stage1": {"lr": float("inf")}}, "stage1.lr=inf is not allowed: .* finite number"),
+        ({"stage1": {"lr": "fast"}}, "stage1.lr='fast' is not allowed: .* number"),
+        ({"stage1": {"max_steps": 0}}, "stage1.max_steps=0 is not allowed: .* greater than or equal to 1"),
+        ({"stage1": {"max_steps": 1.5}}, "stage1.max_steps=1.5 is not allowed: .* integer"),
+        ({"stage1": {"symmetries": {"roll": {"x": -2}}}}, "stage1.symmetries.roll.x=-2 is not allowed"),
+        ({"stage2": {"quantizer": "kmeans"}}, "stage2.quantizer='kmeans' is not allowed: .* 'vq', 'rvq' or 'fsq'"),
+        ({"stage3": {"dropout": 1.0}}, "stage3.dropout=1.0 is not allowed: .* less than 1"),
+        ({"stage1": 7}, "stage1=7 is not allowed"),
+        ({"num_sensors": 20}, "num_sensors=20 is not allowed"),
+        ({"seeds": []}, r"seeds=\[\] is not allowed: .* at least 1"),
+        ({"seeds": [1, 2, 1]}, "seeds: 1 is named more than once"),
+        ({"num_sensors": [8, 8]}, "num_sensors: 8 is named more than once"),
+        ({"forecast": {"starts": [4, 4]}}, "forecast.starts: 4 is named more than once"),
+        ({"forecast": {"starts": []}}, r"forecast.starts=\[\] is not allowed"),
+        ({"experiment": "a/b"}, "experiment='a/b' is not allowed: .* match"),
+        ({"data_sets": ["cylinder", "channel"]}, "data_sets: channel is not known; known: cylinder"),
+        (
+            {"stage1": {"enc_num_latent_channels": 9}},
+            "stage1: enc_num_latent_channels=9 must be a multiple of num_cross_attention_heads=2",
+        ),
+        (
+            {"stage1": {"dec_num_latent_channels": 50, "num_cross_attention_heads": 4}},
+            "stage1: dec_num_latent_channels=50 must be a multiple of num_cross_attention_heads=4",
+        ),
+        (
+            {"stage1": {"num_latents": 50}, "stage2": {"tokenizer": "conv"}},
+            "stage2.tokenizer=conv sees the latents as a square picture: stage1.num_latents=50 must be the square",
+        ),
+        (
+            {"stage1": {"num_latents": 36}, "stage2": {"tokenizer": "conv"}},
+            "stage1.num_latents=36 must be the square of a multiple of 4",
+        ),
+        (
+            {"stage1": {"num_latents": 64}, "stage2": {"tokenizer": "conv", "tokens_per_frame": 16}},
+            "stage2.tokenizer=conv makes num_latents / 16 = 4 tokens: stage2.tokens_per_frame=16 must be that",
+        ),
+        ({"stage2": {"num_hiddens": 30}}, "stage2: num_hiddens=30 must be a multiple of 4"),
+        (
+            {"stage2": {"continuous_steps": 50, "max_steps": 50}},
+            "stage2: continuous_steps=50 must be less than max_steps=50, or the codebook never starts",
+        ),
+        (
+            {"stage3": {"time_transformer_dim": 100}},
+            "stage3: time_transformer_dim=100 must be a multiple of twice time_transformer_heads=8",
+        ),
+        (
+            {"stage3": {"time_transformer_dim": 18, "time_transformer_heads": 2}},
+            "stage3: time_transformer_dim=18 must be a multiple of twice time_transformer_heads=2",
+        ),
+        (
+            {"stage3": {"batch_frames": 20}},
+            "stage3: batch_frames=20 must be at least stage2_frames=21",
+        ),
+        ({"sensors": {"placement": "region"}}, "sensors: placement=region needs `region`"),
+        ({"sensors": {"placement": "csv"}}, "sensors: placement=csv needs `csv`"),
+    ],
+)
+def test_a_fault_names_key_value_and_what_is_allowed(values, message):
+    with pytest.raises(SparseVQError, match=message) as caught:
+        parse(Config, values, "mine.yaml")
+    assert str(caught.value).startswith("mine.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(SparseVQError, match=r"stage1.lr=-1 .*; stage3.patience=0 .*; colour='red'"):
+        parse(Config, {"stage1": {"lr": -1}, "stage3": {"patience": 0}, "colour": "red"}, "mine.yaml")
+
+
+def test_a_section_alone_is_checked_the_same_way():
+    with pytest.raises(SparseVQError, match="--heads: time_transformer_heads=0 is not allowed"):
+        parse(Stage3Config, {"time_transformer_heads": 0}, "--heads")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stage1: [1, 2", "is not YAML"),
+        ("", "holds no configuration"),
+        ("- 1\n- 2\n", "holds no configuration"),
+        ("just words", "holds no configuration"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_one_line(tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SparseVQError, match=message) as caught:
+        load(tmp_path / "mine.yaml")
+    assert "mine.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(
+        SparseVQError, match=r"cannot read the configuration .*mine\.yaml \(No such file or directory\)"
+    ):
+        load(tmp_path / "mine.yaml")
+
+
+def test_a_file_that_is_not_text_is_one_line(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"\x89HDF\r\n\xff\xfe\x00")
+    with pytest.raises(SparseVQError, match="is not YAML"):
+        load(tmp_path / "mine.yaml")
+
+
+def test_a_configuration_is_never_changed_by_accident():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().experiment = "other"

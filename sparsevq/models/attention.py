@@ -51,11 +51,16 @@ class CrossAttention(nn.Module):
         with torch.no_grad():  # attention that looks somewhere from the first step (docs/lab-notes.md)
             self.to_query.weight.mul_(SHARPNESS)
 
-    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
-        query = rearrange(self.to_query(self.query_norm(queries)), "b q (h d) -> b h q d", h=self.heads)
-        key, value = rearrange(
+    def look_at(self, context: Tensor) -> Tensor:
+        """Keys and values of a context (b, k, context_dim), (2, b, h, k, d): made once where it is asked repeatedly."""
+        return rearrange(
             self.to_key_value(self.context_norm(context)), "b k (two h d) -> two b h k d", two=2, h=self.heads
         )
+
+    def forward(self, queries: Tensor, keys_values: Tensor) -> Tensor:
+        """Queries (b, q, query_dim), and what `look_at` made of the context -> (b, q, dim)."""
+        query = rearrange(self.to_query(self.query_norm(queries)), "b q (h d) -> b h q d", h=self.heads)
+        key, value = keys_values
         query = query.expand(len(key), -1, -1, -1)
         answer = attend(query, key, value)
         return self.out(rearrange(answer, "b h q d -> b q (h d)"))
@@ -69,8 +74,9 @@ class CrossAttentionBlock(nn.Module):
         self.attention = CrossAttention(dim, context_dim, dim, heads)
         self.feed_forward = FeedForward(dim, ratio)
 
-    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
-        latents = latents + self.attention(latents, context)
+    def forward(self, latents: Tensor, keys_values: Tensor) -> Tensor:
+        """Latents (b, n, dim), and what `attention.look_at` made of the context -> (b, n, dim)."""
+        latents = latents + self.attention(latents, keys_values)
         return latents + self.feed_forward(latents)
 
 

@@ -56,8 +56,8 @@ class EncoderBlock(nn.Module):
             for _ in range(shape.num_self_attention_layers_per_block)
         )
 
-    def forward(self, latents: Tensor, sensors: Tensor) -> Tensor:
-        latents = self.look(latents, sensors)
+    def forward(self, latents: Tensor, keys_values: Tensor) -> Tensor:
+        latents = self.look(latents, keys_values)
         for layer in self.mix:
             latents = layer(latents)
         return latents
@@ -80,10 +80,12 @@ class SensorEncoder(nn.Module):
         features = features.expand(*readings.shape[:2], -1)
         sensors = self.preprocess(torch.cat([readings, features], dim=-1))  # (b, n_s, enc_preproc_ch)
         latents = self.queries.expand(len(readings), -1, -1)
-        latents = self.first(latents, sensors)
-        for _ in range(self.num_layers - 1):
-            assert self.later is not None
-            latents = self.later(latents, sensors)
+        latents = self.first(latents, self.first.look.attention.look_at(sensors))
+        if self.later is not None:
+            # Later blocks share their weights and see the same sensors: their keys and values are the same too.
+            keys_values = self.later.look.attention.look_at(sensors)
+            for _ in range(self.num_layers - 1):
+                latents = self.later(latents, keys_values)
         return latents
 
 
@@ -105,7 +107,7 @@ class CoordinateDecoder(nn.Module):
     def forward(self, latents: Tensor, features: Tensor) -> Tensor:
         # Positions are the same for every frame of the batch: their queries are made once, (1, p, dec_preproc_ch).
         queries = self.preprocess(torch.cat([features, self.query.expand(len(features), -1)], dim=-1))[None]
-        answer = self.position(queries) + self.attention(queries, latents)  # (b, p, dim)
+        answer = self.position(queries) + self.attention(queries, self.attention.look_at(latents))  # (b, p, dim)
         answer = answer + self.feed_forward(answer)
         return self.out(answer)
 

@@ -131,13 +131,17 @@ class AttentionTokenizer(nn.Module):
 
     def encode(self, latents: Tensor) -> Tensor:
         """(b, n, c) -> (b, P, D)."""
-        pooled = self.pool(self.pool_queries.expand(len(latents), -1, -1), self.read(latents))
+        pooled = self.pool(
+            self.pool_queries.expand(len(latents), -1, -1), self.pool.attention.look_at(self.read(latents))
+        )
         return self.to_tokens(self.mix(pooled))
 
     def decode(self, tokens: Tensor) -> Tensor:
         """(b, P, D) -> (b, n, c)."""
         mixed = self.unmix(self.from_tokens(tokens) + self.token_positions)
-        return self.write(self.unfold(self.unfold_queries.expand(len(tokens), -1, -1), mixed))
+        return self.write(
+            self.unfold(self.unfold_queries.expand(len(tokens), -1, -1), self.unfold.attention.look_at(mixed))
+        )
 
 
 class ConvTokenizer(nn.Module):

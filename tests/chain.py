@@ -135,13 +135,18 @@ class Chain:
         return [others.get(name) or known.get(name) or self.model(name) for name in names]
 
 
-def make_chain(folder: Path) -> Chain:
-    """Run all stages. Seven trajectories: 4 to train, 1 to validate, 2 to test."""
-    chain = Chain(folder)
-    data = travelling_waves(trajectories=7, frames=10, grid=(8, 12))
+def write_small_flow(chain: Chain, frames: int = 10) -> None:
+    """Data and sensors. Seven trajectories: 4 to train, 1 to validate, 2 to test."""
+    data = travelling_waves(trajectories=7, frames=frames, grid=(8, 12))
     data.split[-3:] = ["val", "test", "test"]
     write_data(chain.data_path, data)
     write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1))
+
+
+def make_chain(folder: Path) -> Chain:
+    """Run all stages."""
+    chain = Chain(folder)
+    write_small_flow(chain)
     chain.encoder("semi_sparse")
     chain.encoder("sparse")
     chain.tokenizer()

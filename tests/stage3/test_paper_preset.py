@@ -1,4 +1,4 @@
-"""The paper's preset: its networks at their full sizes, two steps of every stage on a CPU. Batches alone are smaller."""
+"""The paper's preset: its networks at full size, two steps of every stage on a CPU. Batches alone are smaller."""
 
 import math
 

@@ -1,6 +1,7 @@
 """Forecasts of the held-out trajectories: what the file holds, and what a forecast may depend on."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -14,9 +15,12 @@ from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.forecasting.model import load_forecast_model
-from sparsevq.stage1.encoding import decode_everywhere, encode_views
+from sparsevq.models.gpt import GPT, GPTShape
+from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
+from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
 from sparsevq.stage3.codes import read_codes
-from tests.chain import FORECAST
+from sparsevq.training.model_file import load_model, save_model
+from tests.chain import FORECAST, Chain
 
 CPU = torch.device("cpu")
 CASES, MEMBERS, LEADS, GRID, CHANNELS, TOKENS, LEVELS = 4, 3, 5, (8, 12), 2, 4, 2
@@ -33,6 +37,40 @@ def read(path):
     with h5py.File(path) as file:
         file.visititems(take)
     return found
+
+
+@pytest.fixture(scope="module")
+def trained(trained, tmp_path_factory):
+    """The run with weights far from where training starts, so that each code and each reading counts."""
+    run = Chain(tmp_path_factory.mktemp("held_out") / "run")
+    shutil.copytree(trained.folder, run.folder)
+    teacher = load_stage1(run.model("semi_sparse"), "semi_sparse", run.data, run.sensors, CPU)
+    fields = DeviceFields(run.data, Symmetries(), CPU)
+    latents = encode_views(teacher, fields, fields.views(torch.arange(4), torch.arange(10)))
+
+    file = load_model(run.model("tokenizer"), "tokenizer")
+    tokenizer = LatentTokenizer(TokenizerShape(**file.shape))
+    tokenizer.standardise_by(latents)
+    shake(tokenizer)
+    tokenizer.train()(latents)  # k-means
+    made_from = {"data": run.data_path, "sparse": run.model("sparse"), "semi_sparse": run.model("semi_sparse")}
+    rest = {"shape": file.shape, "settings": file.settings, "made_from": made_from}
+    save_model(run.model("tokenizer"), tokenizer, "tokenizer", **rest)
+    run.codes()
+
+    file = load_model(run.model("gpt"), "gpt")
+    gpt = GPT(GPTShape(**file.shape), read_codes(run.codes_path).codebook)
+    shake(gpt)
+    rest = {"shape": file.shape, "settings": file.settings, "made_from": {"codes": run.codes_path}}
+    save_model(run.model("gpt"), gpt, "gpt", **rest)
+    return run
+
+
+def shake(network):
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += torch.randn(weight.shape, generator=draws)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +128,18 @@ def test_every_test_trajectory_is_forecast_from_every_start(forecast):
     np.testing.assert_allclose(found["lead_time"], [0.5, 1, 1.5, 2, 2.5])
 
 
-def test_the_ensemble_is_its_tokens_decoded(trained, forecast, model):
-    found, fields = read(forecast), DeviceFields(trained.data, Symmetries(), CPU)
-    decoded = model.decode(torch.from_numpy(found["tokens"]).long(), fields)
-    assert decoded.shape == (CASES, MEMBERS, LEADS, 96, CHANNELS)
-    np.testing.assert_allclose(found["ensemble"].reshape(decoded.shape), decoded, rtol=1e-4, atol=1e-5)
+def decoded(model, data, indices):
+    """Fields of code indices (n, P, Q), each link of the chain by itself: (n, *grid, C)."""
+    latents = model.tokenizer.detokenize(torch.as_tensor(indices).long())
+    normalised = model.teacher.autoencoder.decoder(latents, model.teacher.features)
+    return (normalised.numpy() * data.std + data.mean).reshape(-1, *GRID, CHANNELS)
+
+
+def test_the_ensemble_is_its_tokens_decoded_by_the_teacher_in_physical_units(trained, forecast, model):
+    found = read(forecast)
+    expected = decoded(model, trained.data, found["tokens"].reshape(-1, TOKENS, LEVELS))
+    np.testing.assert_allclose(found["ensemble"].reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+    assert expected.std(axis=0).mean() > 1e-3, "tokens matter"
 
 
 def test_reconstructions_are_of_the_observed_frame_and_those_to_forecast(trained, forecast, model):
@@ -106,24 +151,30 @@ def test_reconstructions_are_of_the_observed_frame_and_those_to_forecast(trained
             expected = fields.physical(decode_everywhere(by, encode_views(by, fields, views)))
             mine = found[f"reconstruction/{name}"][case].reshape(6, 96, 2)
             np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
-        expected = model.decode(codes.sparse[0, trajectory, start : start + 6], fields)
-        mine = found["reconstruction/quantized"][case].reshape(6, 96, 2)
-        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
+        expected = decoded(model, trained.data, codes.sparse[0, trajectory, start : start + 6])
+        np.testing.assert_allclose(found["reconstruction/quantized"][case], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_prompt_is_the_sparse_encoders_codes_of_the_observed_frame(trained, model, tmp_path):
     """Without chance, the forecast is what the GPT makes of them; `teacher_prompt` of the teacher's codes."""
     found = read(trained.forecast(tmp_path / "forecast.h5", temperature=0.0))
-    codes, fields = read_codes(trained.codes_path), DeviceFields(trained.data, Symmetries(), CPU)
+    codes = read_codes(trained.codes_path)
+    assert len({members[0].tobytes() for members in found["tokens"]}) == CASES, "prompts matter"
     for case, (trajectory, start) in enumerate(((5, 0), (5, 4), (6, 0), (6, 4))):
         made = model.gpt.generate(codes.sparse[0, [trajectory], start], LEADS, temperature=0)[0]
         for member in range(MEMBERS):
             np.testing.assert_array_equal(found["tokens"][case, member], made)
         made = model.gpt.generate(codes.semi_sparse[0, [trajectory], start], LEADS, temperature=0)
-        expected = model.decode(made, fields)[0]
-        np.testing.assert_allclose(
-            found["teacher_prompt"][case].reshape(expected.shape), expected, rtol=1e-4, atol=1e-5
-        )
+        expected = decoded(model, trained.data, made[0])
+        np.testing.assert_allclose(found["teacher_prompt"][case], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_teachers_prompt_gives_the_mean_of_its_own_ensemble(trained, forecast, model):
+    codes, found = read_codes(trained.codes_path), read(forecast)
+    prompt = codes.semi_sparse[0, [5, 5, 6, 6], [0, 4, 0, 4]]
+    tokens = model.generate(prompt, LEADS, MEMBERS, temperature=1.0, top_k=0, seed=1)
+    expected = decoded(model, trained.data, tokens.flatten(0, 2)).reshape(CASES, MEMBERS, LEADS, *GRID, CHANNELS)
+    np.testing.assert_allclose(found["teacher_prompt"], expected.mean(1), rtol=1e-4, atol=1e-5)
 
 
 # ------------------------------------------------------------------ chance

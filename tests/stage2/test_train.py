@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparsevq.config import Stage2Config, Symmetries
-from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
 from sparsevq.stage1.train import reconstruction_metrics, validation_views
@@ -15,7 +15,7 @@ from sparsevq.stage2 import train as stage2
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage2.train import CompletionLoss, codebook_use, train_tokenizer
 from sparsevq.training.model_file import load_model
-from tests.chain import STAGE2, Recorder, fabric
+from tests.chain import STAGE1, STAGE2, Recorder, fabric
 
 CPU = torch.device("cpu")
 
@@ -58,9 +58,18 @@ def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(
     again = reconstruction_metrics(fields, views, guess)
     unquantized = reconstruction_metrics(fields, views, decode_everywhere(sparse, latents))
     best = load_model(trained.model("tokenizer"), "tokenizer").extra["validation"]
-    assert again == pytest.approx({name: best[name] for name in again}, rel=1e-4)
+    assert again == pytest.approx({name: best[name] for name in again}, rel=1e-6)
     ratio = again["val_relative_l2"] / unquantized["val_relative_l2"]
-    assert best["val_ratio_to_unquantized"] == pytest.approx(ratio, rel=1e-4)
+    assert best["val_ratio_to_unquantized"] == pytest.approx(ratio, rel=1e-6)
+
+
+def test_latents_are_standardised_by_the_teachers_of_the_training_split(trained, teacher, tokenizer):
+    fields = DeviceFields(trained.data, STAGE1.symmetries, CPU)
+    views = fields.views(torch.arange(4), torch.arange(10))
+    mirrored = Views(views.trajectory, views.frame, torch.ones_like(views.symmetry))
+    latents = torch.cat([encode_views(teacher, fields, part) for part in (views, mirrored)])
+    torch.testing.assert_close(tokenizer.center, latents.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(tokenizer.spread, latents.std(0).clamp_min(1e-3), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("continuous_steps", [0, 1, 3])

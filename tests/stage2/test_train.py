@@ -63,11 +63,40 @@ def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(
     assert best["val_ratio_to_unquantized"] == pytest.approx(ratio, rel=1e-6)
 
 
-def test_latents_are_standardised_by_the_teachers_of_the_training_split(trained, teacher, tokenizer):
+def training_latents(trained, role):
+    """Of every frame of the training trajectories, as simulated and mirrored, (80, n, c)."""
+    model = load_stage1(trained.model(role), role, trained.data, trained.sensors, CPU)
     fields = DeviceFields(trained.data, STAGE1.symmetries, CPU)
     views = fields.views(torch.arange(4), torch.arange(10))
     mirrored = Views(views.trajectory, views.frame, torch.ones_like(views.symmetry))
-    latents = torch.cat([encode_views(teacher, fields, part) for part in (views, mirrored)])
+    return torch.cat([encode_views(model, fields, part) for part in (views, mirrored)])
+
+
+def test_half_of_a_batch_is_the_sparse_encoders_and_the_target_always_the_teachers(trained, tmp_path, monkeypatch):
+    batches = []
+
+    class Watched(CompletionLoss):
+        def forward(self, latents, complete, *rest):
+            batches.append((latents, complete))
+            return super().forward(latents, complete, *rest)
+
+    monkeypatch.setattr(stage2, "CompletionLoss", Watched)
+    trained.tokenizer(tmp_path, max_steps=8)
+    given, target = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    sparse, complete = (training_latents(trained, role) for role in ("sparse", "semi_sparse"))
+    far = (target.flatten(1)[:, None] - complete.flatten(1)).norm(dim=-1)
+    assert far.min(1).values.max() < 1e-3
+    frame = far.argmin(1)
+    assert len(set(frame.tolist())) > 40
+    from_teacher, from_sparse = (
+        torch.isclose(given, latents[frame], rtol=1e-3, atol=1e-4).all(2).all(1) for latents in (complete, sparse)
+    )
+    assert (from_teacher ^ from_sparse).all()
+    assert 0.3 < from_teacher.float().mean() < 0.7
+
+
+def test_latents_are_standardised_by_the_teachers_of_the_training_split(trained, tokenizer):
+    latents = training_latents(trained, "semi_sparse")
     torch.testing.assert_close(tokenizer.center, latents.mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(tokenizer.spread, latents.std(0).clamp_min(1e-3), rtol=1e-4, atol=1e-5)
 
@@ -89,12 +118,13 @@ def test_k_means_sees_the_teachers_tokens_once(trained, tmp_path, monkeypatch, a
     start = stage2.start_codebook
 
     def watched(tokenizer, latents, generator, fabric):
-        calls.append((tokenizer.quantizer.started, len(latents)))
+        calls.append(tokenizer.quantizer.started)
+        torch.testing.assert_close(latents, training_latents(trained, "semi_sparse"), rtol=1e-3, atol=1e-4)
         start(tokenizer, latents, generator, fabric)
 
     monkeypatch.setattr(stage2, "start_codebook", watched)
     trained.tokenizer(tmp_path, continuous_steps=2, accum_grads=accum_grads)
-    assert calls == [(False, 2 * 4 * 10)], "all frames of both variants of the 4 training trajectories"
+    assert calls == [False]
 
 
 def test_patience_waits_for_the_codebook(trained, tmp_path):

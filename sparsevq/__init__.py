@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from sparsevq.version import VERSION
+
 if TYPE_CHECKING:
     from sparsevq.forecasting.forecaster import Forecaster
 
 __all__ = ["Forecaster", "__version__"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:

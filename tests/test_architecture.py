@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sparsevq"
-BASE = {"errors", "files", "config"}
+BASE = {"version", "errors", "files", "config"}
 MAY_IMPORT = {
+    "version": set(),
     "errors": BASE,
     "files": BASE,
     "config": BASE,

@@ -4,11 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-import sparsevq
 from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
 from sparsevq.cli.train import add_train
 from sparsevq.errors import SparseVQError
+from sparsevq.version import VERSION
 
 DESCRIPTION = "Forecast a whole flow field from a few sensors in one frame, by a GPT over quantized latents."
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> Parser:
     """The parser of the command and of its parts."""
     parser = Parser(prog="sparsevq", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("--version", action="version", version=f"sparsevq {sparsevq.__version__}")
+    parser.add_argument("--version", action="version", version=f"sparsevq {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     add_train(commands)
     add_forecast(commands)

@@ -7,7 +7,6 @@ from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sparsevq
 from sparsevq.cli.flags import (
     SECTIONS,
     HelpFormatter,
@@ -23,6 +22,7 @@ from sparsevq.config import SensorsConfig, Symmetries, TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.training.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
+from sparsevq.version import VERSION
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -267,7 +267,7 @@ def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric
 def _record(args: Namespace, argv: list[str], stage: "Stage") -> dict[str, Any]:
     """What ``config.yaml`` of a run says."""
     return {
-        "sparsevq_version": sparsevq.__version__,
+        "sparsevq_version": VERSION,
         "command": shlex.join(["sparsevq", *argv]),
         "training_stage": stage.name,
         "seed": args.seed,

@@ -1,7 +1,6 @@
 """What all of the project's HDF5 files share: opening with checks, the common root attributes, reading by shape."""
 
 import contextlib
-import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,9 +10,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-import sparsevq
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
+from sparsevq.version import VERSION
 
 Array = npt.NDArray[Any]
 
@@ -82,16 +81,10 @@ def stamp(
     """
     file.attrs["schema"] = schema
     file.attrs["schema_version"] = version
-    file.attrs["sparsevq_version"] = sparsevq_version()
+    file.attrs["sparsevq_version"] = VERSION
     file.attrs["made_from"] = json.dumps({name: digest(made_from[name]) for name in sorted(made_from)})
     if settings is not None:
         file.attrs["settings"] = json.dumps(settings, sort_keys=True, default=str)
-
-
-def sparsevq_version() -> str:
-    """The version of this package."""
-    version = getattr(sparsevq, "__version__", None)
-    return version if isinstance(version, str) else importlib.metadata.version("sparsevq")
 
 
 def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | None = None) -> Array:

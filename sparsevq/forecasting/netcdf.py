@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from sparsevq.data.hdf5 import sparsevq_version
 from sparsevq.data.layout import FieldData
 from sparsevq.files import unwritable, written_whole
+from sparsevq.version import VERSION
 
 CONVENTIONS = "CF-1.11"
 
@@ -92,7 +92,7 @@ def as_dataset(
     about = {
         "Conventions": CONVENTIONS,
         "title": f"Ensemble forecast of {data.name} from {len(sensors)} sensor{'s' * (len(sensors) > 1)}",
-        "source": f"sparsevq {sparsevq_version()}: GPT over vector-quantized latents of the observed frame",
+        "source": f"sparsevq {VERSION}: GPT over vector-quantized latents of the observed frame",
         "comment": "Forecast from the readings of one frame; lead_time counts from it. Digests are SHA-256.",
     }
     return xr.Dataset(variables, coordinates, {**about, **attributes})

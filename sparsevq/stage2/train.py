@@ -79,15 +79,7 @@ def train_tokenizer(
     data, sensors = read_data(data_path), read_sensors(sensors_path)
     sparse = load_stage1(sparse_model, "sparse", data, sensors, fabric.device)
     teacher = load_stage1(semi_sparse_model, "semi_sparse", data, sensors, fabric.device)
-    sizes = [
-        (model.autoencoder.shape.num_latents, model.autoencoder.shape.enc_num_latent_channels)
-        for model in (sparse, teacher)
-    ]
-    if sizes[0] != sizes[1]:
-        raise SparseVQError(
-            f"{sparse_model} gives latents of shape {sizes[0]}, {semi_sparse_model} of shape {sizes[1]}",
-            "train both encoders with the same num_latents and enc_num_latent_channels",
-        )
+    _require_same_latents({sparse_model: sparse, semi_sparse_model: teacher})
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
     views = training_views(data, fields, variant_symmetries(fields, sparse.settings.symmetries.variants, seed))
     with fabric.autocast():
@@ -146,6 +138,17 @@ def train_tokenizer(
             settings=settings.model_dump(mode="json"),
             made_from={"data": data_path, "sparse": sparse_model, "semi_sparse": semi_sparse_model},
             extra={"validation": best},
+        )
+
+
+def _require_same_latents(models: dict[Path, Stage1Model]) -> None:
+    shapes = [model.autoencoder.shape for model in models.values()]
+    sizes = [(shape.num_latents, shape.enc_num_latent_channels) for shape in shapes]
+    if sizes[0] != sizes[1]:
+        paths = list(models)
+        raise SparseVQError(
+            f"{paths[0]} gives latents of shape {sizes[0]}, {paths[1]} of shape {sizes[1]}",
+            "train both encoders with the same num_latents and enc_num_latent_channels",
         )
 
 

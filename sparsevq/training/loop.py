@@ -70,17 +70,16 @@ def fit(
     rows: list[dict[str, float]] = []
     best: dict[str, float] = {"val_loss": math.inf}
     best_weights: dict[str, Tensor] = {}
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}  # of each term since the last validation
     waited, since = 0, time.perf_counter()
     model.train()
     for step in range(1, settings.max_steps + 1):
         for part in range(settings.accum_grads):
             generator.manual_seed(_mix(seed, step, part))
             with fabric.no_backward_sync(model, enabled=part + 1 < settings.accum_grads):
-                terms = model(*draw(generator, step))
-                fabric.backward(terms["loss"] / settings.accum_grads)
-            for key, value in terms.items():
-                sums[key] = sums.get(key, torch.zeros_like(value)) + value.detach() / settings.accum_grads
+                terms = {key: value / settings.accum_grads for key, value in model(*draw(generator, step)).items()}
+                fabric.backward(terms["loss"])
+            sums = {key: sums.get(key, 0.0) + value.detach() for key, value in terms.items()}
         fabric.clip_gradients(model, optimizer, max_norm=settings.grad_clip, error_if_nonfinite=False)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

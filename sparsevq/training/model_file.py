@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import sparsevq
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, written_whole
+from sparsevq.version import VERSION
 
 SCHEMA_VERSION = 1
 
@@ -81,7 +81,7 @@ def save_model(
     header = {
         "schema": "sparsevq-model",
         "schema_version": SCHEMA_VERSION,
-        "sparsevq_version": sparsevq.__version__,
+        "sparsevq_version": VERSION,
         "kind": kind,
         "shape": shape,
         "settings": settings,

@@ -23,10 +23,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-import sparsevq
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.training.mlflow_store import connect, experiment_id, folder_id, locked, store_uri, without_password
+from sparsevq.version import VERSION
 
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so metrics are written in batches
 BATCH_METRICS, BATCH_PARAMS, PARAM_LENGTH = 900, 90, 6000  # MLflow refuses more
@@ -329,7 +329,7 @@ def _runs(client: Any, experiment: str, key: str) -> list[Any]:
 def _origin() -> dict[str, str]:
     """Which code made a run."""
     here = Path(__file__).resolve().parent
-    origin = {"sparsevq_version": sparsevq.__version__, "mlflow.user": os.environ.get("USER", "unknown")}
+    origin = {"sparsevq_version": VERSION, "mlflow.user": os.environ.get("USER", "unknown")}
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         commit = subprocess.run(
             ("git", "-C", str(here), "rev-parse", "HEAD"), capture_output=True, text=True, check=True, timeout=10

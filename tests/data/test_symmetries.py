@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import Symmetries
-from sparsevq.data.symmetries import symmetry_group, variant_elements, with_variants, with_variants
+from sparsevq.data.symmetries import symmetry_group, with_variants
 from sparsevq.errors import SparseVQError
 from tests.flows import travelling_waves
 
@@ -98,27 +98,6 @@ def test_a_scalar_keeps_its_sign():
     data = replace(travelling_waves(), channels=("u", "pressure"), vector={"u": "x"})
     group = symmetry_group(data, Symmetries(reflect=("x", "y")))
     assert (group.sign[:, 1] == 1).all()
-
-
-def test_variants_of_the_training_trajectories_can_be_had_as_further_ones():
-    data = travelling_waves(trajectories=5, frames=3, grid=(6, 10))
-    symmetries = Symmetries(reflect=("y",), roll={"x": 1}, variants=3)
-    more, group = with_variants(data, symmetries, seed=2), symmetry_group(data, symmetries)
-    elements = variant_elements(len(group), 5, 3, seed=2)
-    assert more.split.tolist() == [*data.split, *["train"] * 6]
-    np.testing.assert_array_equal(more.fields[:5], data.fields)
-    np.testing.assert_array_equal(more.mask[:5], data.mask)
-    for variant in (1, 2):
-        for trajectory in range(3):
-            element, at = elements[variant, trajectory], 5 + 3 * (variant - 1) + trajectory
-            np.testing.assert_array_equal(more.fields[at], transformed(data, group, element)[trajectory])
-            np.testing.assert_array_equal(more.flat_mask[at], data.flat_mask[trajectory, group.source[element]])
-    assert not (more.fields[~np.broadcast_to(more.mask[:, None], more.fields.shape[:-1])]).any()
-
-
-def test_one_variant_is_the_data_set_itself():
-    data = travelling_waves(grid=(6, 10))
-    np.testing.assert_array_equal(with_variants(data, Symmetries(reflect=("y",)), seed=0).fields, data.fields)
 
 
 def uneven(data):

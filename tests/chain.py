@@ -135,9 +135,9 @@ class Chain:
         return [others.get(name) or known.get(name) or self.model(name) for name in names]
 
 
-def write_small_flow(chain: Chain, frames: int = 10) -> None:
-    """Data and sensors. Seven trajectories: 4 to train, 1 to validate, 2 to test."""
-    data = travelling_waves(trajectories=7, frames=frames, grid=(8, 12))
+def write_small_flow(chain: Chain, trajectories: int = 7, frames: int = 10) -> None:
+    """Data and sensors. Of the trajectories, the last two are to test, the one before to validate."""
+    data = travelling_waves(trajectories=trajectories, frames=frames, grid=(8, 12))
     data.split[-3:] = ["val", "test", "test"]
     write_data(chain.data_path, data)
     write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1))

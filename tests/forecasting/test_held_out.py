@@ -68,10 +68,11 @@ def trained(trained, tmp_path_factory):
 
 
 def shake(network):
-    draws = torch.Generator().manual_seed(0)
+    """Large matrices and no biases: what comes out depends on what goes in."""
     with torch.no_grad():
-        for weight in network.parameters():
-            weight += torch.randn(weight.shape, generator=draws)
+        for name, weight in network.named_parameters():
+            if weight.ndim > 1 and name != "bias":
+                weight += 0.7 * torch.randn(weight.shape)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def test_the_prompt_is_the_sparse_encoders_codes_of_the_observed_frame(trained, 
     """Without chance, the forecast is what the GPT makes of them; `teacher_prompt` of the teacher's codes."""
     found = read(trained.forecast(tmp_path / "forecast.h5", temperature=0.0))
     codes = read_codes(trained.codes_path)
-    assert len({members[0].tobytes() for members in found["tokens"]}) > 1, "prompts matter"
+    assert len({members[0].tobytes() for members in found["tokens"]}) == CASES, "prompts matter"
     for case, (trajectory, start) in enumerate(((5, 0), (5, 4), (6, 0), (6, 4))):
         made = model.gpt.generate(codes.sparse[0, [trajectory], start], LEADS, temperature=0)[0]
         for member in range(MEMBERS):

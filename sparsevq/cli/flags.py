@@ -21,7 +21,7 @@ PUBLISHED = frozenset(
     semi_sparse semi_model_name load_stage2 training_frames accum_grads
     space_bands num_cross_attention_heads num_self_attention_layers_per_block
     commitment_cost time_transformer_heads
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 (a list of words reads better so)
 )
 """Flags of the method's published release. A prefix that is unambiguous among them keeps its meaning here."""
 

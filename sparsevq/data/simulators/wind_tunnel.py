@@ -48,7 +48,7 @@ class WindTunnel:
     def __init__(self) -> None:
         _needs_compiler()
         try:
-            import lbmpy  # noqa: F401
+            import lbmpy  # noqa: F401 (only to see that it is there)
         except ImportError:
             raise SparseVQError(
                 "simulating needs lbmpy, which is missing", 'pip install "sparsevq[simulate]"'

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pandas as pd
@@ -112,7 +113,7 @@ def _pictured(
     name = str(means.idxmin()) if len(means) else ""
     cases = read_cases(forecast, data)
 
-    def flat(values):  # type: ignore[no-untyped-def]
+    def flat(values: Any) -> Any:
         return values.reshape(*values.shape[: -1 - len(data.grid)], data.num_points, -1)
 
     return PicturedCase(

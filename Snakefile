@@ -11,6 +11,7 @@ from snakemake.utils import min_version
 import sparsevq
 from sparsevq.config import Config
 from sparsevq.config import parse as checked
+from sparsevq.data.sources.files import matching_files
 from sparsevq.errors import SparseVQError
 
 min_version("9.20")

@@ -39,7 +39,7 @@ def main() -> None:
     about |= {"torch": torch.__version__, "threads": arguments.threads, "config": arguments.config.name}
     about["device"] = torch.cuda.get_device_name() if lease.kind == "cuda" and torch.cuda.is_available() else "cpu"
     print_machine(about)
-    cases = arguments.cases or config.preprocess.test * len(config.forecast.starts)
+    cases = arguments.cases or config.data_set(config.data_sets[0]).test * len(config.forecast.starts)
     print(f"{cases} cases, {config.forecast.members} members, {config.forecast.horizon} frames\n")
     rates, decoding = time_forecasts(config, lease, arguments.cases, arguments.repeats, not arguments.no_recompute)
 

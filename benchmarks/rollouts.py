@@ -56,7 +56,7 @@ def time_forecasts(
     device = fabric.device
     data = smooth_fields(config, trajectories=4, frames=2)
     fields = DeviceFields(data, Symmetries(), device)
-    cases = cases or config.preprocess.test * len(settings.starts)
+    cases = cases or config.data_set(config.data_sets[0]).test * len(settings.starts)
 
     def rate(work: Callable[[], object], times: int) -> Rate:
         reset_peak(device)

@@ -20,10 +20,10 @@ def smooth_fields(config: Config, trajectories: int, frames: int, seed: int = 0)
     A masked disc stands for the obstacle. The last trajectory is for testing, those before it are for validation as in
     the configuration, at most a third.
     """
-    grid = getattr(config.simulation, config.data_sets[0]).grid
+    grid = config.data_set(config.data_sets[0]).grid
     rng = np.random.default_rng(seed)
     axes = {"y": np.linspace(0, 1, grid), "x": np.linspace(0, 1, grid)}
-    channels = config.preprocess.channels
+    channels = config.data_set(config.data_sets[0]).channels
     fields = np.empty((trajectories, frames, grid, grid, len(channels)), np.float32)
     for field in fields:
         for channel in range(len(channels)):
@@ -36,7 +36,7 @@ def smooth_fields(config: Config, trajectories: int, frames: int, seed: int = 0)
     y, x = np.meshgrid(axes["y"], axes["x"], indexing="ij")
     mask = np.broadcast_to(np.hypot(y - 0.5, x - 0.3) > 0.1, (trajectories, grid, grid)).copy()
     fields[:, :, ~mask[0]] = 0
-    held_out = max(1, min(config.preprocess.validation, (trajectories - 1) // 3))
+    held_out = max(1, min(config.data_set(config.data_sets[0]).validation, (trajectories - 1) // 3))
     split = np.array(["train"] * (trajectories - 1 - held_out) + ["val"] * held_out + ["test"])
     training = fields[split == "train"][:, :, mask[0]]
     return FieldData(
@@ -62,7 +62,7 @@ def smooth_fields(config: Config, trajectories: int, frames: int, seed: int = 0)
 
 def write_inputs(folder: Path, config: Config, trajectories: int | None) -> tuple[Path, Path]:
     """Write data.h5 and sensors.h5 of the configuration's sizes, or with fewer trajectories."""
-    simulation = getattr(config.simulation, config.data_sets[0])
+    simulation = config.data_set(config.data_sets[0])
     data = smooth_fields(
         config, trajectories or simulation.trajectories, simulation.frames // config.preprocess.time_sub
     )

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, unwritable, written_whole
 from sparsevq.forecasting.run_folder import Part, RunFolder
@@ -137,14 +137,10 @@ def place_data(source: Path, time_sub: int, run: RunFolder) -> None:
     if time_sub == 1:
         link(source, own)
         return
-    from sparsevq.data.layout import read_data, write_data
-    from sparsevq.data.preprocess import statistics
+    from sparsevq.data.preprocess import preprocess
+    from sparsevq.data.sources.data_set import open_data_set
 
-    data = read_data(source)
-    fields = data.fields[:, ::time_sub]
-    mean, std = statistics(fields, data.mask, data.trajectories("train"))
-    thinned = replace(data, fields=fields, time=data.time[::time_sub], mean=mean, std=std, digest="")
-    write_data(own, thinned, {"data": source}, {"time_sub": time_sub})
+    preprocess(open_data_set(source), own, source.stem, DataSetConfig(), PreprocessConfig(time_sub=time_sub))
 
 
 def write_record(run: RunFolder, record: dict[str, Any]) -> None:

@@ -87,8 +87,8 @@ def stamp(
         file.attrs["settings"] = json.dumps(settings, sort_keys=True, default=str)
 
 
-def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
-    """The whole of a dataset; text comes as `numpy.str_`.
+def require_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | None = None) -> h5py.Dataset:
+    """A dataset that must be there, without reading it.
 
     Parameters
     ----------
@@ -113,9 +113,33 @@ def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | N
     ):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise SparseVQError(f"{where} has shape {found.shape}, not ({wanted})", "see docs/data-format.md")
+    return found
+
+
+def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
+    """The whole of a dataset that must be there, as `require_dataset`; text comes as `numpy.str_`."""
+    found = require_dataset(group, name, shape)
     if h5py.check_string_dtype(found.dtype) is not None:
         return np.asarray(found.asstr()[()]).astype(str)
     return np.asarray(found[()])
+
+
+def map_dataset(stored: h5py.Dataset) -> Array:
+    """A dataset as an array that the system reads from the file as it is looked at; writes to it stay in memory.
+
+    Raises
+    ------
+    SparseVQError
+        It is compressed or in chunks, or not of 32-bit floats in this machine's byte order.
+    """
+    offset = stored.id.get_offset()
+    if offset is None or stored.dtype != np.float32:
+        raise SparseVQError(
+            f"{stored.file.filename}: {stored.name} is too large to be read whole, and cannot be mapped "
+            f"({'it is compressed or in chunks' if offset is None else f'it is {stored.dtype}, not float32'})",
+            "write it contiguous and as float32, or bring the file in by the configuration's `files`",
+        )
+    return np.memmap(stored.file.filename, np.float32, "c", offset, stored.shape)
 
 
 def read_attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:

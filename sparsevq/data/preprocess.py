@@ -1,192 +1,220 @@
-"""From a simulator's shards to one data set: channels, temporal stride, split, statistics."""
+"""From a source to one data set: channels, temporal stride, split, statistics. Frames stream through in blocks."""
 
+import time as clock
+from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.config import PreprocessConfig
-from sparsevq.data.hdf5 import Array
-from sparsevq.data.layout import FieldData, raise_not_finite, write_data
-from sparsevq.data.shards import Shard, read_shard, read_trajectory_numbers
+from sparsevq.config import DataSetConfig, PreprocessConfig
+from sparsevq.data.hdf5 import stamp
+from sparsevq.data.layout import SCHEMA, VERSION, FieldData, faults, write_header
+from sparsevq.data.sources.source import Source, every, with_channels
 from sparsevq.errors import SparseVQError
+from sparsevq.files import written_whole
+
+BLOCK = 2**27
+"""Bytes of fields that are in memory at a time; a trajectory that is larger is read twice (mask, then fields)."""
+PROGRESS = 5.0
+"""Seconds between lines of progress."""
 
 
-def preprocess(shards: list[Path], out: str | Path, name: str, settings: PreprocessConfig) -> None:
-    """Join shards to a data set; trajectories are in the order of their numbers, whatever the shards'.
+def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConfig, settings: PreprocessConfig) -> None:
+    """Write a source as a data set, in memory of a few times `BLOCK` and the masks.
 
-    One shard is in memory at a time, beside the data set.
+    A point is valid in a trajectory if it has a value in every frame and channel.
 
     Parameters
     ----------
-    shards
-        Files of the layout sparsevq-shard that together hold trajectories 0 ... T-1, each once.
+    source
+        Where the trajectories are.
     out
-        The file to write (``docs/data-format.md``: sparsevq-data).
+        The file to write (``docs/data-format.md``: sparsevq-data); it appears whole or not at all.
     name
         Name of the data set.
+    data_set
+        Channels, and how many trajectories are held out.
     settings
-        Channels, temporal stride and split.
+        Temporal stride and the seed of the split.
 
     Raises
     ------
     SparseVQError
-        A shard is faulty or of another simulation than the first; a trajectory is missing or there twice; a channel is
-        not known or is constant; there are too few trajectories or frames; or a valid point is not finite.
+        The source is faulty, a channel is not known, constant or empty, a value is infinite, there are too few
+        trajectories or frames, or the file can't be written.
     """
-    if not shards:
-        raise SparseVQError(f"no shards to make {out} from", "name at least one")
-    shards = sorted(map(Path, shards), key=lambda path: int(read_trajectory_numbers(path)[0]))
-    numbers = [read_trajectory_numbers(path) for path in shards]
-    _each_once(shards, numbers)
-    total = sum(map(len, numbers))
-    split = assign_splits(total, settings)
-
-    first = read_shard(shards[0])
-    chosen = _chosen(first, settings.channels, shards[0])
-    frames = len(first.time[:: settings.time_sub])
-    if frames < 2:
-        raise SparseVQError(
-            f"preprocess.time_sub={settings.time_sub} leaves {frames} of {len(first.time)} frames", "lower it"
-        )
-    grid = first.fields.shape[2:-1]
-    fields = np.empty((total, frames, *grid, len(chosen)), dtype=np.float32)
-    mask = np.empty((total, *grid), dtype=bool)
-    parameters: dict[str, Array] = {}
-    for path in shards:
-        shard = first if path == shards[0] else read_shard(path)
-        _same_simulation(first, shard, shards[0], path)
-        valid = shard.mask.reshape(len(shard.mask), -1)
-        flat = shard.fields.reshape(*shard.fields.shape[:2], -1, len(shard.channels))
-        raise_not_finite(flat, valid, shard.channels, str(path), shard.trajectory)
-        where = shard.trajectory
-        kept = shard.fields[:, :: settings.time_sub][..., chosen]
-        fields[where] = np.where(shard.mask[:, None, ..., None], kept, 0)
-        mask[where] = shard.mask
-        for parameter, values in shard.parameters.items():
-            if parameter not in parameters:
-                parameters[parameter] = np.empty(total, dtype=object if values.dtype.kind == "U" else np.float64)
-            parameters[parameter][where] = values
-
-    mean, std = statistics(fields, mask, np.flatnonzero(split == "train"))
-    data = FieldData(
-        name=name,
-        fields=fields,
-        mask=mask,
-        axes=first.axes,
-        axis_units=first.axis_units,
-        time=first.time[:: settings.time_sub],
-        time_units=first.time_units,
-        parameters=parameters,
-        parameter_units=first.parameter_units,
-        split=split,
-        channels=settings.channels,
-        units=tuple(first.units[index] for index in chosen),
-        mean=mean,
-        std=std,
-        periodic=first.periodic,
-        vector={channel: axis for channel, axis in first.vector.items() if channel in settings.channels},
-        provenance=first.provenance,
-    )
-    write_data(out, data, {f"shard_{index}": path for index, path in enumerate(shards)}, settings.model_dump())
+    source = every(with_channels(source, data_set.channels), settings.time_sub)
+    split = source.split if source.split is not None else assign_splits(source, data_set, settings)
+    shape = (source.trajectories, len(source.time), *source.grid, len(source.channels))
+    with written_whole(out) as part, h5py.File(part, "w") as file:
+        stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
+        shown = _data(source, name, split, np.broadcast_to(np.float32(0), shape))
+        mask, moments = _stream(source, stored, split == "train", shown.weights.reshape(source.grid))
+        mean, std = moments.mean_and_std()
+        data = _data(source, name, split, shown.fields, mask, mean, std)
+        fault = next(faults(data, values=False), None)
+        if fault is not None:
+            raise fault.error(source.label)
+        write_header(file, data)
+        files = {
+            path.name if len(source.files) == 1 else f"{index:04d}": path for index, path in enumerate(source.files)
+        }
+        stamp(file, SCHEMA, VERSION, files, {**settings.model_dump(mode="json"), **data_set.model_dump(mode="json")})
 
 
-def assign_splits(trajectories: int, settings: PreprocessConfig) -> npt.NDArray[np.str_]:
-    """``(T,)``: ``train``, ``val`` or ``test`` for each trajectory, drawn with `settings.split_seed`.
+def assign_splits(source: Source, data_set: DataSetConfig, settings: PreprocessConfig) -> npt.NDArray[np.str_]:
+    """``(T,)``: ``train``, ``val``, ``test`` or ``ood`` for each trajectory, drawn with `settings.split_seed`.
 
     Raises
     ------
     SparseVQError
         Nothing would be left for training.
     """
-    held_out = settings.validation + settings.test
-    if trajectories <= held_out:
+    ood = source.ood if source.ood is not None else np.zeros(source.trajectories, dtype=bool)
+    inside = np.flatnonzero(~ood)
+    held_out = data_set.validation + data_set.test
+    if len(inside) <= held_out:
         raise SparseVQError(
-            f"{trajectories} trajectories are too few: preprocess.validation={settings.validation} and "
-            f"preprocess.test={settings.test} leave none for training",
-            f"simulate at least {held_out + 1} or hold out fewer",
+            f"{source.label}: {len(inside)} trajectories are too few: validation={data_set.validation} and "
+            f"test={data_set.test} leave none for training",
+            f"give at least {held_out + 1}, hold out fewer, or hold out time blocks (split: time)",
         )
-    order = np.random.default_rng(settings.split_seed % 2**32).permutation(trajectories)
-    split = np.full(trajectories, "train", dtype="<U5")
-    split[order[: settings.test]] = "test"
-    split[order[settings.test : held_out]] = "val"
+    order = np.random.default_rng(settings.split_seed % 2**32).permutation(inside)
+    split = np.full(source.trajectories, "train", dtype="<U5")
+    split[order[: data_set.test]] = "test"
+    split[order[data_set.test : held_out]] = "val"
+    split[ood] = "ood"
     return split
 
 
-def statistics(
-    fields: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], trajectories: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation of each channel over the valid points of some trajectories.
+@dataclass
+class Moments:
+    """Mean and second moment of each channel, merged block by block (Chan, Golub & LeVeque 1983), in float64."""
 
-    Parameters
-    ----------
-    fields, mask
-        ``(T, F, *grid, C)`` and ``(T, *grid)``.
-    trajectories
-        Which of them count.
+    weight: float
+    mean: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
 
-    Returns
-    -------
-    mean, std
-        ``(C,)`` each. Summed trajectory by trajectory in double precision, so that shards can't change the result.
-    """
-    count, total = 0, np.zeros(fields.shape[-1])
-    for index in trajectories:
-        values = fields[index][:, mask[index]]  # (F, valid points, C)
-        count += values.shape[0] * values.shape[1]
-        total += values.sum(axis=(0, 1), dtype=np.float64)
-    if not count:
-        raise SparseVQError("no point of the training split is valid", "check the masks")
-    mean = total / count
-    squares = np.zeros_like(mean)
-    for index in trajectories:
-        squares += ((fields[index][:, mask[index]] - mean) ** 2).sum(axis=(0, 1))
-    return mean, np.sqrt(squares / count)
+    @classmethod
+    def none(cls, channels: int) -> "Moments":
+        """Of nothing yet."""
+        return cls(0.0, np.zeros(channels), np.zeros(channels))
 
+    def add(self, values: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> None:
+        """Frames ``(f, n, C)`` at n points with weights ``(n,)``."""
+        total = float(weights.sum()) * len(values)
+        if not total:
+            return
+        # einsum would copy to double precision first; products with the weights do it frame by frame
+        mean = sum(weights @ frame for frame in values) / total
+        squares = sum(weights @ np.square(frame - mean) for frame in values)
+        apart = mean - self.mean
+        merged = self.weight + total
+        self.mean = self.mean + apart * (total / merged)
+        self.squares = self.squares + squares + np.square(apart) * (self.weight * total / merged)
+        self.weight = merged
 
-def _each_once(shards: list[Path], numbers: list[npt.NDArray[np.int64]]) -> None:
-    """Check that the shards' numbers are 0 ... T-1."""
-    owner: dict[int, Path] = {}
-    for path, some in zip(shards, numbers, strict=True):
-        for number in some.tolist():
-            if number in owner:
-                raise SparseVQError(
-                    f"trajectory {number} is in {owner[number]} and in {path}", "name each shard once, of one run"
-                )
-            owner[number] = path
-    missing = sorted(set(range(len(owner))) - set(owner))
-    if missing:
-        raise SparseVQError(
-            f"trajectory {missing[0]} is in none of the {len(shards)} shards", "name all shards of the run"
-        )
+    def mean_and_std(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """``(C,)`` each."""
+        if not self.weight:
+            raise SparseVQError("no point of the training split is valid", "check the masks")
+        return self.mean, np.sqrt(self.squares / self.weight)
 
 
-def _chosen(shard: Shard, channels: tuple[str, ...], path: Path) -> list[int]:
-    """Positions of the channels to keep."""
-    for channel in channels:
-        if channel not in shard.channels:
-            raise SparseVQError(
-                f"preprocess.channels: {channel!r} is not in {path}", f"known are {', '.join(shard.channels)}"
+def _stream(
+    source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.bool_], Moments]:
+    """Write all fields; the mask ``(T, *grid)``, and the moments of the training split."""
+    frames = len(source.time)
+    at_once = max(1, BLOCK // (4 * int(np.prod(stored.shape[2:]))))
+    starts = range(0, frames, at_once)
+    mask = np.empty((source.trajectories, *source.grid), dtype=bool)
+    moments = Moments.none(len(source.channels))
+    gaps, told, began = 0, clock.perf_counter(), clock.perf_counter()
+    for trajectory in range(source.trajectories):
+        blocks = (_block(source, trajectory, start, min(start + at_once, frames)) for start in starts)
+        kept = None
+        every_frame = np.ones(source.grid, dtype=bool)
+        some_frame = np.zeros((*source.grid, len(source.channels)), dtype=bool)
+        for block in blocks:
+            there = ~np.isnan(block)
+            every_frame &= there.all(axis=(0, -1))
+            some_frame |= there.any(axis=0)
+            kept = block if len(starts) == 1 else None
+        _not_empty(source, trajectory, some_frame)
+        mask[trajectory] = every_frame
+        gaps += int((some_frame.any(axis=-1) & ~every_frame).sum())
+        for start in starts:
+            stop = min(start + at_once, frames)
+            block = kept if kept is not None else _block(source, trajectory, start, stop)
+            block[:, ~every_frame] = 0
+            stored[trajectory, start:stop] = block
+            if training[trajectory]:
+                moments.add(block[:, every_frame], weights[every_frame])
+        if clock.perf_counter() - told > PROGRESS or trajectory + 1 == source.trajectories:
+            told = clock.perf_counter()
+            megabytes = 4e-6 * np.prod(stored.shape[1:]) * (trajectory + 1)
+            print(
+                f"trajectory {trajectory + 1}/{source.trajectories}, {megabytes / (told - began):.0f} MB/s", flush=True
             )
-    if not channels or len(set(channels)) < len(channels):
-        raise SparseVQError(f"preprocess.channels={list(channels)} names none, or one twice", "name each once")
-    return [shard.channels.index(channel) for channel in channels]
+    if gaps:
+        print(f"{gaps / mask.size:.2%} of the points have gaps in some frames: they count as not valid", flush=True)
+    return mask, moments
 
 
-def _same_simulation(first: Shard, shard: Shard, first_path: Path, path: Path) -> None:
-    """Check that two shards can be of one data set."""
-    same = {
-        "channels": first.channels == shard.channels,
-        "units": first.units == shard.units,
-        "axes": list(first.axes) == list(shard.axes)
-        and all(np.array_equal(first.axes[axis], shard.axes[axis]) for axis in first.axes),
-        "time": np.array_equal(first.time, shard.time),
-        "parameters": sorted(first.parameters) == sorted(shard.parameters),
-        "provenance": first.provenance == shard.provenance,
-    }
-    different = [what for what, equal in same.items() if not equal]
-    if different:
+def _block(source: Source, trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+    block = source.read(trajectory, start, stop)
+    infinite = np.isinf(block)
+    if infinite.any():
+        frame, *_, channel = np.argwhere(infinite)[0]
         raise SparseVQError(
-            f"{path} and {first_path} are of different simulations: their {', '.join(different)} differ",
-            "simulate all shards with the same settings and versions",
+            f"{source.label}: {int(infinite.sum())} infinite values, first in trajectory {trajectory}, frame "
+            f"{start + frame}, channel {source.channels[channel]}",
+            "mend or leave out that trajectory",
         )
+    return block
+
+
+def _not_empty(source: Source, trajectory: int, some_frame: npt.NDArray[np.bool_]) -> None:
+    for channel, there in zip(source.channels, np.moveaxis(some_frame, -1, 0), strict=True):
+        if not there.any():
+            raise SparseVQError(
+                f"{source.label}: channel {channel} of trajectory {trajectory} is NaN everywhere",
+                "leave out the channel or the trajectory",
+            )
+
+
+def _data(
+    source: Source,
+    name: str,
+    split: npt.NDArray[np.str_],
+    fields: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.bool_] | None = None,
+    mean: npt.NDArray[np.float64] | None = None,
+    std: npt.NDArray[np.float64] | None = None,
+) -> FieldData:
+    """The data set's description; `fields` is a stand-in of the right shape."""
+    channels = len(source.channels)
+    return FieldData(
+        name=name,
+        fields=fields,
+        mask=np.ones((source.trajectories, *source.grid), dtype=bool) if mask is None else mask,
+        axes=source.axes,
+        axis_units=source.axis_units,
+        time=source.time,
+        time_units=source.time_units,
+        parameters=source.parameters,
+        parameter_units=source.parameter_units,
+        split=split,
+        channels=source.channels,
+        units=source.units,
+        mean=np.zeros(channels) if mean is None else mean,
+        std=np.ones(channels) if std is None else std,
+        periodic=source.periodic,
+        vector=source.vector,
+        provenance=source.provenance,
+        scattered=source.scattered,
+        point_weights=source.point_weights,
+    )

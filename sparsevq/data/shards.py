@@ -15,7 +15,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 
 SCHEMA = "sparsevq-shard"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,6 +28,8 @@ class Shard:
     ----------
     trajectory
         ``(T,)`` int64: numbers of these trajectories in the whole data set, increasing.
+    ood
+        ``(T,)`` bool: which are from outside the training range; None: none of them.
     """
 
     trajectory: npt.NDArray[np.int64]
@@ -44,14 +46,19 @@ class Shard:
     periodic: tuple[str, ...] = ()
     vector: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    scattered: bool = False
+    point_weights: npt.NDArray[np.float64] | None = None
+    ood: npt.NDArray[np.bool_] | None = None
 
 
 def write_shard(path: str | Path, shard: Shard, settings: Mapping[str, Any] | None = None) -> None:
     """Write a shard; the file appears whole or not at all."""
     with written_whole(path) as part, h5py.File(part, "w") as file:
         stamp(file, SCHEMA, VERSION, {}, settings)
+        file.create_dataset("fields", data=shard.fields.astype(np.float32, copy=False))
         write_common(file, shard)
         file["trajectory"] = shard.trajectory
+        file["ood"] = np.zeros(len(shard.trajectory), dtype=bool) if shard.ood is None else shard.ood
 
 
 def read_shard(path: str | Path) -> Shard:
@@ -64,8 +71,10 @@ def read_shard(path: str | Path) -> Shard:
     """
     with open_layout(path, SCHEMA, VERSION) as file:
         common = read_common(file)
-        trajectory = read_dataset(file, "trajectory", (len(common["fields"]),)).astype(np.int64)
-    return Shard(trajectory=trajectory, **common)
+        held = (len(common["fields"]),)
+        trajectory = read_dataset(file, "trajectory", held).astype(np.int64)
+        ood = read_dataset(file, "ood", held).astype(bool)
+    return Shard(trajectory=trajectory, ood=ood, **common)
 
 
 def read_trajectory_numbers(path: str | Path) -> npt.NDArray[np.int64]:

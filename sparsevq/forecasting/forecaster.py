@@ -14,16 +14,15 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.layout import read_domain
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
-from sparsevq.forecasting.domain import read_domain
 from sparsevq.forecasting.model import load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.run_folder import PARTS, RunFolder
-from sparsevq.models.positions import sine_cosine_features
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.sensors.readings import obstacle_test, read_readings
+from sparsevq.stage1.encoding import features_at
 from sparsevq.training.model_file import load_model
 
 FloatArray = npt.NDArray[np.float64]
@@ -176,9 +175,7 @@ class Forecaster:
     ) -> npt.NDArray[np.float32]:
         """Fields (members, frames, *grid, C) in physical units."""
         model, data = self._model, self.data
-        positions = sine_cosine_features(
-            torch.from_numpy(_scaled(places, data)), model.sparse.settings.space_bands, data.grid
-        )
+        positions = features_at(data, places, model.sparse.settings.space_bands)
         normalised = torch.from_numpy(((values - data.mean) / data.std).astype(np.float32))
         latents = model.sparse.autoencoder.encoder(normalised[None].to(self._device), positions.to(self._device))
         prompt = model.tokenizer.tokenize(latents.float())
@@ -230,12 +227,3 @@ def _as_csv(readings: str | Path | pd.DataFrame) -> Iterator[Path]:
             yield path
         except SparseVQError as error:
             raise SparseVQError(str(error).replace(str(path), "readings (as CSV)")) from None
-
-
-def _scaled(places: FloatArray, data: FieldData) -> npt.NDArray[np.float32]:
-    """Places (n, d) as the networks see them: each axis from -1 to 1, as `FieldData.scaled_coordinates`."""
-    columns = []
-    for column, at in zip(places.T, data.axes.values(), strict=True):
-        span = at[-1] - at[0]
-        columns.append(2 * (column - at[0]) / span - 1 if span else np.zeros_like(column))
-    return np.stack(columns, axis=-1).astype(np.float32)

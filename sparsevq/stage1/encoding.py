@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -81,7 +83,12 @@ def sensor_points(sensors: SensorSets, role: Role) -> Tensor:
 
 def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:
     """g(x) of every grid point, (N, f)."""
-    return sine_cosine_features(torch.from_numpy(data.scaled_coordinates), space_bands, data.grid).to(device)
+    return features_at(data, data.physical_coordinates, space_bands).to(device)
+
+
+def features_at(data: FieldData, places: npt.NDArray[np.float64], space_bands: int) -> Tensor:
+    """g(x) at places (n, d) in the axes' units, on the CPU."""
+    return sine_cosine_features(torch.from_numpy(data.scaled(places)), space_bands, data.resolution, data.closed)
 
 
 @torch.no_grad()

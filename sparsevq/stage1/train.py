@@ -120,7 +120,7 @@ def autoencoder_shape(data: FieldData, settings: Stage1Config) -> AutoencoderSha
     names = AutoencoderShape.__dataclass_fields__.keys() & Stage1Config.model_fields.keys()
     return AutoencoderShape(
         channels=len(data.channels),
-        position_features=2 * len(data.grid) * settings.space_bands,
+        position_features=2 * len(data.axes) * settings.space_bands,
         **{name: getattr(settings, name) for name in names},
     )
 

@@ -16,9 +16,18 @@ def settings(section, without=()):
 
 
 def shards(wildcards):
-    """The files that the trajectories of a data set are divided among."""
-    count = getattr(CONFIG.simulation, wildcards.data_set).shards
+    """The files that the trajectories of a simulated data set are divided among."""
+    if wildcards.data_set in CONFIG.files:
+        return []
+    count = CONFIG.data_set(wildcards.data_set).shards
     return expand("<data>/shards/{shard}.h5", shard=range(count), allow_missing=True)
+
+
+def files(wildcards):
+    """The user's files that a data set is made from."""
+    if wildcards.data_set not in CONFIG.files:
+        return []
+    return [str(path) for path in matching_files(CONFIG.files[wildcards.data_set])]
 
 
 # The code is no input of the rules: outputs carry the version that made them, and a new one makes them anew.

@@ -16,7 +16,9 @@ rule simulate:
         mem_mb=2000,
         runtime=RUNTIME,
     params:
-        simulation=lambda wildcards: settings("simulation")[wildcards.data_set],
+        simulation=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(
+            mode="json", exclude={"channels", "validation", "test"}
+        ),
         version=VERSION,
     message:
         "{wildcards.data_set}: simulating shard {wildcards.shard}"
@@ -27,6 +29,7 @@ rule simulate:
 rule preprocess:
     input:
         shards=shards,
+        files=files,
     output:
         data=ensure("<data>/data.h5", non_empty=True),
     log:
@@ -42,8 +45,9 @@ rule preprocess:
         runtime=60,
     params:
         preprocess=settings("preprocess"),
+        data_set=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(mode="json", exclude={"shards"}),
         version=VERSION,
     message:
-        "{wildcards.data_set}: one data set from all shards"
+        "{wildcards.data_set}: one data set"
     script:
         "../scripts/preprocess.py"

@@ -1,16 +1,20 @@
-"""All shards of a data set -> data.h5."""
+"""A simulation's shards, or files of the user's -> data.h5."""
 
 from pathlib import Path
 
-from sparsevq.config import PreprocessConfig
+from sparsevq.config import FileConfig, PreprocessConfig
 from sparsevq.training.job import job
 
-with job(snakemake, concludes=True):
+with job(snakemake, concludes=True) as work:
     from sparsevq.data.preprocess import preprocess
+    from sparsevq.data.sources.files import open_files
+    from sparsevq.data.sources.shards import open_shards
 
-    preprocess(
-        [Path(shard) for shard in snakemake.input.shards],
-        Path(snakemake.output.data),
-        snakemake.wildcards.data_set,
-        PreprocessConfig(**snakemake.params.preprocess),
-    )
+    name = snakemake.wildcards.data_set
+    data_set = work.config.data_set(name)
+    if isinstance(data_set, FileConfig):
+        source = open_files(data_set, name)
+    else:
+        source = open_shards([Path(shard) for shard in snakemake.input.shards], name)
+    settings = PreprocessConfig(**snakemake.params.preprocess)
+    preprocess(source, Path(snakemake.output.data), name, data_set, settings)

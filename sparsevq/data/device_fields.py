@@ -51,6 +51,8 @@ class DeviceFields:
         sign = torch.from_numpy(group.sign).to(device)
         self._sign, self._offset = sign, (sign - 1) * self.mean / self.std
         self.num_symmetries = len(group)
+        self.weights = torch.tensor(data.weights, dtype=torch.float32, device=device)
+        self.joint_scale = torch.from_numpy(data.joint_scale).to(device)
         self.device = device
 
     def gather(self, views: Views, points: Tensor) -> tuple[Tensor, Tensor]:

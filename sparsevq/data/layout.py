@@ -148,6 +148,39 @@ class FieldData:
         """``(N, d)``: coordinates of the points as `scaled` gives them, C order."""
         return self.scaled(self.physical_coordinates)
 
+    @property
+    def joint_scale(self) -> npt.NDArray[np.float32]:
+        """``(C,)``: what each channel is divided by before all channels are measured in one norm.
+
+        1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each
+        channel's standard deviation over the training split, since metres and metres per second have no common norm.
+        """
+        if len(set(self.units)) == 1:
+            return np.ones(len(self.channels), dtype=np.float32)
+        return self.std.astype(np.float32)
+
+    def nearest(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """``(n,)``: the point nearest to each of the places ``(n, d)``; distances are in spacings of each axis."""
+        tree, period = self._tree
+        return np.asarray(tree.query(self._in_spacings(places, period))[1], dtype=np.int64)
+
+    @cached_property
+    def _tree(self) -> tuple[Any, npt.NDArray[np.float64]]:
+        """The points by place, and the length of each axis that closes on itself (0: it does not)."""
+        from scipy.spatial import cKDTree
+
+        period = np.where(self.closed, np.array(self.resolution, dtype=np.float64), 0)
+        return cKDTree(self._in_spacings(self.physical_coordinates, period), boxsize=period), period
+
+    def _in_spacings(self, places: npt.NDArray[np.float64], period: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        length = np.maximum(np.array(self.resolution) - (period == 0), 1)
+        # Twice modulo: a place just below 0 is rounded to the period itself, which lies outside.
+        found = (self.scaled(places).astype(np.float64) + 1) / 2 * length
+        for axis, size in enumerate(period):
+            if size:
+                found[:, axis] = np.mod(np.mod(found[:, axis], size), size)
+        return found
+
     @cached_property
     def weights(self) -> npt.NDArray[np.float64]:
         """``(N,)``: the area (volume) that each point stands for, with mean 1: what means over space are taken with.

@@ -1,4 +1,4 @@
-"""What predictions are measured against: the training climatology, and a scale on which channels are comparable."""
+"""What predictions are measured against: the training climatology."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,3 @@ def training_climatology(data: FieldData) -> NDArray[np.float32]:
         total += data.flat_fields[trajectory].sum(axis=0, dtype=np.float64) * data.flat_mask[trajectory, :, None]
     count = data.flat_mask[train].sum(axis=0)[:, None] * data.fields.shape[1]
     return np.where(count > 0, total / np.maximum(count, 1), data.mean).astype(np.float32)
-
-
-def joint_scale(data: FieldData) -> NDArray[np.float32]:
-    """``(C,)``: what each channel is divided by before all channels are measured in one norm.
-
-    1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each
-    channel's standard deviation over the training split, since metres and metres per second have no common norm.
-    """
-    if len(set(data.units)) == 1:
-        return np.ones(len(data.channels), dtype=np.float32)
-    return data.std.astype(np.float32)

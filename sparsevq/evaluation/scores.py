@@ -16,7 +16,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.codebook import codebook_use
-from sparsevq.evaluation.reference import joint_scale, training_climatology
+from sparsevq.evaluation.reference import training_climatology
 from sparsevq.files import written_whole
 from sparsevq.sensors.placement import SensorSets
 
@@ -133,7 +133,7 @@ class _Scorer:
         self._area = np.ones(data.num_points) if area is None else np.asarray(area)
         self._at_sensor = np.zeros(data.num_points, dtype=bool)
         self._at_sensor[sensors.sparse] = True
-        self._scale = joint_scale(data)
+        self._scale = data.joint_scale
         self._climatology = training_climatology(data) / self._scale
         self._spacing = tuple(float(np.diff(values).mean()) for values in data.axes.values() if len(values) > 1)
         self._periodic = tuple(axis in data.periodic for axis, values in data.axes.items() if len(values) > 1)

@@ -82,7 +82,7 @@ class Forecaster:
             "sensors": self.sensors.digest,
         }
         training = self.data.mask[self.data.split == "train"]
-        self._in_obstacle = obstacle_test(self.data.axes, training)
+        self._in_obstacle = obstacle_test(self.data)
         self._ever_valid = training.any(axis=0)
 
     def forecast(
@@ -154,7 +154,11 @@ class Forecaster:
                 tuple(self.data.axes),
                 self.data.channels,
                 sensors=self.sensors.coordinates,
-                domain={axis: (float(at[0]), float(at[-1])) for axis, at in self.data.axes.items()},
+                domain={
+                    axis: (float(at.min()), float(at.max()))
+                    for axis, at in self.data.axes.items()
+                    if axis not in self.data.periodic
+                },
                 in_obstacle=self._in_obstacle,
             )
             source = digest(path)

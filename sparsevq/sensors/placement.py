@@ -88,8 +88,7 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
     rng = np.random.default_rng(seed)
     match settings.placement:
         case "random":
-            # The start of one order: with the same seed, fewer sensors are among more.
-            sparse = rng.permutation(candidates)[:num_sensors]
+            sparse = _drawn(data, candidates, num_sensors, rng)
         case "qr":
             sparse = _qr(data, candidates, num_sensors, settings.qr_modes, seed)
         case "grid":
@@ -98,12 +97,12 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
             assert settings.region is not None, "the configuration checks this"
             inside = _in_region(data, candidates, settings.region)
             _enough(inside, num_sensors, f"{num_sensors}", " in the region")
-            sparse = rng.choice(inside, num_sensors, replace=False)
+            sparse = _drawn(data, inside, num_sensors, rng)
         case "csv":
             assert settings.csv is not None, "the configuration checks this"
             sparse = _from_csv(data, candidates, settings.csv, num_sensors)
     others = np.setdiff1d(candidates, sparse)
-    semi_sparse = np.concatenate([sparse, rng.choice(others, further, replace=False)]).astype(np.int64)
+    semi_sparse = np.concatenate([sparse, _drawn(data, others, further, rng)]).astype(np.int64)
     return SensorSets(
         sparse=semi_sparse[:num_sensors],
         semi_sparse=semi_sparse,
@@ -163,6 +162,17 @@ def read_sensors(path: str | Path) -> SensorSets:
 # ------------------------------------------------------------------------------------------------ placements
 
 
+def _drawn(data: FieldData, candidates: Indices, count: int, rng: np.random.Generator) -> Indices:
+    """`count` of the candidates at random, the more likely the larger the area that they stand for.
+
+    The start of one order, so that with the same seed fewer sensors are among more (Efraimidis & Spirakis 2006:
+    weighted sampling without replacement by exponential keys). On a sphere sensors are spread evenly over its area
+    rather than over the grid, whose points crowd at the poles.
+    """
+    keys = rng.exponential(size=len(candidates)) / data.weights[candidates]
+    return candidates[np.argsort(keys, kind="stable")[:count]]
+
+
 def _qr(data: FieldData, candidates: Indices, num_sensors: int, modes: int, seed: int) -> Indices:
     """The first pivots of QR on POD modes (Manohar et al., IEEE Control Systems 38(3), 2018).
 
@@ -172,9 +182,11 @@ def _qr(data: FieldData, candidates: Indices, num_sensors: int, modes: int, seed
     from pysensors import SSPOR
     from pysensors.basis import SVD
 
-    training = data.flat_fields[data.trajectories("train")]  # (T, F, N, C)
-    snapshots = training.reshape(-1, *training.shape[2:])  # (T F, N, C)
-    snapshots = snapshots[:: -(-len(snapshots) * len(data.channels) // MOST_SNAPSHOTS)][:, candidates]
+    training = data.trajectories("train")
+    frames = np.arange(len(training) * len(data.time))  # of all training trajectories, one after the other
+    frames = frames[:: -(-len(frames) * len(data.channels) // MOST_SNAPSHOTS)]
+    trajectory, frame = training[frames // len(data.time)], frames % len(data.time)
+    snapshots = data.flat_fields[trajectory, frame][:, candidates]  # (snapshots, candidates, C)
     scaled = (snapshots - snapshots.mean(axis=0)) / data.std
     pictures = scaled.transpose(0, 2, 1).reshape(-1, len(candidates))  # (T F C, candidates)
     modes = max(modes, num_sensors)
@@ -194,7 +206,7 @@ def _regular(data: FieldData, candidates: Indices, num_sensors: int) -> Indices:
     places = data.scaled_coordinates[candidates]  # (candidates, d)
     # Nodes inside an obstacle move to its rim, where two may meet: a finer lattice makes up for them.
     for wanted in range(num_sensors, 4 * num_sensors + 1):
-        counts = _lattice([float(np.ptp(values)) for values in data.axes.values()], data.grid, wanted)
+        counts = _lattice([float(np.ptp(values)) for values in data.axes.values()], data.resolution, wanted)
         if counts is None:
             break
         # Nodes stand in the middle of equal cells: none on the boundary.
@@ -243,12 +255,11 @@ def _from_csv(data: FieldData, candidates: Indices, path: Path, num_sensors: int
     allowed = set(candidates.tolist())
     taken: dict[int, int] = {}
     for row in table.rows:
-        nearest = []
-        for axis, values in data.axes.items():
-            place = row.number(axis)
-            row.within(axis, place, float(values[0]), float(values[-1]))
-            nearest.append(int(np.abs(values - place).argmin()))
-        index = int(np.ravel_multi_index(nearest, data.grid))
+        place = [row.number(axis) for axis in names]
+        for axis, coordinate in zip(names, place, strict=True):
+            if axis not in data.periodic:
+                row.within(axis, coordinate, float(data.axes[axis].min()), float(data.axes[axis].max()))
+        index = int(data.nearest(np.array([place]))[0])
         if index not in allowed:
             raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
         if index in taken:

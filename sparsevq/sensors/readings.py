@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.layout import grid_points
+from sparsevq.data.layout import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.table import Row, Table, read_table
 
@@ -40,7 +39,7 @@ def read_readings(
     sensors
         ``(n_s, d)`` places of the sensors that a ``sensor`` column numbers from 0; None: such a column is refused.
     domain
-        Axis -> first and last coordinate; None: any place is accepted.
+        Axis -> first and last coordinate; any place is accepted on axes that it does not name. None: anywhere.
     in_obstacle
         Tells of a place ``(d,)`` whether no flow was ever there; see `obstacle_test`.
 
@@ -67,7 +66,7 @@ def read_readings(
         else:
             place = tuple(row.number(axis) for axis in axes)
             for axis, coordinate in zip(axes, place, strict=True):
-                if domain is not None:
+                if domain is not None and axis in domain:
                     row.within(axis, coordinate, *domain[axis])
         if place in seen:
             what = f"column sensor: {row.cells['sensor']}" if by_number else f"the place {_shown(axes, place)}"
@@ -80,23 +79,12 @@ def read_readings(
     return np.array(places, dtype=np.float64), np.array(values, dtype=np.float64)
 
 
-def obstacle_test(axes: Mapping[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_]) -> InObstacle:
-    """A test whether a place is where no flow ever was: its nearest grid point is valid in none of the trajectories.
-
-    Parameters
-    ----------
-    axes
-        Axis -> coordinates of the grid.
-    mask
-        ``(T, *grid)`` bool: valid points of the trajectories that count (those for training).
-    """
-    points = grid_points(tuple(axes.values()))  # (N, d)
-    ever = mask.any(axis=0).ravel()  # (N,)
-    # Spacing makes the axes comparable where their units differ.
-    spacing = np.array([max(np.ptp(values), 1e-300) / max(len(values) - 1, 1) for values in axes.values()])
+def obstacle_test(data: FieldData) -> InObstacle:
+    """A test whether a place is where no flow ever was: its nearest point is valid in no training trajectory."""
+    ever = data.flat_mask[data.split == "train"].any(axis=0)  # (N,)
 
     def in_obstacle(place: FloatArray) -> bool:
-        return not ever[np.linalg.norm((points - place) / spacing, axis=1).argmin()]
+        return not ever[data.nearest(place[None])[0]]
 
     return in_obstacle
 

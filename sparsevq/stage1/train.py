@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -81,12 +82,13 @@ def train_encoder(
     objective = ReconstructionLoss(autoencoder, features[where], features)
 
     frames = training_frames(data, settings, seed).to(fabric.device)  # (trajectory, frame)
+    area = PointsByArea(data, fabric.device)
     batch = settings.batch_frames
 
     def draw(generator: torch.Generator, step: int) -> tuple[Tensor, ...]:
         chosen = frames[torch.randint(len(frames), (batch,), generator=generator, device=fabric.device)]
         symmetry = torch.randint(fields.num_symmetries, (batch,), generator=generator, device=fabric.device)
-        points = torch.randint(fields.points, (settings.batch_pixels,), generator=generator, device=fabric.device)
+        points = area.draw(settings.batch_pixels, generator)
         views = Views(chosen[:, 0], chosen[:, 1], symmetry)[fabric.global_rank :: fabric.world_size]
         readings, _ = fields.gather(views, where)
         return readings, points, *fields.gather(views, points)
@@ -125,6 +127,23 @@ def autoencoder_shape(data: FieldData, settings: Stage1Config) -> AutoencoderSha
     )
 
 
+class PointsByArea:
+    """Draws points, each as likely as the area that it stands for: means over them are means over the domain."""
+
+    def __init__(self, data: FieldData, device: torch.device):
+        self._points, self._device = data.num_points, device
+        even = np.allclose(data.weights, 1)
+        share = np.cumsum(data.weights) / data.weights.sum()
+        self._share = None if even else torch.tensor(share, dtype=torch.float32, device=device)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) int64, with replacement."""
+        if self._share is None:
+            return torch.randint(self._points, (count,), generator=generator, device=self._device)
+        at = torch.rand(count, generator=generator, device=self._device)
+        return torch.searchsorted(self._share, at).clamp_max(self._points - 1)
+
+
 def training_frames(data: FieldData, settings: Stage1Config, seed: int) -> Tensor:
     """(trajectory, frame) pairs to train on, (n, 2): all of the training split's, or `training_frames` of each."""
     generator = torch.Generator().manual_seed(seed)
@@ -158,11 +177,15 @@ def validation_views(data: FieldData, fields: DeviceFields, split: Split = "val"
 
 
 def reconstruction_metrics(fields: DeviceFields, views: Views, guess: Tensor) -> dict[str, float]:
-    """`val_loss`, the normalised MSE, and the mean relative L2 in physical units, of a guess (b, N, c)."""
+    """`val_loss`, the normalised MSE, and the mean relative L2 in physical units, of a guess (b, N, c).
+
+    Means over space are by area; in the relative L2 channels of different units count alike, as in the evaluation.
+    """
     everywhere = torch.arange(fields.points, device=fields.device)
     truth, valid = fields.gather(views, everywhere)
-    weight = valid[..., None].float()
+    weight = (valid * fields.weights)[..., None]
     mse = ((guess - truth).square() * weight).sum() / weight.sum() / fields.channels
-    error = ((guess - truth) * fields.std * weight).flatten(1).norm(dim=1)
-    size = (fields.physical(truth) * weight).flatten(1).norm(dim=1)
-    return {"val_loss": float(mse), "val_relative_l2": float((error / size).mean())}
+    error = ((guess - truth) * fields.std / fields.joint_scale).square() * weight
+    size = (fields.physical(truth) / fields.joint_scale).square() * weight
+    relative = (error.sum((1, 2)) / size.sum((1, 2))).sqrt()
+    return {"val_loss": float(mse), "val_relative_l2": float(relative.mean())}

@@ -14,7 +14,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, load_stage1
-from sparsevq.stage1.train import reconstruction_metrics, validation_views
+from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_views
 from sparsevq.stage2.latents import latents_of, training_views, variant_symmetries
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
@@ -96,6 +96,7 @@ def train_tokenizer(
     if start_from is not None:
         load_model(start_from, "tokenizer").restore(tokenizer)
     objective = CompletionLoss(tokenizer, teacher, settings)
+    area = PointsByArea(data, fabric.device)
     batch = settings.batch_frames
 
     def draw(generator: torch.Generator, step: int) -> tuple[Tensor | bool, ...]:
@@ -104,7 +105,7 @@ def train_tokenizer(
         mine = slice(fabric.global_rank, None, fabric.world_size)
         row = torch.randint(len(train.views), (batch,), generator=generator, device=fabric.device)
         from_teacher = torch.rand(batch, 1, 1, generator=generator, device=fabric.device) < 0.5
-        points = torch.randint(fields.points, (settings.batch_pixels,), generator=generator, device=fabric.device)
+        points = area.draw(settings.batch_pixels, generator)
         row, from_teacher = row[mine], from_teacher[mine]
         complete = train.complete[row]
         latents = torch.where(from_teacher, complete, train.sparse[row])

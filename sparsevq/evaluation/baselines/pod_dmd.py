@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines.task import BaselineForecast, Task
-from sparsevq.evaluation.reference import joint_scale, training_climatology
+from sparsevq.evaluation.reference import training_climatology
 
 Array = NDArray[Any]
 
@@ -196,7 +196,7 @@ class _Validation:
                 "hold some out (preprocess.validation) or leave pod_dmd out of evaluation.baselines",
             )
         std = data.std.astype(np.float32)
-        to_norm = std / joint_scale(data)  # from normalised fields to what the error is measured in
+        to_norm = std / data.joint_scale  # from normalised fields to what the error is measured in
         readings, norm, residual, projection, gram = [], [], [], [], []
         for trajectory in trajectories:
             valid = data.flat_mask[trajectory][:, None]
@@ -206,7 +206,7 @@ class _Validation:
                 truth = fields[start + 1 : start + 1 + horizon] * valid  # (L, N, C)
                 anomaly = ((truth - mean) * (valid * to_norm) / std).reshape(horizon, -1)
                 readings.append(fields[start, task.sparse])
-                norm.append(np.square(truth / joint_scale(data)).sum(axis=(1, 2), dtype=np.float64))
+                norm.append(np.square(truth / data.joint_scale).sum(axis=(1, 2), dtype=np.float64))
                 residual.append(np.square(anomaly).sum(axis=1, dtype=np.float64))
                 projection.append(anomaly @ scaled.T)
                 gram.append(scaled @ scaled.T)

@@ -135,11 +135,12 @@ class FireConfig(SimulatedConfig):
     rooms: NonNegative = Field(4, description="further scenes in closed rooms with a door: a test set outside training")
     frames: Annotated[int, Field(ge=2)] = Field(120, description="frames a trajectory")
     grid: Annotated[int, Field(ge=8)] = Field(32, description="cells along each axis, of the solver and as stored")
-    spin_up: Annotated[float, Field(ge=0)] = Field(0.0, description="time simulated before the first frame (s)")
+    spin_up: Rate = Field(3.0, description="time since ignition at the first frame (s)")
     frame_interval: Rate = Field(0.15, description="time between frames (s)")
     wind: tuple[float, float] = Field((0.0, 0.8), description="range of the cross wind (m/s)")
     burner: tuple[float, float] = Field((0.9, 1.7), description="range of the burner's side (m)")
     power: tuple[float, float] = Field((55.0, 170.0), description="range of the convective power (kW)")
+    obstacles: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="share of the scenes with obstacles")
 
     @property
     def total(self) -> int:

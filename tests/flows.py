@@ -87,3 +87,75 @@ def travelling_waves(
         vector=vector,
         provenance={"solver": "tests.flows.travelling_waves", "seed": seed},
     )
+
+
+def on_a_sphere(trajectories: int = 6, frames: int = 12, grid: tuple[int, int] = (12, 24), seed: int = 0) -> FieldData:
+    """Zonal waves of height and vorticity that travel around the globe, weaker towards the poles.
+
+    Latitudes are cell centres, longitudes 0 ... 360 degrees without the point that repeats. Splits as `travelling_waves`.
+    """
+    rng = np.random.default_rng(seed)
+    axes = {
+        "lat": -90 + 180 * (np.arange(grid[0]) + 0.5) / grid[0],
+        "lon": 360 * np.arange(grid[1]) / grid[1],
+    }
+    lat, lon = np.deg2rad(grid_points(tuple(axes.values()))).T
+    time = np.arange(frames, dtype=np.float64)
+    speed, phase = rng.uniform(0.02, 0.1, trajectories), rng.uniform(0, 2 * np.pi, trajectories)
+    angle = lon - speed[:, None, None] * time[:, None] - phase[:, None, None]  # (T, F, N)
+    height = 100 * np.cos(lat) ** 2 * np.cos(2 * angle) + 50 * np.sin(lat)
+    vorticity = 1e-5 * np.cos(lat) ** 3 * np.sin(3 * angle)
+    return _data_set(
+        "sphere",
+        np.stack([height, vorticity], axis=-1).reshape(trajectories, frames, *grid, 2),
+        axes,
+        units={"height": "m", "vorticity": "1/s"},
+        axis_units={"lat": "degrees_north", "lon": "degrees_east"},
+        parameters={"speed": speed},
+        periodic=("lon",),
+    )
+
+
+def scattered_waves(
+    trajectories: int = 6, frames: int = 12, points: int = 150, dimensions: int = 2, seed: int = 0
+) -> FieldData:
+    """A wave of pressure and one of temperature that travel over points at random in the unit square (cube)."""
+    rng = np.random.default_rng(seed)
+    names = ("z", "y", "x")[-dimensions:]
+    places = rng.uniform(0, 1, (points, dimensions))
+    time = np.arange(frames, dtype=np.float64)
+    phase = rng.uniform(0, 2 * np.pi, trajectories)
+    angle = 2 * np.pi * places.sum(axis=-1) - 0.4 * time[:, None] - phase[:, None, None]  # (T, F, N)
+    fields = np.stack([1e5 + 50 * np.sin(angle), 300 + np.cos(angle)], axis=-1)
+    return _data_set(
+        "scattered",
+        fields,
+        dict(zip(names, places.T, strict=True)),
+        units={"pressure": "Pa", "temperature": "K"},
+        axis_units=dict.fromkeys(names, "m"),
+        parameters={"phase": phase},
+        scattered=True,
+    )
+
+
+def _data_set(name, fields, axes, *, units, axis_units, parameters, **more) -> FieldData:
+    """Without masks; the last trajectory is for testing, the one before for validation."""
+    trajectories, frames, *grid, _ = fields.shape
+    return FieldData(
+        name=name,
+        fields=fields.astype(np.float32),
+        mask=np.ones((trajectories, *grid), dtype=bool),
+        axes=axes,
+        axis_units=axis_units,
+        time=np.arange(frames, dtype=np.float64),
+        time_units="h",
+        parameters=parameters,
+        parameter_units=dict.fromkeys(parameters, "1"),
+        split=np.array(["train"] * (trajectories - 2) + ["val", "test"]),
+        channels=tuple(units),
+        units=tuple(units.values()),
+        mean=fields[:-2].reshape(-1, fields.shape[-1]).mean(axis=0),
+        std=fields[:-2].reshape(-1, fields.shape[-1]).std(axis=0),
+        provenance={"solver": f"tests.flows.{name}"},
+        **more,
+    )

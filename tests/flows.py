@@ -92,7 +92,8 @@ def travelling_waves(
 def on_a_sphere(trajectories: int = 6, frames: int = 12, grid: tuple[int, int] = (12, 24), seed: int = 0) -> FieldData:
     """Zonal waves of height and vorticity that travel around the globe, weaker towards the poles.
 
-    Latitudes are cell centres, longitudes 0 ... 360 degrees without the point that repeats. Splits as `travelling_waves`.
+    Latitudes are cell centres, longitudes 0 ... 360 degrees without the point that repeats. Splits as in
+    `travelling_waves`.
     """
     rng = np.random.default_rng(seed)
     axes = {

@@ -159,6 +159,15 @@ class FieldData:
             return np.ones(len(self.channels), dtype=np.float32)
         return self.std.astype(np.float32)
 
+    @property
+    def domain(self) -> dict[str, tuple[float, float]]:
+        """Axis -> where places may be; on an axis that closes also one turn further, such as 30 degrees west for 330."""
+        reach = {}
+        for axis, at in self.axes.items():
+            turn = axis_span(at, True)[1] if axis in self.periodic else 0.0
+            reach[axis] = (float(at.min()) - turn, float(at.max()) + turn)
+        return reach
+
     def nearest(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """``(n,)``: the point nearest to each of the places ``(n, d)``; distances are in spacings of each axis."""
         tree, period = self._tree

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import Symmetries
-from sparsevq.data.layout import FieldData
+from sparsevq.data.layout import LATITUDE_UNITS, FieldData
 from sparsevq.errors import SparseVQError
 
 
@@ -44,10 +44,16 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
     Raises
     ------
     SparseVQError
-        An axis doesn't exist, is not evenly spaced (mirror) or not periodic (shift); or a channel is the vorticity of a
+        The points are not a grid; an axis doesn't exist, is not evenly spaced, is a latitude but not symmetric about the
+        equator (mirror) or not periodic (shift); or a channel is the vorticity of a
         flow that is not two-dimensional, whose sign under a mirror is unknown.
     """
     axes = list(data.axes)
+    if data.scattered and (symmetries.reflect or symmetries.roll):
+        raise SparseVQError(
+            f"stage1.symmetries: the points of {data.name} are not a grid, which no mirror or shift maps on itself",
+            "leave out stage1.symmetries",
+        )
     for axis in (*symmetries.reflect, *symmetries.roll):
         if axis not in axes:
             raise SparseVQError(
@@ -57,6 +63,13 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
         spacing = np.diff(data.axes[axis])
         if not np.allclose(spacing, spacing[0]):
             raise SparseVQError(f"stage1.symmetries.reflect: axis {axis!r} of {data.name} is not evenly spaced")
+        at = data.axes[axis]
+        if data.axis_units.get(axis) in LATITUDE_UNITS and not np.isclose(at[0], -at[-1]):
+            raise SparseVQError(
+                f"stage1.symmetries.reflect: latitudes {at[0]:g} ... {at[-1]:g} are not the same on both sides of the "
+                "equator, across which alone a flow on a sphere can be mirrored",
+                f"leave out {axis}",
+            )
         if "vorticity" in data.channels and len(axes) != 2:
             raise SparseVQError("stage1.symmetries.reflect: vorticity is a pseudo-scalar in two dimensions only")
     for axis in symmetries.roll:

@@ -154,11 +154,7 @@ class Forecaster:
                 tuple(self.data.axes),
                 self.data.channels,
                 sensors=self.sensors.coordinates,
-                domain={
-                    axis: (float(at.min()), float(at.max()))
-                    for axis, at in self.data.axes.items()
-                    if axis not in self.data.periodic
-                },
+                domain=self.data.domain,
                 in_obstacle=self._in_obstacle,
             )
             source = digest(path)

@@ -67,7 +67,8 @@ def as_dataset(
     data
         The data set that was learned from: grid, channels and units.
     fields
-        ``(member, lead time, *grid, C)`` in physical units; NaN where there is no field.
+        ``(member, lead time, *grid, C)`` in physical units; NaN where there is no field. Scattered points have the
+        dimension ``point``, along which the axes are coordinates.
     lead_time
         ``(L,)`` in the data's unit of time.
     sensors
@@ -75,7 +76,8 @@ def as_dataset(
     attributes
         What else the file is to say of itself.
     """
-    dimensions = ("member", "lead_time", *data.axes)
+    space = ("point",) if data.scattered else tuple(data.axes)
+    dimensions = ("member", "lead_time", *space)
     variables = {
         channel: (dimensions, fields[..., index], _described(channel, data.units[index]))
         for index, channel in enumerate(data.channels)
@@ -83,7 +85,10 @@ def as_dataset(
     coordinates: dict[str, Any] = {
         "member": ("member", np.arange(len(fields), dtype=np.int32), MEMBER),
         "lead_time": ("lead_time", lead_time, _lead_time_attributes(data.time_units)),
-        **{axis: (axis, at, _axis_attributes(axis, data.axis_units[axis])) for axis, at in data.axes.items()},
+        **{
+            axis: (space if data.scattered else axis, at, _axis_attributes(axis, data.axis_units[axis], data.scattered))
+            for axis, at in data.axes.items()
+        },
         **{
             f"sensor_{axis}": ("sensor", sensors[:, index], _described(f"{axis} of the sensors", data.axis_units[axis]))
             for index, axis in enumerate(data.axes)
@@ -148,11 +153,12 @@ def _lead_time_attributes(units: str) -> dict[str, str]:
     return {**described, "axis": "T"}
 
 
-def _axis_attributes(axis: str, units: str) -> dict[str, str]:
+def _axis_attributes(axis: str, units: str, scattered: bool) -> dict[str, str]:
     described = _described(axis, units)
-    if axis.lower() in GRID_AXES:
-        described["axis"] = GRID_AXES[axis.lower()]
-    if described.get("axis") == "Z":
+    letter = GRID_AXES.get(axis.lower())
+    if letter and not scattered:  # CF gives an axis attribute to coordinates that are dimensions alone
+        described["axis"] = letter
+    if letter == "Z":
         described["positive"] = "up"
     if axis.lower() in STANDARD_NAMES:
         described["standard_name"] = STANDARD_NAMES[axis.lower()]

@@ -13,12 +13,16 @@ from sparsevq.files import written_whole
 
 MOST_COLUMNS = 5
 MOST_CHANNELS = 3
+DOTS = 700.0
+"""Area of a scattered point's dot times the root of their number: they nearly touch."""
 
 
 def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
     """Write a PNG.
 
-    Two axes: pictures; one: lines with a band of one standard deviation; three: the middle plane of the first axis.
+    Two axes: pictures; one: lines with a band of one standard deviation; three: the middle plane of the axis that is
+    not shown, with the vertical axis ``z`` upwards where there is one. Scattered points: a dot each, seen along the
+    first axis if there are three.
 
     Parameters
     ----------
@@ -35,7 +39,7 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
     shown, plane = _in_two_axes(forecast)
     columns = np.unique(np.linspace(0, shown.sizes["lead_time"] - 1, MOST_COLUMNS).round().astype(int))
     channels = list(shown.data_vars)[:MOST_CHANNELS]
-    flat = len(_axes(shown)) == 2
+    flat = len(_axes(shown)) > 1
     spread = flat and shown.sizes["member"] > 1
     rows = [(channel, what) for channel in channels for what in ("mean", "spread")[: 1 + spread]]
     figure = Figure(figsize=(1 + 2.1 * len(columns), 0.6 + 1.9 * len(rows)), layout="constrained")
@@ -66,17 +70,18 @@ def _picture_row(
     bound = max(abs(low), abs(high))
     limits = (-bound, bound) if signed else (low if what == "mean" else 0.0, high)
     across, along = _axes(shown)
+    style = {
+        "cmap": "RdBu_r" if signed else ("cividis" if what == "mean" else "magma"),
+        "vmin": limits[0],
+        "vmax": limits[1],
+    }
     image = None
     for index, panel in enumerate(panels):
-        image = panel.pcolormesh(
-            shown[along],
-            shown[across],
-            values.isel(lead_time=index),
-            cmap="RdBu_r" if signed else ("cividis" if what == "mean" else "magma"),
-            vmin=limits[0],
-            vmax=limits[1],
-            shading="nearest",
-        )
+        frame = values.isel(lead_time=index)
+        if "point" in shown.dims:
+            image = panel.scatter(shown[along], shown[across], c=frame, s=DOTS / np.sqrt(frame.size), lw=0, **style)
+        else:
+            image = panel.pcolormesh(shown[along], shown[across], frame, shading="nearest", **style)
         panel.plot(
             shown[f"sensor_{along}"],
             shown[f"sensor_{across}"],
@@ -106,6 +111,7 @@ def _line_row(
     columns: npt.NDArray[np.int_],
 ) -> None:
     (along,) = _axes(shown)
+    shown = shown.sortby(along)  # scattered points come in any order
     for lead, panel in zip(columns, panels, strict=True):
         members = shown[channel].isel(lead_time=int(lead))
         mean, spread = members.mean("member"), members.std("member")
@@ -121,6 +127,9 @@ def _mark(panel: Axes, places: npt.NDArray[np.float64]) -> None:
 
 
 def _axes(shown: xr.Dataset) -> list[str]:
+    """Vertical, then horizontal."""
+    if "point" in shown.dims:
+        return [str(name) for name, values in shown.coords.items() if values.dims == ("point",)][-2:]
     variable = next(iter(shown.data_vars.values()))
     return [str(name) for name in variable.dims if name not in ("member", "lead_time")]
 
@@ -130,9 +139,10 @@ def _in_two_axes(forecast: xr.Dataset) -> tuple[xr.Dataset, str]:
     axes = _axes(forecast)
     if len(axes) < 3:
         return forecast, ""
-    middle = forecast.sizes[axes[0]] // 2
-    at = float(forecast[axes[0]].values[middle])
-    return forecast.isel({axes[0]: middle}), f"; plane {axes[0]} = {at:.3g}, all sensors"
+    hidden = axes[1] if axes[0] == "z" else axes[0]  # what rises is seen from the side
+    middle = forecast.sizes[hidden] // 2
+    at = float(forecast[hidden].values[middle])
+    return forecast.isel({hidden: middle}), f"; plane {hidden} = {at:.3g}, all sensors"
 
 
 def _unit(of: xr.DataArray) -> str:

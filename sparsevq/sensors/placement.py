@@ -257,8 +257,7 @@ def _from_csv(data: FieldData, candidates: Indices, path: Path, num_sensors: int
     for row in table.rows:
         place = [row.number(axis) for axis in names]
         for axis, coordinate in zip(names, place, strict=True):
-            if axis not in data.periodic:
-                row.within(axis, coordinate, float(data.axes[axis].min()), float(data.axes[axis].max()))
+            row.within(axis, coordinate, *data.domain[axis])
         index = int(data.nearest(np.array([place]))[0])
         if index not in allowed:
             raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")

@@ -39,7 +39,7 @@ def read_readings(
     sensors
         ``(n_s, d)`` places of the sensors that a ``sensor`` column numbers from 0; None: such a column is refused.
     domain
-        Axis -> first and last coordinate; any place is accepted on axes that it does not name. None: anywhere.
+        Axis -> where places may be (`FieldData.domain`); None: any place is accepted.
     in_obstacle
         Tells of a place ``(d,)`` whether no flow was ever there; see `obstacle_test`.
 
@@ -66,7 +66,7 @@ def read_readings(
         else:
             place = tuple(row.number(axis) for axis in axes)
             for axis, coordinate in zip(axes, place, strict=True):
-                if domain is not None and axis in domain:
+                if domain is not None:
                     row.within(axis, coordinate, *domain[axis])
         if place in seen:
             what = f"column sensor: {row.cells['sensor']}" if by_number else f"the place {_shown(axes, place)}"

@@ -9,7 +9,7 @@ import pytest
 from sparsevq.config import Symmetries
 from sparsevq.data.symmetries import symmetry_group, with_variants
 from sparsevq.errors import SparseVQError
-from tests.flows import travelling_waves
+from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
 def transformed(data, group, element):
@@ -137,3 +137,27 @@ def test_variants_are_appended_to_the_training_split_alone() -> None:
     np.testing.assert_array_equal(more.mask[len(data.fields) :], data.mask[training][:, ::-1])
     assert all(len(values) == len(more.fields) for values in more.parameters.values())
     assert with_variants(data, Symmetries(), seed=0).fields.shape == data.fields.shape
+
+
+def test_a_flow_on_a_sphere_is_mirrored_across_the_equator_and_turned_about_the_axis():
+    data = on_a_sphere(grid=(6, 8))
+    group = symmetry_group(data, Symmetries(reflect=("lat",), roll={"lon": 4}))
+    assert len(group) == 2 * 9
+    field = data.fields[0, 0].reshape(-1, 2)
+    mirrored = (group.sign[9] * field[group.source[9]]).reshape(6, 8, 2)
+    np.testing.assert_array_equal(mirrored[..., 0], data.fields[0, 0, ::-1, :, 0])  # height
+    np.testing.assert_array_equal(mirrored[..., 1], -data.fields[0, 0, ::-1, :, 1])  # vorticity turns round
+
+
+def test_latitudes_of_one_hemisphere_have_no_mirror():
+    data = on_a_sphere(grid=(6, 8))
+    north = replace(data, axes={**data.axes, "lat": 45 + data.axes["lat"] / 2})
+    with pytest.raises(SparseVQError, match="not the same on both sides of the equator"):
+        symmetry_group(north, Symmetries(reflect=("lat",)))
+
+
+def test_scattered_points_have_no_symmetry_but_themselves():
+    data = scattered_waves(points=20)
+    assert len(symmetry_group(data, Symmetries())) == 1
+    with pytest.raises(SparseVQError, match="not a grid"):
+        symmetry_group(data, Symmetries(reflect=("x",)))

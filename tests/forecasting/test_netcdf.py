@@ -10,16 +10,17 @@ import xarray as xr
 from PIL import Image
 
 from sparsevq.errors import SparseVQError
+from sparsevq.forecasting import picture
 from sparsevq.forecasting.netcdf import as_dataset, cf_units, write_netcdf
 from sparsevq.forecasting.picture import draw_forecast
-from tests.flows import travelling_waves
+from tests.flows import scattered_waves, travelling_waves
 
 
 def forecast_of(data, members=3, frames=4, sensors=5):
     rng = np.random.default_rng(0)
     fields = rng.normal(size=(members, frames, *data.grid, len(data.channels))).astype(np.float32)
     fields[:, :, ~data.mask.any(axis=0)] = np.nan
-    places = rng.uniform(0, 1, (sensors, len(data.grid)))
+    places = rng.uniform(0, 1, (sensors, len(data.axes)))
     return as_dataset(data, fields, 0.5 * np.arange(1, frames + 1), places, {"seed": 1})
 
 
@@ -98,3 +99,23 @@ def test_a_file_in_the_way_is_one_line(tmp_path):
     with pytest.raises(SparseVQError, match="cannot write"):
         draw_forecast(tmp_path / "file/forecast.png", forecast)
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("data", [scattered_waves(), scattered_waves(dimensions=3), scattered_waves(dimensions=1)])
+def test_scattered_points_are_a_dimension_with_the_axes_along_it(data, tmp_path):
+    forecast = forecast_of(data)
+    write_netcdf(tmp_path / "forecast.nc", forecast, "made")
+    with xr.open_dataset(tmp_path / "forecast.nc") as found:
+        assert found["pressure"].dims == ("member", "lead_time", "point")
+        np.testing.assert_array_equal(found["x"], data.axes["x"])
+        assert "axis" not in found["x"].attrs  # CF: of dimensions alone
+    draw_forecast(tmp_path / "forecast.png", forecast)
+    assert Image.open(tmp_path / "forecast.png").width > 500
+
+
+def test_a_field_in_space_is_seen_from_the_side(tmp_path, monkeypatch):
+    """z upwards: what rises is what a person wants to see."""
+    forecast = forecast_of(travelling_waves(grid=(5, 6, 7)))
+    shown, plane = picture._in_two_axes(forecast)
+    assert picture._axes(shown) == ["z", "x"]
+    assert plane.startswith("; plane y = ")

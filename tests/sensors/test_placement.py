@@ -10,7 +10,7 @@ import pytest
 from sparsevq.config import SensorsConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.placement import place_sensors, read_sensors, write_sensors
-from tests.flows import travelling_waves
+from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 REGION = ((0.5, 1.0), (0.0, 0.3))
 
@@ -44,7 +44,8 @@ def test_a_seed_gives_the_same_sensors(placement):
 def test_a_regular_grid_is_regular_where_nothing_is_in_its_way():
     data = travelling_waves(grid=(17, 17), obstacle=False)
     rows, columns = np.unravel_index(place_sensors(data, settings("grid"), 16, 0).sparse, data.grid)
-    assert np.unique(rows).tolist() == np.unique(columns).tolist() == [2, 6, 10, 14]
+    assert np.unique(rows).tolist() == [2, 6, 10, 14]
+    assert np.unique(columns).tolist() == [2, 6, 11, 15]  # x closes: its cells divide the whole circle
 
 
 def test_region_holds_the_sparse_set_alone():
@@ -119,7 +120,7 @@ def test_csv_places_go_to_the_nearest_grid_point(tmp_path):
         ("y,x\n0,\n", "line 2: column x holds ''"),
         ("y,x\n0,nan\n", "line 2: column x holds 'nan'"),
         ("y,x\n0,0\n0.2\n", "line 3: 1 cells, but the header has 2"),
-        ("y,x\n0,0\n\n0.5,2.5\n", r"line 4: x=2.5 is outside the domain 0 \.\.\. 0\.9375"),
+        ("y,x\n0,0\n\n0.5,2.5\n", r"line 4: x=2.5 is outside the domain -1 \.\.\. 1\.9375"),
         ("y,x\n0,0\n0.5,0.5\n", "line 3: is inside an obstacle"),
         ("y,x\n0,0\n0.2,0.9\n0.001,0.001\n", "line 4: is at the same grid point as line 2"),
         ("y,x\n0,0\n0,0.5\n", "has 2 sensors but num_sensors is 3"),
@@ -147,3 +148,34 @@ def test_faults_in_a_csv_name_the_line(tmp_path, text, message):
 def test_faults_in_the_settings(given, num_sensors, message):
     with pytest.raises(SparseVQError, match=message):
         place_sensors(travelling_waves(), given, num_sensors, 0)
+
+
+def test_sensors_on_a_sphere_are_spread_over_its_area():
+    """Half of the sphere's area is within 30 degrees of the equator, a third of the grid's points."""
+    data = on_a_sphere(grid=(36, 72))
+    near = [
+        np.abs(place_sensors(data, settings(num_semi_sparse=1), 200, seed).coordinates[:200, 0]) < 30
+        for seed in range(10)
+    ]
+    assert 0.46 < np.mean(near) < 0.54
+
+
+def test_fewer_sensors_are_among_more_of_the_same_seed():
+    data = on_a_sphere()
+    few, more = (set(place_sensors(data, settings(), count, 5).sparse) for count in (10, 40))
+    assert few < more
+
+
+@pytest.mark.parametrize("placement", ["random", "qr", "grid"])
+def test_scattered_points_take_sensors_too(placement):
+    data = scattered_waves(trajectories=8)
+    sets = place_sensors(data, settings(placement), 12, 0)
+    assert len(np.unique(sets.semi_sparse)) == 42
+    np.testing.assert_array_equal(sets.coordinates, data.physical_coordinates[sets.semi_sparse])
+
+
+def test_a_csv_place_is_the_nearest_point_also_around_the_date_line(tmp_path):
+    data = on_a_sphere(grid=(12, 24))  # 15 degrees apart
+    (tmp_path / "places.csv").write_text("lat,lon\n7,359\n-7.5,-16\n")
+    sets = place_sensors(data, settings("csv", csv=tmp_path / "places.csv"), 2, 0)
+    np.testing.assert_allclose(sets.coordinates[:2], [[7.5, 0.0], [-7.5, 345.0]])

@@ -1,5 +1,7 @@
 """A user's readings: both forms of the file give the same, and each fault names its line and column."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,7 +64,7 @@ def test_faults_name_line_and_column(tmp_path, text, message):
     path = tmp_path / "frame.csv"
     flow = travelling_waves()
     with pytest.raises(SparseVQError, match=message) as caught:
-        read(path, text, in_obstacle=obstacle_test(flow.axes, flow.mask))
+        read(path, text, in_obstacle=obstacle_test(flow))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -85,11 +87,13 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_only_points_that_no_trajectory_flows_through_are_inside_an_obstacle():
-    axes = {"y": np.array([0.0, 1.0, 2.0]), "x": np.array([0.0, 100.0, 200.0])}
-    mask = np.ones((2, 3, 3), dtype=bool)
-    mask[:, 1, 1] = False
+    flow = travelling_waves(trajectories=4, grid=(3, 3), obstacle=False)
+    mask = flow.mask.copy()
+    mask[:2, 1, 1] = False
+    mask[2:, 1, 1] = True  # held out: nobody knows
     mask[0, 0, 0] = False  # the second trajectory's obstacle is elsewhere
-    in_obstacle = obstacle_test(axes, mask)
+    axes = {"y": np.array([0.0, 1.0, 2.0]), "x": np.array([0.0, 100.0, 200.0])}
+    in_obstacle = obstacle_test(replace(flow, axes=axes, mask=mask, periodic=()))
     assert in_obstacle(np.array([1.4, 60.0]))
     assert not in_obstacle(np.array([0.0, 0.0]))
     assert not in_obstacle(np.array([1.0, 40.0]))

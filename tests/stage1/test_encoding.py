@@ -50,7 +50,7 @@ def test_the_place_of_a_sensor_is_its_grid_points(trained):
     model = loaded(trained, "sparse")
     scaled = torch.from_numpy(trained.data.scaled_coordinates)
     assert model.where.tolist() == trained.sensors.sparse.tolist()
-    expected = sine_cosine_features(scaled[model.where], 4, trained.data.grid)
+    expected = sine_cosine_features(scaled[model.where], 4, trained.data.grid, trained.data.closed)
     torch.testing.assert_close(model.features[model.where], expected)
 
 

@@ -15,6 +15,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.sensors.placement import place_sensors, write_sensors
 from sparsevq.stage1.train import (
+    PointsByArea,
     ReconstructionLoss,
     autoencoder_shape,
     reconstruction_metrics,
@@ -23,7 +24,7 @@ from sparsevq.stage1.train import (
 )
 from sparsevq.training.model_file import load_model
 from tests.chain import STAGE1, Chain
-from tests.flows import travelling_waves
+from tests.flows import on_a_sphere, travelling_waves
 
 CPU = torch.device("cpu")
 
@@ -204,3 +205,46 @@ def test_some_frames_of_each_training_trajectory(consecutive):
         starts.add(int(mine[0]))
     assert len(frames) == 18 * 5
     assert len(starts) > 3
+
+
+def test_points_are_drawn_by_the_area_that_they_stand_for():
+    data = on_a_sphere(grid=(12, 24))
+    drawn = PointsByArea(data, CPU).draw(200_000, torch.Generator().manual_seed(0))
+    rows = np.bincount(drawn.numpy() // 24, minlength=12) / len(drawn)
+    np.testing.assert_allclose(rows, data.weights.reshape(12, 24).sum(axis=1) / data.num_points, atol=0.003)
+
+
+def test_points_of_equal_area_are_all_alike():
+    drawn = PointsByArea(travelling_waves(grid=(8, 8)), CPU).draw(64_000, torch.Generator().manual_seed(0))
+    assert np.bincount(drawn.numpy(), minlength=64).min() > 800
+
+
+def test_an_error_at_a_pole_counts_by_its_area():
+    data = on_a_sphere(grid=(6, 8))
+    fields = DeviceFields(data, Symmetries(), CPU)
+    views = fields.views(torch.tensor([0]), torch.tensor([0]))
+    truth, _ = fields.gather(views, torch.arange(fields.points))
+
+    def loss(row: int) -> float:
+        guess = truth.clone().reshape(1, 6, 8, 2)
+        guess[:, row] += 1
+        return reconstruction_metrics(fields, views, guess.reshape(truth.shape))["val_loss"]
+
+    edges = np.sin(np.deg2rad([-90, -60, -30, 0, 30, 60, 90]))
+    area = np.diff(edges) / 2  # each row's share of the sphere
+    np.testing.assert_allclose([loss(row) for row in range(6)], area, rtol=1e-5)
+
+
+def test_channels_of_different_units_count_alike():
+    """The relative L2 that is shown while training is the evaluation's."""
+    data = on_a_sphere(grid=(6, 8))
+    fields = DeviceFields(data, Symmetries(), CPU)
+    views = fields.views(torch.tensor([0]), torch.tensor([3]))
+    truth, _ = fields.gather(views, torch.arange(fields.points))
+    guess = truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    physical = (fields.physical(guess)[0].numpy() / data.std, data.flat_fields[0, 3] / data.std)
+    error, size = (
+        np.sqrt((np.square(values).sum(-1) * data.weights).sum()) for values in (physical[0] - physical[1], physical[1])
+    )
+    found = reconstruction_metrics(fields, views, guess)["val_relative_l2"]
+    assert found == pytest.approx(error / size, rel=1e-4)

@@ -54,8 +54,9 @@ clean:
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
-.venv/test: .venv/package requirements-test.lock
+.venv/test: .venv/package requirements-test.lock requirements-test-data.lock
 	$(PIP) install --requirement requirements-test.lock
+	$(PIP) install --no-deps --requirement requirements-test-data.lock
 	@touch $@
 
 define FIND_PYTHON

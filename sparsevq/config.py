@@ -40,12 +40,27 @@ class Section(BaseModel):
 # ------------------------------------------------------------------------------------------------ data
 
 
+class Symmetries(Section):
+    """Symmetries of the physics, used to augment the training split (never validation or test)."""
+
+    reflect: tuple[str, ...] = Field(
+        (), description="axes along which a mirrored flow is a flow too; the channel along the axis changes sign"
+    )
+    roll: dict[str, NonNegative] = Field(
+        {}, description="periodic axes and the largest shift along each (grid points) that is drawn"
+    )
+    variants: Count = Field(
+        1, description="versions of each training trajectory that stages 2 and 3 see: itself, then random ones"
+    )
+
+
 class DataSetConfig(Section):
     """What every data set says of itself: which channels are learned, and how much is held out."""
 
     channels: Annotated[tuple[str, ...], AfterValidator(_each_once)] = Field(
         (), description="channels to learn, in this order; empty: all that there are"
     )
+    symmetries: Symmetries | None = Field(None, description="symmetries of this data set; null: stage1.symmetries")
     validation: Count = Field(16, description="trajectories (time blocks) held out for validation")
     test: Count = Field(16, description="trajectories (time blocks) held out for the tables; never seen before those")
 
@@ -64,12 +79,7 @@ class SimulatedConfig(DataSetConfig):
         return self.trajectories
 
     @model_validator(mode="after")
-    def _some_are_left_for_training(self) -> Self:
-        if self.validation + self.test >= self.trajectories:
-            raise ValueError(
-                f"validation={self.validation} and test={self.test} leave none of {self.trajectories} trajectories "
-                "for training: simulate more or hold out fewer"
-            )
+    def _no_empty_shard(self) -> Self:
         if self.shards > self.total:
             raise ValueError(f"shards={self.shards} exceeds the {self.total} trajectories: lower it")
         return self
@@ -184,12 +194,18 @@ class FileConfig(DataSetConfig):
         {}, description="axis -> array with its coordinates, or its [first, last]; others: as the file says"
     )
     time: str | tuple[float, float] | None = Field(
-        None, description="array with the times, or [first, step]; null: as the file says"
+        None,
+        description="array with the times, or [first, step]; null: as the file says; for FDS [first, step] are the "
+        "times to interpolate at, since steps differ between its runs",
     )
     units: dict[str, str] = Field({}, description="of channels, axes and `time`, where the file does not say")
     periodic: tuple[str, ...] = Field((), description="axes on which the domain closes; those the file says are added")
     vector: dict[str, str] = Field({}, description="channel -> axis that it points along, for mirror symmetries")
     missing: tuple[float, ...] = Field((), description="values that mean `nothing here`, beside NaN and the file's own")
+    resample: tuple[Count, Count, Count] | None = Field(
+        None,
+        description="for FDS: points along z, y, x of a regular grid to interpolate to; null: the meshes' own points",
+    )
     window: tuple[float, float] | None = Field(None, description="first and last time to keep, in the file's unit")
     stride: Count = Field(1, description="keep every stride-th frame")
     split: Literal["trajectory", "time"] = Field(
@@ -253,20 +269,6 @@ class TrainingConfig(Section):
     grad_clip: Rate = Field(1.0, description="largest norm of the gradient")
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true"
-    )
-
-
-class Symmetries(Section):
-    """Symmetries of the physics, used to augment the training split (never validation or test)."""
-
-    reflect: tuple[str, ...] = Field(
-        (), description="axes along which a mirrored flow is a flow too; the channel along the axis changes sign"
-    )
-    roll: dict[str, NonNegative] = Field(
-        {}, description="periodic axes and the largest shift along each (grid points) that is drawn"
-    )
-    variants: Count = Field(
-        1, description="versions of each training trajectory that stages 2 and 3 see: itself, then random ones"
     )
 
 
@@ -466,7 +468,19 @@ class Config(Section):
             raise ValueError(
                 f"data_sets: {', '.join(unknown)} is not known; known: {', '.join((*simulated, *self.files))}"
             )
+        for name in self.data_sets:
+            section = self.data_set(name)
+            if isinstance(section, SimulatedConfig) and section.validation + section.test >= section.trajectories:
+                raise ValueError(
+                    f"simulation.{name}: validation={section.validation} and test={section.test} leave none of "
+                    f"{section.trajectories} trajectories for training: simulate more or hold out fewer"
+                )
         return self
+
+    def symmetries_of(self, name: str) -> Symmetries:
+        """The symmetries that a data set is augmented by."""
+        own = self.data_set(name).symmetries
+        return self.stage1.symmetries if own is None else own
 
     def data_set(self, name: str) -> SimulatedConfig | FileConfig:
         """The section of one data set, simulated or from files."""

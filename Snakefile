@@ -11,6 +11,7 @@ from snakemake.utils import min_version
 import sparsevq
 from sparsevq.config import Config
 from sparsevq.config import parse as checked
+from sparsevq.data.simulators.shard_job import LEARNING
 from sparsevq.data.sources.files import matching_files
 from sparsevq.errors import SparseVQError
 
@@ -56,3 +57,4 @@ rule all:
     input:
         rules.tables.output,
         [expand(file, **SWEEP) for made in RESULTS for file in made.output],
+        [expand(file, **OOD_SWEEP) for file in rules.evaluate_ood.output],

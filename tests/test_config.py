@@ -174,3 +174,32 @@ def test_a_file_that_is_not_text_is_one_line(tmp_path):
 def test_a_configuration_is_never_changed_by_accident():
     with pytest.raises(ValueError, match="frozen"):
         Config().experiment = "other"
+
+
+def test_files_of_ones_own_are_data_sets_too():
+    config = parse(Config, {"data_sets": ["sst"], "files": {"sst": {"path": "a.nc", "test": 2}}}, "x")
+    assert config.data_set("sst").test == 2
+    assert config.symmetries_of("sst") == config.stage1.symmetries
+    with pytest.raises(SparseVQError, match="data_sets: sst is not known; known: cylinder, .*, fire$"):
+        parse(Config, {"data_sets": ["sst"]}, "x")
+    with pytest.raises(SparseVQError, match="files.sst.pth='a.nc' is not a known key; known here: .*path, format"):
+        parse(Config, {"files": {"sst": {"path": "a.nc", "pth": "a.nc"}}}, "x")
+    with pytest.raises(SparseVQError, match="cylinder is the name of a simulated data set"):
+        parse(Config, {"files": {"cylinder": {"path": "a.nc"}}}, "x")
+    with pytest.raises(SparseVQError, match="split=time needs `block`"):
+        parse(Config, {"files": {"sst": {"path": "a.nc", "split": "time"}}}, "x")
+
+
+def test_a_data_set_may_have_symmetries_of_its_own():
+    config = parse(
+        Config,
+        {"simulation": {"shallow": {"symmetries": {"roll": {"lon": 3}}}}, "stage1": {"symmetries": {"reflect": ["y"]}}},
+        "x",
+    )
+    assert config.symmetries_of("shallow").roll == {"lon": 3}
+    assert config.symmetries_of("cylinder").reflect == ("y",)
+
+
+def test_holding_out_every_trajectory_is_an_error_of_the_configuration():
+    with pytest.raises(SparseVQError, match="simulation.cylinder: validation=4 and test=6 leave none of 10"):
+        parse(Config, {"simulation": {"cylinder": {"trajectories": 10, "validation": 4}}}, "x")

@@ -20,8 +20,9 @@ from sparsevq.training.model_file import load_model
 
 Role = Literal["sparse", "semi_sparse"]
 
-FRAMES_AT_ONCE = 16
-"""Bounds the memory of decoding (frames x points x channels). 16 fit a CPU's cache; 64 are 1.3 times slower."""
+VALUES_AT_ONCE = 2**16
+"""Points, over all frames, that are decoded together: bounds the memory. 16 frames of 4096 points fit a CPU's cache; 64
+are 1.3 times slower."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,15 @@ def encode_views(model: Stage1Model, fields: DeviceFields, views: Views, frames_
 @torch.no_grad()
 def decode_everywhere(model: Stage1Model, latents: Tensor) -> Tensor:
     """Normalised fields (b, N, c) of latents (b, num_latents, dim), float32."""
-    return torch.cat(
-        [model.autoencoder.decoder(part, model.features).float() for part in latents.split(FRAMES_AT_ONCE)]
-    )
+    return _decode(model, latents, model.features)
+
+
+@torch.no_grad()
+def decode_at(model: Stage1Model, latents: Tensor, points: Tensor) -> Tensor:
+    """Normalised values (b, p, c) at grid points (p,) of latents (b, num_latents, dim), float32."""
+    return _decode(model, latents, model.features[points])
+
+
+def _decode(model: Stage1Model, latents: Tensor, features: Tensor) -> Tensor:
+    at_once = max(1, VALUES_AT_ONCE // len(features))
+    return torch.cat([model.autoencoder.decoder(part, features).float() for part in latents.split(at_once)])

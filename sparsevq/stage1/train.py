@@ -17,7 +17,7 @@ from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import (
     Role,
     Stage1Model,
-    decode_everywhere,
+    decode_at,
     encode_views,
     position_features,
     sensor_points,
@@ -27,6 +27,10 @@ from sparsevq.training.model_file import load_model, save_model
 
 VALIDATION_FRAMES = 128
 """Frames of the validation split at which training is judged: evenly spaced, the same at every validation."""
+
+
+VALIDATION_POINTS = 4096
+"""Points of a frame at which training is judged: a validation on a large grid would take longer than the training."""
 
 
 class ReconstructionLoss(nn.Module):
@@ -94,11 +98,11 @@ def train_encoder(
         return readings, points, *fields.gather(views, points)
 
     model = Stage1Model(autoencoder, where, features, settings)
-    val = validation_views(data, fields)
+    val, at = validation_views(data, fields), validation_points(fields)
 
     def validate() -> dict[str, float]:
         with fabric.autocast():
-            return reconstruction_metrics(fields, val, decode_everywhere(model, encode_views(model, fields, val)))
+            return reconstruction_metrics(fields, val, decode_at(model, encode_views(model, fields, val), at), at)
 
     out_dir.mkdir(parents=True, exist_ok=True)
     best = fit(
@@ -176,14 +180,27 @@ def validation_views(data: FieldData, fields: DeviceFields, split: Split = "val"
     return fields.views(trajectories, frames)
 
 
-def reconstruction_metrics(fields: DeviceFields, views: Views, guess: Tensor) -> dict[str, float]:
-    """`val_loss`, the normalised MSE, and the mean relative L2 in physical units, of a guess (b, N, c).
+def validation_points(fields: DeviceFields) -> Tensor:
+    """(p,) points at which training is judged: all, or `VALIDATION_POINTS` at random, the same at every validation."""
+    if fields.points <= VALIDATION_POINTS:
+        return torch.arange(fields.points, device=fields.device)
+    chosen = torch.randperm(fields.points, generator=torch.Generator().manual_seed(0))[:VALIDATION_POINTS]
+    return chosen.sort().values.to(fields.device)
+
+
+def reconstruction_metrics(
+    fields: DeviceFields, views: Views, guess: Tensor, points: Tensor | None = None
+) -> dict[str, float]:
+    """`val_loss`, the normalised MSE, and the mean relative L2 in physical units, of a guess (b, p, c).
+
+    `points` (p,) says where the guess is; None: everywhere.
 
     Means over space are by area; in the relative L2 channels of different units count alike, as in the evaluation.
     """
-    everywhere = torch.arange(fields.points, device=fields.device)
-    truth, valid = fields.gather(views, everywhere)
-    weight = (valid * fields.weights)[..., None]
+    if points is None:
+        points = torch.arange(fields.points, device=fields.device)
+    truth, valid = fields.gather(views, points)
+    weight = (valid * fields.weights[points])[..., None]
     mse = ((guess - truth).square() * weight).sum() / weight.sum() / fields.channels
     error = ((guess - truth) * fields.std / fields.joint_scale).square() * weight
     size = (fields.physical(truth) / fields.joint_scale).square() * weight

@@ -13,8 +13,8 @@ from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.sensors.placement import read_sensors
-from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, load_stage1
-from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_views
+from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
+from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from sparsevq.stage2.latents import latents_of, training_views, variant_symmetries
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
@@ -84,8 +84,8 @@ def train_tokenizer(
     views = training_views(data, fields, variant_symmetries(fields, sparse.settings.symmetries.variants, seed))
     with fabric.autocast():
         train = latents_of(sparse, teacher, fields, views)
-        val = latents_of(sparse, teacher, fields, validation_views(data, fields))
-        unquantized = reconstruction_metrics(fields, val.views, decode_everywhere(sparse, val.sparse))
+        val, at = latents_of(sparse, teacher, fields, validation_views(data, fields)), validation_points(fields)
+        unquantized = reconstruction_metrics(fields, val.views, decode_at(sparse, val.sparse, at), at)
 
     shape = tokenizer_shape(teacher, settings)
     try:
@@ -120,7 +120,7 @@ def train_tokenizer(
                 completed, use = tokenizer.detokenize(indices), codebook_use(indices, shape.num_vq_embeddings)
             else:
                 completed, _ = tokenizer(val.sparse, quantize=False)
-            metrics = reconstruction_metrics(fields, val.views, decode_everywhere(teacher, completed))
+            metrics = reconstruction_metrics(fields, val.views, decode_at(teacher, completed, at), at)
         ratio = metrics["val_relative_l2"] / unquantized["val_relative_l2"]
         return {**metrics, "val_ratio_to_unquantized": ratio, **use}
 

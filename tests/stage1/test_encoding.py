@@ -11,7 +11,7 @@ from sparsevq.data.device_fields import DeviceFields
 from sparsevq.errors import SparseVQError
 from sparsevq.models.positions import sine_cosine_features
 from sparsevq.stage1 import encoding
-from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
+from sparsevq.stage1.encoding import decode_at, decode_everywhere, encode_views, load_stage1
 from sparsevq.stage1.train import reconstruction_metrics, validation_views
 from tests.flows import travelling_waves
 
@@ -62,7 +62,7 @@ def test_how_many_frames_go_at_once_changes_nothing(trained, monkeypatch, at_onc
     torch.testing.assert_close(encode_views(model, fields, all_views(fields), at_once), latents, rtol=1e-4, atol=1e-5)
     guess = decode_everywhere(model, latents)
     assert guess.shape == (70, 96, 2)
-    monkeypatch.setattr(encoding, "FRAMES_AT_ONCE", at_once)
+    monkeypatch.setattr(encoding, "VALUES_AT_ONCE", at_once * 96)
     torch.testing.assert_close(decode_everywhere(model, latents), guess, rtol=1e-4, atol=1e-5)
 
 
@@ -92,3 +92,10 @@ def test_a_model_of_another_grid_is_refused(trained, grid):
 def test_a_model_that_is_no_encoder_is_refused(trained):
     with pytest.raises(SparseVQError, match="is a tokenizer model, not sparse or semi_sparse"):
         load_stage1(trained.model("tokenizer"), "sparse", trained.data, trained.sensors, CPU)
+
+
+def test_decoding_at_some_points_is_decoding_everywhere_and_looking_there(trained):
+    model = loaded(trained, "sparse")
+    latents = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    points = torch.tensor([5, 0, 95, 40])
+    torch.testing.assert_close(decode_at(model, latents, points), decode_everywhere(model, latents)[:, points])

@@ -20,6 +20,7 @@ from sparsevq.stage1.train import (
     autoencoder_shape,
     reconstruction_metrics,
     training_frames,
+    validation_points,
     validation_views,
 )
 from sparsevq.training.model_file import load_model
@@ -248,3 +249,21 @@ def test_channels_of_different_units_count_alike():
     )
     found = reconstruction_metrics(fields, views, guess)["val_relative_l2"]
     assert found == pytest.approx(error / size, rel=1e-4)
+
+
+def test_a_large_grid_is_judged_at_some_of_its_points(monkeypatch):
+    """An estimate of the error everywhere, the same at every validation."""
+    data = travelling_waves(grid=(40, 40), obstacle=False)
+    fields = DeviceFields(data, Symmetries(), CPU)
+    views = validation_views(data, fields)
+    truth, _ = fields.gather(views, torch.arange(fields.points))
+    guess = truth + torch.sin(truth)
+    assert validation_points(fields).tolist() == list(range(1600))
+    monkeypatch.setattr("sparsevq.stage1.train.VALIDATION_POINTS", 400)
+    at = validation_points(fields)
+    assert len(at.unique()) == 400
+    assert torch.equal(at, validation_points(fields))
+    everywhere = reconstruction_metrics(fields, views, guess)
+    some = reconstruction_metrics(fields, views, guess[:, at], at)
+    for name, value in everywhere.items():
+        assert some[name] == pytest.approx(value, rel=0.1)

@@ -15,6 +15,13 @@ def settings(section, without=()):
     return getattr(CONFIG, section).model_dump(mode="json", exclude=set(without))
 
 
+def stage1_of(wildcards, without=()):
+    """The settings of stage 1 for a data set, with its own symmetries."""
+    return settings("stage1", without) | {
+        "symmetries": CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json")
+    }
+
+
 def shards(wildcards):
     """The files that the trajectories of a simulated data set are divided among."""
     if wildcards.data_set in CONFIG.files:
@@ -28,6 +35,20 @@ def files(wildcards):
     if wildcards.data_set not in CONFIG.files:
         return []
     return [str(path) for path in matching_files(CONFIG.files[wildcards.data_set])]
+
+
+def has_ood(data_set):
+    """Whether a data set has trajectories from outside the training range: said before any is made."""
+    return data_set not in CONFIG.files and CONFIG.data_set(data_set).total > CONFIG.data_set(data_set).trajectories
+
+
+# Forecasts of those are results of their own, <run>/ood/ and in tables <data_set>-ood: never averaged with the test split.
+OOD_SWEEP = {**SWEEP, "data_set": [name for name in CONFIG.data_sets if has_ood(name)]}
+
+if taken := {f"{data_set}-ood" for data_set in OOD_SWEEP["data_set"]} & set(CONFIG.data_sets):
+    raise WorkflowError(
+        f"data_sets: {min(taken)} is what the tables call a test set outside training: choose another name"
+    )
 
 
 # The code is no input of the rules: outputs carry the version that made them, and a new one makes them anew.

@@ -17,7 +17,7 @@ rule simulate:
         runtime=RUNTIME,
     params:
         simulation=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(
-            mode="json", exclude={"channels", "validation", "test"}
+            mode="json", exclude=set(LEARNING)
         ),
         version=VERSION,
     message:
@@ -45,7 +45,9 @@ rule preprocess:
         runtime=60,
     params:
         preprocess=settings("preprocess"),
-        data_set=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(mode="json", exclude={"shards"}),
+        data_set=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(
+            mode="json", exclude={"shards", "symmetries"}
+        ),
         version=VERSION,
     message:
         "{wildcards.data_set}: one data set"

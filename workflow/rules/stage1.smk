@@ -20,7 +20,7 @@ rule semi_sparse:
         mem_mb=MEM_MB,
         runtime=RUNTIME,
     params:
-        stage1=settings("stage1", without=["warm_start"]),
+        stage1=lambda wildcards: stage1_of(wildcards, without=["warm_start"]),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 1, semi-sparse encoder"
@@ -41,7 +41,7 @@ use rule semi_sparse as sparse with:
     benchmark:
         "<run>/benchmarks/sparse.tsv"
     params:
-        stage1=settings("stage1"),
+        stage1=stage1_of,
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 1, sparse encoder"

@@ -22,6 +22,7 @@ from sparsevq.config import SimulatedConfig, parse
 from sparsevq.data.shards import Shard, write_shard
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
+from sparsevq.version import VERSION
 
 MOST_ATTEMPTS = 10
 
@@ -81,8 +82,11 @@ class Simulator(Generic[Settings]):
     irrelevant: frozenset[str] = frozenset({"trajectories"})
 
 
-LEARNING = frozenset({"channels", "validation", "test"})
+LEARNING = frozenset({"channels", "validation", "test", "symmetries"})
 """Settings of a data set that its simulation does not depend on."""
+
+HOLDING_OUT_LEAST = {"validation": 1, "test": 1}
+"""Where a job is not told what will be held out, few trajectories are no fault."""
 
 
 def simulate_shard(out: str | Path, simulator: Simulator[Settings], settings: Settings, shard: int) -> None:
@@ -112,7 +116,7 @@ def simulate_shard(out: str | Path, simulator: Simulator[Settings], settings: Se
     simulator.check(settings)
     numbers = list(range(shard, settings.total, settings.shards))
     parts = out.parent / f".{out.name}.parts"
-    made_with = settings.model_dump_json(exclude={"shards", *LEARNING, *simulator.irrelevant})
+    made_with = _made_with(simulator, settings)
     finished = []
     for done, number in enumerate(numbers, start=1):
         part = parts / f"{number}.npz"
@@ -168,12 +172,13 @@ def one_trajectory(simulator: Simulator[Settings], settings: Settings, number: i
                 flush=True,
             )
         else:
-            return Trajectory(
-                trajectory.fields, trajectory.mask, {**trajectory.parameters, "attempts": float(attempt + 1)}
-            )
+            drawn = {**trajectory.parameters, "attempts": attempt + 1}
+            # NumPy's numbers have no JSON, and a kept trajectory must be the same as one that was not kept.
+            parameters = {name: value if isinstance(value, str) else float(value) for name, value in drawn.items()}
+            return Trajectory(trajectory.fields, trajectory.mask, parameters)
     raise SparseVQError(
         f"{simulator.name}: all {MOST_ATTEMPTS} attempts at trajectory {number} blew up",
-        f"mend the ranges of simulation.{simulator.name}",
+        f"mend the settings of simulation.{simulator.name}",
     )
 
 
@@ -209,11 +214,20 @@ def main(simulator: Simulator[Any], arguments: list[str] | None = None) -> int:
             raise SparseVQError(f"--settings is not JSON ({error})", "write one JSON object") from None
         if not isinstance(values, dict):
             raise SparseVQError("--settings is no JSON object", "write one JSON object")
+        values = {**HOLDING_OUT_LEAST, **values}
         simulate_shard(options.out, simulator, parse(simulator.settings, values, "--settings"), options.shard)
     except SparseVQError as error:
         print(f"sparsevq: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _made_with(simulator: Simulator[Any], settings: SimulatedConfig) -> str:
+    """What a kept trajectory must have been made with to be the same: the code and the settings, but for those it does
+    not depend on.
+    """
+    relevant = settings.model_dump(mode="json", exclude={"shards", *LEARNING, *simulator.irrelevant})
+    return json.dumps({"simulator": simulator.name, "version": VERSION, "settings": relevant}, sort_keys=True)
 
 
 def _keep(part: Path, made_with: str, trajectory: Trajectory) -> None:
@@ -235,6 +249,6 @@ def _kept(part: Path, made_with: str) -> Trajectory | None:
         with np.load(part) as saved:
             if str(saved["made_with"]) == made_with:
                 return Trajectory(saved["fields"], saved["mask"], json.loads(str(saved["parameters"])))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # it is damaged, or not ours: simulated again
     return None

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.hdf5 import open_layout, read_dataset
+from sparsevq.data.layout import Split
 from sparsevq.errors import SparseVQError
 
 SCHEMA = "sparsevq-codes"
@@ -26,8 +27,8 @@ def perplexity(counts: NDArray[Any]) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def codebook_use(codes_path: str | Path) -> pd.DataFrame:
-    """Use of the codes of each level on the training and the test split, by the flows as simulated (variant 0).
+def codebook_use(codes_path: str | Path, split: Split = "test") -> pd.DataFrame:
+    """Use of the codes of each level on the training split and on `split`, by the flows as simulated (variant 0).
 
     Returns
     -------
@@ -42,7 +43,7 @@ def codebook_use(codes_path: str | Path) -> pd.DataFrame:
     rows = []
     with open_layout(codes_path, SCHEMA, VERSION) as file:
         levels, codes = read_dataset(file, "codebook", (None, None, None)).shape[:2]
-        split = read_dataset(file, "split", (None,))
+        splits = read_dataset(file, "split", (None,))
         for encoder in ("sparse", "semi_sparse"):
             if encoder not in file:
                 continue
@@ -52,8 +53,8 @@ def codebook_use(codes_path: str | Path) -> pd.DataFrame:
                     f"{codes_path}: /{encoder} holds code {indices.max()}, the codebook has {codes}",
                     "make the file again",
                 )
-            for name in ("train", "test"):
-                chosen = indices[split == name].reshape(-1, levels)
+            for name in ("train", split):
+                chosen = indices[splits == name].reshape(-1, levels)
                 for level in range(levels):
                     found = chosen[:, level]
                     counts = np.bincount(found[found >= 0], minlength=codes)

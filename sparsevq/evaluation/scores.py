@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.hdf5 import open_layout
-from sparsevq.data.layout import FieldData
+from sparsevq.data.layout import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.reference import training_climatology
+from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.files import written_whole
 from sparsevq.sensors.placement import SensorSets
 
@@ -48,9 +49,11 @@ def score(
     num_sensors: int,
     seed: int,
     codes_path: str | Path | None = None,
-    area: Array | None = None,
+    split: Split = "test",
 ) -> None:
     """Score a forecast and its baselines on the cases that they share, at valid points, in physical units.
+
+    Points count by the area (volume) that they stand for (`FieldData.weights`) in every metric.
 
     Writes into `out_dir`, each a tidy CSV that starts with the columns ``data_set, num_sensors, seed``:
 
@@ -67,7 +70,8 @@ def score(
     ``calibration.csv``
         ``channel, lead_time, quantity, rank, value``: spread, skill, their ratio, and the rank histogram.
     ``spectra.csv``
-        ``method, lead_time, wavenumber, energy``: mean energy spectra, channels added; `truth` is a method.
+        ``method, lead_time, wavenumber, energy``: mean energy spectra (`spectrum_of`), channels added; `truth` is a
+        method. No rows where the domain has no spectrum, and then no `spectral_error` in ``scores.csv``.
     ``codebook.csv``
         See `codebook_use`; only with `codes_path`.
 
@@ -86,8 +90,8 @@ def score(
         Identify the run in tables of many.
     codes_path
         ``codes.h5``, for codebook use.
-    area
-        ``(N,)`` weights of the points, such as the area that each stands for; None: all alike.
+    split
+        The split that the cases are from, for codebook use.
 
     Raises
     ------
@@ -106,12 +110,12 @@ def score(
             raise SparseVQError(
                 f"{baselines_path} holds other cases than {forecast_path}", "run the baselines on this forecast"
             )
-        scorer = _Scorer(data, sensors, cases, area)
+        scorer = _Scorer(data, sensors, cases)
         for case in range(len(cases)):
             scorer.add(case, forecast, baselines)
     scorer.write(tables)
     if codes_path is not None:
-        tables.write("codebook", codebook_use(codes_path))
+        tables.write("codebook", codebook_use(codes_path, split))
 
 
 class _Tables(NamedTuple):
@@ -128,15 +132,14 @@ class _Tables(NamedTuple):
 class _Scorer:
     """Collects the metrics of one case after the other; memory holds the fields of one case at a time."""
 
-    def __init__(self, data: FieldData, sensors: SensorSets, cases: Cases, area: Array | None):
+    def __init__(self, data: FieldData, sensors: SensorSets, cases: Cases):
         self._data, self._cases = data, cases
-        self._area = np.ones(data.num_points) if area is None else np.asarray(area)
+        self._area = data.weights
         self._at_sensor = np.zeros(data.num_points, dtype=bool)
         self._at_sensor[sensors.sparse] = True
         self._scale = data.joint_scale
         self._climatology = training_climatology(data) / self._scale
-        self._spacing = tuple(float(np.diff(values).mean()) for values in data.axes.values() if len(values) > 1)
-        self._periodic = tuple(axis in data.periodic for axis, values in data.axes.items() if len(values) > 1)
+        self._spectrum_of = spectrum_of(data)
         self._members = 0
         self._wavenumber = np.zeros(0)
         # (method or link, metric) -> a list with one array (lead, channel) for each case
@@ -224,16 +227,13 @@ class _Scorer:
             yield "skill", unit * metrics.ensemble_skill(members, truth, weights, "both")
 
     def _spectrum(self, method: str, fields: Array, valid: Array) -> Array | None:
-        """Energy spectra ``(L, K, C)``; None where the grid has but one point."""
-        if not self._spacing:
+        """Energy spectra ``(L, K, C)``; None where the domain has none."""
+        if self._spectrum_of.missing:
             return None
         # Inside an obstacle every method has what the truth has, so that its rim weighs on all alike.
         whole = np.zeros((len(fields), self._data.num_points, fields.shape[-1]), dtype=fields.dtype)
         whole[:, valid] = fields
-        grid = [size for size in self._data.grid if size > 1]
-        self._wavenumber, energy = metrics.energy_spectrum(
-            whole.reshape(len(fields), *grid, -1), self._spacing, self._periodic
-        )
+        self._wavenumber, energy = self._spectrum_of(whole)
         total = energy.sum(axis=-1) / len(self._cases)
         self._energy[method] = self._energy.get(method, 0) + total
         return energy
@@ -249,19 +249,16 @@ class _Scorer:
         chain = _tidy("link", self._chain, channels, range(self._cases.horizon + 1))
         tables.write("chain", chain.drop(columns="cases"))
         tables.write("calibration", self._calibration(channels, leads))
-        if self._energy:
-            spectra = [
-                pd.DataFrame(
-                    {
-                        "method": method,
-                        "lead_time": np.repeat(np.arange(len(energy)) + 1, len(self._wavenumber)),
-                        "wavenumber": np.tile(self._wavenumber, len(energy)),
-                        "energy": energy.ravel(),
-                    }
-                )
-                for method, energy in self._energy.items()
-            ]
-            tables.write("spectra", pd.concat(spectra))
+        spectra = [pd.DataFrame(columns=["method", "lead_time", "wavenumber", "energy"])]
+        for method, energy in self._energy.items():
+            columns = {
+                "method": method,
+                "lead_time": np.repeat(np.arange(len(energy)) + 1, len(self._wavenumber)),
+                "wavenumber": np.tile(self._wavenumber, len(energy)),
+                "energy": energy.ravel(),
+            }
+            spectra.append(pd.DataFrame(columns))
+        tables.write("spectra", pd.concat(spectra[1:] or spectra))
 
     def _by_case(self) -> pd.DataFrame:
         cases, horizon = len(self._cases), self._cases.horizon

@@ -14,9 +14,23 @@ from tests.flows import travelling_waves
 HORIZON, MEMBERS = 5, 4
 
 
-def make_experiment(folder, grid=(16, 16), trajectories=12, frames=16, starts=(0, 6), noise=0.3, seed=0, sensors=8):
-    """Write forecast.h5 and codes.h5 beside synthetic data: every reconstruction and member is the truth plus noise."""
-    data = travelling_waves(trajectories=trajectories, frames=frames, grid=grid)
+def make_experiment(
+    folder,
+    grid=(16, 16),
+    trajectories=12,
+    frames=16,
+    starts=(0, 6),
+    noise=0.3,
+    seed=0,
+    sensors=8,
+    data=None,
+):
+    """Write forecast.h5 and codes.h5 beside synthetic data: every reconstruction and member is the truth plus noise.
+
+    The noise is in units of each channel's joint scale. `data` stands for `travelling_waves`.
+    """
+    data = data or travelling_waves(trajectories=trajectories, frames=frames, grid=grid)
+    trajectories, frames = data.fields.shape[:2]
     data.split[-3:] = ["val", "test", "test"]
     data.split[-5:-3] = "val"
     sets = place_sensors(data, SensorsConfig(num_semi_sparse=4), sensors, seed=seed)
@@ -25,7 +39,7 @@ def make_experiment(folder, grid=(16, 16), trajectories=12, frames=16, starts=(0
     truth = np.stack([data.fields[t, s : s + HORIZON + 1] for t, s in cases])  # (case, L + 1, *grid, C)
 
     def noisy(scale, values):
-        return (values + rng.normal(0, scale, values.shape)).astype(np.float32)
+        return (values + data.joint_scale * rng.normal(0, scale, values.shape)).astype(np.float32)
 
     forecast = folder / "forecast.h5"
     with h5py.File(forecast, "w") as file:

@@ -13,7 +13,7 @@ from sparsevq.evaluation.baselines.registry import BASELINES, run_baselines
 from sparsevq.evaluation.baselines.task import Task
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.metrics import relative_l2
-from sparsevq.evaluation.reference import joint_scale, training_climatology
+from sparsevq.evaluation.reference import TrainingFlows, training_climatology
 from tests.evaluation.conftest import HORIZON, make_experiment
 
 
@@ -23,7 +23,7 @@ def task_of(experiment, **settings):
     with h5py.File(experiment.forecast) as file:
         reconstruction = file["reconstruction/sparse"][:, 0].reshape(len(trajectory), data.num_points, -1)
     cases = Cases(trajectory, start, 0.5 * np.arange(1, HORIZON + 1), "s")
-    return Task(data, experiment.sensors.sparse, cases, reconstruction, EvaluationConfig(**settings))
+    return Task(data, TrainingFlows(data), experiment.sensors.sparse, cases, reconstruction, EvaluationConfig(**settings))
 
 
 def test_climatology_is_the_mean_of_valid_training_frames(experiment):
@@ -47,9 +47,9 @@ def test_persistence_repeats_the_reconstruction(experiment):
 
 
 def test_joint_scale_is_one_for_one_unit_only(experiment):
-    np.testing.assert_array_equal(joint_scale(experiment.data), [1, 1])
+    np.testing.assert_array_equal(experiment.data.joint_scale, [1, 1])
     mixed = dataclasses.replace(experiment.data, units=("m/s", "Pa"))
-    np.testing.assert_allclose(joint_scale(mixed), experiment.data.std)
+    np.testing.assert_allclose(mixed.joint_scale, experiment.data.std)
 
 
 # ------------------------------------------------------------------------------------------------ POD and DMD
@@ -58,11 +58,12 @@ def test_joint_scale_is_one_for_one_unit_only(experiment):
 def test_modes_are_those_of_an_exact_svd():
     rng = np.random.default_rng(0)
     snapshots = rng.normal(size=(60, 8)) * 0.5 ** np.arange(8) @ rng.normal(size=(8, 200))
-    modes = pod_dmd.leading_modes(snapshots, 5)
+    modes, coefficients = pod_dmd.leading_modes([snapshots[:25], snapshots[25:]], 5)
     expected = np.linalg.svd(snapshots, full_matrices=False)[2][:5]
     np.testing.assert_allclose(np.abs(np.sum(modes * expected, axis=1)), 1, atol=1e-6)
     np.testing.assert_allclose(modes @ modes.T, np.eye(5), atol=1e-10)
-    assert len(pod_dmd.leading_modes(snapshots, 20)) == 8  # no more than there are
+    np.testing.assert_allclose(coefficients, snapshots @ modes.T, atol=1e-10)
+    assert len(pod_dmd.leading_modes([snapshots], 20)[0]) == 8  # no more than there are
 
 
 def test_gappy_pod_is_exact_without_noise_and_the_posterior_mean_with_it():
@@ -130,7 +131,7 @@ def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment):
     for row, trajectory in enumerate(test):
         for start in (0, 6):
             hidden.flat_fields[trajectory, start, task.sparse] = kept[row, start]
-    found = BASELINES["pod_dmd"](dataclasses.replace(task, data=hidden))
+    found = BASELINES["pod_dmd"](dataclasses.replace(task, data=hidden, training=TrainingFlows(hidden)))
     np.testing.assert_array_equal(found.fields, expected.fields)
     assert found.chosen == expected.chosen
 
@@ -138,8 +139,9 @@ def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment):
 @pytest.mark.parametrize("name", ["climatology", "pod_dmd"])
 def test_what_is_inside_an_obstacle_never_matters(experiment, name):
     task = task_of(experiment)
-    fields = np.where(experiment.data.mask[:, None, ..., None], experiment.data.fields, 7.0).astype(np.float32)
-    filled = dataclasses.replace(task, data=dataclasses.replace(experiment.data, fields=fields))
+    fields = np.where(experiment.data.mask[:, None, ..., None], experiment.data.fields, np.nan).astype(np.float32)
+    data = dataclasses.replace(experiment.data, fields=fields)
+    filled = dataclasses.replace(task, data=data, training=TrainingFlows(data))
     np.testing.assert_array_equal(BASELINES[name](filled).fields, BASELINES[name](task).fields)
 
 

@@ -13,6 +13,7 @@ from sparsevq.evaluation.baselines.registry import run_baselines
 from sparsevq.evaluation.codebook import codebook_use, perplexity
 from sparsevq.evaluation.scores import CHAIN, score
 from tests.evaluation.conftest import HORIZON, MEMBERS, make_experiment
+from tests.flows import on_a_sphere, scattered_waves
 
 METHODS = {"sparsevq", "sparsevq_member", "persistence", "climatology", "pod_dmd"}
 
@@ -151,21 +152,88 @@ def test_units_come_back_when_channels_have_different_ones(experiment):
     np.testing.assert_allclose(normalised["value_x"], normalised["value_y"], rtol=1e-4)
 
 
-def test_area_weights_reach_the_scores(experiment):
-    area = np.zeros(256)
-    area[:128] = 1  # the lower half of the domain alone
-    half = run(experiment, "half", area=area)["scores"]
-    whole = run(experiment)["scores"]
-    where = {"method": "climatology", "metric": "relative_l2", "channel": "v", "lead_time": 1}
-    assert value(half, **where) != value(whole, **where)
+# ------------------------------------------------------------------------------------------------ area
 
 
-@pytest.mark.parametrize("grid", [(32,), (6, 8, 8)])
+def on_the_globe(folder, **arguments):
+    return make_experiment(folder, data=on_a_sphere(trajectories=8, frames=12), sensors=6, **arguments)
+
+
+def error_in_row(experiment, row):
+    """An ensemble without spread, right but for one row of latitudes, where the height is 10 m off; its scores."""
+    with h5py.File(experiment.forecast, "a") as file:
+        members = np.repeat(experiment.truth[:, None, 1:], MEMBERS, axis=1)
+        members[:, :, :, row, :, 0] += 10
+        file["ensemble"][...] = members
+        file["teacher_prompt"][...] = members[:, 0]
+    return run(experiment, f"row{row}")
+
+
+def test_an_error_at_the_pole_counts_by_its_area(tmp_path):
+    experiment = on_the_globe(tmp_path)
+    latitude = np.deg2rad(np.linspace(-90, 90, 13))
+    share = np.diff(np.sin(latitude)) / 2  # of the sphere's area in each of the 12 rows
+    pole, equator = error_in_row(experiment, 0), error_in_row(experiment, 6)
+    where = {"channel": "height", "lead_time": 2}
+    ours = {"method": "sparsevq", **where}
+    for tables, row in ((pole, 0), (equator, 6)):
+        assert value(tables["scores"], metric="rmse", **ours) == pytest.approx(10 * share[row] ** 0.5, rel=1e-5)
+        assert value(tables["scores"], metric="crps", **ours) == pytest.approx(10 * share[row], rel=1e-5)
+        assert value(tables["scores"], metric="skill", **ours) == pytest.approx(10 * share[row] ** 0.5, rel=1e-5)
+        # the truth is among members that are all right, but below those that are 10 m too high
+        below = value(tables["calibration"], quantity="rank_frequency", rank=0, **where)
+        assert below == pytest.approx(share[row] + (1 - share[row]) / (MEMBERS + 1), rel=1e-5)
+    for metric in ("relative_l2", "vrmse"):
+        for table, column in (("scores", {"method": "sparsevq"}), ("chain", {"link": "forecast"})):
+            found = [value(tables[table], metric=metric, **column, **where) for tables in (pole, equator)]
+            assert found[0] / found[1] == pytest.approx((share[0] / share[6]) ** 0.5, rel=1e-4), (metric, table)
+
+
+def test_uniform_weights_are_those_of_a_plain_mean(experiment):
+    """Every point of an even grid stands for the same area; weights of one's own take the place of the axes'."""
+    plain = dataclasses.replace(experiment.data, point_weights=np.ones((16, 16)))
+    for name, table in run(experiment).items():
+        pd.testing.assert_frame_equal(run(experiment, "plain", data=plain)[name], table)
+    left = np.ones((16, 16))
+    left[:, 8:] = 1e-9
+    half = run(experiment, "half", data=dataclasses.replace(experiment.data, point_weights=left))["scores"]
+    rows = experiment.truth[:, 3, :, :8]
+    valid = experiment.data.mask[[trajectory for trajectory, _ in experiment.cases], :, :8]
+    with h5py.File(experiment.forecast) as file:
+        error = file["ensemble"][:, :, 2, :, :8].mean(axis=1) - rows
+    expected = [np.linalg.norm(e[m]) / np.linalg.norm(r[m]) for e, r, m in zip(error, rows, valid, strict=True)]
+    where = {"method": "sparsevq", "metric": "relative_l2", "channel": "all", "lead_time": 3}
+    assert value(half, **where) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ domains
+
+
+@pytest.mark.parametrize("grid", [(32,), (6, 8, 8), (8, 24)])
 def test_other_dimensions(tmp_path, grid):
     tables = run(make_experiment(tmp_path, grid=grid, trajectories=8, sensors=5))
     metrics = set(tables["scores"]["metric"])
     assert {"relative_l2", "spectral_error_low"} <= metrics
     assert tables["spectra"]["wavenumber"].nunique() == min(grid) // 2
+
+
+def test_the_spectrum_on_a_sphere_counts_waves_around_the_globe(tmp_path):
+    tables = run(on_the_globe(tmp_path))
+    spectra = tables["spectra"].query("method == 'truth' and lead_time == 1").set_index("wavenumber")["energy"]
+    assert list(spectra.index) == list(range(1, 13))
+    assert set(spectra.nlargest(2).index) == {2, 3}, "the waves of height and of vorticity"
+    assert {"spectral_error_low", "spectral_error_high"} <= set(tables["scores"]["metric"])
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_scattered_points_have_scores_but_no_spectrum(tmp_path, dimensions):
+    data = scattered_waves(trajectories=8, points=60, dimensions=dimensions)
+    data.mask[1::2, 20:30] = False  # masks that differ by trajectory
+    tables = run(make_experiment(tmp_path, data=data, sensors=5))
+    assert set(tables["scores"]["method"]) == METHODS
+    assert not any(metric.startswith("spectral_error") for metric in tables["scores"]["metric"])
+    assert list(tables["spectra"].columns)[3:] == ["method", "lead_time", "wavenumber", "energy"]
+    assert not len(tables["spectra"])
 
 
 def test_one_member_has_no_spread(experiment):
@@ -219,6 +287,8 @@ def test_codebook_use(experiment):
         indices[1] = 7  # a symmetry variant, which does not count
         indices[0, :, -1] = -1  # a frame without codes
         file["sparse"][...] = indices
+    outside = codebook_use(experiment.codes, "val").set_index(["encoder", "split", "level"])
+    assert outside.loc["sparse", "val", 1]["codes_used"] == 4
     table = codebook_use(experiment.codes).set_index(["encoder", "split", "level"])
     assert len(table) == 8
     first, second = table.loc["sparse", "train", 1], table.loc["sparse", "test", 2]

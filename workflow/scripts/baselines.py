@@ -7,19 +7,17 @@ from sparsevq.training.job import job
 
 with job(snakemake):
     from sparsevq.data.layout import read_data
-    from sparsevq.data.symmetries import with_variants
     from sparsevq.evaluation.baselines.registry import run_baselines
     from sparsevq.sensors.placement import read_sensors
 
     inputs = {name: Path(path) for name, path in snakemake.input.items()}
     run_baselines(
-        # Baselines learn from the same flows as sparsevq, the mirrored ones too.
-        with_variants(
-            read_data(inputs["data"]), Symmetries(**snakemake.params.symmetries), int(snakemake.wildcards.seed)
-        ),
+        read_data(inputs["data"]),
         read_sensors(inputs["sensors"]),
         inputs["forecast"],
         Path(snakemake.output.baselines),
         EvaluationConfig(**snakemake.params.evaluation),
         made_from=inputs,
+        symmetries=Symmetries(**snakemake.params.symmetries),
+        seed=int(snakemake.wildcards.seed),
     )

@@ -1,6 +1,6 @@
 """Gappy POD from the sensors' readings, propagated by DMD: the best linear forecast of this kind.
 
-POD modes come from the training split's anomalies. The readings of one frame give the modes' coefficients by least
+POD modes come from the training split's anomalies, each point with the area (volume) that it stands for. The readings of one frame give the modes' coefficients by least
 squares [1]_, regularised by the coefficients' training variances (the statistical interpolation of weather
 forecasting: without it, a few sensors support a handful of modes only). DMD [2]_ fitted on all pairs of consecutive
 training frames propagates them. The rank and the strength of the regularisation are those with the smallest forecast
@@ -13,7 +13,7 @@ References
    Ichinaga et al., PyDMD, JMLR 2024.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def pod_dmd(task: Task) -> BaselineForecast:
         There is no validation trajectory to choose the rank on, or the training frames are all equal.
     """
     data, cases = task.data, task.cases
-    mean = training_climatology(data)  # (N, C)
+    mean = training_climatology(data, task.training)  # (N, C)
     std = data.std.astype(np.float32)
     modes, coefficients = _training_modes(task, mean)  # (r, N * C), (trajectory, F, r)
     at_sensors = modes.reshape(-1, *mean.shape)[:, task.sparse].reshape(len(modes), -1).T  # (n_s * C, r)
@@ -74,13 +74,13 @@ def pod_dmd(task: Task) -> BaselineForecast:
 # ------------------------------------------------------------------------------------------------ the three parts
 
 
-def leading_modes(snapshots: Array, rank: int, seed: int = 0) -> Array:
+def leading_modes(blocks: Iterable[Array], rank: int, seed: int = 0) -> tuple[Array, Array]:
     """The leading POD modes, by a randomised SVD: a pass over the snapshots costs `rank`, not their number.
 
     Parameters
     ----------
-    snapshots
-        ``(S, P)``: a row for each frame.
+    blocks
+        Snapshots ``(F, P)``, a row for each frame, in blocks of rows: passed over several times, one block in memory.
     rank
         Modes wanted.
     seed
@@ -89,19 +89,38 @@ def leading_modes(snapshots: Array, rank: int, seed: int = 0) -> Array:
 
     Returns
     -------
-    ``(r, P)``, orthonormal, by falling variance; ``r`` below `rank` where the snapshots span less.
+    modes
+        ``(r, P)``, orthonormal, by falling variance; ``r`` below `rank` where the snapshots span less.
+    coefficients
+        ``(S, r)`` of all snapshots.
 
     References
     ----------
     Halko, Martinsson & Tropp, Finding structure with randomness, SIAM Review 2011, algorithm 4.4.
     """
-    sketch = min(rank + 10, *snapshots.shape)
-    directions = np.random.default_rng(seed).standard_normal((snapshots.shape[1], sketch)).astype(snapshots.dtype)
-    for _ in range(5):
-        directions = np.linalg.qr(snapshots.T @ np.linalg.qr(snapshots @ directions)[0])[0]
-    _, values, rotation = np.linalg.svd(snapshots @ directions, full_matrices=False)
-    significant = values > np.finfo(snapshots.dtype).eps * max(snapshots.shape) * values[0]
-    return (rotation @ directions.T)[: min(rank, int(significant.sum()))]
+    first = next(iter(blocks))
+    snapshots = sum(len(block) for block in blocks)
+    sketch = min(rank + 10, snapshots, first.shape[1])
+    directions = np.random.default_rng(seed).standard_normal((first.shape[1], sketch)).astype(first.dtype)
+    for _ in range(PASSES):
+        projected = np.linalg.qr(np.concatenate([block @ directions for block in blocks]))[0]
+        directions = np.zeros_like(directions)
+        row = 0
+        for block in blocks:
+            directions += block.T @ projected[row : row + len(block)]
+            row += len(block)
+        directions = np.linalg.qr(directions)[0]
+    left, values, rotation = np.linalg.svd(
+        np.concatenate([block @ directions for block in blocks]), full_matrices=False
+    )
+    # Rounding errors of products add up like random numbers, with the root of how many there are.
+    significant = values > np.finfo(first.dtype).eps * max(snapshots, first.shape[1]) ** 0.5 * values[0]
+    kept = min(rank, int(significant.sum()))
+    return (rotation @ directions.T)[:kept], (left * values)[:, :kept]
+
+
+PASSES = 5
+"""Power iterations of the randomised SVD; each takes two passes over the snapshots."""
 
 
 def gappy_pod(readings: Array, at_sensors: Array, deviation: Array, strength: float) -> Array:
@@ -165,20 +184,38 @@ def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
 # ---------------------------------------------------------------------------------------------- training and validation
 
 
+class _Snapshots:
+    """Normalised training anomalies times the root of the area, ``(F, N * C)`` for each trajectory and variant."""
+
+    def __init__(self, task: Task, mean: Array):
+        self._flows, self._mean = task.training, mean
+        self._factor = _root_of_area(task) / task.data.std.astype(np.float32)  # (N, C)
+
+    def __iter__(self) -> Iterator[Array]:
+        for fields, valid in self._flows:
+            anomaly = fields - self._mean
+            anomaly *= self._factor
+            # Inside an obstacle there is no anomaly: it must not become a feature of the flow.
+            anomaly[:, ~valid] = 0
+            yield anomaly.reshape(len(anomaly), -1)
+
+
+def _root_of_area(task: Task) -> Array:
+    """``(N, 1)``: norms of fields times this are norms over the domain."""
+    return np.sqrt(task.data.weights).astype(np.float32)[:, None]
+
+
 def _training_modes(task: Task, mean: Array) -> tuple[Array, Array]:
-    """POD modes ``(r, N * C)`` of the normalised training anomalies, and their coefficients ``(trajectory, F, r)``."""
+    """POD modes ``(r, N * C)`` of the normalised training anomalies, and their coefficients ``(trajectory, F, r)``.
+
+    Modes are orthonormal in the inner product over the domain, which counts each point by its area.
+    """
     data = task.data
-    train = data.trajectories("train")
-    anomalies = np.empty((len(train), data.fields.shape[1], mean.size), dtype=np.float32)
-    for row, trajectory in zip(anomalies, train, strict=True):
-        # Inside an obstacle there is no anomaly: it must not become a feature of the flow.
-        anomaly = (data.flat_fields[trajectory] - mean) / data.std.astype(np.float32)
-        row[:] = np.where(data.flat_mask[trajectory][:, None], anomaly, 0).reshape(len(row), -1)
-    snapshots = anomalies.reshape(-1, mean.size)
-    modes = leading_modes(snapshots, max(task.settings.pod_ranks))
+    modes, coefficients = leading_modes(_Snapshots(task, mean), max(task.settings.pod_ranks))
     if not len(modes):
         raise SparseVQError(f"{data.name}: all training frames are equal", "leave pod_dmd out of evaluation.baselines")
-    return modes, (snapshots @ modes.T).reshape(*anomalies.shape[:2], -1)
+    modes = (modes.reshape(-1, *mean.shape) / _root_of_area(task)).reshape(len(modes), -1)
+    return modes, coefficients.reshape(len(task.training), data.fields.shape[1], -1)
 
 
 class _Validation:
@@ -195,21 +232,24 @@ class _Validation:
                 f"{data.name} has no validation trajectory, on which the rank of pod_dmd is chosen",
                 "hold some out (preprocess.validation) or leave pod_dmd out of evaluation.baselines",
             )
+        # from physical fields to what the error is measured in, with the area that each point stands for
+        to_norm = _root_of_area(task) / data.joint_scale  # (N, C)
         std = data.std.astype(np.float32)
-        to_norm = std / data.joint_scale  # from normalised fields to what the error is measured in
         readings, norm, residual, projection, gram = [], [], [], [], []
         for trajectory in trajectories:
-            valid = data.flat_mask[trajectory][:, None]
+            valid = data.flat_mask[trajectory]
             fields = data.flat_fields[trajectory]
-            scaled = (modes.reshape(-1, *mean.shape) * (valid * to_norm)).reshape(len(modes), -1)
+            scaled = (modes.reshape(-1, *mean.shape) * (valid[:, None] * to_norm * std)).reshape(len(modes), -1)
+            of_modes = scaled @ scaled.T
             for start in np.unique(task.cases.start_frame):
-                truth = fields[start + 1 : start + 1 + horizon] * valid  # (L, N, C)
-                anomaly = ((truth - mean) * (valid * to_norm) / std).reshape(horizon, -1)
+                truth = fields[start + 1 : start + 1 + horizon].copy()  # (L, N, C)
+                truth[:, ~valid] = 0
+                anomaly = ((truth - mean) * (valid[:, None] * to_norm)).reshape(horizon, -1)
                 readings.append(fields[start, task.sparse])
-                norm.append(np.square(truth / data.joint_scale).sum(axis=(1, 2), dtype=np.float64))
+                norm.append(np.square(truth * to_norm).sum(axis=(1, 2), dtype=np.float64))
                 residual.append(np.square(anomaly).sum(axis=1, dtype=np.float64))
                 projection.append(anomaly @ scaled.T)
-                gram.append(scaled @ scaled.T)
+                gram.append(of_modes)
         self.readings = np.stack(readings)  # (B, n_s, C)
         self._norm, self._residual = np.stack(norm), np.stack(residual)  # (B, L)
         self._projection = np.stack(projection).astype(np.float64)  # (B, L, r)

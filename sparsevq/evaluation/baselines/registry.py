@@ -6,8 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sparsevq.config import EvaluationConfig
-from sparsevq.data.hdf5 import open_layout, read_dataset, stamp
+from sparsevq.config import EvaluationConfig, Symmetries
+from sparsevq.data.hdf5 import open_layout, require_dataset, stamp
 from sparsevq.data.layout import FieldData
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
@@ -15,6 +15,7 @@ from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
 from sparsevq.evaluation.baselines.task import Baseline, Task
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.metrics import require_finite
+from sparsevq.evaluation.reference import TrainingFlows
 from sparsevq.files import written_whole
 from sparsevq.sensors.placement import SensorSets
 
@@ -33,6 +34,8 @@ def run_baselines(
     out: str | Path,
     settings: EvaluationConfig,
     made_from: Mapping[str, Path],
+    symmetries: Symmetries | None = None,
+    seed: int = 0,
 ) -> None:
     """Forecast the cases of a forecast file with each baseline, and write ``baselines.h5`` (``docs/data-format.md``).
 
@@ -48,6 +51,8 @@ def run_baselines(
         Which baselines, and what they choose from.
     made_from
         Name -> input file, for the record.
+    symmetries, seed
+        As of stage 1: baselines learn from the same flows as sparsevq, the mirrored ones too.
 
     Raises
     ------
@@ -57,8 +62,9 @@ def run_baselines(
     with open_layout(forecast_path, SCHEMA, VERSION) as file:
         cases = read_cases(file, data)
         wanted = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
-        reconstruction = read_dataset(file, "reconstruction/sparse", wanted)[:, 0]
-    task = Task(data, sensors.sparse, cases, reconstruction.reshape(len(cases), data.num_points, -1), settings)
+        reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
+    flows = TrainingFlows(data, symmetries, seed)
+    task = Task(data, flows, sensors.sparse, cases, reconstruction.reshape(len(cases), data.num_points, -1), settings)
 
     with written_whole(out) as part, h5py.File(part, "w") as file:
         stamp(file, SCHEMA, VERSION, made_from, settings.model_dump(mode="json"))
@@ -68,9 +74,9 @@ def run_baselines(
         file["lead_time"].attrs["units"] = cases.lead_units
         for name in settings.baselines:
             forecast = BASELINES[name](task)
-            for case, fields in enumerate(forecast.fields):
-                require_finite(fields, name, case, data.flat_mask[cases.trajectory[case]])
             shape = (len(cases), cases.horizon, *data.grid, len(data.channels))
             stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32)
-            stored[...] = forecast.fields.reshape(shape)
+            for case, fields in enumerate(forecast.fields):
+                require_finite(fields, name, case, data.flat_mask[cases.trajectory[case]])
+                stored[case] = fields.reshape(shape[1:])
             stored.attrs.update(forecast.chosen)

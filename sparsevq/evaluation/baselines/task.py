@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sparsevq.config import EvaluationConfig
 from sparsevq.data.layout import FieldData
 from sparsevq.evaluation.cases import Cases
+from sparsevq.evaluation.reference import TrainingFlows
 
 Array = NDArray[Any]
 
@@ -25,7 +26,9 @@ class Task:
     Attributes
     ----------
     data
-        The data set: training and validation split to learn from.
+        The data set: its validation split to choose on.
+    training
+        The flows to learn from: the training split's and their symmetry variants.
     sparse
         ``(n_s,)`` flat indices of the sensors.
     cases
@@ -37,6 +40,7 @@ class Task:
     """
 
     data: FieldData
+    training: TrainingFlows
     sparse: NDArray[np.int64]
     cases: Cases
     reconstruction: NDArray[np.float32]

@@ -180,7 +180,7 @@ def test_files_of_ones_own_are_data_sets_too():
     config = parse(Config, {"data_sets": ["sst"], "files": {"sst": {"path": "a.nc", "test": 2}}}, "x")
     assert config.data_set("sst").test == 2
     assert config.symmetries_of("sst") == config.stage1.symmetries
-    with pytest.raises(SparseVQError, match="data_sets: sst is not known; known: cylinder, .*, fire$"):
+    with pytest.raises(SparseVQError, match="data_sets: sst is not known; known: cylinder, .*, fire"):
         parse(Config, {"data_sets": ["sst"]}, "x")
     with pytest.raises(SparseVQError, match="files.sst.pth='a.nc' is not a known key; known here: .*path, format"):
         parse(Config, {"files": {"sst": {"path": "a.nc", "pth": "a.nc"}}}, "x")

@@ -80,7 +80,7 @@ class Run:
     outputs
         All volumes.
     unread
-        What is wrong with outputs that could not be looked at.
+        What kept fdsreader from looking at outputs.
     solids
         How many solids of arbitrary shape (GEOM) there are, whose inside cannot be told from the gas.
     """
@@ -124,7 +124,7 @@ def open_run(smv: Path) -> Run:
         version=str(getattr(simulation, "fds_version", "unknown")),
         reader=version,
         outputs=tuple(outputs),
-        unread=tuple(fault for kind, fault in faults.items() if not any(o.kind == kind for o in outputs)),
+        unread=tuple(faults.values()),
         solids=len(simulation.geoms),
     )
 

@@ -1,6 +1,8 @@
-"""The shards of the flow past an obstacle: what they hold, and that no accident changes it."""
+"""The flow past an obstacle: what its shards hold, its draws, and what it refuses."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,42 +10,57 @@ import pytest
 
 from sparsevq.config import CylinderConfig
 from sparsevq.data.shards import read_shard
-from sparsevq.data.simulators import cylinder, wind_tunnel
+from sparsevq.data.simulators import cylinder, shard_job, wind_tunnel
+from sparsevq.data.simulators.cylinder import CYLINDER, simulate
 from sparsevq.data.simulators.obstacles import draw
+from sparsevq.data.simulators.shard_job import BlownUpError, simulate_shard
 from sparsevq.errors import SparseVQError
 
 pytest.importorskip("lbmpy")
 
-SMALL = CylinderConfig(trajectories=3, shards=1, frames=3, spin_up=0.2, frame_interval=0.1, grid=32)
+SMALL = CylinderConfig(
+    trajectories=3, validation=1, test=1, shards=1, frames=3, spin_up=0.2, frame_interval=0.1, grid=32
+)
 
 
 class StandInTunnel:
     """Not a flow, but a field that depends on everything that a trajectory gives the solver."""
 
     broken: tuple[int, ...] = ()  # which flows, counted over all stand-ins, are NaN
+    fastest: float | None = None  # a speed that stands in one place
+    built = 0
+
+    def __init__(self):
+        type(self).built += 1
 
     def start(self, solid, viscosity, gust):
         self.steps = 0
         self.field = np.stack([np.sin(gust * 9) + ~solid, gust / 0.3], axis=-1) * (1 + viscosity)
         if next(self.count) in self.broken:
             self.field[100, 100] = np.nan
+        if self.fastest is not None:
+            self.field[:] = 0
+            self.field[30, 10, 0] = self.fastest
 
     def run(self, steps):
         self.steps += steps
 
     def velocity(self):
-        return self.field * np.cos(self.steps / 1000)
+        return self.field * (np.cos(self.steps / 1000) if self.fastest is None else 1)
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
     monkeypatch.setattr(cylinder, "WindTunnel", StandInTunnel)
     monkeypatch.setattr(StandInTunnel, "count", itertools.count(), raising=False)
-    return StandInTunnel
+    monkeypatch.setattr(StandInTunnel, "built", 0)
+    cylinder._tunnel.cache_clear()
+    yield StandInTunnel
+    cylinder._tunnel.cache_clear()
 
 
 def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in):
-    cylinder.simulate_shard(tmp_path / "0.h5", SMALL, 0)
+    simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     shard = read_shard(tmp_path / "0.h5")
     assert shard.fields.shape == (3, 3, 32, 32, 3)
     assert shard.channels == ("u", "v", "vorticity")
@@ -60,66 +77,35 @@ def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in):
         np.testing.assert_allclose(centre, expected, atol=0.1)
 
 
-def test_shards_never_change_the_data(tmp_path, stand_in):
-    cylinder.simulate_shard(tmp_path / "all.h5", SMALL, 0)
-    whole = read_shard(tmp_path / "all.h5")
-    for index in range(2):
-        cylinder.simulate_shard(tmp_path / f"{index}.h5", SMALL.model_copy(update={"shards": 2}), index)
-        part = read_shard(tmp_path / f"{index}.h5")
-        assert part.trajectory.tolist() == list(range(index, 3, 2))
-        np.testing.assert_array_equal(part.fields, whole.fields[index::2])
-        np.testing.assert_array_equal(part.mask, whole.mask[index::2])
-        np.testing.assert_equal(part.parameters, {name: v[index::2] for name, v in whole.parameters.items()})
-        assert part.provenance == whole.provenance
+def test_a_trajectory_is_that_of_its_number_and_attempt(tmp_path, stand_in):
+    expected = simulate(SMALL, 2, 0)
+    assert expected.parameters["reynolds"] == draw(SMALL, 2).reynolds
+    np.testing.assert_array_equal(expected.fields, simulate(SMALL.model_copy(update={"shards": 3}), 2, 0).fields)
+    assert simulate(SMALL, 2, 1).parameters["reynolds"] == draw(SMALL, 2, attempt=1).reynolds
+    simulate_shard(tmp_path / "2.h5", CYLINDER, SMALL.model_copy(update={"shards": 3}), 2)
+    np.testing.assert_array_equal(read_shard(tmp_path / "2.h5").fields[0], expected.fields)
 
 
-def test_a_killed_shard_goes_on_where_it_was(tmp_path, stand_in, monkeypatch, capsys):
-    cylinder.simulate_shard(tmp_path / "whole.h5", SMALL, 0)
-    simulate = cylinder.simulate
+def test_one_tunnel_serves_all_trajectories(tmp_path, stand_in):
+    simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
+    assert stand_in.built == 1  # generating its code takes seconds
 
-    def killed(tunnel, settings, number):
-        if number == 2:
-            raise KeyboardInterrupt
-        return simulate(tunnel, settings, number)
 
-    monkeypatch.setattr(cylinder, "simulate", killed)
+def test_no_tunnel_is_built_where_all_trajectories_are_kept(tmp_path, stand_in, monkeypatch):
+    monkeypatch.setattr(shard_job, "write_shard", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        cylinder.simulate_shard(tmp_path / "0.h5", SMALL, 0)
-    assert not (tmp_path / "0.h5").exists()
-    simulated = []
-
-    def counted(tunnel, settings, number):
-        simulated.append(number)
-        return simulate(tunnel, settings, number)
-
-    monkeypatch.setattr(cylinder, "simulate", counted)
-    cylinder.simulate_shard(tmp_path / "0.h5", SMALL, 0)
-    assert simulated == [2]
-    assert (tmp_path / "0.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"0.h5", "whole.h5"}
-
-
-@pytest.mark.parametrize("spoil", ["settings", "damage"])
-def test_what_an_earlier_run_kept_is_used_only_if_it_is_the_same(tmp_path, stand_in, monkeypatch, spoil):
-    monkeypatch.setattr(cylinder, "write_shard", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        cylinder.simulate_shard(tmp_path / "0.h5", SMALL, 0)
+        simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     monkeypatch.undo()
-    monkeypatch.setattr(cylinder, "WindTunnel", StandInTunnel)
-    settings = SMALL.model_copy(update={"seed": 5}) if spoil == "settings" else SMALL
-    if spoil == "damage":
-        for part in (tmp_path / ".0.h5.parts").iterdir():
-            part.write_bytes(part.read_bytes()[:1000])
-    monkeypatch.setattr(StandInTunnel, "count", itertools.count(), raising=False)
-    cylinder.simulate_shard(tmp_path / "0.h5", settings, 0)
-    expected = [draw(settings, number).reynolds for number in range(3)]
+    cylinder._tunnel.cache_clear()
+    monkeypatch.setattr(cylinder, "WindTunnel", lambda: pytest.fail("built"))
+    simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
+    expected = [draw(SMALL, number).reynolds for number in range(3)]
     np.testing.assert_array_equal(read_shard(tmp_path / "0.h5").parameters["reynolds"], expected)
-    assert next(StandInTunnel.count) == 3  # all were simulated again
 
 
 def test_a_flow_that_blows_up_is_replaced_by_another_draw(tmp_path, stand_in, monkeypatch, capsys):
     monkeypatch.setattr(stand_in, "broken", (1, 2))  # trajectory 1, attempts 0 and 1
-    cylinder.simulate_shard(tmp_path / "0.h5", SMALL, 0)
+    simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     shard = read_shard(tmp_path / "0.h5")
     assert shard.parameters["attempts"].tolist() == [1, 3, 1]
     expected = [draw(SMALL, 0).reynolds, draw(SMALL, 1, attempt=2).reynolds, draw(SMALL, 2).reynolds]
@@ -128,10 +114,12 @@ def test_a_flow_that_blows_up_is_replaced_by_another_draw(tmp_path, stand_in, mo
     assert capsys.readouterr().out.count("blew up (speed nan U in frame 0)") == 2
 
 
-def test_a_trajectory_that_always_blows_up_is_a_fault(tmp_path, stand_in, monkeypatch):
-    monkeypatch.setattr(stand_in, "broken", range(1000))
-    with pytest.raises(SparseVQError, match="all 10 attempts at trajectory 0 blew up"):
-        cylinder.simulate_shard(tmp_path / "0.h5", SMALL, 0)
+def test_a_speed_that_no_flow_reaches_has_blown_up(stand_in, monkeypatch):
+    monkeypatch.setattr(stand_in, "fastest", 4.1)
+    with pytest.raises(BlownUpError, match=r"speed 4\.1 U in frame 0"):
+        simulate(SMALL, 0, 0)
+    monkeypatch.setattr(stand_in, "fastest", 3.9)
+    assert simulate(SMALL, 0, 0).fields.max() <= 3.9
 
 
 def test_draws_keep_to_the_settings_and_to_their_seed():
@@ -170,20 +158,18 @@ def test_pooling_averages_the_window_as_rows_of_y():
 
 
 @pytest.mark.parametrize(
-    ("changes", "shard", "message"),
+    ("changes", "message"),
     [
-        ({}, 1, "shard 1 does not exist"),
-        ({"shards": 4}, 0, "shards=4 exceeds trajectories=3"),
-        ({"grid": 60}, 0, "grid=60 does not divide 128"),
-        ({"diameter": (20.0, 10.0)}, 0, r"diameter=\[20.0, 10.0\] is not a range"),
-        ({"diameter": (10.0, 60.0)}, 0, r"is not a range within 4 \.\.\. 40"),
-        ({"reynolds": (-5.0, 10.0)}, 0, "reynolds=.* is not a range"),
-        ({"shapes": ()}, 0, "shapes is empty"),
+        ({"grid": 60}, "grid=60 does not divide 128"),
+        ({"diameter": (20.0, 10.0)}, r"diameter=\[20.0, 10.0\] is not a range"),
+        ({"diameter": (10.0, 60.0)}, r"is not a range within 4 \.\.\. 40"),
+        ({"reynolds": (-5.0, 10.0)}, "reynolds=.* is not a range"),
+        ({"shapes": ()}, "shapes is empty"),
     ],
 )
-def test_settings_that_do_not_fit(tmp_path, changes, shard, message):
+def test_settings_that_do_not_fit(tmp_path, changes, message):
     with pytest.raises(SparseVQError, match=message):
-        cylinder.simulate_shard(tmp_path / "0.h5", SMALL.model_copy(update=changes), shard)
+        simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL.model_copy(update=changes), 0)
 
 
 def test_a_missing_simulator_or_compiler_says_what_to_install(monkeypatch):
@@ -195,23 +181,14 @@ def test_a_missing_simulator_or_compiler_says_what_to_install(monkeypatch):
         wind_tunnel.WindTunnel()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ("{", "--settings is not JSON"),
-        ("[1]", "--settings is no JSON object"),
-        ('{"frams": 3}', "frams=3 is not a known key"),
-        ('{"frames": 1}', "frames=1 is not allowed"),
-    ],
-)
-def test_the_command_tells_faults_in_one_line(tmp_path, capsys, settings, message):
-    assert cylinder.main(["--out", str(tmp_path / "0.h5"), "--shard", "0", "--settings", settings]) == 1
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-
-
 def test_the_command_writes_a_shard(tmp_path: Path, stand_in):
-    settings = SMALL.model_dump_json()
-    assert cylinder.main(["--out", str(tmp_path / "new" / "0.h5"), "--shard", "0", "--settings", settings]) == 0
+    settings = SMALL.model_dump_json(exclude={"channels", "validation", "test"})  # as the rule gives them
+    arguments = ["--out", str(tmp_path / "new" / "0.h5"), "--shard", "0", "--settings", settings]
+    assert shard_job.main(CYLINDER, arguments) == 0
     assert read_shard(tmp_path / "new" / "0.h5").trajectory.tolist() == [0, 1, 2]
+
+
+def test_the_module_is_a_command(tmp_path):
+    command = [sys.executable, "-m", "sparsevq.data.simulators.cylinder", "--out", str(tmp_path / "0.h5")]
+    ended = subprocess.run([*command, "--shard", "9"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "sparsevq: cylinder: shard 9 does not exist: choose 0 ... 7.\n")

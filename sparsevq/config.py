@@ -113,7 +113,7 @@ class NavierStokesConfig(SimulatedConfig):
     grid: Count = Field(64, description="points along each axis, of the solver and as stored")
     spin_up: Annotated[float, Field(ge=0)] = Field(30.0, description="time simulated before the first frame")
     frame_interval: Rate = Field(1.0, description="time between frames")
-    time_step: Rate = Field(0.01, description="time step of the solver")
+    time_step: Rate = Field(0.02, description="time step of the solver")
 
 
 class ShallowConfig(SimulatedConfig):

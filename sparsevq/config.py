@@ -131,6 +131,13 @@ class ShallowConfig(SimulatedConfig):
     spin_up: Annotated[float, Field(ge=0)] = Field(72.0, description="time simulated before the first frame (h)")
     frame_interval: Rate = Field(1.0, description="time between frames (h)")
     grid: tuple[Count, Count] = Field((64, 128), description="points of the stored grid: latitudes, longitudes")
+    jet_speed: tuple[float, float] = Field((65.0, 90.0), description="range of a jet's highest wind speed (m/s)")
+    jet_latitude: tuple[float, float] = Field((35.0, 55.0), description="range of the latitude of a jet's axis (deg)")
+    jet_width: tuple[float, float] = Field((32.0, 42.0), description="range of a jet's width, edge to edge (deg)")
+    bump: tuple[float, float] = Field((80.0, 240.0), description="range of the height that disturbs each jet (m)")
+    both_hemispheres: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.75, description="share of trajectories with a jet in each hemisphere; the others have one jet"
+    )
 
 
 class FireConfig(SimulatedConfig):

@@ -4,7 +4,10 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,9 +61,49 @@ def _disk_fault(error: Exception) -> str | None:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Of a large file the digest is kept with it, as the extended attribute `DIGEST` where the file system has such, since
+    every job of an experiment asks for it. It counts as long as the file has the inode, size and time of change that it
+    had then.
+    """
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        before = _state(file.fileno())
+        known = _kept_digest(file.fileno(), before)
+        if known is not None:
+            return known
+        settled = time.time() - os.fstat(file.fileno()).st_mtime > SETTLED
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if os.fstat(file.fileno()).st_size >= LARGE and settled and _state(file.fileno()) == before:
+            _keep_digest(file.fileno(), before, found)
+        return found
+
+
+DIGEST = "user.sparsevq.sha256"
+LARGE = 2**26
+"""Bytes from which on a file's digest is kept with it."""
+SETTLED = 2.0
+"""Seconds since its last change after which a file's digest is kept: a later change then has another time."""
+
+
+def _state(descriptor: int) -> str:
+    about = os.fstat(descriptor)
+    return f"{about.st_ino} {about.st_size} {about.st_mtime_ns}"
+
+
+def _kept_digest(descriptor: int, state: str) -> str | None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # there is none
+            found, _, made_of = os.getxattr(descriptor, DIGEST).decode("ascii", "replace").partition(" ")
+            if made_of == state and re.fullmatch("[0-9a-f]{64}", found):
+                return found
+    return None
+
+
+def _keep_digest(descriptor: int, state: str, found: str) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # another user's file, or a file system without such attributes
+            os.setxattr(descriptor, DIGEST, f"{found} {state}".encode())
 
 
 def _umask() -> int:

@@ -125,7 +125,7 @@ def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | N
 
 
 def map_dataset(stored: h5py.Dataset) -> Array:
-    """A dataset as an array that the system reads from the file as it is looked at; writes to it stay in memory.
+    """A dataset as an array that the system reads from the file as it is looked at; it cannot be written to.
 
     Raises
     ------
@@ -139,7 +139,8 @@ def map_dataset(stored: h5py.Dataset) -> Array:
             f"({'it is compressed or in chunks' if offset is None else f'it is {stored.dtype}, not float32'})",
             "write it contiguous and as float32, or bring the file in by the configuration's `files`",
         )
-    return np.memmap(stored.file.filename, np.float32, "c", offset, stored.shape)
+    # For reading alone: of a private copy to write to, Linux asks for room in memory, though nothing is written.
+    return np.memmap(stored.file.filename, np.float32, "r", offset, stored.shape)
 
 
 def read_attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:

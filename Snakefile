@@ -40,6 +40,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/fds.smk"
 include: "workflow/rules/sensors.smk"
 include: "workflow/rules/stage1.smk"
 include: "workflow/rules/stage2.smk"
@@ -56,5 +57,6 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
+        [expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         [expand(file, **SWEEP) for made in RESULTS for file in made.output],
         [expand(file, **OOD_SWEEP) for file in rules.evaluate_ood.output],

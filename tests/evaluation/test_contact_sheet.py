@@ -10,26 +10,15 @@ from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
 from sparsevq.data.layout import FieldData
+from sparsevq.data.sources.data_set import as_source
 from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.figures import contact_sheet
 from sparsevq.evaluation.figures.contact_sheet import PAGE, draw_contact_sheet
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
-SHARED = (
-    *("axes", "axis_units", "time", "time_units", "channels", "units", "parameters", "parameter_units", "periodic"),
-    *("vector", "provenance", "scattered", "point_weights", "split"),
-)
-
-
 def source_of(data: FieldData) -> Source:
-    def read(trajectory, start, stop):
-        values = data.fields[trajectory, start:stop].copy()
-        values[:, ~data.mask[trajectory]] = np.nan
-        return values
-
-    shared = {name: getattr(data, name) for name in SHARED}
-    return Source(label=data.name, trajectories=len(data.fields), read=read, files=(), **shared)
+    return as_source(data, data.name)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ JOBS_OF_A_RUN = (
     "baselines",
     "evaluate",
 )
+JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "describe_data")
 
 
 def workflow(folder: Path, *arguments: str) -> Ended:
@@ -83,6 +84,8 @@ def test_every_file_of_the_architecture_is_there(finished):
         assert {"step", "train_loss", "val_loss"} <= set(history.columns)
     for name in ("summary.csv", "summary.md", "summary.tex", "chain.md", "chain.tex", "codebook.md"):
         assert (finished / "results/miniature/tables" / name).stat().st_size > 0
+    for name in ("figures/contact_sheet.png", "split_statistics.csv", "split_statistics.md"):
+        assert (finished / "results/miniature/cylinder" / name).stat().st_size > 0
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
@@ -100,8 +103,10 @@ def test_every_job_is_one_run_under_one_parent(finished):
     assert sorted(run.info.run_name for run in children) == sorted(JOBS_OF_A_RUN)
     (data,) = [run for run in everything if run.info.run_name == "cylinder"]
     children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == data.info.run_id]
-    assert sorted(run.info.run_name for run in children) == ["preprocess", "simulate 0", "simulate 1"]
-    assert len(everything) == 2 + len(JOBS_OF_A_RUN) + 3 + 1, "parents, children, and the tables"
+    assert sorted(run.info.run_name for run in children) == sorted(JOBS_OF_A_DATA_SET)
+    assert data.info.status == "FINISHED"
+    jobs = (*JOBS_OF_A_RUN, *JOBS_OF_A_DATA_SET)
+    assert len(everything) == 2 + len(jobs) + 1, "parents, children, and the tables"
 
 
 def test_the_parent_run_has_the_figures_of_the_table(finished):
@@ -137,7 +142,7 @@ def test_nothing_is_left_to_do(finished):
             {"tokenizer", "codes", "gpt", "forecast", "baselines", "evaluate", "tables"},
         ),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables"}),
-        ("preprocess={time_sub: 2}", {"preprocess", *JOBS_OF_A_RUN, "tables"}),
+        ("preprocess={time_sub: 2}", {"preprocess", "describe_data", *JOBS_OF_A_RUN, "tables"}),
         ("resources={threads: 2, mem_mb: 3000}", set()),
         ("tracking={enabled: false}", set()),
     ],
@@ -154,7 +159,7 @@ def test_the_report_opens_offline(finished):
     page = (finished / "report.html").read_text()
     assert not re.findall(r'<(?:script|img|iframe)[^>]+src="https?:', page)
     assert not re.findall(r'<link[^>]+href="https?:[^>]+stylesheet', page)
-    for caption in ("chain of errors", "Energy spectra", "Use of the codebook"):
+    for caption in ("chain of errors", "Energy spectra", "Use of the codebook", "Kolmogorov-Smirnov"):
         assert caption in page
     assert page.count("data:image/png;base64") + page.count("image/png") >= 1
 
@@ -185,7 +190,7 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
     assert before == after
     everything = runs(finished)
     assert {run.info.status for run in everything} == {"FINISHED"}
-    assert len(everything) == 2 + len(JOBS_OF_A_RUN) + 3 + 1
+    assert len(everything) == 2 + len(JOBS_OF_A_RUN) + len(JOBS_OF_A_DATA_SET) + 1
 
 
 def _job(snakemake: int, script: str) -> psutil.Process:

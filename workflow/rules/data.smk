@@ -16,9 +16,7 @@ rule simulate:
         mem_mb=2000,
         runtime=RUNTIME,
     params:
-        simulation=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(
-            mode="json", exclude=set(LEARNING)
-        ),
+        simulation=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(mode="json", exclude=set(LEARNING)),
         version=VERSION,
     message:
         "{wildcards.data_set}: simulating shard {wildcards.shard}"
@@ -53,3 +51,39 @@ rule preprocess:
         "{wildcards.data_set}: one data set"
     script:
         "../scripts/preprocess.py"
+
+
+rule describe_data:
+    input:
+        data="<data>/data.h5",
+    output:
+        contact_sheet=report(
+            "<data>/figures/contact_sheet.png",
+            caption="../report/contact_sheet.rst",
+            category="Data",
+            labels={"data set": "{data_set}", "figure": "contact sheet"},
+        ),
+        statistics=report(
+            "<data>/split_statistics.csv",
+            caption="../report/split_statistics.rst",
+            category="Data",
+            labels={"data set": "{data_set}", "figure": "statistics by split (table)"},
+        ),
+        statistics_markdown="<data>/split_statistics.md",
+    log:
+        "<data>/logs/describe_data.log",
+    benchmark:
+        "<data>/benchmarks/describe_data.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=MEM_MB,
+        runtime=60,
+    params:
+        version=VERSION,
+    message:
+        "{wildcards.data_set}: contact sheet, statistics by split"
+    script:
+        "../scripts/describe_data.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 from sparsevq.config import FileConfig, PreprocessConfig
 from sparsevq.training.job import job
 
+# The data set is whole after it, also where it is all that is asked for; `describe_data` opens its run once more.
 with job(snakemake, concludes=True) as work:
     from sparsevq.data.preprocess import preprocess
     from sparsevq.data.sources.files import open_files

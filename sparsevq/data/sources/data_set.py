@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.layout import read_data
+from sparsevq.data.layout import FieldData, read_data
 from sparsevq.data.sources.source import Source
 
 
@@ -17,7 +17,11 @@ def open_data_set(path: str | Path) -> Source:
     SparseVQError
         As `read_data`.
     """
-    data = read_data(path)
+    return as_source(read_data(path), path)
+
+
+def as_source(data: FieldData, path: str | Path) -> Source:
+    """A data set that was read from `path`, as a source."""
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         values = np.array(data.fields[trajectory, start:stop])

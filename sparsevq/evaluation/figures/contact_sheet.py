@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sparsevq.data.layout import LATITUDE_UNITS, SPLITS
 from sparsevq.data.sources.source import Source, with_channels
 from sparsevq.evaluation.figures.fields import OBSTACLE
+from sparsevq.evaluation.figures.sheet_pictures import Pictures, View, read_pictures, slab, strides, view_of
 from sparsevq.evaluation.figures.style import new_figure, save, styled, with_unit
-from sparsevq.evaluation.figures.views import Pictures, View, read_pictures, slab, strides, view_of
 
 Array = NDArray[Any]
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.data.layout import LATITUDE_UNITS
 from sparsevq.data.sources.source import Source
 
 Array = NDArray[Any]
@@ -32,16 +33,16 @@ class View:
 
 
 def view_of(source: Source) -> View:
-    """Up is up: y over x, z over x, latitude over longitude."""
+    """Up is up: latitude over longitude, z over x, y over x."""
     names = list(source.axes)
     if len(names) == 1:
         return View(names[0], None)
-    across_first = [name for name in names if name.lower().startswith(("x", "lon"))] or names[-1:]
-    horizontal = across_first[0]
-    others = [name for name in names if name != horizontal]
-    upward = [name for name in others if name.lower().startswith(("z", "lat"))] or others
-    rest = [name for name in others if name != upward[0]]
-    return View(horizontal, upward[0], rest[0] if rest else None)
+    latitudes = [name for name in names if source.axis_units.get(name) in LATITUDE_UNITS]
+    upright = [*latitudes, *(name for name in ("z", "y") if name in names), names[0]][0]
+    others = [name for name in names if name != upright]
+    level = [name for name in others if name == "x" or name.lower().startswith("lon")] or others[-1:]
+    across = [name for name in others if name != level[0]]
+    return View(level[0], upright, across[0] if across else None)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,21 @@
+"""data.h5 -> figures/contact_sheet.png, split_statistics.csv, split_statistics.md."""
+
+from pathlib import Path
+
+from sparsevq.training.job import job
+
+with job(snakemake, concludes=True) as work:
+    from sparsevq.data.layout import read_data
+    from sparsevq.data.sources.data_set import as_source
+    from sparsevq.evaluation.figures.contact_sheet import draw_contact_sheet
+    from sparsevq.evaluation.split_statistics import conclusions, split_statistics, write_split_statistics
+
+    name, out = snakemake.wildcards.data_set, snakemake.output
+    data = read_data(snakemake.input.data)
+    table = split_statistics(data)
+    write_split_statistics(table, name, out.statistics, out.statistics_markdown)
+    for line in conclusions(table):
+        print(line, flush=True)
+    draw_contact_sheet(as_source(data, snakemake.input.data), Path(out.contact_sheet), name)
+    for path in out:
+        work.tracker.log_artifact(path)

@@ -10,10 +10,12 @@ K. McGrattan et al., Fire Dynamics Simulator User's Guide, sixth edition, NIST S
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from sparsevq.config import FireConfig
 from sparsevq.data.simulators.fire_case import WALL_TRANSFER, first_frame
-from sparsevq.data.simulators.fire_scenes import AMBIENT, SIZE, Box, Rectangle, Scene
+from sparsevq.data.simulators.fire_scenes import AMBIENT, SIZE, Box, Rectangle, Scene, draw
+from sparsevq.files import written_whole
 
 FUEL = "PROPANE"
 SOOT_YIELD = 0.024
@@ -27,9 +29,26 @@ QUANTITIES = ({"QUANTITY": "TEMPERATURE"}, {"QUANTITY": "DENSITY", "SPEC_ID": "S
 Value = str | float | bool | Sequence[float]
 
 
-def scene_name(scene: Scene) -> str:
+def scene_name(number: int, settings: FireConfig) -> str:
     """What FDS calls the run, and how its files begin: ``scene_007``, ``room_032``."""
-    return f"{'room' if scene.is_room else 'scene'}_{scene.number:03d}"
+    return f"{'scene' if number < settings.trajectories else 'room'}_{number:03d}"
+
+
+def write_fds_inputs(folder: str | Path, settings: FireConfig) -> list[Path]:
+    """Write the input files of all scenes, rooms last, ``<folder>/<scene>.fds``.
+
+    Raises
+    ------
+    SparseVQError
+        A file can't be written.
+    """
+    paths = []
+    for number in range(settings.total):
+        path = Path(folder) / f"{scene_name(number, settings)}.fds"
+        with written_whole(path) as part:
+            part.write_text(fds_input(draw(settings, number), settings), encoding="ascii")
+        paths.append(path)
+    return paths
 
 
 def fds_input(scene: Scene, settings: FireConfig) -> str:
@@ -50,7 +69,7 @@ def fds_input(scene: Scene, settings: FireConfig) -> str:
 
 def _groups(scene: Scene, settings: FireConfig) -> Iterator[tuple[str, dict[str, Value]]]:
     """The namelists, in order."""
-    name = scene_name(scene)
+    name = scene_name(scene.number, settings)
     interval, whole = settings.frame_interval, (0.0, SIZE) * 3
     frames = round(first_frame(settings) / interval) + settings.frames - 1
     yield "HEAD", {"CHID": name, "TITLE": f"Fire of {scene.power:.0f} kW, seed {settings.seed}, draw {scene.attempt}"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import FireConfig
-from sparsevq.data.fds_inputs import fds_input, scene_name
+from sparsevq.data.fds_inputs import fds_input, scene_name, write_fds_inputs
 from sparsevq.data.simulators.fire_scenes import SIZE, Scene, draw
 
 SETTINGS = FireConfig(trajectories=8, rooms=6, validation=1, test=1, shards=1, seed=5, grid=24)
@@ -155,8 +155,11 @@ def test_volumes_of_all_channels_over_the_whole_box():
     assert all(one["XB"] == (0, SIZE) * 3 for one in volumes)
 
 
-def test_each_scene_has_a_name_of_its_own():
-    names = [scene_name(scene) for scene in SCENES]
+def test_each_scene_has_a_file_and_a_name_of_its_own(tmp_path):
+    names = [scene_name(scene.number, SETTINGS) for scene in SCENES]
+    assert write_fds_inputs(tmp_path / "new", SETTINGS) == [tmp_path / "new" / f"{name}.fds" for name in names]
+    for scene, name in zip(SCENES, names, strict=True):
+        assert (tmp_path / "new" / f"{name}.fds").read_text() == fds_input(scene, SETTINGS)
     assert len(set(names)) == len(names)
     assert names[0] == "scene_000"
     assert names[-1] == "room_013"

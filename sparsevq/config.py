@@ -7,11 +7,12 @@ has one.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sparsevq.errors import SparseVQError
 
@@ -28,6 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Moment = Annotated[float | str, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -213,7 +215,9 @@ class FileConfig(DataSetConfig):
         None,
         description="for FDS: points along z, y, x of a regular grid to interpolate to; null: the meshes' own points",
     )
-    window: tuple[float, float] | None = Field(None, description="first and last time to keep, in the file's unit")
+    window: tuple[Moment, Moment] | None = Field(
+        None, description="first and last time to keep, in the file's unit, or as dates where it counts from one"
+    )
     stride: Count = Field(1, description="keep every stride-th frame")
     split: Literal["trajectory", "time"] = Field(
         "trajectory", description="hold out whole trajectories, or time blocks of one long trajectory"

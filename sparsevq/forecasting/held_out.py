@@ -11,7 +11,7 @@ from torch import Tensor
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.hdf5 import stamp
-from sparsevq.data.layout import FieldData, read_data
+from sparsevq.data.layout import FieldData, Split, read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 from sparsevq.forecasting.model import load_forecast_model
@@ -38,8 +38,9 @@ def forecast_held_out(
     seed: int,
     fabric: Fabric,
     tracker: Logs,
+    split: Split = "test",
 ) -> None:
-    """Write `forecast.h5` (docs/data-format.md): every test trajectory from every start frame.
+    """Write `forecast.h5` (docs/data-format.md): every trajectory of a held-out split from every start frame.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def forecast_held_out(
     if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
         raise SparseVQError(f"{codes_path} was dumped by another tokenizer than {tokenizer_model}", "dump it again")
     fields = DeviceFields(data, Symmetries(), fabric.device)
-    trajectory, start = cases(data, settings)
+    trajectory, start = cases(data, settings, split)
     frames = torch.from_numpy(start)[:, None] + torch.arange(settings.horizon + 1)
     which = torch.from_numpy(trajectory)[:, None].expand_as(frames)
     frames, which = frames.to(fabric.device), which.to(fabric.device)
@@ -95,7 +96,7 @@ def forecast_held_out(
         "codes": codes_path,
     }
     with fabric.autocast(), written_whole(out) as part, h5py.File(part, "w") as file:
-        stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed})
+        stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
         file["trajectory"], file["start_frame"] = trajectory, start
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
         file["lead_time"].attrs["units"] = data.time_units
@@ -117,23 +118,23 @@ def forecast_held_out(
         file["teacher_prompt"] = np.stack([shaped(model.decode(indices, fields).mean(0)) for indices in prompted])
 
 
-def cases(data: FieldData, settings: ForecastConfig) -> tuple[np.ndarray, np.ndarray]:
+def cases(data: FieldData, settings: ForecastConfig, split: Split = "test") -> tuple[np.ndarray, np.ndarray]:
     """Trajectory and start frame of every forecast, (case,) each.
 
     Raises
     ------
     SparseVQError
-        A start frame leaves fewer frames than the horizon, or there is no test trajectory.
+        A start frame leaves fewer frames than the horizon, or there is no trajectory of that split.
     """
-    if not len(data.trajectories("test")):
-        raise SparseVQError(f"{data.name} has no trajectory of the split test", "give it at least one (/split)")
+    if not len(data.trajectories(split)):
+        raise SparseVQError(f"{data.name} has no trajectory of the split {split}", "give it at least one (/split)")
     frames = data.fields.shape[1]
     late = [start for start in settings.starts if start + settings.horizon >= frames]
     if late:
         raise SparseVQError(
             f"forecast.starts={late[0]} with forecast.horizon={settings.horizon} "
-            f"needs frame {late[0] + settings.horizon}, but trajectories end at frame {frames - 1}",
+            f"needs frame {late[0] + settings.horizon}, but the trajectories of {data.name} end at frame {frames - 1}",
             "start earlier or lower the horizon",
         )
-    trajectory, start = np.meshgrid(data.trajectories("test"), np.array(settings.starts), indexing="ij")
+    trajectory, start = np.meshgrid(data.trajectories(split), np.array(settings.starts), indexing="ij")
     return trajectory.ravel().astype(np.int64), start.ravel().astype(np.int64)

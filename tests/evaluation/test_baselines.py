@@ -23,7 +23,9 @@ def task_of(experiment, **settings):
     with h5py.File(experiment.forecast) as file:
         reconstruction = file["reconstruction/sparse"][:, 0].reshape(len(trajectory), data.num_points, -1)
     cases = Cases(trajectory, start, 0.5 * np.arange(1, HORIZON + 1), "s")
-    return Task(data, TrainingFlows(data), experiment.sensors.sparse, cases, reconstruction, EvaluationConfig(**settings))
+    return Task(
+        data, TrainingFlows(data), experiment.sensors.sparse, cases, reconstruction, EvaluationConfig(**settings)
+    )
 
 
 def test_climatology_is_the_mean_of_valid_training_frames(experiment):

@@ -118,7 +118,7 @@ def test_the_file_is_as_documented(trained, forecast):
     with h5py.File(forecast) as file:
         assert (file.attrs["schema"], file.attrs["schema_version"]) == ("sparsevq-forecast", 1)
         assert file["lead_time"].attrs["units"] == "s"
-        assert json.loads(file.attrs["settings"]) == {**FORECAST.model_dump(mode="json"), "seed": 1}
+        assert json.loads(file.attrs["settings"]) == {**FORECAST.model_dump(mode="json"), "seed": 1, "split": "test"}
         models = {name: digest(trained.model(name)) for name in ("sparse", "semi_sparse", "tokenizer", "gpt")}
         inputs = {name: digest(trained.folder / f"{name}.h5") for name in ("data", "sensors", "codes")}
         assert json.loads(file.attrs["made_from"]) == models | inputs

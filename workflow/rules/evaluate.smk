@@ -1,6 +1,34 @@
 # Scores and figures of each seed, then tables and figures over all of them.
 
-ONE_RUN = {"data set": "{data_set}", "sensors": "{num_sensors}", "seed": "{seed}"}
+
+def evaluated(folder, data_set):
+    """Tables and figures of one evaluation, by the names that its script knows them by."""
+
+    def figure(file, caption, category, label):
+        return report(
+            f"{folder}/figures/{file}",
+            caption=f"../report/{caption}.rst",
+            category=category,
+            labels={"data set": data_set, "sensors": "{num_sensors}", "seed": "{seed}", "figure": label},
+        )
+
+    gains = "Where the error comes from"
+    return {
+        "scores": f"{folder}/scores.csv",
+        "chain": f"{folder}/chain.csv",
+        "calibration": f"{folder}/calibration.csv",
+        "codebook": f"{folder}/codebook.csv",
+        "cases": f"{folder}/cases.csv",
+        "spectra_table": f"{folder}/spectra.csv",
+        "strip": figure("strip.png", "strip", "Forecasts", "truth, forecast, error"),
+        "animation": figure("animation.gif", "animation", "Forecasts", "animation"),
+        "lead_time": figure("lead_time.png", "lead_time", "Forecasts", "error against lead time"),
+        "spectra": figure("spectra.png", "spectra", "Forecasts", "energy spectra"),
+        "calibration_figure": figure("calibration.png", "calibration", "Forecasts", "calibration of the ensemble"),
+        "chain_figure": figure("chain.png", "chain", gains, "chain of errors"),
+        "codebook_figure": figure("codebook.png", "codebook", gains, "use of the codebook"),
+        "training": figure("training.png", "training", "Training", "training curves"),
+    }
 
 
 rule evaluate:
@@ -14,60 +42,7 @@ rule evaluate:
             "<run>/{stage}/history.csv", stage=["semi_sparse", "sparse", "tokenizer", "gpt"], allow_missing=True
         ),
     output:
-        scores="<run>/scores.csv",
-        chain="<run>/chain.csv",
-        calibration="<run>/calibration.csv",
-        codebook="<run>/codebook.csv",
-        cases="<run>/cases.csv",
-        spectra_table="<run>/spectra.csv",
-        strip=report(
-            "<run>/figures/strip.png",
-            caption="../report/strip.rst",
-            category="Forecasts",
-            labels={**ONE_RUN, "figure": "truth, forecast, error"},
-        ),
-        animation=report(
-            "<run>/figures/animation.gif",
-            caption="../report/animation.rst",
-            category="Forecasts",
-            labels={**ONE_RUN, "figure": "animation"},
-        ),
-        lead_time=report(
-            "<run>/figures/lead_time.png",
-            caption="../report/lead_time.rst",
-            category="Forecasts",
-            labels={**ONE_RUN, "figure": "error against lead time"},
-        ),
-        spectra=report(
-            "<run>/figures/spectra.png",
-            caption="../report/spectra.rst",
-            category="Forecasts",
-            labels={**ONE_RUN, "figure": "energy spectra"},
-        ),
-        calibration_figure=report(
-            "<run>/figures/calibration.png",
-            caption="../report/calibration.rst",
-            category="Forecasts",
-            labels={**ONE_RUN, "figure": "calibration of the ensemble"},
-        ),
-        chain_figure=report(
-            "<run>/figures/chain.png",
-            caption="../report/chain.rst",
-            category="Where the error comes from",
-            labels={**ONE_RUN, "figure": "chain of errors"},
-        ),
-        codebook_figure=report(
-            "<run>/figures/codebook.png",
-            caption="../report/codebook.rst",
-            category="Where the error comes from",
-            labels={**ONE_RUN, "figure": "use of the codebook"},
-        ),
-        training=report(
-            "<run>/figures/training.png",
-            caption="../report/training.rst",
-            category="Training",
-            labels={**ONE_RUN, "figure": "training curves"},
-        ),
+        **evaluated("<run>", "{data_set}"),
     log:
         "<run>/logs/evaluate.log",
     benchmark:
@@ -80,6 +55,7 @@ rule evaluate:
         mem_mb=MEM_MB,
         runtime=60,
     params:
+        split="test",
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: scores and figures"
@@ -87,12 +63,47 @@ rule evaluate:
         "../scripts/evaluate.py"
 
 
+use rule evaluate as evaluate_ood with:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+        codes="<run>/codes.h5",
+        forecast=rules.forecast_ood.output.forecast,
+        baselines=rules.baselines_ood.output.baselines,
+        histories=rules.evaluate.input.histories,
+    output:
+        **evaluated("<run>/ood", "{data_set}-ood"),
+    log:
+        "<run>/logs/evaluate_ood.log",
+    benchmark:
+        "<run>/benchmarks/evaluate_ood.tsv"
+    params:
+        split="ood",
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: scores outside the training range"
+
+
+# As their paths come from path variables, the wildcards' constraints do not keep `<run>/ood` from being read as a run.
+ruleorder: forecast_ood > forecast
+ruleorder: baselines_ood > baselines
+ruleorder: evaluate_ood > evaluate
+
+
+def of_all_runs(output):
+    """One output of every evaluation."""
+    return [
+        *expand(getattr(rules.evaluate.output, output), **SWEEP),
+        *expand(getattr(rules.evaluate_ood.output, output), **OOD_SWEEP),
+    ]
+
+
 rule tables:
     input:
-        scores=expand(rules.evaluate.output.scores, **SWEEP),
-        chain=expand(rules.evaluate.output.chain, **SWEEP),
-        calibration=expand(rules.evaluate.output.calibration, **SWEEP),
-        codebook=expand(rules.evaluate.output.codebook, **SWEEP),
+        scores=of_all_runs("scores"),
+        chain=of_all_runs("chain"),
+        calibration=of_all_runs("calibration"),
+        codebook=of_all_runs("codebook"),
     output:
         forecast="<experiment>/tables/forecast.csv",
         summary=report(

@@ -1,4 +1,5 @@
-# Forecasts of the held-out trajectories, by sparsevq and by what it is compared with.
+# Forecasts of the held-out trajectories, by sparsevq and by what it is compared with: of the test split, and of those from
+# outside the training range where the data set has any.
 
 
 rule forecast:
@@ -25,11 +26,27 @@ rule forecast:
         runtime=120,
     params:
         forecast=settings("forecast"),
+        split="test",
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting held-out trajectories"
     script:
         "../scripts/forecast.py"
+
+
+use rule forecast as forecast_ood with:
+    output:
+        forecast="<run>/ood/forecast.h5",
+    log:
+        "<run>/logs/forecast_ood.log",
+    benchmark:
+        "<run>/benchmarks/forecast_ood.tsv"
+    params:
+        forecast=settings("forecast"),
+        split="ood",
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting outside the training range"
 
 
 rule baselines:
@@ -51,10 +68,25 @@ rule baselines:
         mem_mb=MEM_MB,
         runtime=120,
     params:
-        symmetries=settings("stage1")["symmetries"],
+        symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
         evaluation=settings("evaluation"),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting by the baselines"
     script:
         "../scripts/baselines.py"
+
+
+use rule baselines as baselines_ood with:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+        forecast=rules.forecast_ood.output.forecast,
+    output:
+        baselines="<run>/ood/baselines.h5",
+    log:
+        "<run>/logs/baselines_ood.log",
+    benchmark:
+        "<run>/benchmarks/baselines_ood.tsv"
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: baselines outside the training range"

@@ -14,17 +14,19 @@ with job(snakemake, concludes=True) as work:
 
     data, sensors = read_data(Path(snakemake.input.data)), read_sensors(snakemake.input.sensors)
     folder = Path(snakemake.output.scores).parent
-    which = snakemake.wildcards
+    which, split = snakemake.wildcards, snakemake.params.split
+    data_set = which.data_set if split == "test" else f"{which.data_set}-{split}"
     score(
         data,
         sensors,
         snakemake.input.forecast,
         snakemake.input.baselines,
         folder,
-        which.data_set,
+        data_set,
         int(which.num_sensors),
         int(which.seed),
         codes_path=snakemake.input.codes,
+        split=split,
     )
     figures = draw_case_figures(
         data,
@@ -35,9 +37,11 @@ with job(snakemake, concludes=True) as work:
         {Path(path).parent.name: Path(path) for path in snakemake.input.histories},
         folder,
         Path(snakemake.output.strip).parent,
+        split=split,
     )
     for path in (*figures, *folder.glob("*.csv")):
         work.tracker.log_artifact(path)
     scores = pd.read_csv(snakemake.output.scores).query("channel == 'all' and metric == 'relative_l2'")
     means = scores.groupby("method")["value"].mean()  # over lead times
-    work.tracker.conclude({f"relative_l2/{method}": value for method, value in means.items()})
+    prefix = "" if split == "test" else f"{split}/"
+    work.tracker.conclude({f"{prefix}relative_l2/{method}": value for method, value in means.items()})

@@ -21,4 +21,5 @@ with job(snakemake) as work:
         seed=int(snakemake.wildcards.seed),
         fabric=work.fabric(work.config.stage3.precision),
         tracker=work.tracker,
+        split=snakemake.params.split,
     )

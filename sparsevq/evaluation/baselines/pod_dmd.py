@@ -1,10 +1,10 @@
 """Gappy POD from the sensors' readings, propagated by DMD: the best linear forecast of this kind.
 
-POD modes come from the training split's anomalies, each point with the area (volume) that it stands for. The readings of one frame give the modes' coefficients by least
-squares [1]_, regularised by the coefficients' training variances (the statistical interpolation of weather
-forecasting: without it, a few sensors support a handful of modes only). DMD [2]_ fitted on all pairs of consecutive
-training frames propagates them. The rank and the strength of the regularisation are those with the smallest forecast
-error on the validation split.
+POD modes come from the training split's anomalies, each point with the area (volume) that it stands for. The readings
+of one frame give the modes' coefficients by least squares [1]_, regularised by the coefficients' training variances
+(the statistical interpolation of weather forecasting: without it, a few sensors support a handful of modes only). DMD
+[2]_ fitted on all pairs of consecutive training frames propagates them. The rank and the strength of the
+regularisation are those with the smallest forecast error on the validation split.
 
 References
 ----------

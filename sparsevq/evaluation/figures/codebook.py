@@ -6,19 +6,18 @@ import numpy as np
 import pandas as pd
 
 from sparsevq.data.hdf5 import open_layout, read_dataset
+from sparsevq.data.layout import Split
 from sparsevq.evaluation.codebook import SCHEMA, VERSION
 from sparsevq.evaluation.figures.style import new_figure, save, styled
 
 ENCODERS = {"sparse": "sparse", "semi_sparse": "teacher"}
-COLOURS = {("sparse", "train"): "#0072B2", ("sparse", "test"): "#56B4E9"} | {
-    ("semi_sparse", "train"): "#D55E00",
-    ("semi_sparse", "test"): "#E69F00",
-}
-SPLITS = {"train": "training", "test": "test"}
+COLOURS = {"sparse": ("#0072B2", "#56B4E9"), "semi_sparse": ("#D55E00", "#E69F00")}
+"""On the training split and on the other."""
+SPLITS = {"train": "training", "val": "validation", "test": "test", "ood": "out-of-distribution"}
 
 
 @styled
-def draw_codebook(codes_path: Path, use: pd.DataFrame, path: Path) -> Path:
+def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, path: Path) -> Path:
     """Left: share of the tokens that each code of the sparse encoder has, by rank. Right: perplexity of each level.
 
     Parameters
@@ -27,20 +26,22 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, path: Path) -> Path:
         ``codes.h5``.
     use
         ``codebook.csv``.
+    split
+        Which split is shown beside the one for training.
     path
         The picture.
     """
     with open_layout(codes_path, SCHEMA, VERSION) as file:
         levels, codes = read_dataset(file, "codebook", (None, None, None)).shape[:2]
-        split = read_dataset(file, "split", (None,))
+        splits = read_dataset(file, "split", (None,))
         indices = file["sparse"][0]  # (T, F, P, Q)
     figure = new_figure(10.5, 3.6)
     left, right = figure.subplots(1, 2)
 
     shades = np.linspace(1, 0.35, levels)
     for level in range(levels):
-        for name, line in (("train", "-"), ("test", "--")):
-            found = indices[split == name][..., level]
+        for name, line in (("train", "-"), (split, "--")):
+            found = indices[splits == name][..., level]
             counts = np.sort(np.bincount(found[found >= 0], minlength=codes))[::-1]
             if not counts.any():
                 continue
@@ -52,19 +53,19 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, path: Path) -> Path:
     left.set_xlim(0, codes + 1)
     left.set_xlabel("code, by falling use", labelpad=2)
     left.set_ylabel("share of tokens")
-    left.set_title("sparse encoder; solid: training split, dashed: test split", loc="left")
+    left.set_title(f"sparse encoder; solid: training split, dashed: {SPLITS[split]} split", loc="left")
     left.legend()
 
-    groups = [(encoder, name) for encoder in ENCODERS for name in SPLITS]
+    shown = ("train", split)
+    groups = [(encoder, name) for encoder in ENCODERS for name in shown]
     width = 0.8 / len(groups)
     for place, (encoder, name) in enumerate(groups):
         rows = use[(use["encoder"] == encoder) & (use["split"] == name)]
         if not len(rows):
             continue
         at = rows["level"].to_numpy() + (place - (len(groups) - 1) / 2) * width
-        right.bar(
-            at, rows["perplexity"], width, color=COLOURS[encoder, name], label=f"{ENCODERS[encoder]}, {SPLITS[name]}"
-        )
+        colour = COLOURS[encoder][shown.index(name)]
+        right.bar(at, rows["perplexity"], width, color=colour, label=f"{ENCODERS[encoder]}, {SPLITS[name]}")
         for x, height, share in zip(at, rows["perplexity"], rows["share_used"], strict=True):
             right.text(x, height, f"{share:.0%}", ha="center", va="bottom", fontsize=6.5)
     right.axhline(codes, color="0.4", linewidth=0.8, linestyle=":")

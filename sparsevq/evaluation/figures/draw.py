@@ -8,7 +8,7 @@ import h5py
 import pandas as pd
 
 from sparsevq.data.hdf5 import open_layout
-from sparsevq.data.layout import FieldData
+from sparsevq.data.layout import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.figures.calibration import draw_calibration
@@ -19,6 +19,7 @@ from sparsevq.evaluation.figures.lead_time import draw_lead_time, draw_lead_time
 from sparsevq.evaluation.figures.spectra import draw_spectra
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import OURS
+from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.sensors.placement import SensorSets
 
 CASE_FIGURES = (
@@ -46,6 +47,7 @@ def draw_case_figures(
     histories: Mapping[str, Path],
     scores_dir: str | Path,
     out_dir: str | Path,
+    split: Split = "test",
 ) -> list[Path]:
     """Draw all figures of one run (`CASE_FIGURES`).
 
@@ -63,6 +65,8 @@ def draw_case_figures(
         Folder of the tables that `sparsevq.evaluation.scores.score` wrote.
     out_dir
         Folder to write to.
+    split
+        The split that the cases are from.
 
     Returns
     -------
@@ -83,13 +87,12 @@ def draw_case_figures(
     ):
         case = _pictured(data, sensors, forecast, baselines, tables["cases"])
     unit = data.units[0] if len(set(data.units)) == 1 else ""
-    length = next(iter(data.axis_units.values())) if len(set(data.axis_units.values())) == 1 else ""
     energy_unit = f"({unit})²" if unit else ""
     return [
         draw_strip(case, out_dir / "strip.png"),
         draw_lead_time(tables["cases"], case.cases, out_dir / "lead_time.png"),
-        draw_spectra(tables["spectra"], length, energy_unit, out_dir / "spectra.png"),
-        draw_codebook(Path(codes_path), tables["codebook"], out_dir / "codebook.png"),
+        draw_spectra(tables["spectra"], spectrum_of(data), energy_unit, out_dir / "spectra.png"),
+        draw_codebook(Path(codes_path), tables["codebook"], split, out_dir / "codebook.png"),
         draw_training(histories, out_dir / "training.png"),
         draw_calibration(tables["calibration"], unit, out_dir / "calibration.png"),
         draw_chain(tables["chain"], out_dir / "chain.png"),
@@ -116,12 +119,15 @@ def _pictured(
     def flat(values: Any) -> Any:
         return values.reshape(*values.shape[: -1 - len(data.grid)], data.num_points, -1)
 
+    # member by member: the whole ensemble of a field in space would not be small
+    members = forecast["ensemble"]
+    mean = sum(members[case, member] for member in range(members.shape[1])) / members.shape[1]
     return PicturedCase(
         data,
         sensors.sparse,
         cases,
         case,
-        flat(forecast["ensemble"][case].mean(axis=0)),
+        flat(mean),
         flat(forecast["reconstruction/sparse"][case, 0]),
         flat(baselines[f"methods/{name}"][case]) if name else None,
         name,

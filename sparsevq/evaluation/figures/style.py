@@ -25,6 +25,8 @@ RC: Any = {
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
+    "axes.formatter.offset_threshold": 3,
+    "axes.formatter.limits": (-3, 5),
     "legend.frameon": False,
     "legend.fontsize": 8,
     "xtick.labelsize": 8,
@@ -66,7 +68,16 @@ def save(figure: Figure, path: Path) -> Path:
 
 def with_unit(quantity: str, unit: str) -> str:
     """A label with its unit in brackets, where there is one."""
+    unit = DEGREES.get(unit, unit)
     return f"{quantity} ({unit})" if unit else quantity
+
+
+DEGREES = {"degrees": "°", "degree": "°"} | {
+    f"{degree}{way}": f"°{short}"
+    for degree in ("degrees_", "degree_")
+    for way, short in {"north": "N", "east": "E", "N": "N", "E": "E"}.items()
+}
+"""Units of angles as people write them."""
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 6) -> None:

@@ -88,7 +88,7 @@ def test_mass_is_conserved_along_the_tunnel(tunnel):
 
 
 def test_what_ran_before_never_matters():
-    settings = CylinderConfig(trajectories=3, validation=1, test=1, shards=1, frames=2, spin_up=2.0, frame_interval=0.1)
+    settings = CylinderConfig(trajectories=3, shards=1, frames=2, spin_up=2.0, frame_interval=0.1)
     expected = cylinder.simulate(settings, 1, 0)
     tunnel = cylinder._tunnel()
     start(tunnel, circle(1e5))
@@ -100,7 +100,7 @@ def test_what_ran_before_never_matters():
 
 
 def test_speeds_and_vorticity_are_those_of_a_wake():
-    settings = CylinderConfig(trajectories=3, validation=1, test=1, shards=1, frames=2, spin_up=20.0)
+    settings = CylinderConfig(trajectories=3, shards=1, frames=2, spin_up=20.0)
     trajectory = cylinder.simulate(settings, 0, 0)
     u, v, vorticity = (trajectory.fields[..., channel][:, trajectory.mask] for channel in range(3))
     assert 0.95 < u.mean() < 1.05

@@ -24,9 +24,7 @@ from sparsevq.errors import SparseVQError
 
 TURN = 2 * np.pi
 DEFAULT = NavierStokesConfig()
-SMALL = NavierStokesConfig(
-    trajectories=3, validation=1, test=1, shards=1, frames=3, grid=16, spin_up=0.2, frame_interval=0.1
-)
+SMALL = NavierStokesConfig(trajectories=3, shards=1, frames=3, grid=16, spin_up=0.2, frame_interval=0.1)
 
 
 def plane(grid):

@@ -91,7 +91,8 @@ def _flow(tunnel: Tunnel, settings: CylinderConfig, flow: Draw) -> tuple[Fields,
         velocity[solid] = 0
         speed = np.abs(velocity).max()
         if not speed < ABSURD:  # NaN is not below either
-            raise BlownUpError(f"speed {speed:.3g} U in frame {frame}")
+            which = f"{flow.shape}, Re {flow.reynolds:.0f}, diameter {flow.diameter:.1f} cells"
+            raise BlownUpError(f"{which}: speed {speed:.3g} U in frame {frame}")
         channels = [velocity[..., 0], velocity[..., 1], _vorticity(velocity)]
         frames.append(np.stack([np.where(valid, _pooled(channel, settings.grid), 0) for channel in channels], axis=-1))
     return np.stack(frames).astype(np.float32), valid

@@ -85,9 +85,6 @@ class Simulator(Generic[Settings]):
 LEARNING = frozenset({"channels", "validation", "test", "symmetries"})
 """Settings of a data set that its simulation does not depend on."""
 
-HOLDING_OUT_LEAST = {"validation": 1, "test": 1}
-"""Where a job is not told what will be held out, few trajectories are no fault."""
-
 
 def simulate_shard(out: str | Path, simulator: Simulator[Settings], settings: Settings, shard: int) -> None:
     """Simulate trajectories ``shard``, ``shard + settings.shards``, ... and write them to one file.
@@ -128,10 +125,7 @@ def simulate_shard(out: str | Path, simulator: Simulator[Settings], settings: Se
             trajectory = one_trajectory(simulator, settings, number)
             _keep(part, made_with, trajectory)
             took = f"{time.perf_counter() - started:.1f} s"
-        drawn = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in trajectory.parameters.items()
-        )
+        drawn = ", ".join(f"{name} {_shown(value)}" for name, value in trajectory.parameters.items())
         print(
             f"{simulator.name}, shard {shard}: trajectory {number} ({done}/{len(numbers)}), {took}: {drawn}", flush=True
         )
@@ -214,7 +208,6 @@ def main(simulator: Simulator[Any], arguments: list[str] | None = None) -> int:
             raise SparseVQError(f"--settings is not JSON ({error})", "write one JSON object") from None
         if not isinstance(values, dict):
             raise SparseVQError("--settings is no JSON object", "write one JSON object")
-        values = {**HOLDING_OUT_LEAST, **values}
         simulate_shard(options.out, simulator, parse(simulator.settings, values, "--settings"), options.shard)
     except SparseVQError as error:
         print(f"sparsevq: {error}", file=sys.stderr)
@@ -228,6 +221,11 @@ def _made_with(simulator: Simulator[Any], settings: SimulatedConfig) -> str:
     """
     relevant = settings.model_dump(mode="json", exclude={"shards", *LEARNING, *simulator.irrelevant})
     return json.dumps({"simulator": simulator.name, "version": VERSION, "settings": relevant}, sort_keys=True)
+
+
+def _shown(value: float | str) -> str:
+    """A parameter as a line of progress shows it: whole numbers, such as seeds, in full."""
+    return str(value) if isinstance(value, str) else f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
 
 
 def _keep(part: Path, made_with: str, trajectory: Trajectory) -> None:

@@ -1,5 +1,6 @@
 """From a source to one data set: channels, temporal stride, split, statistics. Frames stream through in blocks."""
 
+import math
 import time as clock
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 
 BLOCK = 2**27
-"""Bytes of fields that are in memory at a time; a trajectory that is larger is read twice (mask, then fields)."""
+"""Bytes of fields that are in memory at a time. A larger trajectory is written as it comes, and looked at once more in
+the file when its mask is known."""
 PROGRESS = 5.0
 """Seconds between lines of progress."""
 
 
 def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConfig, settings: PreprocessConfig) -> None:
-    """Write a source as a data set, in memory of a few times `BLOCK` and the masks.
+    """Write a source as a data set, in memory of a few times `BLOCK` and the masks. The source is read once.
 
     A point is valid in a trajectory if it has a value in every frame and channel.
 
@@ -48,15 +50,14 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     source = every(with_channels(source, data_set.channels), settings.time_sub)
     split = source.split if source.split is not None else assign_splits(source, data_set, settings)
     shape = (source.trajectories, len(source.time), *source.grid, len(source.channels))
+    shown = _data(source, name, split, np.broadcast_to(np.float32(0), shape))
+    _faultless(shown, source.label)  # before what takes long
     with written_whole(out) as part, h5py.File(part, "w") as file:
         stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
-        shown = _data(source, name, split, np.broadcast_to(np.float32(0), shape))
         mask, moments = _stream(source, stored, split == "train", shown.weights.reshape(source.grid))
         mean, std = moments.mean_and_std()
         data = _data(source, name, split, shown.fields, mask, mean, std)
-        fault = next(faults(data, values=False), None)
-        if fault is not None:
-            raise fault.error(source.label)
+        _faultless(data, source.label)
         write_header(file, data)
         files = {
             path.name if len(source.files) == 1 else f"{index:04d}": path for index, path in enumerate(source.files)
@@ -127,54 +128,89 @@ def _stream(
     source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.bool_], Moments]:
     """Write all fields; the mask ``(T, *grid)``, and the moments of the training split."""
-    frames = len(source.time)
-    at_once = max(1, BLOCK // (4 * int(np.prod(stored.shape[2:]))))
-    starts = range(0, frames, at_once)
+    at_once = max(1, BLOCK // (4 * math.prod(stored.shape[2:])))
+    blocks = [slice(start, min(start + at_once, stored.shape[1])) for start in range(0, stored.shape[1], at_once)]
     mask = np.empty((source.trajectories, *source.grid), dtype=bool)
-    moments = Moments.none(len(source.channels))
-    gaps, told, began = 0, clock.perf_counter(), clock.perf_counter()
+    moments, progress, gaps = Moments.none(len(source.channels)), _Progress(stored.shape), 0
     for trajectory in range(source.trajectories):
-        blocks = (_block(source, trajectory, start, min(start + at_once, frames)) for start in starts)
-        kept = None
         every_frame = np.ones(source.grid, dtype=bool)
         some_frame = np.zeros((*source.grid, len(source.channels)), dtype=bool)
-        for block in blocks:
-            there = ~np.isnan(block)
-            every_frame &= there.all(axis=(0, -1))
-            some_frame |= there.any(axis=0)
-            kept = block if len(starts) == 1 else None
+        for frames in blocks:
+            block = _read(source, trajectory, frames, every_frame, some_frame)
+            stored[trajectory, frames] = block
+            progress.tell(trajectory, frames.stop)
         _not_empty(source, trajectory, some_frame)
         mask[trajectory] = every_frame
         gaps += int((some_frame.any(axis=-1) & ~every_frame).sum())
-        for start in starts:
-            stop = min(start + at_once, frames)
-            block = kept if kept is not None else _block(source, trajectory, start, stop)
-            block[:, ~every_frame] = 0
-            stored[trajectory, start:stop] = block
+        whole = bool(every_frame.all())
+        if whole and not training[trajectory]:
+            continue
+        for frames in blocks:
+            block = block if len(blocks) == 1 else stored[trajectory, frames]
+            if not whole:
+                block[:, ~every_frame] = 0
+                stored[trajectory, frames] = block
             if training[trajectory]:
                 moments.add(block[:, every_frame], weights[every_frame])
-        if clock.perf_counter() - told > PROGRESS or trajectory + 1 == source.trajectories:
-            told = clock.perf_counter()
-            megabytes = 4e-6 * np.prod(stored.shape[1:]) * (trajectory + 1)
-            print(
-                f"trajectory {trajectory + 1}/{source.trajectories}, {megabytes / (told - began):.0f} MB/s", flush=True
-            )
+    progress.tell(source.trajectories - 1, stored.shape[1], last=True)
     if gaps:
         print(f"{gaps / mask.size:.2%} of the points have gaps in some frames: they count as not valid", flush=True)
     return mask, moments
 
 
-def _block(source: Source, trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
-    block = source.read(trajectory, start, stop)
+def _read(
+    source: Source,
+    trajectory: int,
+    frames: slice,
+    every_frame: npt.NDArray[np.bool_],
+    some_frame: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float32]:
+    """Frames of a trajectory; what is there of each point (and channel) is noted in the other two."""
+    block = source.read(trajectory, frames.start, frames.stop)
+    if np.isfinite(block).all():  # most blocks
+        some_frame[:] = True
+        return block
     infinite = np.isinf(block)
     if infinite.any():
         frame, *_, channel = np.argwhere(infinite)[0]
         raise SparseVQError(
             f"{source.label}: {int(infinite.sum())} infinite values, first in trajectory {trajectory}, frame "
-            f"{start + frame}, channel {source.channels[channel]}",
+            f"{frames.start + frame}, channel {source.channels[channel]}",
             "mend or leave out that trajectory",
         )
+    there = ~np.isnan(block)
+    every_frame &= there.all(axis=(0, -1))
+    some_frame |= there.any(axis=0)
     return block
+
+
+class _Progress:
+    """Lines every `PROGRESS` seconds: how far, how fast, how long it will still take."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self._trajectories, self._frames = shape[:2]
+        self._megabytes = 4e-6 * math.prod(shape)
+        self._began = self._told = clock.perf_counter()
+
+    def tell(self, trajectory: int, frames: int, last: bool = False) -> None:
+        now = clock.perf_counter()
+        if now - self._told < PROGRESS and not last:
+            return
+        self._told = now
+        share = (trajectory + frames / self._frames) / self._trajectories
+        speed = self._megabytes * share / (now - self._began)
+        left = (now - self._began) * (1 - share) / share
+        print(
+            f"trajectory {trajectory + 1}/{self._trajectories}, {self._megabytes * share:.0f} of "
+            f"{self._megabytes:.0f} MB, {speed:.0f} MB/s" + ("" if last else f", {left:.0f} s left"),
+            flush=True,
+        )
+
+
+def _faultless(data: FieldData, label: str) -> None:
+    fault = next(faults(data, values=False), None)
+    if fault is not None:
+        raise fault.error(label)
 
 
 def _not_empty(source: Source, trajectory: int, some_frame: npt.NDArray[np.bool_]) -> None:

@@ -1,51 +1,59 @@
-"""From shards to a data set: nothing is lost, nothing of the held-out trajectories is used."""
+"""From any source to a data set: nothing is lost, nothing held out is used, and memory is bounded."""
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from sparsevq.config import PreprocessConfig
+from sparsevq.config import DataSetConfig, PreprocessConfig
+from sparsevq.data import preprocess as module
 from sparsevq.data.layout import read_data
-from sparsevq.data.preprocess import assign_splits, preprocess
-from sparsevq.data.shards import Shard, read_shard, write_shard
+from sparsevq.data.preprocess import Moments, assign_splits, preprocess
+from sparsevq.data.sources.shards import open_shards
+from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError
+from tests.data.shards import shards_of
 from tests.flows import travelling_waves
 
-SETTINGS = PreprocessConfig(validation=2, test=1)
+DATA_SET = {"validation": 2, "test": 1}
 
 
-def shards_of(folder: Path, count: int = 3, **changes) -> list[Path]:
-    """The synthetic flow with a third channel, as a simulator would leave it: trajectories i, i + count, ..."""
-    flow = travelling_waves(trajectories=8)
-    speed = np.linalg.norm(flow.fields, axis=-1, keepdims=True)
-    paths = []
-    for index in range(count):
-        numbers = np.arange(index, 8, count)
-        shard = Shard(
-            trajectory=numbers,
-            fields=np.concatenate([flow.fields, speed], axis=-1)[numbers],
-            mask=flow.mask[numbers],
-            axes=flow.axes,
-            axis_units=flow.axis_units,
-            time=flow.time,
-            time_units="s",
-            parameters={
-                "strength": flow.parameters["strength"][numbers],
-                "shape": np.array(["disc", "interval"])[numbers % 2],
-            },
-            parameter_units={"strength": "m/s", "shape": ""},
-            channels=("u", "v", "speed"),
-            units=("m/s", "m/s", "m/s"),
-            periodic=("x",),
-            vector=flow.vector,
-            provenance={"solver": "waves"},
-        )
-        paths.append(folder / f"{count}_{index}.h5")
-        write_shard(paths[-1], dataclasses.replace(shard, **changes))
-    return paths
+def from_shards(paths: list[Path], out: Path, time_sub: int = 1, **data_set) -> None:
+    settings = PreprocessConfig(time_sub=time_sub)
+    preprocess(open_shards(paths, "waves"), out, "waves", DataSetConfig(**DATA_SET | data_set), settings)
+
+
+def from_memory(fields: np.ndarray, out: Path, **changes) -> list[tuple[int, int, int]]:
+    """Preprocess trajectories (T, F, H, W, C); what was read of the source: (trajectory, start, stop)."""
+    reads = []
+
+    def read(trajectory: int, start: int, stop: int) -> np.ndarray:
+        reads.append((trajectory, start, stop))
+        return fields[trajectory, start:stop].astype(np.float32)
+
+    trajectories, frames, height, width, channels = fields.shape
+    source = Source(
+        label="made up",
+        trajectories=trajectories,
+        read=read,
+        axes={"y": np.arange(height) * 0.5, "x": np.arange(width) * 0.5},
+        axis_units={"y": "m", "x": "m"},
+        time=np.arange(frames) * 0.1,
+        time_units="s",
+        channels=("p", "q", "r")[:channels],
+        units=("Pa",) * channels,
+        files=(),
+    )
+    settings = DataSetConfig(validation=1, test=1)
+    preprocess(dataclasses.replace(source, **changes), out, "made_up", settings, PreprocessConfig())
+    return reads
+
+
+def made_up(trajectories: int = 5, frames: int = 10, height: int = 6, width: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((trajectories, frames, height, width, 2)) * (1, 50) + (3, -900)
 
 
 def datasets(path: Path) -> dict[str, object]:
@@ -55,12 +63,13 @@ def datasets(path: Path) -> dict[str, object]:
     return found
 
 
-def test_a_shard_comes_back(tmp_path):
-    path = shards_of(tmp_path)[1]
-    shard = read_shard(path)
-    assert shard.trajectory.tolist() == [1, 4, 7]
-    np.testing.assert_array_equal(shard.fields[..., :2], travelling_waves(trajectories=8).fields[[1, 4, 7]])
-    assert shard.parameters["shape"].tolist() == ["interval", "disc", "interval"]
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Three frames of `made_up` (four of the waves) at a time."""
+    monkeypatch.setattr(module, "BLOCK", 3 * 6 * 8 * 2 * 4)
+
+
+# ------------------------------------------------------------------------------------------------ from shards
 
 
 def test_shards_and_their_order_never_change_the_data(tmp_path):
@@ -69,94 +78,246 @@ def test_shards_and_their_order_never_change_the_data(tmp_path):
         "three_mixed": shards_of(tmp_path, 3)[::-1],
         "one": shards_of(tmp_path, 1),
     }.items():
-        preprocess(paths, tmp_path / f"{name}.h5", "waves", SETTINGS)
+        from_shards(paths, tmp_path / f"{name}.h5")
     expected = datasets(tmp_path / "one.h5")
     for name in ("three", "three_mixed"):
         np.testing.assert_equal(datasets(tmp_path / f"{name}.h5"), expected)
-    assert (tmp_path / "three.h5").read_bytes() == (tmp_path / "three_mixed.h5").read_bytes()
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    paths = shards_of(tmp_path)
+    for name in ("a.h5", "b.h5"):
+        from_shards(paths, tmp_path / name)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 def test_channels_and_stride(tmp_path):
-    settings = PreprocessConfig(validation=1, test=1, channels=("speed", "u"), time_sub=5)
-    preprocess(shards_of(tmp_path), tmp_path / "data.h5", "waves", settings)
+    from_shards(shards_of(tmp_path), tmp_path / "data.h5", time_sub=5, channels=("speed", "u"))
     data, flow = read_data(tmp_path / "data.h5"), travelling_waves(trajectories=8)
     assert data.channels == ("speed", "u")
     assert data.vector == {"u": "x"}
+    np.testing.assert_array_equal(data.mask, flow.mask)
     np.testing.assert_array_equal(data.fields[..., 1], flow.fields[:, ::5, ..., 0])
     np.testing.assert_array_equal(data.time, flow.time[::5])
     np.testing.assert_array_equal(data.parameters["strength"], flow.parameters["strength"])
     assert data.provenance == {"solver": "waves"}
 
 
-def test_statistics_are_of_valid_points_of_the_training_split(tmp_path):
-    preprocess(shards_of(tmp_path), tmp_path / "data.h5", "waves", SETTINGS)
+def test_statistics_are_of_valid_points_of_the_training_split_by_area(tmp_path):
+    axes = travelling_waves().axes | {"y": np.linspace(0, 1, 16) ** 2}  # cells of unequal width
+    from_shards(shards_of(tmp_path, axes=axes), tmp_path / "data.h5")
     data = read_data(tmp_path / "data.h5")
-    training = [data.fields[t][:, data.mask[t]].reshape(-1, 2) for t in data.trajectories("train")]
-    values = np.concatenate(training).astype(np.float64)
-    np.testing.assert_allclose(data.mean, values.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(data.std, values.std(axis=0), rtol=1e-10)
+    values, weights = [], []
+    for trajectory in data.trajectories("train"):
+        valid = data.flat_mask[trajectory]
+        values.append(data.flat_fields[trajectory][:, valid].reshape(-1, 3).astype(np.float64))
+        weights.append(np.tile(data.weights[valid], data.fields.shape[1]))
+    values, weights = np.concatenate(values), np.concatenate(weights)
+    mean = np.average(values, axis=0, weights=weights)
+    assert np.abs(mean - values.mean(axis=0)).max() > 1e-5  # else the weights would not matter here
+    np.testing.assert_allclose(data.mean, mean, rtol=1e-10)
+    np.testing.assert_allclose(data.std, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights)), rtol=1e-10)
 
 
 def test_held_out_and_masked_values_never_reach_the_statistics(tmp_path):
     paths = shards_of(tmp_path, 1)
-    preprocess(paths, tmp_path / "before.h5", "waves", SETTINGS)
+    from_shards(paths, tmp_path / "before.h5")
     before = read_data(tmp_path / "before.h5")
     with h5py.File(paths[0], "r+") as file:
         fields, mask = file["fields"][()], file["mask"][()]
         fields[before.split != "train"] += 100
         fields[~np.broadcast_to(mask[:, None, ..., None], fields.shape)] = np.nan
         file["fields"][...] = fields
-    preprocess(paths, tmp_path / "after.h5", "waves", SETTINGS)
+    from_shards(paths, tmp_path / "after.h5")
     after = read_data(tmp_path / "after.h5")
     np.testing.assert_array_equal(after.mean, before.mean)
     np.testing.assert_array_equal(after.std, before.std)
     np.testing.assert_array_equal(after.fields[before.split == "train"], before.fields[before.split == "train"])
 
 
+def test_what_is_out_of_distribution_is_for_nothing_else(tmp_path):
+    from_shards(shards_of(tmp_path), tmp_path / "data.h5")
+    assert read_data(tmp_path / "data.h5").trajectories("ood").tolist() == [7]
+
+
+# ------------------------------------------------------------------------------------------------ splits
+
+
+def a_source(trajectories: int, ood: int = 0) -> Source:
+    numbers = np.arange(trajectories)
+    return Source(
+        label="made up",
+        trajectories=trajectories,
+        read=lambda *_: np.empty(0, np.float32),
+        axes={"x": np.arange(3.0)},
+        axis_units={},
+        time=np.arange(2.0),
+        time_units="s",
+        channels=("u",),
+        units=("m/s",),
+        files=(),
+        ood=numbers >= trajectories - ood,
+    )
+
+
 def test_splits_are_whole_seeded_and_of_the_sizes_asked_for():
-    split = assign_splits(50, PreprocessConfig(validation=7, test=9, split_seed=1))
-    assert [(split == name).sum() for name in ("train", "val", "test")] == [34, 7, 9]
-    np.testing.assert_array_equal(split, assign_splits(50, PreprocessConfig(validation=7, test=9, split_seed=1)))
-    assert (split != assign_splits(50, PreprocessConfig(validation=7, test=9, split_seed=2))).any()
+    sizes = DataSetConfig(validation=7, test=9)
+    split = assign_splits(a_source(53, ood=3), sizes, PreprocessConfig(split_seed=1))
+    assert [(split == name).sum() for name in ("train", "val", "test", "ood")] == [34, 7, 9, 3]
+    assert (split[50:] == "ood").all()
+    again = assign_splits(a_source(53, ood=3), sizes, PreprocessConfig(split_seed=1))
+    np.testing.assert_array_equal(split, again)
+    other = assign_splits(a_source(53, ood=3), sizes, PreprocessConfig(split_seed=2))
+    assert (split != other).any()
+    np.testing.assert_array_equal(split[:50], assign_splits(a_source(50), sizes, PreprocessConfig(split_seed=1)))
 
 
-def _not_finite(paths):
-    with h5py.File(paths[1], "r+") as file:
-        file["fields"][(2, 4, *np.argwhere(file["mask"][2])[0], 1)] = np.nan
+def test_a_source_that_knows_its_split_keeps_it(tmp_path):
+    split = np.array(["test", "val", "train", "train", "ood"])
+    from_memory(made_up(), tmp_path / "data.h5", split=split)
+    assert read_data(tmp_path / "data.h5").split.tolist() == split.tolist()
 
 
-def _constant(paths):
-    for path in paths:
-        with h5py.File(path, "r+") as file:
-            file["fields"][..., 0] = np.where(file["mask"][()][:, None], 3.0, 0)
+# ------------------------------------------------------------------------------------------------ streaming
 
 
-def _other_solver(paths):
-    with h5py.File(paths[2], "r+") as file:
-        file.attrs["provenance"] = '{"solver": "other"}'
+def test_blocks_never_change_the_data(tmp_path, monkeypatch):
+    fields = made_up()
+    fields[1, 4:, 2, 3] = np.nan  # a gap that begins after the first blocks are written
+    fields[:, :, 0, 0, 1] = np.nan  # a point that one channel alone has
+    blocks = {"whole": 2**27, "three_frames": 3 * 6 * 8 * 2 * 4, "less_than_a_frame": 1}
+    for name, block in blocks.items():
+        monkeypatch.setattr(module, "BLOCK", block)
+        reads = from_memory(fields, tmp_path / f"{name}.h5")
+        assert max(stop - start for _, start, stop in reads) == {"whole": 10, "three_frames": 3}.get(name, 1)
+    whole = datasets(tmp_path / "whole.h5")
+    for name in blocks:
+        found = datasets(tmp_path / f"{name}.h5")
+        for statistic in ("normalisation/mean", "normalisation/std"):
+            np.testing.assert_allclose(found.pop(statistic), whole[statistic], rtol=1e-12)
+        np.testing.assert_equal(found, {key: value for key, value in whole.items() if key in found})
+    valid = np.ones((5, 6, 8), dtype=bool)
+    valid[1, 2, 3] = valid[:, 0, 0] = False
+    np.testing.assert_array_equal(whole["mask"], valid)
+    np.testing.assert_array_equal(whole["fields"], np.where(valid[:, None, ..., None], fields, 0).astype(np.float32))
+
+
+def test_every_frame_is_read_once(tmp_path, small_blocks):
+    """Sources may be slow: compressed, or on another machine."""
+    reads = from_memory(made_up(), tmp_path / "data.h5")
+    frames = [(trajectory, frame) for trajectory, start, stop in reads for frame in range(start, stop)]
+    assert frames == [(trajectory, frame) for trajectory in range(5) for frame in range(10)]
+
+
+def test_statistics_of_a_trajectory_in_blocks_with_a_gap(tmp_path, small_blocks):
+    fields = made_up()
+    fields[:, 8, 1:3] = np.nan
+    from_memory(fields, tmp_path / "data.h5")
+    data = read_data(tmp_path / "data.h5")
+    kept = np.delete(fields[data.trajectories("train")].astype(np.float32), (1, 2), axis=2).astype(np.float64)
+    np.testing.assert_allclose(data.mean, kept.mean(axis=(0, 1, 2, 3)), rtol=1e-10)
+    np.testing.assert_allclose(data.std, kept.std(axis=(0, 1, 2, 3)), rtol=1e-10)
+
+
+def test_small_fluctuations_on_a_large_mean_are_not_lost():
+    """Pressure: 101325 Pa and a fluctuation of 1 Pa, over many blocks."""
+    rng = np.random.default_rng(1)
+    fields = (101325 + rng.standard_normal((40, 50, 20, 1))).astype(np.float32)
+    moments = Moments.none(1)
+    for block in fields:
+        moments.add(block, np.ones(20))
+    mean, std = moments.mean_and_std()
+    np.testing.assert_allclose(mean, fields.astype(np.float64).mean(), rtol=1e-12)
+    np.testing.assert_allclose(std, fields.astype(np.float64).std(), rtol=1e-9)
+
+
+def test_memory_is_bounded_by_the_block(tmp_path, monkeypatch):
+    """32 MB of fields in blocks of 1 MB."""
+    monkeypatch.setattr(module, "BLOCK", 2**20)
+    frame = np.random.default_rng(0).standard_normal((1, 64, 64, 2)).astype(np.float32)
+
+    def read(trajectory: int, start: int, stop: int) -> np.ndarray:
+        return frame * np.arange(start + trajectory, stop + trajectory, dtype=np.float32)[:, None, None, None]
+
+    stand_in = np.broadcast_to(np.float32(0), (4, 256, 64, 64, 2))
+    tracemalloc.start()
+    try:
+        from_memory(stand_in, tmp_path / "data.h5", read=read)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "data.h5").stat().st_size > 2**25
+    assert peak < 6 * 2**20
+
+
+def test_progress_says_how_far_and_how_fast(tmp_path, capsys, monkeypatch, small_blocks):
+    monkeypatch.setattr(module, "PROGRESS", 0)
+    from_memory(made_up(), tmp_path / "data.h5")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 * 4 + 1
+    assert lines[1].startswith("trajectory 1/5, ")
+    assert " MB/s, " in lines[1]
+    assert lines[1].endswith(" s left")
+    assert lines[-1].startswith("trajectory 5/5, ")
+
+
+def test_gaps_are_told(tmp_path, capsys):
+    fields = made_up()
+    fields[0, 3, :3] = np.nan
+    fields[:, :, 5] = np.nan  # never there: no gap
+    from_memory(fields, tmp_path / "data.h5")
+    assert "10.00% of the points have gaps in some frames" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------ faults
 
 
 @pytest.mark.parametrize(
-    ("damage", "settings", "message"),
+    ("data_set", "message"),
     [
-        (None, {"channels": ("u", "w")}, "'w' is not in .*: known are u, v, speed"),
-        (None, {"channels": ("u", "u")}, "names none, or one twice"),
-        (None, {"validation": 4, "test": 4}, "8 trajectories are too few: .*validation=4 .*test=4 .*at least 9"),
-        (None, {"time_sub": 12}, "time_sub=12 leaves 1 of 12 frames"),
-        (lambda paths: paths.clear(), {}, "no shards"),
-        (lambda paths: paths.pop(1), {}, "trajectory . is in none of the 2 shards"),
-        (lambda paths: paths.append(paths[0]), {}, "trajectory 0 is in .* and in"),
-        (lambda paths: paths[1].unlink(), {}, "is missing"),
-        (lambda paths: paths[1].write_bytes(paths[1].read_bytes()[:5000]), {}, "is truncated"),
-        (_not_finite, {}, "3_1.h5: 1 NaN .* trajectory 7, frame 4, channel v"),
-        (_constant, {}, "channel u has mean 3 and standard deviation 0 .*leave out a channel"),
-        (_other_solver, {}, "of different simulations: their provenance differ"),
+        ({"channels": ("u", "w")}, "channels: 'w' is not in waves: known are u, v, speed"),
+        ({"validation": 4, "test": 4}, "7 trajectories are too few: .*validation=4 .*test=4 .*at least 9"),
+        ({"time_sub": 12}, "a stride of 12 leaves 1 of 12 frames"),
     ],
 )
-def test_faults_are_one_line(tmp_path, damage, settings, message):
-    paths = shards_of(tmp_path)
-    if damage:
-        damage(paths)
+def test_settings_that_do_not_fit_are_one_line(tmp_path, data_set, message):
     with pytest.raises(SparseVQError, match=message):
-        preprocess(paths, tmp_path / "data.h5", "waves", PreprocessConfig(**{"validation": 2, "test": 1} | settings))
-    assert not (tmp_path / "data.h5").exists()
+        from_shards(shards_of(tmp_path), tmp_path / "out/data.h5", **data_set)
+    assert not (tmp_path / "out").exists()
+
+
+def _set(place, value):
+    def damage(fields):
+        fields[place] = value
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_set((3, 7, 2, 1, 1), np.inf), "made up: 1 infinite values, first in trajectory 3, frame 7, channel q"),
+        (_set((2, ..., 1), np.nan), "made up: channel q of trajectory 2 is NaN everywhere: leave out the channel or"),
+        (_set((..., 0), 3.0), "made up: channel p has mean 3 and standard deviation 0 .*leave out a channel"),
+        (_set((1, slice(5), ..., 0), np.nan), "made up: trajectory 1 has no valid point"),
+    ],
+)
+def test_faulty_values_are_one_line_and_leave_nothing(tmp_path, small_blocks, damage, message):
+    fields = made_up()
+    damage(fields)
+    with pytest.raises(SparseVQError, match=message) as caught:
+        from_memory(fields, tmp_path / "out/data.h5")
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_faulty_description_is_told_before_anything_is_read(tmp_path):
+    def read(*_):
+        raise AssertionError("it was read")
+
+    axes = {"y": np.zeros(6), "x": np.arange(8.0)}
+    with pytest.raises(SparseVQError, match="made up: coordinates/y are not increasing"):
+        from_memory(made_up(), tmp_path / "out/data.h5", axes=axes, read=read)
+    with pytest.raises(SparseVQError, match="made up: time is not finite and increasing"):
+        from_memory(made_up(), tmp_path / "out/data.h5", time=np.zeros(10), read=read)
+    assert not (tmp_path / "out").exists()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -74,12 +73,9 @@ def open_shards(paths: Sequence[str | Path], label: str) -> Source:
 def _header(path: Path) -> dict[str, Any]:
     with open_layout(path, SCHEMA, VERSION) as file:
         header = read_common(file, "none")
-        held = len(header["fields"])
-        return header | {"ood": _ood(file, held)}
-
-
-def _ood(file: h5py.File, trajectories: int) -> npt.NDArray[np.bool_]:
-    return read_dataset(file, "ood", (trajectories,)).astype(bool)
+        held = (len(header["fields"]),)
+        read_dataset(file, "trajectory", held)  # as many as there are fields
+        return header | {"ood": read_dataset(file, "ood", held).astype(bool)}
 
 
 def _places(files: list[Path], numbers: list[npt.NDArray[np.int64]]) -> list[tuple[Path, int]]:

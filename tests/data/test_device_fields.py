@@ -1,15 +1,21 @@
-"""Fields on the device: normalised, augmented, gathered; the same as if each transformed field had been stored."""
+"""Batches on the device: normalised, augmented, gathered; the same as if each transformed field had been stored."""
 
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from sparsevq.config import Symmetries
+from sparsevq.data import mapped_rows
 from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.data.layout import FieldData, read_data, write_data
 from sparsevq.data.symmetries import symmetry_group
-from tests.flows import travelling_waves
+from sparsevq.errors import SparseVQError
+from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 CPU = torch.device("cpu")
 SYMMETRIES = Symmetries(reflect=("x", "y"), roll={"x": 2})
@@ -91,3 +97,100 @@ def test_the_data_set_itself_is_left_as_it_is():
     fields = DeviceFields(data, Symmetries(), CPU)
     fields.gather(views((0, 0, 0)), torch.arange(4))[0].zero_()
     np.testing.assert_array_equal(data.fields, before)
+
+
+def test_in_memory_nothing_is_copied():
+    data = travelling_waves(trajectories=20, grid=(64, 64))
+    tracemalloc.start()
+    try:
+        fields = DeviceFields(data, Symmetries(), CPU)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.1 * data.fields.nbytes
+    data.fields[3, 4, 5, 6] = 7.0  # it is the same memory
+    values, _ = fields.gather(views((3, 4, 0)), torch.tensor([5 * 64 + 6]))
+    np.testing.assert_allclose(fields.physical(values), 7.0, rtol=1e-6)
+
+
+def test_areas_are_the_data_sets():
+    data = on_a_sphere()
+    np.testing.assert_allclose(DeviceFields(data, Symmetries(), CPU).weights, data.weights, rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ mapped
+
+
+def written(data: FieldData, folder: Path) -> Path:
+    write_data(folder / "data.h5", data)
+    return folder / "data.h5"
+
+
+@pytest.mark.parametrize(
+    ("data", "symmetries"),
+    [
+        (travelling_waves(grid=(12,)), Symmetries(roll={"x": 1})),
+        (travelling_waves(grid=(6, 10)), SYMMETRIES),
+        (travelling_waves(grid=(24, 50)), SYMMETRIES),  # frames of several pages
+        (travelling_waves(grid=(4, 5, 6)), Symmetries(reflect=("z",))),
+        (on_a_sphere(), Symmetries(roll={"lon": 3})),
+        (scattered_waves(), Symmetries()),
+    ],
+)
+@pytest.mark.parametrize("ahead", [0, 2**16])
+def test_mapped_batches_are_the_same_to_the_last_bit(tmp_path, monkeypatch, data, symmetries, ahead):
+    """Whether frames are read ahead or page by page."""
+    monkeypatch.setattr(mapped_rows, "PAGE_COST", ahead)
+    path = written(data, tmp_path)
+    whole = DeviceFields(read_data(path), symmetries, CPU)
+    mapped = DeviceFields(read_data(path, in_memory=0), symmetries, CPU)
+    generator = torch.Generator().manual_seed(0)
+    for count in (1, 5, 40):
+        chosen = Views(
+            torch.randint(whole.trajectories, (count,), generator=generator),
+            torch.randint(whole.frames, (count,), generator=generator),
+            torch.randint(whole.num_symmetries, (count,), generator=generator),
+        )
+        for points in (torch.arange(whole.points), torch.randint(whole.points, (7,), generator=generator)):
+            expected, found = whole.gather(chosen, points), mapped.gather(chosen, points)
+            assert torch.equal(found[0], expected[0])
+            assert torch.equal(found[1], expected[1])
+
+
+def test_what_a_mapped_file_holds_inside_obstacles_never_matters(tmp_path):
+    path = written(travelling_waves(), tmp_path)
+    expected, valid = DeviceFields(read_data(path), Symmetries(), CPU).gather(views((1, 5, 0)), torch.arange(256))
+    assert not valid.all()
+    with h5py.File(path, "r+") as file:
+        stored, mask = file["fields"][()], file["mask"][()]
+        stored[~np.broadcast_to(mask[:, None, ..., None], stored.shape)] = np.nan
+        file["fields"][...] = stored
+    mapped = DeviceFields(read_data(path, in_memory=0), Symmetries(), CPU)
+    assert torch.equal(mapped.gather(views((1, 5, 0)), torch.arange(256))[0], expected)
+
+
+def test_a_broken_value_of_a_mapped_file_is_one_line(tmp_path):
+    """Values of a large file are not looked at when it is read."""
+    data = travelling_waves()
+    path = written(data, tmp_path)
+    point = int(np.flatnonzero(data.flat_mask[4])[9])
+    with h5py.File(path, "r+") as file:
+        file["fields"][(4, 11, *np.unravel_index(point, data.grid), 1)] = np.inf
+    fields = DeviceFields(read_data(path, in_memory=0), Symmetries(), CPU)
+    fields.gather(views((0, 1, 0), (4, 10, 0)), torch.arange(256))
+    with pytest.raises(SparseVQError, match=r"waves: NaN or infinite .* trajectory 4, frame 11: .*data validate"):
+        fields.gather(views((0, 1, 0), (4, 11, 0)), torch.tensor([point]))
+
+
+def test_a_mapped_data_set_costs_memory_for_its_batches_alone(tmp_path):
+    data = travelling_waves(trajectories=40, grid=(64, 64))
+    path = written(data, tmp_path)
+    size = data.fields.nbytes
+    tracemalloc.start()
+    try:
+        fields = DeviceFields(read_data(path, in_memory=0), Symmetries(), CPU)
+        fields.gather(views((0, 1, 0), (4, 10, 0)), torch.arange(256))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.1 * size

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sparsevq.data.hdf5 import open_layout, stamp
-from sparsevq.data.layout import FieldData, read_data, write_data
+from sparsevq.data.layout import FieldData, axis_weights, faults, read_data, read_domain, write_data
 from sparsevq.errors import SparseVQError
-from tests.flows import travelling_waves
+from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
 @pytest.fixture
@@ -21,9 +21,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data.h5"
 
 
-@pytest.mark.parametrize("grid", [(12,), (7, 9), (4, 5, 6)])
-def test_what_is_written_comes_back(tmp_path, grid):
-    written = travelling_waves(grid=grid)
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(travelling_waves(grid=grid) for grid in ((12,), (7, 9), (4, 5, 6))),
+        dataclasses.replace(travelling_waves(), split=np.array(["train", "val", "test", "ood", "ood", "train"])),
+        on_a_sphere(),
+        scattered_waves(points=20),
+        dataclasses.replace(scattered_waves(points=20, dimensions=3), point_weights=np.linspace(1, 5, 20)),
+    ],
+)
+def test_what_is_written_comes_back(tmp_path, written):
     write_data(tmp_path / "data.h5", written, {"input": Path(__file__)}, {"seed": 3})
     read = read_data(tmp_path / "data.h5")
     for name in (field.name for field in dataclasses.fields(FieldData) if field.name != "digest"):
@@ -55,12 +63,122 @@ def test_flat_points_are_in_the_order_of_the_coordinates():
 
 
 def test_scaled_coordinates_span_minus_one_to_one_along_each_axis():
+    """On a periodic axis the first point's image, which is not stored, is at 1."""
     data = travelling_waves(grid=(3, 1, 5))
     scaled = data.scaled_coordinates.reshape(3, 1, 5, 3)
     np.testing.assert_allclose(scaled[:, 0, 0, 0], [-1, 0, 1])
     np.testing.assert_allclose(scaled[:, :, :, 1], 0)
-    np.testing.assert_allclose(scaled[0, 0, :, 2], np.linspace(-1, 1, 5), atol=1e-6)
+    np.testing.assert_allclose(scaled[0, 0, :, 2], [-1, -0.6, -0.2, 0.2, 0.6], atol=1e-6)
     assert data.scaled_coordinates.dtype == np.float32
+    np.testing.assert_allclose(data.scaled(np.array([[1.0, 0.0, 1.0]])), [[1, 0, 1]], atol=1e-6)
+
+
+def test_scattered_points_are_scaled_by_their_extent():
+    data = scattered_waves(points=30)
+    places = data.physical_coordinates
+    np.testing.assert_array_equal(places, np.stack([data.axes["y"], data.axes["x"]], axis=-1))
+    expected = 2 * (places - places.min(axis=0)) / np.ptp(places, axis=0) - 1
+    np.testing.assert_allclose(data.scaled_coordinates, expected, atol=1e-6)
+    assert (data.grid, data.num_points, data.resolution) == ((30,), 30, (5, 5))
+
+
+def test_a_point_weighs_what_it_stands_for():
+    at = np.array([0.0, 1.0, 3.0, 7.0])
+    np.testing.assert_allclose(axis_weights(at, "m"), [1, 1.5, 3, 4])  # half-way to the neighbours; ends: as inwards
+    data = dataclasses.replace(travelling_waves(grid=(4, 6)), axes={"y": at, "x": np.arange(6) / 6})
+    np.testing.assert_allclose(data.weights, np.repeat([1, 1.5, 3, 4], 6) / 2.375)
+    np.testing.assert_allclose(travelling_waves().weights, 1)
+
+
+def test_latitudes_weigh_as_bands_of_a_sphere():
+    """A band's share of the area is half the difference of its edges' sines (Archimedes)."""
+    data = on_a_sphere(grid=(12, 24))
+    edges = np.deg2rad(np.linspace(-90, 90, 13))
+    band = data.weights.reshape(12, 24).sum(axis=1) / data.weights.sum()
+    np.testing.assert_allclose(band, np.diff(np.sin(edges)) / 2, rtol=1e-12)
+    assert data.weights.mean() == pytest.approx(1)
+    # Points on the poles themselves stand for half a band: no cell reaches beyond.
+    np.testing.assert_allclose(axis_weights(np.array([-90.0, 0.0, 90.0]), "degrees_north").sum(), 2)
+
+
+def test_scattered_points_weigh_the_same_unless_the_data_set_says_otherwise():
+    data = scattered_waves(points=4)
+    np.testing.assert_array_equal(data.weights, np.ones(4))
+    weighed = dataclasses.replace(data, point_weights=np.array([1.0, 2.0, 3.0, 10.0]))
+    np.testing.assert_allclose(weighed.weights, [0.25, 0.5, 0.75, 2.5])
+
+
+# ------------------------------------------------------------------------------------------------ larger than memory
+
+
+def test_a_mapped_data_set_is_the_same_data_set(path):
+    whole, mapped = read_data(path), read_data(path, in_memory=0)
+    assert isinstance(mapped.fields, np.memmap)
+    assert not isinstance(whole.fields, np.memmap)
+    for name in (field.name for field in dataclasses.fields(FieldData)):
+        np.testing.assert_equal(getattr(mapped, name), getattr(whole, name), err_msg=name)
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.fields[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        (
+            {"compression": "lzf"},
+            "fields is too large to be read whole, and cannot be mapped .*compressed or in chunks",
+        ),
+        ({"dtype": "f8"}, "cannot be mapped .it is float64, not float32.: write it contiguous"),
+        ({"dtype": ">f4"}, "cannot be mapped .it is >f4, not float32.: write it contiguous"),
+    ],
+)
+def test_what_cannot_be_mapped_is_read_whole_or_refused(path, storage, message):
+    before = read_data(path)
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["fields"].attrs)
+        del file["fields"]
+        file.create_dataset("fields", data=before.fields, **storage).attrs.update(attributes)
+    np.testing.assert_array_equal(read_data(path).fields, before.fields)
+    with pytest.raises(SparseVQError, match=message):
+        read_data(path, in_memory=0)
+
+
+def test_values_of_a_mapped_data_set_are_taken_on_trust_and_all_else_is_not(path):
+    with h5py.File(path, "r+") as file:
+        _not_finite(file)
+    assert len(list(faults(read_data(path, in_memory=0)))) == 1
+    with h5py.File(path, "r+") as file:
+        file["time"][1] = -1
+    with pytest.raises(SparseVQError, match="time is not finite and increasing"):
+        read_data(path, in_memory=0)
+
+
+def test_every_fault_is_named():
+    data = travelling_waves()
+    data.fields[2, 3, ~data.mask[2], 0] = np.nan  # no fault
+    data.fields[2, 3, data.mask[2], 0] = np.nan
+    data = dataclasses.replace(
+        data,
+        axes=data.axes | {"y": np.zeros(16)},
+        std=np.array([0.0, 1.0]),
+        vector={"u": "r"},
+        channels=("u", "u"),
+        split=np.array(["val"] * 6),
+    )
+    whats = " | ".join(fault.what for fault in faults(data))
+    for part in (
+        *("coordinates/y", "names r, which is no axis", "channel u has mean", "two channels", "no trajectory is for"),
+        f"{data.mask[2].sum()} NaN or infinite values",
+    ):
+        assert part in whats
+
+
+def test_the_domain_alone_has_no_frames(path):
+    domain, data = read_domain(path), read_data(path)
+    assert domain.fields.shape == (6, 0, 16, 16, 2)
+    assert domain.digest == data.digest
+    np.testing.assert_array_equal(domain.weights, data.weights)
+    np.testing.assert_array_equal(domain.mask, data.mask)
 
 
 def test_values_inside_obstacles_never_matter(path):
@@ -82,7 +200,8 @@ def test_trajectories_of_a_split():
 
 def _set(name, value):
     def damage(file):
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = value
 
     return damage
@@ -103,7 +222,7 @@ def _not_finite(file):
     [
         (_attribute("schema", "sparsevq-codes"), "is a sparsevq-codes file, not a sparsevq-data file"),
         (lambda file: file.attrs.__delitem__("schema"), "has no attribute `schema`"),
-        (_attribute("schema_version", 2), "version 2 .* reads version 1"),
+        (_attribute("schema_version", 1), "version 1 .* reads version 2"),
         (lambda file: file.__delitem__("fields"), "/fields is missing"),
         (lambda file: file.__delitem__("coordinates/x"), "/coordinates/x is missing"),
         (lambda file: file.__delitem__("normalisation/std"), "/normalisation/std is missing"),
@@ -114,7 +233,14 @@ def _not_finite(file):
         (_set("fields", np.zeros((6, 12, 16, 2))), r"/fields has shape .* not \(any, any, any, any, any\)"),
         (_set("time", np.arange(3.0)), r"/time has shape \(3,\), not \(12\)"),
         (_not_finite, "2 NaN or infinite values at valid points, first in trajectory 2, frame 7, channel v"),
-        (_set("coordinates/y", np.zeros(16)), "coordinates/y are not finite and increasing"),
+        (_set("coordinates/y", np.zeros(16)), "coordinates/y are not increasing"),
+        (_set("coordinates/y", np.full(16, np.nan)), "coordinates/y are not finite"),
+        (_set("coordinates/x", np.arange(16.0) ** 2), "coordinates/x are not evenly spaced, but the axis is periodic"),
+        (_set("time", np.zeros(12)), "time is not finite and increasing"),
+        (_set("weights", np.ones((16, 15))), r"/weights has shape \(16, 15\), not \(16, 16\)"),
+        (_set("weights", np.zeros((16, 16))), "weights are not positive"),
+        (_set("mask", np.zeros((6, 16, 16), bool)), "trajectory 0 has no valid point"),
+        (_attribute("scattered", True), r"/fields has shape .* not \(any, any, any, any\)"),
         (_set("normalisation/std", np.array([1.0, 0.0])), "channel v has mean .* standard deviation 0"),
         (_set("split", ["test"] * 6), "no trajectory is for training"),
         (_set("split", ["train"] * 5 + ["dev"]), "split holds 'dev'"),

@@ -132,7 +132,7 @@ def _sets(outputs: Sequence[Output]) -> list[list[Output]]:
     groups: list[list[Output]] = []
     for output in dict.fromkeys(outputs):
         for group in groups:
-            if same_points(group[0].pieces, output.pieces) and _same_times(group[0].times, output.times):
+            if same_points(group[0].pieces, output.pieces) and same_times(group[0].times, output.times):
                 group.append(output)
                 break
         else:
@@ -140,7 +140,8 @@ def _sets(outputs: Sequence[Output]) -> list[list[Output]]:
     return groups
 
 
-def _same_times(some: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> bool:
+def same_times(some: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> bool:
+    """Whether two outputs were written at the same moments, up to how their times are rounded."""
     if len(some) != len(others):
         return False
     step = float(np.diff(some).min()) if len(some) > 1 else np.inf

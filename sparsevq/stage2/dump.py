@@ -21,6 +21,9 @@ from sparsevq.training.model_file import load_model
 SCHEMA = "sparsevq-codes"
 VERSION = 1
 
+FRAMES_AT_ONCE = 1024
+"""Frames whose latents are in memory together."""
+
 
 def load_tokenizer(path: Path, teacher: Stage1Model, device: torch.device) -> LatentTokenizer:
     """A trained tokenizer, ready to use.
@@ -103,8 +106,9 @@ def encode_variants(
         wanted = wanted if variant == 0 else wanted[training]
         views = fields.views(wanted, frames)
         views = Views(views.trajectory, views.frame, elements[views.trajectory])
-        latents = encode_views(model, fields, views)
-        indices = torch.cat([tokenizer.tokenize(part) for part in latents.split(1024)])
+        starts = range(0, len(views), FRAMES_AT_ONCE)
+        parts = (encode_views(model, fields, views[start : start + FRAMES_AT_ONCE]) for start in starts)
+        indices = torch.cat([tokenizer.tokenize(part) for part in parts])
         row = indices.new_full((fields.trajectories, fields.frames, *indices.shape[1:]), -1)
         row[wanted] = indices.view(len(wanted), fields.frames, *indices.shape[1:])
         rows.append(row)

@@ -1,6 +1,7 @@
 """The frames that stages 2 and 3 learn from: training trajectories in several symmetry variants, and their latents."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -38,3 +39,43 @@ def training_views(data: FieldData, fields: DeviceFields, symmetries: Tensor) ->
 def latents_of(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views) -> Latents:
     """Encode frames by both encoders, once."""
     return Latents(views, encode_views(sparse, fields, views), encode_views(complete, fields, views))
+
+
+LATENTS_KEPT = 2**32
+"""Bytes of latents that training may keep."""
+FRAMES_TO_STANDARDISE = 16_384
+"""Frames whose latents the tokenizer is standardised by where they are not kept."""
+
+
+class TrainingLatents:
+    """Latents of all training views, by row: encoded once and kept where they fit into `LATENTS_KEPT` bytes.
+
+    Else they are encoded anew whenever they are drawn: two passes of frozen encoders in each step, instead of memory
+    that grows with the data set.
+    """
+
+    def __init__(self, sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views):
+        shape = complete.autoencoder.shape
+        needed = 2 * 4 * len(views) * shape.num_latents * shape.enc_num_latent_channels
+        self._draw = partial(latents_of, sparse, complete, fields)
+        self._views = views
+        self._kept = self._draw(views) if needed <= LATENTS_KEPT else None
+        if self._kept is None:
+            print(f"latents of {len(views)} frames take {needed / 1e9:.1f} GB: encoded anew in each step", flush=True)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def take(self, rows: Tensor) -> Latents:
+        """Latents of the views at rows (b,)."""
+        if self._kept is None:
+            return self._draw(self._views[rows])
+        return Latents(self._views[rows], self._kept.sparse[rows], self._kept.complete[rows])
+
+    def complete(self) -> Tensor:
+        """The teacher's latents (b, n, c): all of them where they are kept, else of frames evenly spread."""
+        if self._kept is not None:
+            return self._kept.complete
+        count = min(FRAMES_TO_STANDARDISE, len(self))
+        rows = torch.linspace(0, len(self) - 1, count, device=self._views.frame.device, dtype=torch.float64)
+        return self.take(rows.round().long()).complete

@@ -15,7 +15,7 @@ from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
 from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
-from sparsevq.stage2.latents import latents_of, training_views, variant_symmetries
+from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 
@@ -83,7 +83,7 @@ def train_tokenizer(
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
     views = training_views(data, fields, variant_symmetries(fields, sparse.settings.symmetries.variants, seed))
     with fabric.autocast():
-        train = latents_of(sparse, teacher, fields, views)
+        train = TrainingLatents(sparse, teacher, fields, views)
         val, at = latents_of(sparse, teacher, fields, validation_views(data, fields)), validation_points(fields)
         unquantized = reconstruction_metrics(fields, val.views, decode_at(sparse, val.sparse, at), at)
 
@@ -92,7 +92,8 @@ def train_tokenizer(
         tokenizer = LatentTokenizer(shape).to(fabric.device)
     except ValueError as error:
         raise SparseVQError(f"stage2: {error}") from None
-    tokenizer.standardise_by(train.complete)
+    with fabric.autocast():
+        tokenizer.standardise_by(train.complete())
     if start_from is not None:
         load_model(start_from, "tokenizer").restore(tokenizer)
     objective = CompletionLoss(tokenizer, teacher, settings)
@@ -101,16 +102,16 @@ def train_tokenizer(
 
     def draw(generator: torch.Generator, step: int) -> tuple[Tensor | bool, ...]:
         if step == settings.continuous_steps + 1 and not tokenizer.quantizer.started:
-            start_codebook(tokenizer, train.complete, generator, fabric)
+            start_codebook(tokenizer, train, generator, fabric)
         mine = slice(fabric.global_rank, None, fabric.world_size)
-        row = torch.randint(len(train.views), (batch,), generator=generator, device=fabric.device)
+        row = torch.randint(len(train), (batch,), generator=generator, device=fabric.device)
         from_teacher = torch.rand(batch, 1, 1, generator=generator, device=fabric.device) < 0.5
         points = area.draw(settings.batch_pixels, generator)
-        row, from_teacher = row[mine], from_teacher[mine]
-        complete = train.complete[row]
-        latents = torch.where(from_teacher, complete, train.sparse[row])
-        values, valid = fields.gather(train.views[row], points)
-        return latents, complete, step > settings.continuous_steps, points, values, valid
+        with fabric.autocast():
+            drawn = train.take(row[mine])
+        latents = torch.where(from_teacher[mine], drawn.complete, drawn.sparse)
+        values, valid = fields.gather(drawn.views, points)
+        return latents, drawn.complete, step > settings.continuous_steps, points, values, valid
 
     def validate() -> dict[str, float]:
         use: dict[str, float] = {}
@@ -164,11 +165,13 @@ def tokenizer_shape(teacher: Stage1Model, settings: Stage2Config) -> TokenizerSh
 
 
 @torch.no_grad()
-def start_codebook(tokenizer: LatentTokenizer, latents: Tensor, generator: torch.Generator, fabric: Fabric) -> None:
+def start_codebook(
+    tokenizer: LatentTokenizer, train: TrainingLatents, generator: torch.Generator, fabric: Fabric
+) -> None:
     """k-means on the tokens of `KMEANS_FRAMES` frames: the quantizer does it at its first batch in training mode."""
-    row = torch.randint(len(latents), (KMEANS_FRAMES,), generator=generator, device=latents.device)
+    row = torch.randint(len(train), (KMEANS_FRAMES,), generator=generator, device=fabric.device)
     with fabric.autocast():
-        tokenizer.quantizer(tokenizer.encode(latents[row]))
+        tokenizer.quantizer(tokenizer.encode(train.take(row).complete))
 
 
 def codebook_use(indices: Tensor, codes: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
 from sparsevq.stage1.train import reconstruction_metrics, validation_views
+from sparsevq.stage2 import latents
 from sparsevq.stage2 import train as stage2
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage2.train import CompletionLoss, codebook_use, train_tokenizer
@@ -95,6 +96,25 @@ def test_half_of_a_batch_is_the_sparse_encoders_and_the_target_always_the_teache
     assert 0.3 < from_teacher.float().mean() < 0.7
 
 
+def test_latents_that_are_not_kept_train_the_same_tokenizer(trained, tmp_path, monkeypatch):
+    """Those of very many frames would not fit into memory: they are encoded when they are drawn."""
+    budget = {"continuous_steps": 3, "max_steps": 5, "val_every": 1}
+    _, kept = trained.tokenizer(tmp_path / "kept", **budget)
+    encoded, encode = [], latents.latents_of
+
+    def watched(*models_fields_and_views):
+        encoded.append(len(models_fields_and_views[-1]))
+        return encode(*models_fields_and_views)
+
+    monkeypatch.setattr(latents, "LATENTS_KEPT", 0)
+    monkeypatch.setattr(latents, "latents_of", watched)
+    _, drawn = trained.tokenizer(tmp_path / "drawn", **budget)
+    assert encoded == [80, *[STAGE2.batch_frames] * 3, stage2.KMEANS_FRAMES, *[STAGE2.batch_frames] * 2]
+    for one, other in zip(kept[:3], drawn[:3], strict=True):
+        for name in ("train_loss", "train_latent_mse", "val_loss"):
+            assert other[name] == pytest.approx(one[name], rel=1e-3)
+
+
 def test_latents_are_standardised_by_the_teachers_of_the_training_split(trained, tokenizer):
     latents = training_latents(trained, "semi_sparse")
     torch.testing.assert_close(tokenizer.center, latents.mean(0), rtol=1e-4, atol=1e-5)
@@ -117,10 +137,10 @@ def test_k_means_sees_the_teachers_tokens_once(trained, tmp_path, monkeypatch, a
     calls = []
     start = stage2.start_codebook
 
-    def watched(tokenizer, latents, generator, fabric):
+    def watched(tokenizer, train, generator, fabric):
         calls.append(tokenizer.quantizer.started)
-        torch.testing.assert_close(latents, training_latents(trained, "semi_sparse"), rtol=1e-3, atol=1e-4)
-        start(tokenizer, latents, generator, fabric)
+        torch.testing.assert_close(train.complete(), training_latents(trained, "semi_sparse"), rtol=1e-3, atol=1e-4)
+        start(tokenizer, train, generator, fabric)
 
     monkeypatch.setattr(stage2, "start_codebook", watched)
     trained.tokenizer(tmp_path, continuous_steps=2, accum_grads=accum_grads)

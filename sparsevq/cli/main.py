@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from sparsevq.cli.data import add_data
 from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
 from sparsevq.cli.train import add_train
@@ -40,6 +41,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="sparsevq", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("--version", action="version", version=f"sparsevq {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    add_data(commands)
     add_train(commands)
     add_forecast(commands)
     return parser

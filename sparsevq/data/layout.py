@@ -309,7 +309,7 @@ def read_data(path: str | Path, in_memory: int = IN_MEMORY) -> FieldData:
         not finite; a channel's standard deviation is not positive; no trajectory is for training; or the fields are
         large but compressed or in chunks, which cannot be mapped.
     """
-    data, mapped = _read(path, in_memory)
+    data, mapped = read_unchecked(path, in_memory)
     fault = next(faults(data, values=not mapped), None)
     if fault is not None:
         raise fault.error(str(path))
@@ -319,12 +319,7 @@ def read_data(path: str | Path, in_memory: int = IN_MEMORY) -> FieldData:
     return replace(data, digest=digest(path))
 
 
-def all_faults(path: str | Path) -> list["Fault"]:
-    """Everything that is wrong with a data set's content; a file that cannot be read at all raises as `read_data`."""
-    return list(faults(_read(path, IN_MEMORY)[0]))
-
-
-def _read(path: str | Path, in_memory: int) -> tuple[FieldData, bool]:
+def read_unchecked(path: str | Path, in_memory: int = IN_MEMORY) -> tuple[FieldData, bool]:
     """A data set as the file has it, unchecked; and whether its fields are mapped."""
     with open_layout(path, SCHEMA, VERSION) as file:
         fields = file.get("fields")

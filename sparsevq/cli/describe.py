@@ -1,0 +1,245 @@
+"""What `sparsevq data describe` prints: tables that are complete when they are piped too."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sparsevq.cli.suggestion import comments, suggested, suggested_arrays, usable_channels
+from sparsevq.cli.survey import Survey
+from sparsevq.config import FileConfig
+from sparsevq.data.layout import SPLITS
+from sparsevq.data.sources.source import Source
+from sparsevq.data.sources.stored import Contents, size_text
+
+WIDE = 4096
+"""Columns where nobody looks at a terminal: nothing is cut or wrapped."""
+MOST_VALUES = 12
+
+
+def print_description(source: Source, found: Survey, settings: FileConfig, kind: str, name: str) -> None:
+    """Print all that is known of a source, and a configuration to start from."""
+    console = _console()
+    _print_table(console, source.label, ("", ""), _overview(source, found, kind), header=False)
+    _print_table(
+        console,
+        "axes",
+        ("axis", "points", "first", "last", "spacing", "unit", ""),
+        (_axis(source, a) for a in source.axes),
+    )
+    _print_table(
+        console,
+        "channels",
+        ("channel", "unit", "min", "mean", "max", "std", "NaN", ""),
+        (_channel(source, found, index) for index in range(len(source.channels))),
+    )
+    if source.parameters:
+        _print_table(console, "parameters", ("parameter", "unit", "values"), _parameters(source))
+    if source.provenance:
+        rows = ((key, _short(value)) for key, value in source.provenance.items())
+        _print_table(console, "provenance", ("", ""), rows, header=False)
+    said = comments(source, found, usable_channels(source, found))
+    _print_suggestion(console, suggested(source, found, settings, name), said)
+
+
+def print_contents(contents: Contents, why: str, settings: FileConfig, name: str) -> None:
+    """Print what is in a file that cannot be read as fields without help, and lines that may help."""
+    console = _console()
+    rows = [
+        (
+            array.name,
+            _times(array.shape),
+            str(array.dtype),
+            ", ".join(array.dimensions),
+            array.units,
+            _attributes(array),
+        )
+        for array in contents.arrays.values()
+    ]
+    _print_table(
+        console, f"{contents.path}: arrays", ("array", "shape", "type", "dimensions", "unit", "attributes"), rows
+    )
+    if contents.odd:
+        _print_table(console, "not arrays of numbers", ("name", "what"), contents.odd.items())
+    _print(console, "It cannot be read as fields yet:")
+    _print(console, f"  {why}\n")
+    lines = suggested_arrays(contents, settings, name)
+    if lines is not None:
+        _print_suggestion(
+            console, lines, ["check the meaning of each dimension; then describe again with these settings"]
+        )
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def _overview(source: Source, found: Survey, kind: str) -> list[tuple[str, str]]:
+    frames, channels = len(source.time), len(source.channels)
+    values = source.trajectories * frames * int(np.prod(source.grid)) * channels
+    where = f"{source.grid[0]} scattered points" if source.scattered else f"{_times(source.grid)} points"
+    files = [path for path in source.files if path.exists()]
+    rows = [
+        ("format", kind),
+        ("trajectories", f"{source.trajectories}{_split_text(source)}"),
+        ("frames", f"{frames} of each trajectory"),
+        ("grid", f"{where} ({', '.join(source.axes)})"),
+        ("time", _time(source)),
+        ("in memory", size_text(4 * values)),
+        ("on disk", f"{size_text(sum(map(_stored, files)))} in {len(files)} file{'s' * (len(files) != 1)}"),
+    ]
+    if found.frames < source.trajectories * frames:
+        rows.append(("looked at", f"{found.frames} of {source.trajectories * frames} frames, spread evenly"))
+    masked, gaps = found.masked[~np.isnan(found.masked)], found.gaps[~np.isnan(found.gaps)]
+    if masked.any():
+        rows.append(("mask", f"{masked.mean():.2%} of the points never have a value ({_range(masked, '.2%')})"))
+    if gaps.any():
+        rows.append(
+            ("gaps", f"{gaps.mean():.2%} of the points have values in some frames or channels only: masked too")
+        )
+    if found.empty_frames.any():
+        rows.append(("empty frames", f"{found.empty_frames.sum()} frames have no value at all"))
+    rows += [("unread", fault) for fault in found.faults]
+    return rows
+
+
+def _split_text(source: Source) -> str:
+    if source.split is not None:
+        counts = {name: int((source.split == name).sum()) for name in SPLITS}
+        return " (" + ", ".join(f"{count} {name}" for name, count in counts.items() if count) + ")"
+    ood = int(source.ood.sum()) if source.ood is not None else 0
+    return f" ({ood} of them ood)" if ood else ""
+
+
+def _time(source: Source) -> str:
+    unit = f" {source.time_units}".rstrip()
+    if len(source.time) < 2:
+        return f"{source.time[0]:g}{unit}"
+    steps = np.diff(source.time)
+    step = float(np.median(steps))
+    text = f"{source.time[0]:.6g} to {source.time[-1]:.6g}{unit}, step {step:.6g}"
+    uneven = int((np.abs(steps - step) > 1e-3 * abs(step)).sum())
+    longest = f"; {uneven} steps differ, the longest is {steps.max():.6g}" if uneven else ""
+    return text + longest
+
+
+def _axis(source: Source, axis: str) -> tuple[str, ...]:
+    at = source.axes[axis]
+    spacing, notes = np.diff(at), []
+    if source.scattered or not len(spacing):
+        step = ""
+    elif np.allclose(spacing, spacing[0], rtol=1e-3):
+        step = f"{spacing.mean():.6g}"
+    else:
+        step = f"{spacing.min():.4g} to {spacing.max():.4g}"
+    if axis in source.periodic:
+        notes.append("periodic")
+    low, high = (at.min(), at.max()) if source.scattered else (at[0], at[-1])
+    unit = source.axis_units.get(axis, "")
+    return axis, str(len(at)), f"{low:.6g}", f"{high:.6g}", step, unit, ", ".join(notes)
+
+
+def _channel(source: Source, found: Survey, index: int) -> tuple[str, ...]:
+    notes = []
+    name = source.channels[index]
+    if found.infinite[index]:
+        notes.append(f"{found.infinite[index]} infinite values")
+    blank = int(found.blank[:, index].sum())
+    if blank:
+        notes.append(f"no value in {blank} trajector{'ies' if blank > 1 else 'y'}")
+    if found.minimum[index] == found.maximum[index]:
+        notes.append("constant")
+    if name in source.vector:
+        notes.append(f"points along {source.vector[name]}")
+    numbers = (found.minimum[index], found.mean[index], found.maximum[index], found.std[index])
+    shown = [f"{value:.5g}" if np.isfinite(value) else "-" for value in numbers]
+    return name, source.units[index], *shown, f"{found.missing[index]:.2%}", ", ".join(notes)
+
+
+def _parameters(source: Source) -> Iterable[tuple[str, str, str]]:
+    for name, values in source.parameters.items():
+        different = np.unique(values)
+        if len(different) <= (MOST_VALUES if values.dtype.kind in "UO" else 3):
+            told = ", ".join(f"{_value(value)} ({(values == value).sum()})" for value in different.tolist())
+        elif values.dtype.kind in "UO":
+            told = f"{len(different)} different, such as {different[0]}"
+        else:
+            told = f"{np.nanmin(values):.5g} to {np.nanmax(values):.5g}, mean {np.nanmean(values):.5g}"
+        yield name, source.parameter_units.get(name, ""), told
+
+
+def _value(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.5g}"
+
+
+def _attributes(array: Any) -> str:
+    return ", ".join(f"{key}={_short(value)}" for key, value in array.attributes.items())
+
+
+def _short(value: Any, most: int = 300) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _range(values: Any, form: str) -> str:
+    return f"{values.min():{form}} to {values.max():{form}} of a trajectory"
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
+
+
+def _stored(path: Path) -> int:
+    return (
+        sum(part.stat().st_size for part in path.rglob("*") if part.is_file()) if path.is_dir() else path.stat().st_size
+    )
+
+
+# ------------------------------------------------------------------------------------------------ how it is printed
+
+
+def _console() -> Console:
+    """Rich's output where a person looks, plain lines of any length where not."""
+    if sys.stdout.isatty():
+        return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, width=WIDE, highlight=False, color_system=None)
+
+
+def _print_table(
+    console: Console, title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], header: bool = True
+) -> None:
+    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False, show_edge=False)
+    rows = list(rows)
+    numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))]
+    for column, right in zip(columns, numeric, strict=True):
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(Text(title, style="bold"))
+    with console.capture() as capture:
+        console.print(table)
+    console.file.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n\n")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.rstrip("%"))
+    except ValueError:
+        return text in ("", "-")
+    return True
+
+
+def _print_suggestion(console: Console, lines: str, said: list[str]) -> None:
+    console.print(Text("suggested configuration", style="bold"))
+    _print(console, "".join(f"# {line}\n" for line in said) + lines.rstrip())
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(Text(text), soft_wrap=True)

@@ -1,0 +1,208 @@
+"""What values a source holds: one pass over its frames, in bounded memory."""
+
+import sys
+import time as clock
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.data.layout import FieldData
+from sparsevq.data.sources.source import Source
+from sparsevq.errors import SparseVQError
+
+Floats = npt.NDArray[np.float64]
+
+BLOCK = 2**26
+"""Bytes of fields that are looked at together."""
+PROGRESS = 5.0
+"""Seconds between lines of progress."""
+
+
+@dataclass
+class Survey:
+    """Values of a source; arrays are ``(C,)`` unless they say otherwise.
+
+    Attributes
+    ----------
+    frames
+        How many were looked at, of all trajectories.
+    minimum, maximum, mean, std
+        Of the finite values; mean and std by area.
+    missing
+        Share of the values that are NaN.
+    infinite
+        How many values are.
+    masked
+        ``(T,)`` share of the points that have no value in any frame and channel; NaN: not looked at.
+    gaps
+        ``(T,)`` share of the points that have values in some of the frames (or channels) that were looked at.
+    empty_frames
+        ``(T,)`` frames without any value.
+    blank
+        ``(T, C)`` whether a channel has no value in a trajectory.
+    faults
+        What could not be read, in one line each.
+    """
+
+    frames: int
+    minimum: Floats
+    maximum: Floats
+    mean: Floats
+    std: Floats
+    missing: Floats
+    infinite: npt.NDArray[np.int64]
+    masked: Floats
+    gaps: Floats
+    empty_frames: npt.NDArray[np.int64]
+    blank: npt.NDArray[np.bool_]
+    faults: list[str] = field(default_factory=list)
+
+
+class Progress:
+    """Lines on the standard error for work that takes longer than some seconds."""
+
+    def __init__(self) -> None:
+        self._told = clock.monotonic()
+
+    def __call__(self, message: str) -> None:
+        """Tell, if it is time to."""
+        if clock.monotonic() - self._told > PROGRESS:
+            self._told = clock.monotonic()
+            print(message, file=sys.stderr, flush=True)
+
+
+def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Survey:
+    """Look at all frames, or at `sample` of them, spread evenly over trajectories and time.
+
+    Parameters
+    ----------
+    source
+        Where the trajectories are.
+    sample
+        How many frames to look at; None: all.
+    go_on
+        Collect what cannot be read, trajectory by trajectory, instead of raising.
+
+    Raises
+    ------
+    SparseVQError
+        A part cannot be read.
+    """
+    trajectories, frames, channels = source.trajectories, len(source.time), len(source.channels)
+    chosen = np.arange(trajectories * frames)
+    if sample is not None and sample < len(chosen):
+        chosen = np.unique(np.linspace(0, len(chosen) - 1, sample).round().astype(np.int64))
+    sums = _Sums(channels)
+    masked, gaps = np.full((2, trajectories), np.nan)
+    empty, blank = np.zeros(trajectories, dtype=np.int64), np.zeros((trajectories, channels), dtype=bool)
+    weights, progress, faults, seen = weights_of(source), Progress(), [], 0
+    for trajectory in np.unique(chosen // frames).tolist():
+        some = np.zeros((len(weights), channels), dtype=bool)
+        every = np.ones(len(weights), dtype=bool)
+        try:
+            for start, stop in _runs(chosen[chosen // frames == trajectory] % frames, len(weights) * channels):
+                block = source.read(trajectory, start, stop).reshape(stop - start, len(weights), channels)
+                there = ~np.isnan(block)
+                some |= there.any(axis=0)
+                every &= there.all(axis=(0, 2))
+                empty[trajectory] += int((~there.any(axis=(1, 2))).sum())
+                sums.add(block, there, weights)
+                seen += len(block)
+                progress(f"looked at {seen} of {len(chosen)} frames")
+        except SparseVQError as error:
+            if not go_on:
+                raise
+            faults.append(str(error))
+            continue
+        masked[trajectory] = 1 - some.any(axis=1).mean()
+        gaps[trajectory] = (some.any(axis=1) & ~every).mean()
+        blank[trajectory] = ~some.any(axis=0)
+    mean, std = sums.mean_and_std()
+    share = sums.missing / max(sums.values, 1)
+    return Survey(
+        seen,
+        sums.low,
+        sums.high,
+        mean,
+        std,
+        share,
+        sums.infinite,
+        masked,
+        gaps,
+        empty,
+        blank,
+        list(dict.fromkeys(faults)),
+    )
+
+
+def weights_of(source: Source) -> Floats:
+    """``(N,)``: the area that each point stands for, as `sparsevq.data.layout.FieldData.weights`."""
+    channels = len(source.channels)
+    shape = (1, 1, *source.grid, channels)
+    stand_in = FieldData(
+        name=source.label,
+        fields=np.broadcast_to(np.float32(0), shape),
+        mask=np.ones((1, *source.grid), dtype=bool),
+        axes=source.axes,
+        axis_units=source.axis_units,
+        time=source.time[:1],
+        time_units=source.time_units,
+        parameters={},
+        parameter_units={},
+        split=np.array(["train"]),
+        channels=source.channels,
+        units=source.units,
+        mean=np.zeros(channels),
+        std=np.ones(channels),
+        scattered=source.scattered,
+        point_weights=source.point_weights,
+    )
+    return stand_in.weights
+
+
+def _runs(frames: npt.NDArray[np.int64], values: int) -> list[tuple[int, int]]:
+    """Frames as ranges of successive ones, each of at most `BLOCK` bytes; `values` are those of a frame."""
+    most = max(1, BLOCK // (4 * values))
+    breaks = np.flatnonzero(np.diff(frames) > 1) + 1
+    return [
+        (int(start), int(min(start + most, run[-1] + 1)))
+        for run in np.split(frames, breaks)
+        for start in range(run[0], run[-1] + 1, most)
+    ]
+
+
+class _Sums:
+    """Sums over finite values, block by block."""
+
+    def __init__(self, channels: int):
+        self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
+        self.infinite = np.zeros(channels, dtype=np.int64)
+        self.missing = np.zeros(channels)
+        self.values = 0
+        self._weight, self._mean, self._squares = np.zeros((3, channels))
+
+    def add(self, block: npt.NDArray[np.float32], there: npt.NDArray[np.bool_], weights: Floats) -> None:
+        """Values ``(f, n, C)``, which of them are not NaN, and the points' weights."""
+        finite = np.isfinite(block)
+        self.values += block.shape[0] * block.shape[1]
+        self.missing += (~there).sum(axis=(0, 1))
+        self.infinite += (there & ~finite).sum(axis=(0, 1))
+        self.low = np.minimum(self.low, np.where(finite, block, np.inf).min(axis=(0, 1)))
+        self.high = np.maximum(self.high, np.where(finite, block, -np.inf).max(axis=(0, 1)))
+        # Merged as in Chan, Golub & LeVeque (1983), so that a large mean takes no digits from the deviation
+        weight = np.einsum("n,fnc->c", weights, finite)
+        known = np.where(finite, block, 0)
+        mean = np.einsum("n,fnc->c", weights, known, dtype=np.float64) / np.where(weight > 0, weight, 1)
+        apart = np.where(finite, block - mean.astype(np.float32), 0)
+        squares = np.einsum("n,fnc,fnc->c", weights, apart, apart, dtype=np.float64)
+        total = np.where(self._weight + weight > 0, self._weight + weight, 1)
+        step = mean - self._mean
+        self._mean = self._mean + step * weight / total
+        self._squares = self._squares + squares + step**2 * self._weight * weight / total
+        self._weight = self._weight + weight
+
+    def mean_and_std(self) -> tuple[Floats, Floats]:
+        """NaN where there is no value."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self._weight > 0, self._mean, np.nan), np.sqrt(self._squares / self._weight)

@@ -300,16 +300,23 @@ def _times(
 
 
 def _time_array(contents: Contents, field: Field) -> StoredArray | None:
+    """The array with the times: a dated one rather than a count, that of the dimension's name rather than another."""
     name, frames = field.stored(TIME), field.size(TIME)
-    if name in contents.arrays and contents.arrays[name].is_number:
-        return contents.arrays[name]
+    if name:
+        along = [array for array in contents.arrays.values() if array.dimensions == (name,) and array.is_number]
+        times = [array for array in along if array.name == name or is_time(array.attributes, array.units)]
+        dated = [array for array in times if " since " in array.units]
+        best_first = sorted(dated or times, key=lambda array: (array.name != name, not _is_the_time(array)))
+        return best_first[0] if best_first else None
     for array in contents.arrays.values():
-        if name and array.dimensions == (name,) and is_time(array.attributes, array.units):
-            return array
         named = role_by_name(array.name.rsplit("/", 1)[-1]) == TIME
         if not array.dimensions and named and array.is_number and array.shape in ((frames,), (1, frames), (frames, 1)):
             return array
     return None
+
+
+def _is_the_time(array: StoredArray) -> bool:
+    return array.attributes.get("standard_name") == "time"
 
 
 def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dict[str, str]]:

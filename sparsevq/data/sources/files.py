@@ -186,7 +186,8 @@ def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str)
             for source in (open_fds(path, settings, str(path)) for path in paths)
         ]
     store, told = SlabStore(), set[str]()
-    parts = [assemble(open_contents(path, settings), settings, store, told) for path in paths]
+    chosen = settings if kind != "release" else settings.model_copy(update={"arrays": ()})  # its reader chose already
+    parts = [assemble(open_contents(path, settings), chosen, store, told) for path in paths]
     named = split_by_names(paths) if kind == "release" else None
     if named is not None:
         parts = [

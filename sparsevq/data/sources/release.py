@@ -20,7 +20,7 @@ from sparsevq.data.sources.conventions import CHANNEL, TIME, TRAJECTORY
 from sparsevq.data.sources.hdf5_files import open_hdf5
 from sparsevq.data.sources.numpy_files import open_numpy
 from sparsevq.data.sources.safe_pickle import read_pickle
-from sparsevq.data.sources.stored import Contents, StoredArray, from_array, listing
+from sparsevq.data.sources.stored import Contents, StoredArray, from_array, listing, reading
 from sparsevq.errors import SparseVQError
 
 DATA, COORDS = "data", "coords"
@@ -45,6 +45,8 @@ class Layout:
         The file is a list of scenes.
     frame_step
         Time between frames, and its unit.
+    globe
+        Axes that divide the globe evenly: where the cells begin and end, and the unit.
     """
 
     array: str
@@ -53,12 +55,12 @@ class Layout:
     units: str = ""
     scenes: bool = False
     frame_step: tuple[float, str] = (1.0, "frame")
-    coordinates: dict[str, tuple[float, float, str]] = field(default_factory=dict)
+    globe: dict[str, tuple[float, float, str]] = field(default_factory=dict)
 
 
-ONE_DEGREE = {"latitude": (89.5, -89.5, "degrees_north"), "longitude": (0.5, 359.5, "degrees_east")}
+GLOBE = {"latitude": (90.0, -90.0, "degrees_north"), "longitude": (0.0, 360.0, "degrees_east")}
 LAYOUTS = {
-    "sea": Layout("sst", ("latitude", "longitude"), ("sst",), "degC", False, (7.0, "d"), ONE_DEGREE),
+    "sea": Layout("sst", ("latitude", "longitude"), ("sst",), "degC", False, (7.0, "d"), GLOBE),
     "pipe": Layout("pipe", ("x", "y"), ("velocity",)),
     "plume": Layout("cs", ("x", "y", "z"), ("concentration",)),
     "pore": Layout("rho", ("x", "y", "z"), ("density",)),
@@ -80,8 +82,6 @@ def open_release(path: Path, settings: FileConfig) -> Contents:
     assert settings.release is not None  # the configuration checks it
     layout = LAYOUTS[settings.release]
     array, more = _raw(path, settings.release, layout, settings)
-    if not settings.dimensions:
-        array = replace(array, dimensions=_dimensions(path, settings.release, layout, array))
     channels = array.shape[-1] if array.dimensions[-1:] == (CHANNEL,) else 1
     named = layout.channels if len(layout.channels) == channels else ()
     arrays = {array.name: replace(array, units=layout.units), **more}
@@ -89,16 +89,16 @@ def open_release(path: Path, settings: FileConfig) -> Contents:
         arrays[CHANNEL] = from_array(CHANNEL, np.array(named), dimensions=(CHANNEL,))
     elif array.dimensions and named:
         arrays = {named[0]: replace(array, name=named[0], units=layout.units), **more}
-    for axis, (first, last, units) in layout.coordinates.items():
+    for axis, (begin, end, units) in layout.globe.items():
         if axis in array.dimensions and axis not in arrays:
             size = array.shape[array.dimensions.index(axis)]
-            at = np.linspace(first, last, size)
+            at = begin + (end - begin) * (np.arange(size) + 0.5) / size
             arrays[axis] = from_array(axis, at, dimensions=(axis,), units=units)
     if TIME in array.dimensions:
         step, units = layout.frame_step
         times = step * np.arange(array.shape[array.dimensions.index(TIME)])
         arrays[TIME] = from_array(TIME, times, dimensions=(TIME,), units=units)
-    fields = tuple(name for name in arrays if name not in (CHANNEL, TIME, *more, *layout.coordinates))
+    fields = tuple(name for name in arrays if name not in (CHANNEL, TIME, *more, *layout.globe))
     return Contents(
         path=path, arrays=arrays, fields=fields, provenance={"layout": f"release, loader {settings.release}"}
     )
@@ -115,26 +115,37 @@ def split_by_names(paths: Sequence[Path]) -> dict[Path, str] | None:
 
 
 def _raw(path: Path, name: str, layout: Layout, settings: FileConfig) -> tuple[StoredArray, dict[str, StoredArray]]:
-    """The array of all fields, without dimensions; and coordinates."""
-    if h5py.is_hdf5(path) if path.is_file() else path.is_dir():
-        return _only(open_hdf5(path), layout, settings), {}
-    with open(path, "rb") as file:
+    """The array of all fields, with the meanings of its dimensions; and coordinates."""
+    with reading(path, "data"):
+        hdf5 = path.is_dir() or h5py.is_hdf5(path)
+    if hdf5:
+        return _frames(path, name, layout, settings, _only(open_hdf5(path), layout, settings)), {}
+    with reading(path, "data"), open(path, "rb") as file:
         start = file.read(6)
     if start == b"\x93NUMPY" or start[:2] == b"PK":
-        return _only(open_numpy(path), layout, settings), {}
+        return _frames(path, name, layout, settings, _only(open_numpy(path), layout, settings)), {}
     held = read_pickle(path)
-    if isinstance(held, dict) and DATA in held:
+    if isinstance(held, dict) and DATA in held and layout.scenes:
         held = [held]
     if isinstance(held, list | tuple) and held and all(isinstance(scene, dict) for scene in held):
-        return _scenes(path, layout, held)
+        array, axes = _scenes(path, layout, held)
+        return _with_dimensions(path, name, layout, settings, array, (TRAJECTORY, TIME)), axes
+    if isinstance(held, np.ndarray):
+        held = {layout.array: held}
     if isinstance(held, dict):
         arrays = {str(key): from_array(str(key), value) for key, value in held.items() if isinstance(value, np.ndarray)}
-        return _only(Contents(path=path, arrays=arrays, fields=tuple(arrays)), layout, settings), {}
-    if isinstance(held, np.ndarray):
-        return from_array(layout.array, held), {}
+        only = _only(Contents(path=path, arrays=arrays, fields=tuple(arrays)), layout, settings)
+        return _frames(path, name, layout, settings, only), {}
     raise SparseVQError(
         f"{path} holds a {type(held).__name__}", f"release {name}: give an array, a dictionary of arrays or scenes"
     )
+
+
+def _frames(path: Path, name: str, layout: Layout, settings: FileConfig, array: StoredArray) -> StoredArray:
+    """An array of frames, one after the other."""
+    if layout.globe and len(array.shape) == 2 and not settings.dimensions:
+        array = _unrolled(path, array)
+    return _with_dimensions(path, name, layout, settings, array, (TIME,))
 
 
 def _only(contents: Contents, layout: Layout, settings: FileConfig) -> StoredArray:
@@ -149,10 +160,7 @@ def _only(contents: Contents, layout: Layout, settings: FileConfig) -> StoredArr
             f"{contents.path}: there is no {layout.array}; it holds {listing(contents.arrays.values())}",
             "name the array by `arrays`",
         )
-    array = replace(array, dimensions=())
-    if layout.coordinates and len(array.shape) == 2 and not settings.dimensions:
-        return _unrolled(contents.path, array)
-    return array
+    return replace(array, name=layout.array, dimensions=())
 
 
 def _unrolled(path: Path, array: StoredArray) -> StoredArray:
@@ -216,13 +224,15 @@ def _axes_of(layout: Layout, coords: npt.NDArray[Any]) -> dict[str, StoredArray]
     return axes
 
 
-def _dimensions(path: Path, name: str, layout: Layout, array: StoredArray) -> tuple[str, ...]:
-    """Meanings of the dimensions, by how many there are."""
-    scenes = array.name == DATA and layout.scenes
-    lead = (TRAJECTORY, TIME) if scenes else (TIME,)
+def _with_dimensions(
+    path: Path, name: str, layout: Layout, settings: FileConfig, array: StoredArray, lead: tuple[str, ...]
+) -> StoredArray:
+    """The array with the meanings of its dimensions, by how many there are; without, where the user says them."""
+    if settings.dimensions:
+        return array
     for dimensions in ((*lead, *layout.axes), (*lead, *layout.axes, CHANNEL)):
         if len(dimensions) == len(array.shape):
-            return dimensions
+            return replace(array, dimensions=dimensions)
     one = " (one frame: there is nothing to forecast)" if len(array.shape) == len(layout.axes) else ""
     raise SparseVQError(
         f"{path}: {array.name} has shape {array.shape}{one}; release {name} expects "

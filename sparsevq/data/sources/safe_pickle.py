@@ -46,7 +46,7 @@ _Handlers = dict[int, Callable[[Any], None]]
 class _Name(Enum):
     """What a pickle may name; each is only a marker."""
 
-    RECONSTRUCT, ARRAY, DTYPE, FROM_BUFFER, SCALAR, ENCODE, DICT = range(7)
+    RECONSTRUCT, ARRAY, DTYPE, FROM_BUFFER, SCALAR, ENCODE, BYTES, DICT = range(8)
 
 
 _NUMPY = ("numpy.core", "numpy._core")
@@ -57,6 +57,8 @@ _NAMES = {
     ("numpy", "ndarray"): _Name.ARRAY,
     ("numpy", "dtype"): _Name.DTYPE,
     ("_codecs", "encode"): _Name.ENCODE,
+    ("builtins", "bytes"): _Name.BYTES,
+    ("__builtin__", "bytes"): _Name.BYTES,
     ("collections", "OrderedDict"): _Name.DICT,
 }
 
@@ -122,7 +124,7 @@ class _View:
         return part if size >= SMALL else bytes(part)
 
     def readline(self) -> bytes:
-        end = self._content.find(b"\n", self._at, self._at + SMALL)
+        end = self._content.find(b"\n", self._at, self._at + LONGEST_TEXT)
         if end < 0:
             raise EOFError(f"a line without an end at byte {self._at}")
         return bytes(self.read(end + 1 - self._at))
@@ -204,6 +206,8 @@ def _made(name: _Name, arguments: tuple[Any, ...]) -> Any:
     match name, arguments:
         case _Name.DICT, ():
             return {}
+        case _Name.BYTES, ():
+            return b""
         case _Name.ENCODE, (str() as text, "latin1" | "latin-1"):
             if len(text) > LONGEST_TEXT:
                 raise RefusedError(f"a text of {len(text)} characters")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsevq.data.hdf5 import Array
+from sparsevq.data.sources.classic_netcdf import check_whole
 from sparsevq.data.sources.stored import Contents, StoredArray, reading
 from sparsevq.errors import SparseVQError
 
@@ -51,6 +52,9 @@ def _open(path: Path, engine: str) -> Contents:
 
     if engine == "netcdf4" and path.is_dir():
         raise SparseVQError(f"cannot read {path} (it is a folder)", "name a NetCDF file")
+    if engine == "netcdf4":
+        with reading(path, KIND[engine]):
+            check_whole(path)
     with reading(path, KIND[engine]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on stores without consolidated metadata, and on odd attributes
         data = xarray.open_dataset(path, engine=engine, chunks=None, cache=False, decode_times=False)

@@ -11,13 +11,15 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.figures import lead_time
+from sparsevq.evaluation.figures import lead_time, spectra
 from sparsevq.evaluation.figures.draw import CASE_FIGURES, _pictured, draw_case_figures, draw_summary_figures
 from sparsevq.evaluation.figures.fields import draw_animation, draw_strip
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import METHODS
+from sparsevq.evaluation.spectrum import spectrum_of
 from tests.evaluation.conftest import HORIZON, make_experiment
 from tests.evaluation.test_scores import run
+from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
 def histories(folder):
@@ -78,9 +80,56 @@ def pictured(experiment, **replaced):
     return dataclasses.replace(case, **replaced)
 
 
-@pytest.mark.parametrize("grid", [(32,), (6, 8, 8)])
-def test_pictures_of_a_line_and_of_space(tmp_path, grid):
-    experiment = make_experiment(tmp_path, grid=grid, trajectories=8, sensors=5)
+def many_channels():
+    """Velocities in m/s and a temperature rise, a pressure in Pa, and a mass fraction: nine orders of magnitude."""
+    data = travelling_waves(trajectories=8, frames=12, grid=(8, 16))
+    u, v = data.fields[..., :1], data.fields[..., 1:]
+    fields = np.concatenate([u, v, 1e5 + 50 * u, 1e-4 * np.abs(v)], axis=-1) * data.mask[:, None, ..., None]
+    return dataclasses.replace(
+        data,
+        fields=fields.astype(np.float32),
+        channels=("u", "v", "p", "smoke"),
+        units=("m/s", "m/s", "Pa", "1"),
+        mean=fields[data.mask[:, None].repeat(12, axis=1)].mean(axis=0),
+        std=fields[data.mask[:, None].repeat(12, axis=1)].std(axis=0),
+    )
+
+
+DOMAINS = {
+    "line": lambda: travelling_waves(trajectories=8, grid=(32,)),
+    "space": lambda: travelling_waves(trajectories=8, grid=(6, 8, 8)),
+    "long": lambda: travelling_waves(trajectories=8, grid=(8, 32)),
+    "sphere": lambda: on_a_sphere(trajectories=8),
+    "dots on a line": lambda: scattered_waves(trajectories=8, points=30, dimensions=1),
+    "dots": lambda: scattered_waves(trajectories=8, points=60),
+    "dots in space": lambda: scattered_waves(trajectories=8, points=200, dimensions=3),
+    "many channels": many_channels,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_all_figures_of_every_domain(tmp_path, domain, recwarn):
+    experiment = make_experiment(tmp_path, data=DOMAINS[domain](), sensors=5)
+    run(experiment)
+    recwarn.clear()
+    check_figures(draw(experiment))
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_where_there_is_no_spectrum_the_figure_says_why(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(spectra, "save", lambda figure, path: drawn.append(figure) or path)
+    kind = spectrum_of(scattered_waves(points=20))
+    spectra.draw_spectra(pd.DataFrame(columns=["method", "lead_time", "wavenumber", "energy"]), kind, "", tmp_path)
+    assert [text.get_text() for text in drawn[0].texts] == [
+        "scattered has no energy spectrum: the points are scattered"
+    ]
+
+
+@pytest.mark.parametrize("domain", ["line", "space", "sphere", "dots"])
+def test_pictures_of_every_kind_of_domain(tmp_path, domain):
+    experiment = make_experiment(tmp_path, data=DOMAINS[domain](), sensors=5)
     run(experiment)
     case = pictured(experiment)
     with Image.open(draw_strip(case, tmp_path / "strip.png")) as picture:
@@ -98,6 +147,14 @@ def test_the_pictured_case_is_the_one_with_the_median_error(evaluated):
     assert np.abs(case.forecast - truth[1:]).std() == pytest.approx(0.15 * np.sqrt(1 - 2 / np.pi), rel=0.1)
     assert np.abs(case.reconstruction - truth[0]).max() < 0.5
     assert case.baseline_name == "pod_dmd"
+
+
+def test_a_case_from_outside_the_training_range_is_called_so(evaluated):
+    case = pictured(evaluated)
+    assert case.title.startswith("waves: trajectory")
+    outside = np.where(evaluated.data.split == "test", "ood", evaluated.data.split)
+    case = dataclasses.replace(case, data=dataclasses.replace(evaluated.data, split=outside))
+    assert case.title.startswith("waves, outside the training range: trajectory")
 
 
 def test_the_obstacle_is_grey_and_hides_what_is_under_it(evaluated, tmp_path):

@@ -10,9 +10,9 @@ from sparsevq.evaluation.tables import tabulate
 METHODS = {"sparsevq": 0.2, "persistence": 0.4, "climatology": 0.5}
 
 
-def write_run(folder, seed, factor, num_sensors=20):
+def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
     """Tables of one run: relative L2 is the method's number times the run's factor times the lead time (1 or 5)."""
-    run = {"data_set": "waves", "num_sensors": num_sensors, "seed": seed}
+    run = {"data_set": data_set, "num_sensors": num_sensors, "seed": seed}
     rows = []
     for method, error in METHODS.items():
         for lead in (1, 5):
@@ -39,7 +39,7 @@ def write_run(folder, seed, factor, num_sensors=20):
     calibration = [{**run, "channel": "all", "lead_time": 1, "quantity": "spread", "rank": np.nan, "value": 0.1}]
     paths = []
     for name, table in (("scores", rows), ("chain", chain), ("calibration", calibration), ("codebook", codebook)):
-        paths.append(folder / f"{name}_{num_sensors}_{seed}.csv")
+        paths.append(folder / f"{name}_{data_set}_{num_sensors}_{seed}.csv")
         pd.DataFrame(table).to_csv(paths[-1], index=False)
     return paths
 
@@ -108,6 +108,14 @@ def test_settings_are_kept_apart(runs, tmp_path):
     assert summary.loc[(5, "sparsevq"), "relative_l2_mean"] == pytest.approx(1.8)
     assert summary.loc[(20, "sparsevq"), "relative_l2_mean"] == pytest.approx(0.75)
     assert (out / "summary.tex").read_text().count(r"\begin{tabular}") == 2
+
+
+def test_trajectories_from_outside_training_are_a_table_of_their_own(runs, tmp_path):
+    out = tables([*runs, write_run(tmp_path, seed=1, factor=4.0, data_set="waves-ood")], tmp_path / "out")
+    summary = pd.read_csv(out / "summary.csv").set_index(["data_set", "method"])
+    assert summary.loc[("waves", "sparsevq"), "relative_l2_mean"] == pytest.approx(0.75)
+    assert summary.loc[("waves-ood", "sparsevq"), "relative_l2_mean"] == pytest.approx(2.4)
+    assert "### waves-ood, 20 sensors, 1 seed" in (out / "summary.md").read_text()
 
 
 def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):

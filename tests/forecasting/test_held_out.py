@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from sparsevq.config import Symmetries
+from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
+from sparsevq.forecasting.held_out import cases
 from sparsevq.forecasting.model import load_forecast_model
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
@@ -244,6 +245,19 @@ def test_a_forecast_beyond_the_last_frame_is_one_line(trained, tmp_path, setting
         trained.forecast(tmp_path / "forecast.h5", **settings)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_trajectories_from_outside_training_are_forecast_on_their_own(trained, tmp_path):
+    data = trained.data
+    data.split[:] = ["train", "train", "ood", "train", "val", "test", "ood"]
+    settings = ForecastConfig(horizon=5, starts=(0, 4))
+    for split, wanted in (("test", [(5, 0), (5, 4)]), ("ood", [(2, 0), (2, 4), (6, 0), (6, 4)])):
+        assert list(zip(*cases(data, settings, split), strict=True)) == wanted
+    with pytest.raises(SparseVQError, match="trajectories of waves end at frame 9"):
+        cases(data, ForecastConfig(horizon=10), "ood")
+    data.split[[2, 6]] = "val"
+    with pytest.raises(SparseVQError, match="waves has no trajectory of the split ood"):
+        cases(data, settings, "ood")
 
 
 def test_the_last_frame_can_be_reached(trained, tmp_path):

@@ -113,8 +113,8 @@ def leading_modes(blocks: Iterable[Array], rank: int, seed: int = 0) -> tuple[Ar
     left, values, rotation = np.linalg.svd(
         np.concatenate([block @ directions for block in blocks]), full_matrices=False
     )
-    # Rounding errors of products add up like random numbers, with the root of how many there are.
-    significant = values > np.finfo(first.dtype).eps * max(snapshots, first.shape[1]) ** 0.5 * values[0]
+    # Rounding errors of products add up like random numbers, with the root of how many there are; ten times that.
+    significant = values > 10 * np.finfo(first.dtype).eps * max(snapshots, first.shape[1]) ** 0.5 * values[0]
     kept = min(rank, int(significant.sum()))
     return (rotation @ directions.T)[:kept], (left * values)[:, :kept]
 

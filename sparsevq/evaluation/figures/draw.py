@@ -87,7 +87,7 @@ def draw_case_figures(
     ):
         case = _pictured(data, sensors, forecast, baselines, tables["cases"])
     unit = data.units[0] if len(set(data.units)) == 1 else ""
-    energy_unit = f"({unit})²" if unit else ""
+    energy_unit = f"({unit})²" if unit not in ("", "1") else ""
     return [
         draw_strip(case, out_dir / "strip.png"),
         draw_lead_time(tables["cases"], case.cases, out_dir / "lead_time.png"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled
@@ -92,6 +93,7 @@ def _draw_methods(axes: Axes, table: pd.DataFrame, metric: str, band: Band) -> N
         )
         largest = max(largest, float(np.nanmax(mean)))
     axes.set_xlabel("lead time (frames)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(METRICS[metric])
     if metric == "anomaly_correlation":
         axes.axhline(0.8, color="0.4", linewidth=0.8, linestyle=(0, (4, 3)))

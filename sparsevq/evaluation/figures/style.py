@@ -68,16 +68,16 @@ def save(figure: Figure, path: Path) -> Path:
 
 def with_unit(quantity: str, unit: str) -> str:
     """A label with its unit in brackets, where there is one."""
-    unit = DEGREES.get(unit, unit)
+    unit = WRITTEN.get(unit, unit)
     return f"{quantity} ({unit})" if unit else quantity
 
 
-DEGREES = {"degrees": "°", "degree": "°"} | {
+WRITTEN = {"1": "", "degrees": "°", "degree": "°"} | {
     f"{degree}{way}": f"°{short}"
     for degree in ("degrees_", "degree_")
     for way, short in {"north": "N", "east": "E", "N": "N", "E": "E"}.items()
 }
-"""Units of angles as people write them."""
+"""Units as people write them, where the CF conventions have another way."""
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 6) -> None:

@@ -19,6 +19,10 @@ from sparsevq.files import written_whole
 BLOCK = 2**27
 """Bytes of fields that are in memory at a time. A larger trajectory is written as it comes, and looked at once more in
 the file when its mask is known."""
+WELL_CONDITIONED = 8.0
+"""Times its standard deviation that a mean may be before squares are taken of what is left without it."""
+CONSTANT = 1e-9
+"""Times its mean that a channel's standard deviation is by rounding alone; neighbouring float32 differ by 1e-7."""
 PROGRESS = 5.0
 """Seconds between lines of progress."""
 
@@ -108,20 +112,30 @@ class Moments:
         total = float(weights.sum()) * len(values)
         if not total:
             return
-        # einsum would copy to double precision first; products with the weights do it frame by frame
-        mean = sum(weights @ frame for frame in values) / total
-        squares = sum(weights @ np.square(frame - mean) for frame in values)
-        apart = mean - self.mean
+        flat = values.reshape(len(values), -1)
+
+        def average(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return weights @ sums.reshape(len(weights), -1) / total
+
+        mean = average(flat.sum(axis=0, dtype=np.float64))
+        variance = average(np.einsum("fk,fk->k", flat, flat, dtype=np.float64)) - np.square(mean)
+        small = variance < np.square(mean / WELL_CONDITIONED)
+        if small.any():
+            shift = np.where(small, mean, 0).astype(np.float32)
+            apart = flat - np.tile(shift, len(weights))  # exact: within a factor of two of the mean, nothing is rounded
+            variance = average(np.einsum("fk,fk->k", apart, apart, dtype=np.float64)) - np.square(mean - shift)
+        between = mean - self.mean
         merged = self.weight + total
-        self.mean = self.mean + apart * (total / merged)
-        self.squares = self.squares + squares + np.square(apart) * (self.weight * total / merged)
+        self.mean = self.mean + between * (total / merged)
+        self.squares = self.squares + variance * total + np.square(between) * (self.weight * total / merged)
         self.weight = merged
 
     def mean_and_std(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """``(C,)`` each."""
+        """``(C,)`` each; the standard deviation of a constant is nought, whatever rounding made of it."""
         if not self.weight:
             raise SparseVQError("no point of the training split is valid", "check the masks")
-        return self.mean, np.sqrt(self.squares / self.weight)
+        std = np.sqrt(np.maximum(self.squares, 0) / self.weight)
+        return self.mean, np.where(std > CONSTANT * np.abs(self.mean), std, 0)
 
 
 def _stream(
@@ -151,7 +165,7 @@ def _stream(
                 block[:, ~every_frame] = 0
                 stored[trajectory, frames] = block
             if training[trajectory]:
-                moments.add(block[:, every_frame], weights[every_frame])
+                moments.add(block.reshape(len(block), -1, block.shape[-1]), (weights * every_frame).ravel())
     progress.tell(source.trajectories - 1, stored.shape[1], last=True)
     if gaps:
         print(f"{gaps / mask.size:.2%} of the points have gaps in some frames: they count as not valid", flush=True)

@@ -220,15 +220,27 @@ def test_statistics_of_a_trajectory_in_blocks_with_a_gap(tmp_path, small_blocks)
 
 
 def test_small_fluctuations_on_a_large_mean_are_not_lost():
-    """Pressure: 101325 Pa and a fluctuation of 1 Pa, over many blocks."""
+    """Pressure: 101325 Pa and a fluctuation of 1 Pa; a temperature of 300 +- 20 K; a velocity about nought."""
     rng = np.random.default_rng(1)
-    fields = (101325 + rng.standard_normal((40, 50, 20, 1))).astype(np.float32)
-    moments = Moments.none(1)
+    noise = rng.standard_normal((40, 50, 20, 3))
+    fields = (np.array([101325, 300, 1e-3]) + noise * np.array([1, 20, 1])).astype(np.float32)
+    weights = rng.uniform(0, 2, 20)
+    moments = Moments.none(3)
     for block in fields:
-        moments.add(block, np.ones(20))
+        moments.add(block, weights)
+    everywhere = np.broadcast_to(weights, (40, 50, 20)).ravel()
+    expected = np.average(fields.reshape(-1, 3).astype(np.float64), axis=0, weights=everywhere)
+    variance = np.average((fields.reshape(-1, 3) - expected) ** 2, axis=0, weights=everywhere)
     mean, std = moments.mean_and_std()
-    np.testing.assert_allclose(mean, fields.astype(np.float64).mean(), rtol=1e-12)
-    np.testing.assert_allclose(std, fields.astype(np.float64).std(), rtol=1e-9)
+    np.testing.assert_allclose(mean, expected, rtol=1e-12)
+    np.testing.assert_allclose(std, np.sqrt(variance), rtol=1e-11)
+
+
+def test_a_constant_does_not_vary_by_rounding():
+    moments = Moments.none(1)
+    for count in (3, 7, 50):
+        moments.add(np.full((count, 11, 1), 0.1, np.float32), np.random.default_rng(count).uniform(0, 1, 11))
+    assert moments.mean_and_std()[1] == 0
 
 
 def test_memory_is_bounded_by_the_block(tmp_path, monkeypatch):

@@ -61,12 +61,16 @@ def _disk_fault(error: Exception) -> str | None:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits; of a folder, of the names and digests of all its files.
 
     Of a large file the digest is kept with it, as the extended attribute `DIGEST` where the file system has such, since
     every job of an experiment asks for it. It counts as long as the file has the inode, size and time of change that it
     had then.
     """
+    if Path(path).is_dir():
+        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
+        listed = "".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
     with open(path, "rb") as file:
         before = _state(file.fileno())
         known = _kept_digest(file.fileno(), before)

@@ -1,6 +1,7 @@
 """What all of the project's HDF5 files share: opening with checks, the common root attributes, reading by shape."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from sparsevq.files import digest
 from sparsevq.version import VERSION
 
 Array = npt.NDArray[Any]
+
+LONGEST_ATTRIBUTE = 60_000
+"""Characters that an attribute may have: HDF5 keeps up to 64 KiB in its header."""
 
 
 @contextlib.contextmanager
@@ -75,14 +79,17 @@ def stamp(
     schema, version
         The layout.
     made_from
-        Name -> input file; the files' SHA-256 digests are stored.
+        Name -> input file; the files' SHA-256 digests are stored, or one of all digests where they would not fit.
     settings
         What the content depends on beside the inputs; stored as JSON.
     """
     file.attrs["schema"] = schema
     file.attrs["schema_version"] = version
     file.attrs["sparsevq_version"] = VERSION
-    file.attrs["made_from"] = json.dumps({name: digest(made_from[name]) for name in sorted(made_from)})
+    digests = json.dumps({name: digest(made_from[name]) for name in sorted(made_from)})
+    if len(digests) > LONGEST_ATTRIBUTE:
+        digests = json.dumps({f"{len(made_from)} files": hashlib.sha256(digests.encode()).hexdigest()})
+    file.attrs["made_from"] = digests
     if settings is not None:
         file.attrs["settings"] = json.dumps(settings, sort_keys=True, default=str)
 

@@ -146,7 +146,7 @@ def test_a_pickle_that_asks_for_more_is_refused_and_does_not_run(tmp_path, monke
     monkeypatch.delenv(SENTINEL, raising=False)
     content = HOSTILE[name]()
     monkeypatch.setattr(os, "system", lambda *_: pytest.fail("it ran"))
-    with pytest.raises(SparseVQError, match="is refused: .*a pickle may hold NumPy arrays"):
+    with pytest.raises(SparseVQError, match=r"is refused: .*a pickle may hold NumPy arrays"):
         read_pickle(written(tmp_path / "a.pkl", content))
     assert SENTINEL not in os.environ
 
@@ -181,7 +181,7 @@ def header(size, instruction):
 def test_claims_of_more_than_there_is_allocate_nothing(tmp_path, content):
     path = written(tmp_path / "a.pkl", content)
     tracemalloc.start()
-    with pytest.raises(SparseVQError, match="no whole pickle|cannot be read as pickle|is refused"):
+    with pytest.raises(SparseVQError, match=r"no whole pickle|cannot be read as pickle|is refused"):
         read_pickle(path)
     assert tracemalloc.get_traced_memory()[1] < 1e7
     tracemalloc.stop()
@@ -194,7 +194,7 @@ def test_an_array_that_claims_more_than_its_bytes_is_refused(tmp_path):
     for claim in (b"M\xff\xff", b"J\xff\xff\xff\x7f", b"\x8a\x08" + struct.pack("<q", 2**60)):
         changed = content.replace(b"K\x07\x85", claim + b"\x85", 1)
         assert changed != content
-        with pytest.raises(SparseVQError, match="claims .* bytes and has 56"):
+        with pytest.raises(SparseVQError, match=r"claims .* bytes and has 56"):
             read_pickle(written(tmp_path / "a.pkl", changed))
 
 

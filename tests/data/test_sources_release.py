@@ -124,7 +124,7 @@ def test_dimensions_of_the_users_go_before_the_tables(tmp_path):
 @pytest.mark.parametrize(
     ("loader", "content", "message"),
     [
-        ("plume", values(4, 5, 3), r"shape \(4, 5, 3\) \(one frame: there is nothing to forecast\).*expects \(time, x, y, z"),
+        ("plume", values(4, 5, 3), r"shape \(4, 5, 3\) \(one frame: there is nothing to forecast\).*\(time, x, y, z"),
         ("pipe", values(4, 5, 3, 2, 1), r"expects \(time, x, y\), with or without a last dimension of channels"),
         ("pipe", {"a": values(3, 2, 2), "b": values(3, 2, 2)}, r"there is no pipe; it holds a \(3, 2, 2\), b"),
         ("cylinder", [{"field": values(3, 4, 5)}], "scene 0 has no array `data` .it has field."),

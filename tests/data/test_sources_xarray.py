@@ -106,7 +106,7 @@ def test_a_dimension_of_trajectories_and_what_varies_along_it(tmp_path, name):
 
 
 def globe(longitudes, latitudes, name="lon"):
-    data = xr.Dataset(
+    return xr.Dataset(
         {"t": (("time", "lat", name), values(4, len(latitudes), len(longitudes)), {"units": "K"})},
         coords={
             "time": ("time", np.arange(4.0), {"units": "days since 2000-01-01"}),
@@ -114,7 +114,6 @@ def globe(longitudes, latitudes, name="lon"):
             name: (name, longitudes, {"units": "degrees_east"}),
         },
     )
-    return data
 
 
 def test_latitudes_from_north_to_south_are_flipped_with_the_field(tmp_path):
@@ -282,5 +281,5 @@ def test_every_version_of_netcdf(tmp_path, version, records, channels):
     whole = (tmp_path / "a.nc").read_bytes()
     if version != "NETCDF4_CLASSIC":
         (tmp_path / "b.nc").write_bytes(whole[:-4])
-        with pytest.raises(SparseVQError, match="b.nc is truncated"):
+        with pytest.raises(SparseVQError, match=r"b.nc is truncated"):
             opened(tmp_path / "b.nc")

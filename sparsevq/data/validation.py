@@ -127,7 +127,8 @@ def _value_faults(data: FieldData, mapped: bool, tell: Tell) -> Iterator[Fault]:
             block = np.asarray(fields[start : start + at_once])
             hidden += int(np.count_nonzero(block[:, ~valid])) if mapped else 0
             if data.split[index] == "train":
-                moments.add(block[:, valid], data.weights[valid])
+                with np.errstate(invalid="ignore"):  # of what is not finite, which is a fault of its own
+                    moments.add(block[:, valid], data.weights[valid])
         tell(f"trajectory {index + 1} of {len(data.fields)}")
     if hidden:
         yield Fault(

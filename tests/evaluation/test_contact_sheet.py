@@ -17,6 +17,7 @@ from sparsevq.evaluation.figures import contact_sheet
 from sparsevq.evaluation.figures.contact_sheet import PAGE, draw_contact_sheet
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
+
 def source_of(data: FieldData) -> Source:
     return as_source(data, data.name)
 
@@ -146,7 +147,7 @@ def test_one_scale_for_each_channel_and_white_is_zero_only_where_both_signs_are(
     assert second[0].norm.vmin == -second[0].norm.vmax
     assert second[0].cmap.name == "RdBu_r"
     bars = [axes.get_ylabel() for axes in figure.axes if is_bar(axes)]
-    assert bars == ["u (m/s)", "v (m/s)"]
+    assert bars == ["m/s", "m/s"]
 
 
 def test_a_globe_is_a_rectangle_with_degrees(figure_of):
@@ -195,6 +196,16 @@ def test_scattered_points_are_dots_of_their_value_and_gaps_are_grey(figure_of):
     assert len(gaps.get_offsets()) == 20
     np.testing.assert_array_equal(dots.get_array(), data.fields[0, 0, 20:, 0])
     np.testing.assert_allclose(dots.get_offsets(), np.c_[data.axes["x"], data.axes["y"]][20:])
+
+
+def test_of_one_long_trajectory_more_frames_are_drawn(figure_of):
+    data = travelling_waves(trajectories=3, frames=30)
+    one = dataclasses.replace(source_of(data), trajectories=1, split=np.array(["train"]), parameters={})
+    figure = figure_of(one)
+    times = [text for text in texts(figure) if text.startswith("t = ")]
+    assert len(times) == len(panels(figure)) >= 2 * 10
+    assert len(set(times)) == len(times) / 2, "both channels have the same times"
+    assert figure.get_size_inches()[1] <= PAGE[1]
 
 
 def test_only_what_is_drawn_is_read(figure_of):

@@ -30,7 +30,7 @@ TITLE, HEADING = 0.17, 0.46
 MOST_CHANNELS = 4
 FRAMES, LINES = (5, 10), 3
 """Fewest and most columns of a block; space-time diagrams side by side."""
-MOST_ROWS = 8
+MOST_ROWS, MOST_WRAPS = 8, 4
 INSTANTS = 256
 """Frames of a space-time diagram: more cannot be seen."""
 LONGITUDE_UNITS = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
@@ -77,8 +77,8 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "", channels: Seq
         page = replace(page, rows=-(-len(chosen) // page.columns))
     else:
         chosen = _choose(splits, min(page.rows, source.trajectories))
-        frames = _spread(source, page.columns)
-        page = replace(page, rows=len(chosen), columns=len(frames))
+        page = _wrapped(page, len(chosen), len(source.time))
+        frames = _spread(source, page.columns * page.wraps)
     shown = read_pictures(source, view, chosen, frames, note)
     sheet = _Sheet(source, view, page)
     title = f"{name or source.label}: {len(chosen)} of {source.trajectories} trajectories, "
@@ -163,6 +163,8 @@ class Page:
     ----------
     heading
         Height of what stands over the panels of a block.
+    wraps
+        Rows that the frames of one trajectory take.
     """
 
     rows: int
@@ -170,11 +172,12 @@ class Page:
     width: float
     height: float
     heading: float
+    wraps: int = 1
 
     @property
     def row(self) -> float:
-        """Height of a row with its title."""
-        return self.height + TITLE
+        """Height of a row with its title, and the times of its frames where rows differ in them."""
+        return self.height + TITLE + (TITLE if self.wraps > 1 else 0)
 
     @property
     def block(self) -> float:
@@ -199,6 +202,15 @@ def _fit(source: Source, view: View, wanted: int) -> Page:
     return replace(page, rows=max(1, min(rows, MOST_ROWS)))
 
 
+def _wrapped(page: Page, trajectories: int, frames: int) -> Page:
+    """Rows that a few trajectories leave free are filled with more of their frames."""
+    room = page.rows * page.row / (page.row + TITLE)
+    wraps = max(1, min(int(room) // trajectories, MOST_WRAPS, -(-frames // page.columns)))
+    columns = min(page.columns, -(-frames // wraps))
+    heading = page.heading / 2 if wraps > 1 else page.heading
+    return replace(page, rows=trajectories * wraps, columns=columns, wraps=wraps, heading=heading)
+
+
 class _Sheet:
     """A page on which every panel has its place in inches, so that rows fit whatever their titles are."""
 
@@ -207,7 +219,7 @@ class _Sheet:
         self.figure: Figure = new_figure(PAGE[0], TOP + page.block * len(source.channels))
         self.figure.set_layout_engine("none")
         self._size = np.array(self.figure.get_size_inches())
-        most = 3 if view.vertical else 2
+        most = 3 if view.vertical else 1  # what fits over a panel
         self._titles = [_title(source, trajectory, most) for trajectory in range(source.trajectories)]
 
     def head(self, text: str) -> None:
@@ -221,26 +233,28 @@ class _Sheet:
         scale = _limits(shown.panels)
         unit = with_unit(source.channels[channel], source.units[channel])
         self._text(LEFT, top + 0.12, unit + shown.note, fontsize=10, fontweight="bold")
-        for row, (trajectory, pictures) in enumerate(zip(chosen, shown.panels, strict=True)):
+        lines = page.columns if view.vertical else 1  # panels of a trajectory in one row
+        for place, (trajectory, pictures) in enumerate(zip(chosen, shown.panels, strict=True)):
             label = f"{trajectory}" + (f" ({splits[trajectory]})" if splits[trajectory] else "")
-            down, side = (row, 0) if view.vertical else divmod(row, page.columns)
-            y = top + page.heading + down * page.row + TITLE
-            x = LEFT + side * (page.width + GAP)
+            first, side = (place * page.wraps, 0) if view.vertical else divmod(place, page.columns)
+            x, y = LEFT + side * (page.width + GAP), top + page.heading + first * page.row + TITLE
             self._text(x, y - 0.05, label + self._titles[trajectory], fontsize=7)
-            for column, picture in enumerate(pictures):
-                axes = self._axes(x + column * (page.width + GAP), y, page.width, page.height)
+            for number, picture in enumerate(pictures):
+                down, column = divmod(number, lines)
+                x, y = LEFT + (side + column) * (page.width + GAP), top + page.heading + (first + down + 1) * page.row
+                axes = self._axes(x, y - page.height, page.width, page.height)
                 self._draw(axes, picture, scale, frames)
-                under = row + page.columns >= len(chosen) if view.vertical is None else down == page.rows - 1
+                under = place + page.columns >= len(chosen) if view.vertical is None else first + down == page.rows - 1
                 self._ticks(axes, left=side + column == 0, bottom=under)
-                if row == 0 and view.vertical:
-                    when = f"t = {source.time[frames[column]]:.4g} {source.time_units}".strip()
-                    at = LEFT + column * (page.width + GAP) + page.width / 2
-                    self._text(at, top + page.heading - 0.03, when, fontsize=7, ha="center")
-        height = min(page.rows * page.row - TITLE, 2.2)
+                if view.vertical and (first == 0 or page.wraps > 1):
+                    when = f"t = {source.time[frames[number]]:.6g} {source.time_units}".strip()
+                    over = y - page.height - 0.04 if page.wraps > 1 else top + page.heading - 0.03
+                    self._text(x + page.width / 2, over, when, fontsize=7, ha="center")
+        height = float(np.clip(page.rows * page.row - TITLE, 0.6, 2.2))
         right = LEFT + page.columns * (page.width + GAP) - GAP
         bar = self._axes(right + 0.12, top + page.heading + TITLE, 0.11, height)
         colours = self.figure.colorbar(ScalarMappable(*scale), cax=bar, extend="both")
-        colours.set_label(unit, fontsize=7)
+        colours.set_label(source.units[channel], fontsize=7)
         bar.tick_params(labelsize=6.5, length=2)
         bar.yaxis.get_offset_text().set_fontsize(6.5)
 

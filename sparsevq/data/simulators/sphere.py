@@ -79,7 +79,7 @@ class Sphere:
         self._coriolis: Real = self.solver.coriolis.numpy()  # (K, 1)
         self._laplacian: Real = self.solver.lap[:, 0].numpy()  # (L,)
         self._inverse_laplacian: Real = self.solver.invlap[:, 0].numpy()
-        self._damping: Real = self.solver.hyperdiff[:, 0].numpy()  # of vorticity and divergence, in a step
+        self.damping: Real = self.solver.hyperdiff[:, 0].numpy()  # (L,): of vorticity and divergence, in a step
 
         values: Real = self.solver.isht.pct.numpy()  # (M, L, K) Legendre functions
         slopes: Real = self.solver.ivsht.dpct.numpy()  # (2, M, L, K): their gradients, along latitude and longitude
@@ -183,7 +183,7 @@ class Sphere:
         later = state.copy()
         for weight, tendency in zip(ADAMS_BASHFORTH[len(history) - 1], history, strict=True):
             later += self.time_step * weight * tendency
-        later[1:] *= self._damping
+        later[1:] *= self.damping
         return later
 
 

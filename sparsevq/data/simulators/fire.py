@@ -26,6 +26,7 @@ from sparsevq.data.simulators.fire_case import (
 )
 from sparsevq.data.simulators.fire_scenes import AMBIENT, SIZE, Scene, draw
 from sparsevq.data.simulators.shard_job import LEARNING, BlownUpError, Simulator, Trajectory, check_range, main
+from sparsevq.errors import SparseVQError
 
 CHANNELS = ("temperature", "smoke", "w")
 # An upward velocity that no such plume reaches (m/s): theirs stay below 6.
@@ -70,13 +71,19 @@ def run(scene: Scene, settings: FireConfig) -> tuple[Fields, npt.NDArray[np.bool
     valid = valid_cells(scene, grid)
     tell = _Progress(scene, settings)
     frames: list[Fields] = []
+    begins = first_frame(settings) - settings.frame_interval / 2
+
+    def keep(folder: Path) -> None:
+        if float(folder.name) > begins:
+            frames.append(_frame(folder, valid))
+
     with tempfile.TemporaryDirectory(prefix="sparsevq-fire-") as folder:
         case = Path(folder)
         write_case(case, scene, settings)
         openfoam.prepare(case, MESHING)
-        openfoam.solve(case, SOLVER, lambda time: frames.append(_frame(time, valid)), tell)
+        openfoam.solve(case, SOLVER, keep, tell)
     if len(frames) != settings.frames:
-        raise BlownUpError(f"{SOLVER} wrote {len(frames)} of {settings.frames} frames")
+        raise SparseVQError(f"{SOLVER} wrote {len(frames)} of {settings.frames} frames", "is its version 1912?")
     return np.stack(frames), valid
 
 

@@ -44,7 +44,7 @@ def version(program: str) -> str:
     text = subprocess.run(
         [program, "-help"], env=environment((program,)), capture_output=True, text=True, check=False
     ).stdout
-    found = re.search(r"OpenFOAM-?\s*v?(\d[\w.]*)", text)
+    found = re.search(r"Using: OpenFOAM\S*\s*\(?v?(\d[\w.]*)", text)
     return found.group(1) if found else "of unknown version"
 
 

@@ -108,19 +108,22 @@ def test_dmd_is_exact_for_a_linear_system_and_never_pairs_two_trajectories():
     np.testing.assert_allclose(forecast, trajectories[:, 1:], atol=1e-9)
 
 
-def test_the_validation_error_is_the_metric_at_valid_points(experiment):
+@pytest.mark.parametrize("sphere", [False, True])
+def test_the_validation_error_is_the_metric_by_area_at_valid_points(tmp_path, sphere):
+    experiment = make_experiment(tmp_path, data=on_a_sphere(trajectories=12, frames=16) if sphere else None)
     task = task_of(experiment)
-    mean = training_climatology(task.data)
+    data, mean = task.data, training_climatology(task.data)
     modes, _ = pod_dmd._training_modes(task, mean)
     rng = np.random.default_rng(3)
     guess = rng.normal(3, 5, size=(6, HORIZON, 4))
     found = pod_dmd._Validation(task, mean, modes).relative_l2(guess)
-    fields = mean + task.data.std * (guess @ modes[:4]).reshape(6, HORIZON, 256, 2)
+    fields = mean + data.std * (guess @ modes[:4]).reshape(6, HORIZON, -1, 2)
     errors = []
-    pairs = [(trajectory, start) for trajectory in task.data.trajectories("val") for start in (0, 6)]
+    pairs = [(trajectory, start) for trajectory in data.trajectories("val") for start in (0, 6)]
     for prediction, (trajectory, start) in zip(fields, pairs, strict=True):
-        truth = task.data.flat_fields[trajectory, start + 1 : start + 1 + HORIZON]
-        errors.append(relative_l2(prediction, truth, task.data.flat_mask[trajectory], "jointly"))
+        truth = data.flat_fields[trajectory, start + 1 : start + 1 + HORIZON]
+        weights = data.weights * data.flat_mask[trajectory]
+        errors.append(relative_l2(prediction / data.joint_scale, truth / data.joint_scale, weights, "jointly"))
     np.testing.assert_allclose(found, np.mean(errors), rtol=1e-5)
 
 

@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.figures import lead_time, spectra
+from sparsevq.evaluation.codebook import codebook_use
+from sparsevq.evaluation.figures import codebook, lead_time, spectra
 from sparsevq.evaluation.figures.draw import CASE_FIGURES, _pictured, draw_case_figures, draw_summary_figures
 from sparsevq.evaluation.figures.fields import draw_animation, draw_strip
 from sparsevq.evaluation.figures.training import draw_training
@@ -115,6 +116,21 @@ def test_all_figures_of_every_domain(tmp_path, domain, recwarn):
     recwarn.clear()
     check_figures(draw(experiment))
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_codebook_is_compared_between_training_and_the_split_that_is_scored(evaluated, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(codebook, "save", lambda figure, path: drawn.append(figure) or path)
+    use = codebook_use(evaluated.codes, "val")
+    codebook.draw_codebook(evaluated.codes, use, "val", Path("unused"))
+    left, right = drawn[0].axes
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()][1] == "sparse, validation"
+    assert len(right.containers) == 4
+    dashed = [line for line in left.get_lines() if line.get_linestyle() == "--"]
+    with h5py.File(evaluated.codes) as file:
+        indices = file["sparse"][0][evaluated.data.split == "val"]
+    for level, line in enumerate(dashed):
+        assert line.get_ydata()[0] == np.bincount(indices[..., level].ravel()).max() / indices[..., level].size
 
 
 def test_where_there_is_no_spectrum_the_figure_says_why(tmp_path, monkeypatch):

@@ -40,6 +40,16 @@ def test_a_plume_is_seen_from_the_side_and_rises(names):
     np.testing.assert_array_equal(data.physical_coordinates[view.points][:, 0, names.index("z")], np.arange(12))
 
 
+def test_a_plume_is_seen_from_the_side_even_if_the_ground_is_livelier():
+    data, fields = box()
+    fields = (
+        fields + np.where(data.physical_coordinates[:, 2] == 0, np.sin(data.physical_coordinates[:, 0]), 0)[:, None]
+    )
+    assert view_of(data, 9 * fields).axes[1] == "z"
+    lying = dataclasses.replace(data, axes=dict(zip(("a", "b", "c"), data.axes.values(), strict=True)), axis_units={})
+    assert view_of(lying, 9 * fields).axes == ("b", "a"), "without a z it is the plane that varies most"
+
+
 def test_what_is_inside_an_obstacle_is_no_variance():
     data, fields = box()
     valid = data.physical_coordinates[:, 1] < 8

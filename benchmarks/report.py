@@ -14,12 +14,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def machine() -> dict[str, Any]:
     """What a figure depends on beside the code; `load` above 0.5 before a run says that others were at work."""
-    commit = subprocess.run(
-        ("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"), capture_output=True, text=True, check=False
-    )
+    command = ("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty")
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git here
+        commit = ""
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit or "unknown",
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

@@ -80,7 +80,7 @@ def faults_of(settings: FileConfig, name: str) -> tuple[list[str], str]:
     except SparseVQError as error:
         return [str(error)], kind
     found = survey(source, go_on=True)
-    looked = f"{kind}: {source.trajectories} trajectories, {found.frames} frames, {len(source.channels)} channels"
+    looked = f"{kind}: trajectories {source.trajectories}, frames {found.frames}, channels {len(source.channels)}"
     return [*found.faults, *_faults_of_values(source, found)], looked
 
 

@@ -388,7 +388,7 @@ def test_a_sound_users_file_has_no_fault(tmp_path, data):
     write_array(tmp_path / "mine.h5", travelling_waves(trajectories=6))
     status, printed, _ = data("validate mine.h5 --dimensions trajectory,time,y,x")
     assert status == 0
-    assert printed == "mine.h5: no fault (hdf5: 6 trajectories, 72 frames, 2 channels)\n"
+    assert printed == "mine.h5: no fault (hdf5: trajectories 6, frames 72, channels 2)\n"
 
 
 # ------------------------------------------------------------------------------------------------ preview

@@ -4,6 +4,7 @@ OpenFOAM is under the GPL: its programs run as processes of their own.
 """
 
 import functools
+import signal
 import sys
 import tempfile
 import time
@@ -174,4 +175,6 @@ def check(settings: FireConfig) -> None:
 FIRE = Simulator("fire", FireConfig, check, simulate, describe, irrelevant=frozenset({"rooms"}))
 
 if __name__ == "__main__":
+    # A job that is asked to end does so by an exception: the solver is ended too, and its folder removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main(FIRE))

@@ -42,7 +42,7 @@ SOLVER = "buoyantPimpleFoam"
 
 def centres(grid: int) -> npt.NDArray[np.float64]:
     """``(grid,)``: coordinates of the cells' centres along each axis (m)."""
-    return SIZE / grid * (np.arange(grid) + 0.5)
+    return SIZE / grid * (np.arange(grid, dtype=np.float64) + 0.5)
 
 
 def valid_cells(scene: Scene, grid: int) -> npt.NDArray[np.bool_]:
@@ -75,11 +75,11 @@ def burner_temperature(scene: Scene, time: npt.NDArray[np.float64]) -> npt.NDArr
     The heat that a volume of gas carries is proportional to 1 - ambient / temperature.
     """
     grown = scene.power_at(time) / scene.power
-    return AMBIENT / (1 - grown * (1 - AMBIENT / scene.temperature))
+    return np.asarray(AMBIENT / (1 - grown * (1 - AMBIENT / scene.temperature)), dtype=np.float64)
 
 
 def write_case(folder: Path, scene: Scene, settings: FireConfig) -> None:
-    """Write a case that leaves ``T``, ``s`` and ``U`` at every multiple of the interval, in folders named by the time."""
+    """Write a case that leaves ``T``, ``s`` and ``U`` at multiples of the interval, in folders named by the time."""
     _write_mesh(folder / "system", scene, settings.grid)
     _write_properties(folder / "constant", scene)
     _write_initial(folder / "0", scene, settings.grid)
@@ -229,6 +229,7 @@ def _write_initial(folder: Path, scene: Scene, grid: int) -> None:
         f"fluctuationScale ({FLUCTUATION} {FLUCTUATION} {FLUCTUATION}); alpha 0.1; value uniform {speed};"
     )
     hot = f"type uniformInletOutlet; uniformInletValue table ({table} (1e6 {scene.temperature:.6g}));"
+    nothing = "type fixedValue; value uniform 0;"  # diffusion out of the burner would add 2 % to its power
     smoky = "type inletOutlet; inletValue uniform 1; value uniform 1;"
     cooling = (
         "type externalWallHeatFluxTemperature; mode coefficient; kappaMethod fluidThermo; "
@@ -241,8 +242,8 @@ def _write_initial(folder: Path, scene: Scene, grid: int) -> None:
         "p_rgh": ("[1 -1 -2 0 0 0 0]", f"{PRESSURE}", outside(stagnation), fixed, fixed, fixed),
         "p": ("[1 -1 -2 0 0 0 0]", f"{PRESSURE}", *[calculated.format(PRESSURE)] * 4),
         "T": ("[0 0 0 1 0 0 0]", kelvin, free, insulated, cooling, hot),
-        "nut": ("[0 2 -1 0 0 0 0]", "0", calculated.format(0), insulated, insulated, insulated),
-        "alphat": ("[1 -1 -1 0 0 0 0]", "0", calculated.format(0), insulated, insulated, insulated),
+        "nut": ("[0 2 -1 0 0 0 0]", "0", calculated.format(0), insulated, insulated, nothing),
+        "alphat": ("[1 -1 -1 0 0 0 0]", "0", calculated.format(0), insulated, insulated, nothing),
         "s": ("[0 0 0 0 0 0 0]", "0", flows_out.format(0), insulated, insulated, smoky),
     }
     for name, (dimensions, initial, opening, floor, walls, burner) in fields.items():

@@ -74,6 +74,20 @@ def test_a_file_that_may_still_be_changing_is_digested_anew(path, computed):
     assert len(computed) == 2
 
 
+def test_a_folder_is_what_its_files_are_and_are_called(path):
+    """Zarr stores are folders."""
+    folder = path.parent
+    (folder / "a").mkdir()
+    first = digest(folder)
+    assert digest(folder) == first  # empty folders are nothing
+    (folder / "a/b").write_bytes(b"1")
+    second = digest(folder)
+    (folder / "a/b").rename(folder / "a/c")
+    third = digest(folder)
+    (folder / "a/c").write_bytes(b"2")
+    assert len({first, second, third, digest(folder)}) == 4
+
+
 def test_damaged_notes_and_small_files(path, computed, monkeypatch):
     for note in (b"", b"\xff", b"0" * 64, b"short " + f"{path.stat().st_ino} 6 {path.stat().st_mtime_ns}".encode()):
         os.setxattr(path, DIGEST, note)

@@ -184,6 +184,7 @@ def test_a_source_that_knows_its_split_keeps_it(tmp_path):
 def test_blocks_never_change_the_data(tmp_path, monkeypatch):
     fields = made_up()
     fields[1, 4:, 2, 3] = np.nan  # a gap that begins after the first blocks are written
+    fields[1, 1, 4, 4] = np.nan  # and one that ends with the first
     fields[:, :, 0, 0, 1] = np.nan  # a point that one channel alone has
     blocks = {"whole": 2**27, "three_frames": 3 * 6 * 8 * 2 * 4, "less_than_a_frame": 1}
     for name, block in blocks.items():
@@ -197,7 +198,7 @@ def test_blocks_never_change_the_data(tmp_path, monkeypatch):
             np.testing.assert_allclose(found.pop(statistic), whole[statistic], rtol=1e-12)
         np.testing.assert_equal(found, {key: value for key, value in whole.items() if key in found})
     valid = np.ones((5, 6, 8), dtype=bool)
-    valid[1, 2, 3] = valid[:, 0, 0] = False
+    valid[1, 2, 3] = valid[1, 4, 4] = valid[:, 0, 0] = False
     np.testing.assert_array_equal(whole["mask"], valid)
     np.testing.assert_array_equal(whole["fields"], np.where(valid[:, None, ..., None], fields, 0).astype(np.float32))
 

@@ -187,7 +187,7 @@ class FileConfig(DataSetConfig):
         None, description="for format=release: which loader of the method's public release the file was made for"
     )
     join: Literal["trajectory", "time"] = Field(
-        "trajectory", description="what several files are: a trajectory each, or one after the other in time"
+        "trajectory", description="what several files are: trajectories, or one after the other in time"
     )
     arrays: tuple[str, ...] = Field(
         (),
@@ -197,17 +197,19 @@ class FileConfig(DataSetConfig):
     dimensions: tuple[str, ...] = Field(
         (),
         description="meaning of the arrays' dimensions, in order: trajectory, time, channel, point, or an axis' name; "
-        "empty: as the file says",
+        "empty: as the file says. MATLAB: in the order of size(), whatever the file's version",
     )
     coordinates: dict[str, str | tuple[float, float]] = Field(
-        {}, description="axis -> array with its coordinates, or its [first, last]; others: as the file says"
+        {},
+        description="axis -> array with its coordinates, or its [first, last]; others: as the file says. Of scattered "
+        "points the arrays may be one of (points, axes), named for each axis",
     )
     time: str | tuple[float, float] | None = Field(
         None,
         description="array with the times, or [first, step]; null: as the file says; for FDS [first, step] are the "
         "times to interpolate at, since steps differ between its runs",
     )
-    units: dict[str, str] = Field({}, description="of channels, axes and `time`, where the file does not say")
+    units: dict[str, str] = Field({}, description="of channels, axes and `time`, instead of what the file says")
     periodic: tuple[str, ...] = Field((), description="axes on which the domain closes; those the file says are added")
     vector: dict[str, str] = Field({}, description="channel -> axis that it points along, for mirror symmetries")
     missing: tuple[float, ...] = Field((), description="values that mean `nothing here`, beside NaN and the file's own")
@@ -229,6 +231,8 @@ class FileConfig(DataSetConfig):
     def _has_what_it_needs(self) -> Self:
         if self.split == "time" and self.block is None:
             raise ValueError("split=time needs `block`: the frames of a time block")
+        if self.block is not None and self.split != "time":
+            raise ValueError("`block` cuts time blocks: add split=time, or leave it out")
         if (self.format == "release") != (self.release is not None):
             raise ValueError("format=release and `release` (the loader's name) go together")
         return self

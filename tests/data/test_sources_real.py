@@ -96,3 +96,16 @@ def test_folders_and_many_files_have_digests(tmp_path):
     with h5py.File(tmp_path / "many.h5", "w") as file:
         stamp(file, "any", 1, {f"{number}": tmp_path / "one" for number in range(2000)})
         assert "2000 files" in file.attrs["made_from"]
+
+
+def test_an_unstructured_mesh(tmp_path):
+    """A UGRID file: values on the faces of a cubed sphere, with coordinates of faces and of nodes."""
+    folder = Path(pytest.importorskip("iris_sample_data").path)
+    with xr.open_dataset(folder / "mesh_C4_synthetic_float.nc") as data:
+        mesh = data.load()
+    mesh["synthetic"] = mesh.synthetic.expand_dims(time=[0.0, 1.0, 2.0]) * xr.DataArray([1.0, 2.0, 3.0], dims="time")
+    mesh.to_netcdf(tmp_path / "a.nc")
+    source = opened(tmp_path / "a.nc")
+    assert source.scattered and source.grid == (96,) and source.channels == ("synthetic",)
+    np.testing.assert_array_equal(source.axes["example_C4_face_x"], mesh.example_C4_face_x)
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], mesh.synthetic.values.astype(np.float32))

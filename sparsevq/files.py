@@ -68,13 +68,9 @@ def digest(path: str | Path) -> str:
     had then.
     """
     if Path(path).is_dir():
-        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
-        listed = "".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files)
+        files = sorted(found for found in Path(path).rglob("*") if found.is_file())
+        listed = "".join(f"{found.relative_to(path)} {digest(found)}\n" for found in files)
         return hashlib.sha256(listed.encode()).hexdigest()
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        return hashlib.sha256("".join(f"{digest(path / name)} {name}\n" for name in files).encode()).hexdigest()
     with open(path, "rb") as file:
         before = _state(file.fileno())
         known = _kept_digest(file.fileno(), before)

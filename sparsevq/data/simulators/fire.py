@@ -84,7 +84,7 @@ def run(scene: Scene, settings: FireConfig) -> tuple[Fields, npt.NDArray[np.bool
         openfoam.prepare(case, MESHING)
         openfoam.solve(case, SOLVER, keep, tell)
     if len(frames) != settings.frames:
-        raise SparseVQError(f"{SOLVER} wrote {len(frames)} of {settings.frames} frames", "is its version 1912?")
+        raise SparseVQError(f"{SOLVER} wrote {len(frames)} of {settings.frames} frames", openfoam.OTHER_VERSION)
     return np.stack(frames), valid
 
 

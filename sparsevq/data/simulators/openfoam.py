@@ -15,6 +15,7 @@ from sparsevq.data.simulators.shard_job import BlownUpError
 from sparsevq.errors import SparseVQError
 
 INSTALL = "install it (Debian: `apt-get install --no-install-recommends openfoam`) or source its environment first"
+OTHER_VERSION = "this is written for version 1912 of openfoam.com: install that one"
 # Where Debian's package has the files that other installations tell of by WM_PROJECT_DIR.
 DEBIAN = Path("/usr/share/openfoam")
 # A time step (s) that only a solution that is blowing up asks for.
@@ -101,7 +102,7 @@ def prepare(case: Path, commands: tuple[str, ...]) -> None:
                 [program, *arguments], cwd=case, env=environment((program,)), stdout=log, stderr=log, check=False
             )
         if done.returncode:
-            raise SparseVQError(f"OpenFOAM's {program} failed ({last_line(log.name)})", "is its version 1912 or later?")
+            raise SparseVQError(f"OpenFOAM's {program} failed ({last_line(log.name)})", OTHER_VERSION)
 
 
 def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Callable[[float], None]) -> None:
@@ -143,8 +144,8 @@ def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Cal
         running.kill()
         running.wait()
     if running.returncode:
-        if _last_number("ExecutionTime", _tail(log)) is None and "ExecutionTime" not in log.read_text(errors="replace"):
-            raise SparseVQError(f"OpenFOAM's {program} does not begin ({last_line(log)})", "is its version 1912?")
+        if "\nTime = " not in log.read_text(errors="replace"):
+            raise SparseVQError(f"OpenFOAM's {program} does not begin ({last_line(log)})", OTHER_VERSION)
         raise BlownUpError(last_line(log))
     for folder in _times(case):
         frame(folder)

@@ -121,6 +121,7 @@ def test_the_suggestion_is_a_configuration_and_makes_a_data_set(kind, tmp_path, 
     assert config.stage3.stage2_frames <= len(made.time)
     assert config.forecast.horizon < len(made.time)
     assert (settings.split == "time") == (kind == "three long")
+    assert settings.gap == (settings.block // 2 if settings.block else 0)
     if kind == "many":
         assert (settings.validation, settings.test) == (2, 2)
 
@@ -203,6 +204,7 @@ def test_a_sample_looks_at_fewer_frames(tmp_path):
 
 def test_blocks_and_gaps_do_not_change_what_is_found(monkeypatch):
     flow = on_a_sphere(grid=(8, 16))
+    flow.fields[..., 0] += 20 * flow.time[:, None, None]  # means differ between frames
     flow.fields[2, 3] = np.nan
     flow.fields[1, :, 2, 3] = np.nan
     flow.fields[0, 1:4, 0, 0, 1] = np.nan

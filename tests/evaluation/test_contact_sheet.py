@@ -136,6 +136,7 @@ def test_up_is_up_in_whatever_order_the_axes_are(figure_of):
 def test_one_scale_for_each_channel_and_white_is_zero_only_where_both_signs_are(figure_of):
     data = travelling_waves(trajectories=4)
     fields = data.fields.copy()
+    fields[-1] *= 3  # the last trajectory has the largest values
     fields[..., 0] = np.abs(fields[..., 0]) + 1
     figure = figure_of(dataclasses.replace(data, fields=fields))
     shown = panels(figure)
@@ -143,6 +144,7 @@ def test_one_scale_for_each_channel_and_white_is_zero_only_where_both_signs_are(
     first, second = shown[:half], shown[half:]
     assert len({(picture.norm.vmin, picture.norm.vmax) for picture in first}) == 1
     assert first[0].norm.vmin == pytest.approx(1, abs=0.05)
+    assert first[0].norm.vmax == pytest.approx(max(picture.get_array().max() for picture in first), rel=0.05)
     assert first[0].cmap.name == "cividis"
     assert second[0].norm.vmin == -second[0].norm.vmax
     assert second[0].cmap.name == "RdBu_r"

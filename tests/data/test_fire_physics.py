@@ -62,8 +62,8 @@ def heat_flux(name: str) -> np.ndarray:
 
 
 def downwind(name: str) -> float:
-    """How far the heat above 1 m has been carried from the burner along x (m)."""
-    heat = temperature(name)[SETTLED:, 4:].sum(axis=(0, 1, 2))
+    """How far the heat above 1 m is carried from the burner along x (m), when no air of the beginning is left."""
+    heat = temperature(name)[round(6.5 / INTERVAL) :, 4:].sum(axis=(0, 1, 2))
     return float((heat * AT).sum() / heat.sum() - SCENES[name][0].x)
 
 

@@ -90,7 +90,7 @@ def main() -> None:
     for name, why in missing.items():
         print(f"{name}: {why}")
     print(
-        f"The hours of the whole set are extrapolated from {arguments.trajectories} trajectories"
+        f"The hours of the whole set are extrapolated from {arguments.trajectories} of each"
         + (f"; the load was {about['load']} before, so that seconds are too many" if about["load"] > 0.5 else "")
         + ". CPU seconds have the start of the process in them."
     )

@@ -82,7 +82,7 @@ def test_the_cost_of_a_simulation_is_extrapolated_from_a_few_trajectories(tmp_pa
     assert cost["megabytes"] == pytest.approx((8 * 16 * 16 * 4 + 16 * 16) / 1e6)
     assert 0 < 2 * cost["seconds"] <= cost["wall"]
     assert cost["cpu_seconds"] > 0
-    assert "extrapolated from 2 trajectories" in printed
+    assert "extrapolated from 2 of each" in printed
 
 
 def test_a_solver_that_is_not_there_is_said_so(tmp_path):

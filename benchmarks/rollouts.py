@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsevq.config import Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.forecasting.model import ForecastModel
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.gpt import GPT, members_of

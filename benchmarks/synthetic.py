@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from sparsevq.config import Config
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.hdf5 import stamp
-from sparsevq.data.layout import FieldData, write_data
+from sparsevq.data.layout import write_data
 from sparsevq.sensors.placement import place_sensors, write_sensors
 
 WAVES = 6

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsevq.data.layout import FieldData, grid_points
+from sparsevq.data.field_data import FieldData, grid_points
 
 
 def travelling_waves(

@@ -180,9 +180,9 @@ def test_files_of_ones_own_are_data_sets_too():
     config = parse(Config, {"data_sets": ["sst"], "files": {"sst": {"path": "a.nc", "test": 2}}}, "x")
     assert config.data_set("sst").test == 2
     assert config.symmetries_of("sst") == config.stage1.symmetries
-    with pytest.raises(SparseVQError, match="data_sets: sst is not known; known: cylinder, .*, fire"):
+    with pytest.raises(SparseVQError, match=r"data_sets: sst is not known; known: cylinder, .*, fire"):
         parse(Config, {"data_sets": ["sst"]}, "x")
-    with pytest.raises(SparseVQError, match="files.sst.pth='a.nc' is not a known key; known here: .*path, format"):
+    with pytest.raises(SparseVQError, match=r"files.sst.pth='a.nc' is not a known key; known here: .*path, format"):
         parse(Config, {"files": {"sst": {"path": "a.nc", "pth": "a.nc"}}}, "x")
     with pytest.raises(SparseVQError, match="cylinder is the name of a simulated data set"):
         parse(Config, {"files": {"cylinder": {"path": "a.nc"}}}, "x")
@@ -201,5 +201,5 @@ def test_a_data_set_may_have_symmetries_of_its_own():
 
 
 def test_holding_out_every_trajectory_is_an_error_of_the_configuration():
-    with pytest.raises(SparseVQError, match="simulation.cylinder: validation=4 and test=6 leave none of 10"):
+    with pytest.raises(SparseVQError, match=r"simulation.cylinder: validation=4 and test=6 leave none of 10"):
         parse(Config, {"simulation": {"cylinder": {"trajectories": 10, "validation": 4}}}, "x")

@@ -15,7 +15,7 @@ from rich.text import Text
 from sparsevq.cli.suggestion import comments, suggested, suggested_arrays, usable_channels
 from sparsevq.cli.survey import Survey
 from sparsevq.config import FileConfig
-from sparsevq.data.layout import SPLITS
+from sparsevq.data.field_data import SPLITS
 from sparsevq.data.sources.source import Source
 from sparsevq.data.sources.stored import Contents, size_text
 

@@ -9,7 +9,8 @@ import torch
 from sparsevq.cli.runs import find_run
 from sparsevq.config import Stage3Config, Symmetries, parse
 from sparsevq.data.device_fields import DeviceFields
-from sparsevq.data.layout import FieldData, read_data
+from sparsevq.data.field_data import FieldData
+from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.run_folder import RunFolder
 from sparsevq.models.gpt import GPT, GPTShape

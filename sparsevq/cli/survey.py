@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError
 
@@ -137,7 +137,7 @@ def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Su
 
 
 def weights_of(source: Source) -> Floats:
-    """``(N,)``: the area that each point stands for, as `sparsevq.data.layout.FieldData.weights`."""
+    """``(N,)``: the area that each point stands for, as `sparsevq.data.field_data.FieldData.weights`."""
     channels = len(source.channels)
     shape = (1, 1, *source.grid, channels)
     stand_in = FieldData(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sparsevq.config import Symmetries
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.mapped_rows import MappedRows
 from sparsevq.data.symmetries import symmetry_group
 

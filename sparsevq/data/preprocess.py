@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import DataSetConfig, PreprocessConfig
+from sparsevq.data.faults import faults
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.hdf5 import stamp
-from sparsevq.data.layout import SCHEMA, VERSION, FieldData, faults, write_header
+from sparsevq.data.layout import SCHEMA, VERSION, write_header
 from sparsevq.data.sources.source import Source, every, with_channels
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole

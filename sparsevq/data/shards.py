@@ -22,7 +22,7 @@ VERSION = 2
 class Shard:
     """Trajectories as a simulator gives them, all of its channels and frames.
 
-    Attributes are those of `sparsevq.data.layout.FieldData`, without the split and what is derived from it.
+    Attributes are those of `sparsevq.data.field_data.FieldData`, without the split and what is derived from it.
 
     Attributes
     ----------

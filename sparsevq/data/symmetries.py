@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import Symmetries
-from sparsevq.data.layout import LATITUDE_UNITS, FieldData
+from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
 from sparsevq.errors import SparseVQError
 
 
@@ -44,9 +44,9 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
     Raises
     ------
     SparseVQError
-        The points are not a grid; an axis doesn't exist, is not evenly spaced, is a latitude but not symmetric about the
-        equator (mirror) or not periodic (shift); or a channel is the vorticity of a
-        flow that is not two-dimensional, whose sign under a mirror is unknown.
+        The points are not a grid; an axis doesn't exist, is not evenly spaced, is a latitude but not symmetric about
+        the equator (mirror) or not periodic (shift); or a channel is the vorticity of a flow that is not
+        two-dimensional, whose sign under a mirror is unknown.
     """
     axes = list(data.axes)
     if data.scattered and (symmetries.reflect or symmetries.roll):

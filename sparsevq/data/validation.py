@@ -7,8 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from sparsevq.data.faults import Fault, faults
+from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
 from sparsevq.data.hdf5 import open_layout, read_attribute, read_json, read_strings, require_dataset
-from sparsevq.data.layout import IN_MEMORY, LATITUDE_UNITS, SCHEMA, VERSION, Fault, FieldData, faults, read_unchecked
+from sparsevq.data.layout import IN_MEMORY, SCHEMA, VERSION, read_unchecked
 from sparsevq.data.preprocess import Moments
 from sparsevq.errors import SparseVQError
 

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.hdf5 import read_dataset
-from sparsevq.data.layout import FieldData
 from sparsevq.errors import SparseVQError
 
 SCHEMA = "sparsevq-forecast"

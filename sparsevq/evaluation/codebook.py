@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsevq.data.field_data import Split
 from sparsevq.data.hdf5 import open_layout, read_dataset
-from sparsevq.data.layout import Split
 from sparsevq.errors import SparseVQError
 
 SCHEMA = "sparsevq-codes"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.config import Symmetries
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.symmetries import symmetry_group, variant_elements
 
 Array = NDArray[Any]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.hdf5 import open_layout
-from sparsevq.data.layout import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases

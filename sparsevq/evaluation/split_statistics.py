@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 
-from sparsevq.data.layout import SPLITS, FieldData, Split
+from sparsevq.data.field_data import SPLITS, FieldData, Split
 from sparsevq.files import written_whole
 
 Floats = npt.NDArray[np.float64]

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.hdf5 import stamp
-from sparsevq.data.layout import FieldData, Split, read_data
+from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 from sparsevq.forecasting.model import load_forecast_model

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape, members_of
 from sparsevq.models.tokenizer import LatentTokenizer

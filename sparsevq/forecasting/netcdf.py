@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.files import unwritable, written_whole
 from sparsevq.version import VERSION
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import SensorsConfig
+from sparsevq.data.field_data import FieldData, grid_points
 from sparsevq.data.hdf5 import open_layout, read_attribute, read_dataset, read_strings, stamp
-from sparsevq.data.layout import FieldData, grid_points
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, written_whole
 from sparsevq.sensors.table import read_table

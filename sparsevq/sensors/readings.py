@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.table import Row, Table, read_table
 

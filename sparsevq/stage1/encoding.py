@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsevq.config import Stage1Config, parse
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features

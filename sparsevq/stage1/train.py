@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.layout import FieldData, Split, read_data
+from sparsevq.data.field_data import FieldData, Split
+from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.sensors.placement import read_sensors

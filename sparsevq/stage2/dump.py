@@ -8,8 +8,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.hdf5 import stamp
-from sparsevq.data.layout import FieldData, read_data
+from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.symmetries import variant_elements
 from sparsevq.stage1.encoding import Stage1Model, encode_views
 

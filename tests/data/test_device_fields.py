@@ -12,7 +12,8 @@ import torch
 from sparsevq.config import Symmetries
 from sparsevq.data import mapped_rows
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.layout import FieldData, read_data, write_data
+from sparsevq.data.field_data import FieldData
+from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.symmetries import symmetry_group
 from sparsevq.errors import SparseVQError
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves

@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
+from sparsevq.data.faults import faults
+from sparsevq.data.field_data import FieldData, axis_weights
 from sparsevq.data.hdf5 import open_layout, stamp
-from sparsevq.data.layout import FieldData, axis_weights, faults, read_data, read_domain, write_data
+from sparsevq.data.layout import read_data, read_domain, write_data
 from sparsevq.errors import SparseVQError
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import ShallowConfig
-from sparsevq.data.layout import axis_weights
+from sparsevq.data.field_data import axis_weights
 from sparsevq.data.simulators import shallow
 from sparsevq.data.simulators.jets import GALEWSKY
 from sparsevq.data.simulators.sphere import GRAVITY, MEAN_DEPTH, RADIUS, Sphere, cell_centres

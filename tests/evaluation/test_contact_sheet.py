@@ -9,7 +9,7 @@ import pytest
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.sources.data_set import as_source
 from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation import split_statistics as module
 from sparsevq.evaluation.split_statistics import (
     conclusions,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sparsevq.data.layout import FieldData, read_data, write_data
+from sparsevq.data.field_data import FieldData
+from sparsevq.data.layout import read_data, write_data
 from sparsevq.sensors.placement import SensorSets, read_sensors
 from tests.chain import make_chain
 

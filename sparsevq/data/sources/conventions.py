@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sparsevq.data.layout import LATITUDE_UNITS
+from sparsevq.data.field_data import LATITUDE_UNITS
 from sparsevq.data.sources.stored import StoredArray
 
 TRAJECTORY, TIME, CHANNEL, POINT = "trajectory", "time", "channel", "point"

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.layout import FieldData, read_data
+from sparsevq.data.field_data import FieldData
+from sparsevq.data.layout import read_data
 from sparsevq.data.sources.source import Source
 
 

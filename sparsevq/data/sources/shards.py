@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsevq.data.faults import not_finite
 from sparsevq.data.hdf5 import Array, open_layout, read_dataset
-from sparsevq.data.layout import not_finite, read_common
+from sparsevq.data.layout import read_common
 from sparsevq.data.shards import SCHEMA, VERSION, read_trajectory_numbers
 from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError

@@ -18,7 +18,7 @@ Read = Callable[[int, int, int], npt.NDArray[np.float32]]
 class Source:
     """Trajectories that may be larger than memory.
 
-    Letters in shapes are those of `sparsevq.data.layout.FieldData`, and so are attributes that are not named here.
+    Letters in shapes are those of `sparsevq.data.field_data.FieldData`, and so are attributes that are not named here.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ class Space:
     sizes
         Sizes of the dimensions in the file.
     axes, units, periodic, scattered, weights
-        As in `sparsevq.data.layout.FieldData`.
+        As in `sparsevq.data.field_data.FieldData`.
     part
         One slice for each dimension: reversed, or without a point that repeats.
     """

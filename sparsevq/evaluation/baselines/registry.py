@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 
 from sparsevq.config import EvaluationConfig, Symmetries
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.hdf5 import open_layout, require_dataset, stamp
-from sparsevq.data.layout import FieldData
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.config import EvaluationConfig
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.reference import TrainingFlows
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sparsevq.data.field_data import Split
 from sparsevq.data.hdf5 import open_layout, read_dataset
-from sparsevq.data.layout import Split
 from sparsevq.evaluation.codebook import SCHEMA, VERSION
 from sparsevq.evaluation.figures.style import new_figure, save, styled
 

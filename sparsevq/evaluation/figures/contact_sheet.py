@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from sparsevq.data.layout import LATITUDE_UNITS, SPLITS
+from sparsevq.data.field_data import LATITUDE_UNITS, SPLITS
 from sparsevq.data.sources.source import Source, with_channels
 from sparsevq.evaluation.figures.fields import OBSTACLE
 from sparsevq.evaluation.figures.sheet_pictures import Pictures, View, read_pictures, slab, strides, view_of

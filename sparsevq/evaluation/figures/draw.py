@@ -7,8 +7,8 @@ from typing import Any
 import h5py
 import pandas as pd
 
+from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.hdf5 import open_layout
-from sparsevq.data.layout import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.figures.calibration import draw_calibration

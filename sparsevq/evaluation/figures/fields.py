@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from sparsevq.data.layout import FieldData
+from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.figures.painter import OBSTACLE, FieldPainter, panel_size
 from sparsevq.evaluation.figures.style import new_figure, save, styled, with_unit

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsevq.data.layout import LATITUDE_UNITS
+from sparsevq.data.field_data import LATITUDE_UNITS
 from sparsevq.data.sources.source import Source
 
 Array = NDArray[Any]

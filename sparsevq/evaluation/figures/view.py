@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsevq.data.layout import LATITUDE_UNITS, FieldData
+from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
 
 Array = NDArray[Any]
 

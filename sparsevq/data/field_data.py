@@ -1,0 +1,229 @@
+"""A data set in memory, or mapped: what every part of the package works on."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.data.hdf5 import Array
+
+SPLITS = ("train", "val", "test", "ood")
+"""`ood`: out of distribution, a test set from outside the training range."""
+
+Split = Literal["train", "val", "test", "ood"]
+
+
+@dataclass(frozen=True, eq=False)
+class FieldData:
+    """Fields of many trajectories on one fixed grid, in physical units.
+
+    Letters in shapes: ``T`` trajectories, ``F`` frames, ``grid`` one size for each of the ``d`` axes (C order),
+    ``N`` points of the grid, ``C`` channels.
+
+    Attributes
+    ----------
+    name
+        Name of the data set.
+    fields
+        ``(T, F, *grid, C)`` float32; 0 where `mask` is False.
+    mask
+        ``(T, *grid)`` bool; True where the field exists (not inside an obstacle).
+    axes
+        Axis -> its coordinates, 1-D, increasing; in the order of the grid. Of scattered points: axis -> ``(N,)``, the
+        points' coordinates along it, and ``grid`` is ``(N,)``.
+    axis_units
+        Axis -> unit of its coordinates.
+    time, time_units
+        ``(F,)`` time of the frames, and its unit.
+    parameters, parameter_units
+        What varies by trajectory: name -> ``(T,)`` float64 or str; and their units.
+    split
+        ``(T,)`` str: ``train``, ``val``, ``test`` or ``ood``.
+    channels, units
+        Names of the channels and their units.
+    mean, std
+        ``(C,)`` float64, over the valid points of the training split alone.
+    periodic
+        Axes along which the domain closes on itself; evenly spaced, without the point that repeats.
+    vector
+        Channel -> axis that it points along, for mirror symmetries.
+    provenance
+        Where the data came from: solver, version, settings, seed.
+    scattered
+        The points are not a grid: `axes` has the coordinates of each.
+    point_weights
+        ``(*grid)`` float64, positive: the area (volume) that each point stands for; None: what the axes say.
+    digest
+        SHA-256 of the file that this was read from; empty if it was not read.
+    """
+
+    name: str
+    fields: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    axes: dict[str, npt.NDArray[np.float64]]
+    axis_units: dict[str, str]
+    time: npt.NDArray[np.float64]
+    time_units: str
+    parameters: dict[str, Array]
+    parameter_units: dict[str, str]
+    split: npt.NDArray[np.str_]
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+    periodic: tuple[str, ...] = ()
+    vector: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    scattered: bool = False
+    point_weights: npt.NDArray[np.float64] | None = None
+    digest: str = ""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Size of the grid along each axis."""
+        return self.fields.shape[2:-1]
+
+    @property
+    def num_points(self) -> int:
+        """Points of the grid, valid or not: ``N``."""
+        return int(np.prod(self.grid))
+
+    @property
+    def resolution(self) -> tuple[int, ...]:
+        """Points along each axis; of scattered points, those of a regular grid that has as many."""
+        if not self.scattered:
+            return self.grid
+        return (max(round(self.num_points ** (1 / len(self.axes))), 1),) * len(self.axes)
+
+    @property
+    def closed(self) -> tuple[bool, ...]:
+        """Whether the domain closes on itself, for each axis."""
+        return tuple(axis in self.periodic for axis in self.axes)
+
+    @cached_property
+    def physical_coordinates(self) -> npt.NDArray[np.float64]:
+        """``(N, d)``: coordinates of the points in the axes' units, C order."""
+        if self.scattered:
+            return np.stack(list(self.axes.values()), axis=-1).astype(np.float64)
+        return grid_points(tuple(self.axes.values()))
+
+    def scaled(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Places ``(n, d)`` in the axes' units as the networks see them, ``(n, d)``.
+
+        Each axis runs from -1 (first point) to 1: the last point, or on a periodic axis the first point's image.
+        """
+        columns = []
+        for column, (axis, at) in zip(places.T, self.axes.items(), strict=True):
+            low, span = axis_span(at, axis in self.periodic)
+            columns.append(2 * (column - low) / span - 1 if span else np.zeros_like(column))
+        return np.stack(columns, axis=-1).astype(np.float32)
+
+    @cached_property
+    def scaled_coordinates(self) -> npt.NDArray[np.float32]:
+        """``(N, d)``: coordinates of the points as `scaled` gives them, C order."""
+        return self.scaled(self.physical_coordinates)
+
+    @property
+    def joint_scale(self) -> npt.NDArray[np.float32]:
+        """``(C,)``: what each channel is divided by before all channels are measured in one norm.
+
+        1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each
+        channel's standard deviation over the training split, since metres and metres per second have no common norm.
+        """
+        if len(set(self.units)) == 1:
+            return np.ones(len(self.channels), dtype=np.float32)
+        return self.std.astype(np.float32)
+
+    @property
+    def domain(self) -> dict[str, tuple[float, float]]:
+        """Axis -> where places may be; on an axis that closes also one turn further (330 degrees east is 30 west)."""
+        reach = {}
+        for axis, at in self.axes.items():
+            turn = axis_span(at, True)[1] if axis in self.periodic else 0.0
+            reach[axis] = (float(at.min()) - turn, float(at.max()) + turn)
+        return reach
+
+    def nearest(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """``(n,)``: the point nearest to each of the places ``(n, d)``; distances are in spacings of each axis."""
+        tree, period = self._tree
+        return np.asarray(tree.query(self._in_spacings(places, period))[1], dtype=np.int64)
+
+    @cached_property
+    def _tree(self) -> tuple[Any, npt.NDArray[np.float64]]:
+        """The points by place, and the length of each axis that closes on itself (0: it does not)."""
+        from scipy.spatial import cKDTree
+
+        period = np.where(self.closed, np.array(self.resolution, dtype=np.float64), 0)
+        return cKDTree(self._in_spacings(self.physical_coordinates, period), boxsize=period), period
+
+    def _in_spacings(self, places: npt.NDArray[np.float64], period: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        length = np.maximum(np.array(self.resolution) - (period == 0), 1)
+        # Twice modulo: a place just below 0 is rounded to the period itself, which lies outside.
+        found = (self.scaled(places).astype(np.float64) + 1) / 2 * length
+        for axis, size in enumerate(period):
+            if size:
+                found[:, axis] = np.mod(np.mod(found[:, axis], size), size)
+        return found
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """``(N,)``: the area (volume) that each point stands for, with mean 1: what means over space are taken with.
+
+        On a grid the product of the cells' widths, on a sphere the sine of the latitude between a cell's edges
+        (`axis_weights`); of scattered points 1, unless the data set says otherwise.
+        """
+        if self.point_weights is not None:
+            weights = self.point_weights.ravel().astype(np.float64)
+        elif self.scattered:
+            weights = np.ones(self.num_points)
+        else:
+            along = [axis_weights(at, self.axis_units.get(axis, "")) for axis, at in self.axes.items()]
+            weights = grid_points(tuple(along)).prod(axis=-1)
+        return weights / weights.mean()
+
+    @property
+    def flat_fields(self) -> npt.NDArray[np.float32]:
+        """``(T, F, N, C)`` view of `fields`."""
+        return self.fields.reshape(*self.fields.shape[:2], -1, self.fields.shape[-1])
+
+    @property
+    def flat_mask(self) -> npt.NDArray[np.bool_]:
+        """``(T, N)`` view of `mask`."""
+        return self.mask.reshape(len(self.mask), -1)
+
+    def trajectories(self, split: Split) -> npt.NDArray[np.int64]:
+        """Indices of the trajectories of one split, increasing."""
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r}: one of {SPLITS}")
+        return np.flatnonzero(self.split == split)
+
+
+def grid_points(axes: tuple[Array, ...]) -> npt.NDArray[np.float64]:
+    """``(N, d)``: every combination of the axes' coordinates, the last axis fastest (C order)."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.float64)
+
+
+def axis_span(at: Array, periodic: bool) -> tuple[float, float]:
+    """First coordinate of an axis and its length; a periodic axis is one spacing longer than its points reach."""
+    low, high = float(at.min()), float(at.max())
+    return low, (high - low) * (len(at) / (len(at) - 1) if periodic and len(at) > 1 else 1)
+
+
+def axis_weights(at: Array, units: str) -> npt.NDArray[np.float64]:
+    """``(size,)``: width of the cell around each point of an axis; of a latitude, of its sine.
+
+    Cells meet half-way between neighbours; the outer ones are as wide outwards as inwards, but end at the poles.
+    """
+    if len(at) < 2:
+        return np.ones(len(at))
+    middle = (at[1:] + at[:-1]) / 2
+    edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    if units in LATITUDE_UNITS:
+        edges = np.sin(np.deg2rad(np.clip(edges, -90, 90)))
+    return np.abs(np.diff(edges))
+
+
+LATITUDE_UNITS = ("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN")
+"""Units by which the CF conventions tell a latitude."""

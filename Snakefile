@@ -1,6 +1,6 @@
 # From simulation to tables: `snakemake --cores 8 --resources gpu=4`.
 #
-# A configuration file stands for itself: what it leaves out has the default that sparsevq/config.py states together with
+# A configuration file stands for itself: what it leaves out has the default that sparsevq/config/ states together with
 # its meaning. Without --configfile, config/config.yaml is used.
 
 from pathlib import Path

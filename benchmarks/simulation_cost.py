@@ -33,7 +33,7 @@ TOOK = re.compile(r": trajectory \d+ \(\d+/\d+\), ([\d.]+) s\b", re.MULTILINE)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--config", type=Path, help="configuration; default: every default of sparsevq/config.py")
+    parser.add_argument("--config", type=Path, help="configuration; default: every default of sparsevq/config/")
     parser.add_argument("--trajectories", type=int, default=2, help="trajectories to simulate of each")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()

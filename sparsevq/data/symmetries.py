@@ -5,7 +5,7 @@ group is a permutation of the points and a sign for each channel. A batch is aug
 transformed field is ever stored.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -103,27 +103,6 @@ def variant_elements(group: int, trajectories: int, variants: int, seed: int) ->
         order = generator.permuted(np.tile(np.arange(1, group), (trajectories, 1)), axis=1)
         chosen[1:] = order[:, np.arange(variants - 1) % (group - 1)].T
     return chosen
-
-
-def with_variants(data: FieldData, symmetries: Symmetries, seed: int) -> FieldData:
-    """The data set with the variants of its training trajectories appended, as further training trajectories."""
-    group = symmetry_group(data, symmetries)
-    elements = variant_elements(len(group), len(data.fields), symmetries.variants, seed)[1:]
-    training = data.trajectories("train")
-    fields, masks = [data.fields], [data.mask]
-    for row in elements:
-        source, sign = group.source[row[training]], group.sign[row[training]]
-        moved = np.take_along_axis(data.flat_fields[training], source[:, None, :, None], axis=2)
-        fields.append((moved * sign[:, None, None, :]).reshape(-1, *data.fields.shape[1:]))
-        masks.append(np.take_along_axis(data.flat_mask[training], source, axis=1).reshape(-1, *data.grid))
-    copies = np.concatenate([np.arange(len(data.fields)), *[training] * len(elements)])
-    return replace(
-        data,
-        fields=np.concatenate(fields),
-        mask=np.concatenate(masks),
-        parameters={name: values[copies] for name, values in data.parameters.items()},
-        split=data.split[copies],
-    )
 
 
 def _shifts(reach: int) -> list[int]:

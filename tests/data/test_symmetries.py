@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import Symmetries
-from sparsevq.data.symmetries import symmetry_group, with_variants
+from sparsevq.data.symmetries import symmetry_group
 from sparsevq.errors import SparseVQError
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
@@ -124,19 +124,6 @@ def test_a_symmetry_that_the_data_does_not_have_is_one_line(change, symmetries, 
         symmetry_group(change(data) if change else data, Symmetries(**symmetries))
     assert str(caught.value).startswith("stage1.symmetries")
     assert "\n" not in str(caught.value)
-
-
-def test_variants_are_appended_to_the_training_split_alone() -> None:
-    data = travelling_waves(trajectories=6, frames=3, grid=(8, 8))
-    more = with_variants(data, Symmetries(reflect=("y",), variants=2), seed=0)
-    training = data.trajectories("train")
-    assert list(more.split) == list(data.split) + ["train"] * len(training)
-    np.testing.assert_array_equal(more.fields[: len(data.fields)], data.fields)
-    mirrored = data.fields[training][:, :, ::-1] * [-1.0 if data.vector.get(c) == "y" else 1.0 for c in data.channels]
-    np.testing.assert_array_equal(more.fields[len(data.fields) :], mirrored)
-    np.testing.assert_array_equal(more.mask[len(data.fields) :], data.mask[training][:, ::-1])
-    assert all(len(values) == len(more.fields) for values in more.parameters.values())
-    assert with_variants(data, Symmetries(), seed=0).fields.shape == data.fields.shape
 
 
 def test_a_flow_on_a_sphere_is_mirrored_across_the_equator_and_turned_about_the_axis():

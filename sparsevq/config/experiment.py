@@ -1,0 +1,162 @@
+"""A whole experiment: all sections, and how they are read and checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from sparsevq.config.data_sets import FileConfig, PreprocessConfig, SimulatedConfig, SimulationConfig, Symmetries
+from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep
+from sparsevq.config.stages import SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.errors import SparseVQError
+
+
+class ForecastConfig(Section):
+    """Forecasts of the held-out trajectories."""
+
+    horizon: Count = Field(20, description="frames to forecast")
+    starts: Annotated[tuple[NonNegative, ...], *Sweep] = Field(
+        (0,), description="observed frames: one forecast of every test trajectory each"
+    )
+    members: Count = Field(8, description="ensemble members sampled from the GPT")
+    temperature: Annotated[float, Field(ge=0)] = Field(1.0, description="sampling temperature; 0: the likeliest code")
+    top_k: NonNegative = Field(0, description="sample among the top_k likeliest codes; 0: all")
+
+
+class EvaluationConfig(Section):
+    """Baselines and tables."""
+
+    baselines: tuple[Literal["persistence", "climatology", "pod_dmd"], ...] = Field(
+        ("persistence", "climatology", "pod_dmd"), description="what sparsevq is compared with"
+    )
+    pod_ranks: tuple[Count, ...] = Field(
+        (2, 5, 10, 20, 40, 80), description="ranks of gappy POD; the best on the validation split is taken"
+    )
+
+
+class TrackingConfig(Section):
+    """MLflow."""
+
+    enabled: bool = Field(True, description="false: no tracking")
+    uri: str | None = Field(
+        None, description="tracking server; null: MLFLOW_TRACKING_URI if set, else SQLite in the results folder"
+    )
+    system_metrics: bool = Field(True, description="log processor, memory and GPU use")
+
+
+class ResourcesConfig(Section):
+    """What a job may ask of Snakemake's scheduler."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one")
+    gpu: NonNegative = Field(1, description="GPUs of each training job")
+    threads: Count = Field(2, description="CPU threads of each training job")
+    mem_mb: Count = Field(8000, description="memory of each training job (MB)")
+    runtime: Count = Field(240, description="wall time of each training job (minutes)")
+
+
+class Config(Section):
+    """A whole experiment."""
+
+    experiment: Name = Field("default", description="name of the experiment: results go to results/<experiment>")
+    results: Path = Field(Path("results"), description="folder for everything that runs make")
+    data_sets: Annotated[tuple[Name, ...], *Sweep] = Field(("cylinder",), description="data sets to run")
+    num_sensors: Annotated[tuple[Count, ...], *Sweep] = Field((20,), description="sparse sensors: a sweep")
+    seeds: Annotated[tuple[NonNegative, ...], *Sweep] = Field((123,), description="seeds: a sweep")
+    simulation: SimulationConfig = SimulationConfig()
+    files: dict[Name, FileConfig] = Field({}, description="data sets from files of your own: name -> what they are")
+    preprocess: PreprocessConfig = PreprocessConfig()
+    sensors: SensorsConfig = SensorsConfig()
+    stage1: Stage1Config = Stage1Config()
+    stage2: Stage2Config = Stage2Config()
+    stage3: Stage3Config = Stage3Config()
+    forecast: ForecastConfig = ForecastConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.stage2.tokenizer == "conv":
+            side = round(self.stage1.num_latents**0.5)
+            if side * side != self.stage1.num_latents or side % 4:
+                raise ValueError(
+                    f"stage2.tokenizer=conv sees the latents as a square picture: stage1.num_latents="
+                    f"{self.stage1.num_latents} must be the square of a multiple of 4 (16, 64, 144, 256)"
+                )
+            if self.stage2.tokens_per_frame != self.stage1.num_latents // 16:
+                raise ValueError(
+                    f"stage2.tokenizer=conv makes num_latents / 16 = {self.stage1.num_latents // 16} tokens: "
+                    f"stage2.tokens_per_frame={self.stage2.tokens_per_frame} must be that"
+                )
+        simulated = tuple(SimulationConfig.model_fields)
+        twice = [name for name in self.files if name in simulated]
+        if twice:
+            raise ValueError(f"files: {twice[0]} is the name of a simulated data set: choose another")
+        unknown = [name for name in self.data_sets if name not in (*simulated, *self.files)]
+        if unknown:
+            raise ValueError(
+                f"data_sets: {', '.join(unknown)} is not known; known: {', '.join((*simulated, *self.files))}"
+            )
+        for name in self.data_sets:
+            section = self.data_set(name)
+            if isinstance(section, SimulatedConfig) and section.validation + section.test >= section.trajectories:
+                raise ValueError(
+                    f"simulation.{name}: validation={section.validation} and test={section.test} leave none of "
+                    f"{section.trajectories} trajectories for training: simulate more or hold out fewer"
+                )
+        return self
+
+    def symmetries_of(self, name: str) -> Symmetries:
+        """The symmetries that a data set is augmented by."""
+        own = self.data_set(name).symmetries
+        return self.stage1.symmetries if own is None else own
+
+    def data_set(self, name: str) -> SimulatedConfig | FileConfig:
+        """The section of one data set, simulated or from files."""
+        return self.files[name] if name in self.files else getattr(self.simulation, name)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def parse(section: type[AnySection], values: Mapping[str, Any], where: str) -> AnySection:
+    """`values` as a `section`, checked.
+
+    Raises
+    ------
+    SparseVQError
+        A key is unknown or a value is not allowed; the message names the key, the value and what is allowed.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise SparseVQError(f"{where}: " + "; ".join(_fault(section, fault) for fault in error.errors())) from None
+
+
+def load(path: str | Path) -> Config:
+    """The configuration in a YAML file; keys that it leaves out have their defaults."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SparseVQError(f"cannot read the configuration {path} ({error.strerror})", "check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SparseVQError(f"{path} is not YAML ({error})", "mend its syntax") from None
+    if not isinstance(values, dict):
+        raise SparseVQError(f"{path} holds no configuration", "write `key: value` lines")
+    return parse(Config, values, str(path))
+
+
+def _fault(section: type[Section], fault: Any) -> str:
+    location = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        owner: Any = section
+        for part in fault["loc"][:-1]:
+            inside = get_args(owner)  # of a mapping: name -> section
+            owner = inside[1] if inside else owner.model_fields[part].annotation
+        return f"{location}={fault['input']!r} is not a known key; known here: {', '.join(owner.model_fields)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if not location or fault["type"] == "value_error":  # a check of ours, which names the key and the value
+        return f"{location}: {message}" if location else message
+    return f"{location}={fault['input']!r} is not allowed: {message}"

@@ -1,0 +1,155 @@
+"""Sensors and the three stages of training."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sparsevq.config.data_sets import Symmetries
+from sparsevq.config.section import Count, Fraction, NonNegative, Rate, Section
+
+
+class SensorsConfig(Section):
+    """Where the sensors stand. The sparse set is nested in the semi-sparse one."""
+
+    placement: Literal["random", "qr", "grid", "region", "csv"] = Field(
+        "random", description="random; QR-pivoted on POD modes; a regular grid; random in a region; the user's CSV"
+    )
+    num_semi_sparse: Count = Field(300, description="sensors that the semi-sparse (teacher) set has beyond the sparse")
+    region: tuple[tuple[float, float], ...] | None = Field(
+        None, description="for placement=region: (low, high) along each axis, in the coordinates' units"
+    )
+    csv: Path | None = Field(None, description="for placement=csv: a file with one column for each axis' coordinate")
+    qr_modes: Count = Field(20, description="for placement=qr: POD modes of the training split")
+
+    @model_validator(mode="after")
+    def _placement_has_what_it_needs(self) -> Self:
+        if self.placement == "region" and self.region is None:
+            raise ValueError("placement=region needs `region`: one (low, high) pair for each axis")
+        if self.placement == "csv" and self.csv is None:
+            raise ValueError("placement=csv needs `csv`: a file of sensor coordinates")
+        return self
+
+
+class TrainingConfig(Section):
+    """What all three stages share: optimizer, budget and early stopping."""
+
+    lr: Rate = Field(1e-4, description="peak learning rate of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's decoupled weight decay")
+    warmup_steps: NonNegative = Field(100, description="steps of linear warm-up")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate after the warm-up")
+    max_steps: Count = Field(20_000, description="optimizer steps; a budget in steps keeps runs reproducible")
+    val_every: Count = Field(250, description="steps between validations")
+    patience: Count = Field(300, description="early stopping: validations without improvement")
+    accum_grads: Count = Field(1, description="batches accumulated for one optimizer step")
+    grad_clip: Rate = Field(1.0, description="largest norm of the gradient")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        "auto", description="auto: bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true"
+    )
+
+
+class Stage1Config(TrainingConfig):
+    """Sparse and semi-sparse encoder with the coordinate decoder."""
+
+    space_bands: Count = Field(32, description="sine-cosine frequencies a dimension")
+    enc_preproc_ch: Count = Field(48, description="size of the linear layer on the inputs (value + position)")
+    num_latents: Count = Field(256, description="length of the learned query array Q_in")
+    enc_num_latent_channels: Count = Field(48, description="channels of Q_in")
+    num_layers: Count = Field(6, description="encoder blocks; the first has its own weights, later ones share theirs")
+    num_cross_attention_heads: Count = Field(2, description="heads of every cross-attention")
+    num_self_attention_heads: Count = Field(2, description="heads of every self-attention")
+    num_self_attention_layers_per_block: Count = Field(2, description="self-attention layers a block")
+    dec_preproc_ch: Count = Field(48, description="size of the linear layer on the decoder's queries")
+    dec_num_latent_channels: Count = Field(48, description="channels of the decoder")
+    mlp_ratio: Count = Field(1, description="width of the feed-forward layers, as a multiple of their channels")
+    batch_frames: Count = Field(64, description="frames a batch")
+    batch_pixels: Count = Field(2048, description="points a frame at which the loss is taken")
+    training_frames: Count | None = Field(None, description="frames of each training trajectory to use; null: all")
+    consecutive_train: bool = Field(False, description="with training_frames: consecutive ones, else at random")
+    warm_start: bool = Field(
+        False, description="start the sparse encoder from the semi-sparse one, so that both share one latent space"
+    )
+    symmetries: Symmetries = Symmetries()
+
+    @model_validator(mode="after")
+    def _heads_divide_channels(self) -> Self:
+        for heads in ("num_cross_attention_heads", "num_self_attention_heads"):
+            for channels in ("enc_num_latent_channels", "dec_num_latent_channels"):
+                if heads.startswith("num_self") and channels.startswith("dec"):
+                    continue
+                if getattr(self, channels) % getattr(self, heads):
+                    raise ValueError(
+                        f"{channels}={getattr(self, channels)} must be a multiple of {heads}={getattr(self, heads)}"
+                    )
+        return self
+
+
+class Stage2Config(TrainingConfig):
+    """The tokenizer: sparse latents through a discrete bottleneck to complete latents."""
+
+    tokenizer: Literal["conv", "attention"] = Field(
+        "attention",
+        description="conv: latents as a square picture, two stride-2 convolutions (the release); "
+        "attention: tokens_per_frame learned queries pool the latents, and mirrored",
+    )
+    tokens_per_frame: Count = Field(16, description="tokens a frame (conv: must be num_latents / 16)")
+    quantizer: Literal["vq", "rvq", "fsq"] = Field(
+        "rvq", description="plain VQ; residual VQ; finite scalar quantization"
+    )
+    num_quantizers: Count = Field(4, description="residual levels of rvq (1 for the others)")
+    num_vq_embeddings: Annotated[int, Field(ge=2)] = Field(256, description="codes of each level")
+    vq_embedding_dim: Count = Field(512, description="channels of a code")
+    commitment_cost: Annotated[float, Field(ge=0)] = Field(0.25, description="weight of the commitment loss")
+    num_hiddens: Count = Field(2048, description="width of the tokenizer's hidden layers")
+    continuous_steps: NonNegative = Field(
+        0, description="steps trained without quantization before the codebook is started from k-means"
+    )
+    field_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="weight of the decoded field's error beside the latents' error; 0: as in the paper"
+    )
+    batch_frames: Count = Field(128, description="frames a batch")
+    batch_pixels: Count = Field(512, description="points a frame at which the decoded field's error is taken")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.continuous_steps >= self.max_steps:
+            raise ValueError(
+                f"continuous_steps={self.continuous_steps} must be less than max_steps={self.max_steps}, "
+                "or the codebook never starts"
+            )
+        if self.tokenizer == "attention" and self.num_hiddens % 4:
+            raise ValueError(f"num_hiddens={self.num_hiddens} must be a multiple of 4, its heads of attention")
+        return self
+
+
+class Stage3Config(TrainingConfig):
+    """The GPT over code indices."""
+
+    prediction: Literal["next_frame", "next_token"] = Field(
+        "next_frame", description="next_frame: block-causal, all tokens of a frame at once; next_token: as in the paper"
+    )
+    targets: Literal["semi_sparse", "sparse"] = Field(
+        "semi_sparse", description="whose codes follow the sparse prompt: the teacher's or the sparse encoder's"
+    )
+    time_transformer_layers: Count = Field(12, description="layers")
+    time_transformer_heads: Count = Field(8, description="attention heads")
+    time_transformer_dim: Count = Field(512, description="width")
+    dropout: Fraction = Field(0.0, description="dropout in attention and feed-forward layers")
+    token_noise: Fraction = Field(
+        0.0, description="share of input tokens replaced by random codes in training, against errors that compound"
+    )
+    stage2_frames: Annotated[int, Field(ge=2)] = Field(21, description="frames of a training sequence, prompt included")
+    freeze_start_on_0: int = Field(-1, description="0 or above: every sequence starts at this frame; -1: anywhere")
+    max_X: NonNegative = Field(0, description="latest start frame of a sequence; 0: no limit")
+    batch_frames: Count = Field(672, description="frames a batch: batch_frames // stage2_frames sequences")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.time_transformer_dim % (2 * self.time_transformer_heads):  # rotary positions turn pairs of channels
+            raise ValueError(
+                f"time_transformer_dim={self.time_transformer_dim} must be a multiple of twice "
+                f"time_transformer_heads={self.time_transformer_heads}"
+            )
+        if self.batch_frames < self.stage2_frames:
+            raise ValueError(f"batch_frames={self.batch_frames} must be at least stage2_frames={self.stage2_frames}")
+        return self

@@ -69,6 +69,9 @@ class Stage1Config(TrainingConfig):
     warm_start: bool = Field(
         False, description="start the sparse encoder from the semi-sparse one, so that both share one latent space"
     )
+    warm_steps: Count | None = Field(
+        None, description="optimizer steps of an encoder that starts from another one; null: max_steps"
+    )
     symmetries: Symmetries = Symmetries()
 
     @model_validator(mode="after")

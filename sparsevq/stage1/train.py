@@ -106,8 +106,11 @@ def train_encoder(
             return reconstruction_metrics(fields, val, decode_at(model, encode_views(model, fields, val), at), at)
 
     out_dir.mkdir(parents=True, exist_ok=True)
+    budget = settings
+    if start_from is not None and settings.warm_steps is not None:
+        budget = settings.model_copy(update={"max_steps": settings.warm_steps})
     best = fit(
-        fabric, objective, draw, validate, settings,
+        fabric, objective, draw, validate, budget,
         seed=seed, name=f"stage 1 {role}", tracker=tracker, history=out_dir / "history.csv",
     )  # fmt: skip
     if fabric.is_global_zero:

@@ -267,3 +267,11 @@ def test_a_large_grid_is_judged_at_some_of_its_points(monkeypatch):
     some = reconstruction_metrics(fields, views, guess[:, at], at)
     for name, value in everywhere.items():
         assert some[name] == pytest.approx(value, rel=0.1)
+
+
+def test_an_encoder_that_starts_from_another_may_take_fewer_steps(trained, tmp_path):
+    start = trained.model("semi_sparse")
+    for steps, given in ((2, {"start_from": start}), (4, {})):
+        out, _ = trained.encoder("sparse", tmp_path / str(steps), warm_steps=2, val_every=1, **given)
+        with open(out / "history.csv") as history:
+            assert max(int(row["step"]) for row in csv.DictReader(history)) == steps

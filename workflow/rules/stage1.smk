@@ -20,7 +20,7 @@ rule semi_sparse:
         mem_mb=MEM_MB,
         runtime=RUNTIME,
     params:
-        stage1=lambda wildcards: stage1_of(wildcards, without=["warm_start"]),
+        stage1=lambda wildcards: stage1_of(wildcards, without=["warm_start", "warm_steps"]),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 1, semi-sparse encoder"

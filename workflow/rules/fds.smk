@@ -20,6 +20,8 @@ rule fds_inputs:
         expand("<experiment>/fds/inputs/{scene}.fds", scene=FDS_SCENES),
     log:
         "<experiment>/fds/logs/inputs.log",
+    benchmark:
+        "<experiment>/fds/benchmarks/inputs.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -28,7 +30,7 @@ rule fds_inputs:
         mem_mb=1000,
         runtime=10,
     params:
-        fire=CONFIG.simulation.fire.model_dump(mode="json", exclude={"shards", "channels", "validation", "test"}),
+        fire=CONFIG.simulation.fire.model_dump(mode="json", exclude={"shards", *LEARNING}),
         version=VERSION,
     message:
         "FDS input files of all scenes"
@@ -52,6 +54,8 @@ rule fds_run:
         gpu=0,
         mem_mb=MEM_MB,
         runtime=RUNTIME,
+    params:
+        version=VERSION,
     message:
         "FDS: {wildcards.scene}"
     script:

@@ -1,36 +1,6 @@
 # Scores and figures of each seed, then tables and figures over all of them.
 
 
-def evaluated(folder, data_set):
-    """Tables and figures of one evaluation, by the names that its script knows them by."""
-
-    def figure(file, caption, category, label):
-        return report(
-            f"{folder}/figures/{file}",
-            caption=f"../report/{caption}.rst",
-            category=category,
-            labels={"data set": data_set, "sensors": "{num_sensors}", "seed": "{seed}", "figure": label},
-        )
-
-    gains = "Where the error comes from"
-    return {
-        "scores": f"{folder}/scores.csv",
-        "chain": f"{folder}/chain.csv",
-        "calibration": f"{folder}/calibration.csv",
-        "codebook": f"{folder}/codebook.csv",
-        "cases": f"{folder}/cases.csv",
-        "spectra_table": f"{folder}/spectra.csv",
-        "strip": figure("strip.png", "strip", "Forecasts", "truth, forecast, error"),
-        "animation": figure("animation.gif", "animation", "Forecasts", "animation"),
-        "lead_time": figure("lead_time.png", "lead_time", "Forecasts", "error against lead time"),
-        "spectra": figure("spectra.png", "spectra", "Forecasts", "energy spectra"),
-        "calibration_figure": figure("calibration.png", "calibration", "Forecasts", "calibration of the ensemble"),
-        "chain_figure": figure("chain.png", "chain", gains, "chain of errors"),
-        "codebook_figure": figure("codebook.png", "codebook", gains, "use of the codebook"),
-        "training": figure("training.png", "training", "Training", "training curves"),
-    }
-
-
 rule evaluate:
     input:
         data="<data>/data.h5",
@@ -88,14 +58,6 @@ use rule evaluate as evaluate_ood with:
 ruleorder: forecast_ood > forecast
 ruleorder: baselines_ood > baselines
 ruleorder: evaluate_ood > evaluate
-
-
-def of_all_runs(output):
-    """One output of every evaluation."""
-    return [
-        *expand(getattr(rules.evaluate.output, output), **SWEEP),
-        *expand(getattr(rules.evaluate_ood.output, output), **OOD_SWEEP),
-    ]
 
 
 rule tables:

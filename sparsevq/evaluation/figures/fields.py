@@ -16,7 +16,7 @@ from PIL import Image
 from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.figures.painter import OBSTACLE, FieldPainter, panel_size
-from sparsevq.evaluation.figures.style import new_figure, save, styled, with_unit
+from sparsevq.evaluation.figures.style import WRITTEN, new_figure, save, styled, with_unit
 from sparsevq.evaluation.figures.view import View, choose_view
 from sparsevq.evaluation.labels import method_style
 from sparsevq.files import written_whole
@@ -93,7 +93,8 @@ class PicturedCase:
         """A lead time as a title."""
         if lead == 0:
             return "observed frame"
-        return f"lead {lead} ({self.cases.lead_time[lead - 1]:.3g} {self.cases.lead_units})".replace(" )", ")")
+        unit = WRITTEN.get(self.cases.lead_units, self.cases.lead_units)
+        return f"lead {lead} ({self.cases.lead_time[lead - 1]:.4g} {unit})".replace(" )", ")")
 
 
 @styled

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sparsevq.evaluation.cases import Cases
-from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled
+from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled, with_unit
 from sparsevq.evaluation.labels import METRICS, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL
 
@@ -38,7 +38,7 @@ def draw_lead_time(by_case: pd.DataFrame, cases: Cases, path: Path) -> Path:
         _draw_methods(axes, by_case, metric, lambda values: (values.mean(), values.quantile(0.1), values.quantile(0.9)))
         if even and per_frame > 0:
             above = axes.secondary_xaxis("top", functions=(lambda x: x * per_frame, lambda x: x / per_frame))
-            above.set_xlabel(f"lead time ({cases.lead_units})" if cases.lead_units else "lead time", fontsize=8)
+            above.set_xlabel(with_unit("lead time", cases.lead_units), fontsize=8)
     title = f"mean of {len(cases)} cases; bands: the middle 80 % of cases"
     figure.suptitle(f"{_setting(by_case)}, seed {by_case['seed'].iloc[0]}: {title}", fontsize=10)
     legend_below(figure, panels[0])

@@ -133,7 +133,7 @@ def panel_size(view: View, width: float = 1.25) -> tuple[float, float]:
     """Width and height (inches) of a panel that fits the shape of what is shown."""
     if view.is_line:
         return 1.6 * width, 0.9 * width
-    ratio = float(np.clip(view.proportions or 1.0, 0.2, 2.5))
+    ratio = float(np.clip(view.proportions or (0.5 if view.on_earth else 1.0), 0.2, 2.5))
     width = width * float(np.clip(ratio**-0.5, 0.8, 2.0))
     return width, width * ratio
 

@@ -54,15 +54,27 @@ class View:
         return self.data.physical_coordinates[points][:, [names.index(axis) for axis in self.axes]]
 
     @property
+    def on_earth(self) -> bool:
+        """Whether it is a map: its vertical axis is a latitude."""
+        return not self.is_line and self.data.axis_units.get(self.axes[1], "") in LATITUDE_UNITS
+
+    @property
     def proportions(self) -> float | None:
-        """Height over width of what is shown, where both are measured in one unit or in degrees on a sphere."""
+        """Height over width of what is shown, where both are measured in one unit or in degrees on a sphere.
+
+        None for a strip so long that nothing would be seen across it: it is stretched.
+        """
         if self.is_line:
             return None
         units = [self.data.axis_units.get(axis, "") for axis in self.axes]
         if units[0] != units[1] and units[1] not in LATITUDE_UNITS:
             return None
         wide, high = (float(np.ptp(self.along(axis))) for axis in self.axes)
-        return high / wide if wide and high else None
+        return high / wide if wide and high and 1 / LONGEST <= high / wide <= LONGEST else None
+
+
+LONGEST = 5.0
+"""How many times longer than wide a picture may be."""
 
 
 def choose_view(data: FieldData, fields: Array, valid: Array) -> View:

@@ -232,3 +232,9 @@ def test_pod_dmd_needs_a_validation_split(experiment):
     experiment.data.split[experiment.data.split == "val"] = "train"
     with pytest.raises(SparseVQError, match="waves has no validation trajectory"):
         BASELINES["pod_dmd"](task_of(experiment))
+
+
+def test_snapshots_that_are_not_kept_give_the_same_forecast(experiment, monkeypatch):
+    kept = pod_dmd.pod_dmd(task_of(experiment))
+    monkeypatch.setattr(pod_dmd, "KEPT", 0)
+    np.testing.assert_array_equal(pod_dmd.pod_dmd(task_of(experiment)).fields, kept.fields)

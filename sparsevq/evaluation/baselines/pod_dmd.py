@@ -184,14 +184,26 @@ def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
 # ---------------------------------------------------------------------------------------------- training and validation
 
 
+KEPT = 2**30
+"""Bytes of snapshots that are kept in memory; going through quickstart's eleven times costs a minute otherwise."""
+
+
 class _Snapshots:
-    """Normalised training anomalies times the root of the area, ``(F, N * C)`` for each trajectory and variant."""
+    """Normalised training anomalies times the root of the area, ``(F, N * C)`` for each trajectory and variant.
+
+    Made once and kept if they take at most `KEPT` bytes, else made anew each time that they are gone through.
+    """
 
     def __init__(self, task: Task, mean: Array):
         self._flows, self._mean = task.training, mean
         self._factor = _root_of_area(task) / task.data.std.astype(np.float32)  # (N, C)
+        size = 4 * len(task.training) * len(task.data.time) * mean.size
+        self._kept = list(self._made()) if size <= KEPT else None
 
     def __iter__(self) -> Iterator[Array]:
+        return self._made() if self._kept is None else iter(self._kept)
+
+    def _made(self) -> Iterator[Array]:
         for fields, valid in self._flows:
             anomaly = fields - self._mean
             anomaly *= self._factor

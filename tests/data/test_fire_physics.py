@@ -91,7 +91,7 @@ def test_a_plume_puffs():
     """The heat that rises through 1.5 m pulses by a tenth or more, most strongly between 0.4 and 1.1 Hz.
 
     The correlation for pool fires, 1.5 / sqrt(diameter) (Cetegen & Ahmed, Combust. Flame 93, 1993), gives 1.4 Hz;
-    pulses of coarse grids are slower: 0.7 Hz was measured on 16 cells, 0.6 to 0.7 on 24 and on 32.
+    pulses of coarse grids are slower: 0.7 Hz was measured on 16 cells in calm air, 0.6 on 24 in wind.
     """
     flux = heat_flux("calm")[SETTLED:, int(1.5 / SIZE * GRID)]
     assert 0.08 < flux.std() / flux.mean() < 0.4

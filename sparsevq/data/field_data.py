@@ -227,3 +227,5 @@ def axis_weights(at: Array, units: str) -> npt.NDArray[np.float64]:
 
 LATITUDE_UNITS = ("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN")
 """Units by which the CF conventions tell a latitude."""
+LONGITUDE_UNITS = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
+"""Units by which they tell a longitude."""

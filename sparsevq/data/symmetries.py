@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import Symmetries
-from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
+from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, FieldData
 from sparsevq.errors import SparseVQError
 
 
@@ -45,8 +45,8 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
     ------
     SparseVQError
         The points are not a grid; an axis doesn't exist, is not evenly spaced, is a latitude but not symmetric about
-        the equator (mirror) or not periodic (shift); or a channel is the vorticity of a flow that is not
-        two-dimensional, whose sign under a mirror is unknown.
+        the equator, is a longitude (mirror) or not periodic (shift); or a channel is the vorticity of a flow that is
+        not two-dimensional, whose sign under a mirror is unknown.
     """
     axes = list(data.axes)
     if data.scattered and (symmetries.reflect or symmetries.roll):
@@ -63,6 +63,11 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
         spacing = np.diff(data.axes[axis])
         if not np.allclose(spacing, spacing[0]):
             raise SparseVQError(f"stage1.symmetries.reflect: axis {axis!r} of {data.name} is not evenly spaced")
+        if data.axis_units.get(axis) in LONGITUDE_UNITS:
+            raise SparseVQError(
+                f"stage1.symmetries.reflect: mirrored along {axis!r} the sphere rotates the other way",
+                "turn the flow about the axis instead (roll), or mirror it across the equator",
+            )
         at = data.axes[axis]
         if data.axis_units.get(axis) in LATITUDE_UNITS and not np.isclose(at[0], -at[-1]):
             raise SparseVQError(

@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
+from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, FieldData
 from sparsevq.evaluation.metrics import energy_spectrum
 
 Array = NDArray[Any]
-
-LONGITUDE_UNITS = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
-"""Units by which the CF conventions tell a longitude."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,3 +148,8 @@ def test_scattered_points_have_no_symmetry_but_themselves():
     assert len(symmetry_group(data, Symmetries())) == 1
     with pytest.raises(SparseVQError, match="not a grid"):
         symmetry_group(data, Symmetries(reflect=("x",)))
+
+
+def test_a_rotating_sphere_has_no_mirror_along_the_longitude():
+    with pytest.raises(SparseVQError, match="the sphere rotates the other way"):
+        symmetry_group(on_a_sphere(grid=(6, 8)), Symmetries(reflect=("lon",)))

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sparsevq.data.field_data import LATITUDE_UNITS
+from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS
 from sparsevq.data.sources.stored import StoredArray
 
 TRAJECTORY, TIME, CHANNEL, POINT = "trajectory", "time", "channel", "point"
 ROLES = (TRAJECTORY, TIME, CHANNEL, POINT)
 """Meanings of a dimension that is no axis of the grid."""
 
-LONGITUDE_UNITS = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
 
 _NAMES = {
     TRAJECTORY: "trajectory trajectories member members realization realisation ensemble ens number sample samples "

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from sparsevq.data.field_data import LATITUDE_UNITS, SPLITS
+from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, SPLITS
 from sparsevq.data.sources.source import Source, with_channels
 from sparsevq.evaluation.figures.fields import OBSTACLE
 from sparsevq.evaluation.figures.sheet_pictures import Pictures, View, read_pictures, slab, strides, view_of
@@ -33,8 +33,6 @@ FRAMES, LINES = (5, 10), 3
 MOST_ROWS, MOST_WRAPS = 8, 4
 INSTANTS = 256
 """Frames of a space-time diagram: more cannot be seen."""
-LONGITUDE_UNITS = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
-"""Units by which the CF conventions tell a longitude."""
 ANGLES = ("deg", "degree", "degrees", "rad", "radian", "radians", "°")
 
 

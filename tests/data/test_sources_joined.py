@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparsevq.data.sources import selection
+from sparsevq.data.sources.source import every
 from sparsevq.errors import SparseVQError
 from tests.user_files import all_of, opened, values
 
@@ -62,7 +62,7 @@ def test_files_that_are_a_frame_each(tmp_path):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("block", [1, 4])
 def test_window_and_stride(tmp_path, monkeypatch, stride, block):
-    monkeypatch.setattr(selection, "AT_ONCE", 4 * 5 * 5)  # few frames at a time
+    monkeypatch.setattr("sparsevq.data.sources.source.AT_ONCE", 4 * 5 * 5)  # few frames at a time
     field = run_file(tmp_path / "a.nc", frames=30)
     source = opened(tmp_path / "a.nc", window=(5, 24.0), stride=stride)
     np.testing.assert_array_equal(all_of(source, block)[0, ..., 0], field[5:25:stride])
@@ -72,14 +72,14 @@ def test_window_and_stride(tmp_path, monkeypatch, stride, block):
 
 def test_a_stride_never_holds_the_frames_between(tmp_path, monkeypatch):
     np.save(tmp_path / "u.npy", values(100, 5))
-    monkeypatch.setattr(selection, "AT_ONCE", 4 * 5 * 20)
+    monkeypatch.setattr("sparsevq.data.sources.source.AT_ONCE", 4 * 5 * 20)
     whole = opened(tmp_path / "u.npy", dimensions=("time", "x"))
     asked = []
     read = whole.read
     object.__setattr__(
         whole, "read", lambda number, start, stop: asked.append(stop - start) or read(number, start, stop)
     )
-    thin = selection.thinned(whole, 10)
+    thin = every(whole, 10)
     np.testing.assert_array_equal(thin.read(0, 1, 9), read(0, 10, 90)[::10])
     assert max(asked) <= 20
 
@@ -170,7 +170,7 @@ def test_files_that_overlap_in_time(tmp_path):
             r"no frame of .*a.nc is between 2000-01-05T04:00:00 and .*it has 2000-01-01T00:00:00 to",
         ),
         ({"window": ("2000-01-01", "soon")}, "'soon' is not a date"),
-        ({"stride": 6}, "stride=6 leaves 1 of 6"),
+        ({"stride": 6}, "a stride of 6 leaves 1 of 6"),
         ({"window": (0, 0)}, "1 frame is not enough"),
         ({"units": {"v": "m"}}, "units: v is not in .*there are time, u, x"),
         ({"periodic": ("y",)}, "periodic: y is not in .*there are x"),

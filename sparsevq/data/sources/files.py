@@ -18,10 +18,10 @@ from sparsevq.data.sources.join import join_in_time, join_trajectories
 from sparsevq.data.sources.matlab import open_matlab
 from sparsevq.data.sources.numpy_files import open_numpy
 from sparsevq.data.sources.release import open_release, split_by_names
-from sparsevq.data.sources.selection import in_window, thinned, with_overrides
+from sparsevq.data.sources.selection import in_window, with_overrides
 from sparsevq.data.sources.shards import open_shards
 from sparsevq.data.sources.slabs import SlabStore
-from sparsevq.data.sources.source import Source
+from sparsevq.data.sources.source import Source, every
 from sparsevq.data.sources.stored import Contents, reading
 from sparsevq.data.sources.time_blocks import time_blocks
 from sparsevq.data.sources.xarray_files import open_netcdf, open_zarr
@@ -167,7 +167,7 @@ def open_files(settings: FileConfig, label: str) -> Source:
 def _part_of(part: Timed, settings: FileConfig) -> Timed:
     """The frames of the window and stride."""
     part = in_window(part, settings.window)
-    return replace(part, source=thinned(part.source, settings.stride))
+    return replace(part, source=every(part.source, settings.stride))
 
 
 def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str) -> list[Timed]:

@@ -10,9 +10,6 @@ from sparsevq.data.sources.clock import Timed
 from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError
 
-AT_ONCE = 2**26
-"""Bytes of frames that are read to keep some of them."""
-
 
 def with_overrides(source: Source, settings: FileConfig) -> Source:
     """The source with the units, periodic axes and vector components that the configuration names.
@@ -80,29 +77,3 @@ def _starting_at(timed: Timed, low: int, high: int) -> Timed:
     return replace(
         timed, source=replace(source, read=read, time=source.time[low:high] - begin), starts=timed.starts + begin
     )
-
-
-def thinned(source: Source, stride: int) -> Source:
-    """Only every `stride`-th frame, without holding many of those between.
-
-    Raises
-    ------
-    SparseVQError
-        Fewer than two frames are left.
-    """
-    if stride == 1:
-        return source
-    time = source.time[::stride]
-    if len(time) < 2:
-        raise SparseVQError(f"stride={stride} leaves {len(time)} of {len(source.time)} frames", "lower it")
-    frame = 4 * int(np.prod(source.grid)) * len(source.channels)
-    together = max(AT_ONCE // (frame * stride), 1)
-
-    def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
-        out = np.empty((stop - start, *source.grid, len(source.channels)), np.float32)
-        for low in range(start, stop, together):
-            high = min(low + together, stop)
-            out[low - start : high - start] = source.read(trajectory, low * stride, (high - 1) * stride + 1)[::stride]
-        return out
-
-    return replace(source, read=read, time=time)

@@ -13,6 +13,9 @@ from sparsevq.errors import SparseVQError
 
 Read = Callable[[int, int, int], npt.NDArray[np.float32]]
 
+AT_ONCE = 2**26
+"""Bytes of frames that are read to keep some of them."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
@@ -90,7 +93,7 @@ def with_channels(source: Source, channels: Sequence[str]) -> Source:
 
 
 def every(source: Source, stride: int) -> Source:
-    """Only every `stride`-th frame.
+    """Only every `stride`-th frame, without holding many of those between.
 
     Raises
     ------
@@ -102,8 +105,14 @@ def every(source: Source, stride: int) -> Source:
     time = source.time[::stride]
     if len(time) < 2:
         raise SparseVQError(f"a stride of {stride} leaves {len(time)} of {len(source.time)} frames", "lower it")
+    frame = 4 * int(np.prod(source.grid)) * len(source.channels)
+    together = max(AT_ONCE // (frame * stride), 1)
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
-        return source.read(trajectory, start * stride, (stop - 1) * stride + 1)[::stride]
+        out = np.empty((stop - start, *source.grid, len(source.channels)), np.float32)
+        for low in range(start, stop, together):
+            high = min(low + together, stop)
+            out[low - start : high - start] = source.read(trajectory, low * stride, (high - 1) * stride + 1)[::stride]
+        return out
 
     return replace(source, read=read, time=time)

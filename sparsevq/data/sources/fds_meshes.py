@@ -165,7 +165,7 @@ def stitched(pieces: Sequence[Piece]) -> tuple[Lines, Fill] | None:
     def fill(read: Callable[[int], Frames], out: npt.NDArray[np.float32]) -> None:
         faces: list[tuple[tuple[slice, ...], Frames]] = []
         for index, (piece, place) in enumerate(zip(pieces, places, strict=True)):
-            where = [slice(*place[axis]) for axis in AXES]  # type: ignore[misc]
+            where = [slice(*place[axis]) for axis in AXES]  # type: ignore[misc]  # two numbers each
             values = read(index)
             for number, axis in enumerate(AXES, start=1):
                 if piece.cell_centred or where[number - 1].stop == len(axes[axis]):

@@ -103,7 +103,7 @@ def _decompressed(
         while piece := packed.read(PIECE):
             unpacked.write(piece)
         unpacked.flush()
-        return np.memmap(unpacked, dtype, "r", 0, shape, order)  # type: ignore[call-overload,no-any-return]
+        return np.memmap(unpacked, dtype, "r", 0, shape, order)  # type: ignore[call-overload,no-any-return]  # order is a str
 
 
 def _mapped(path: Path, offset: int, shape: tuple[int, ...], order: str, dtype: np.dtype[Any]) -> Array:
@@ -115,7 +115,7 @@ def _mapped(path: Path, offset: int, shape: tuple[int, ...], order: str, dtype: 
         )
     if not claimed:
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
+    return np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]  # order is a str
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], str, np.dtype[Any]]:

@@ -39,7 +39,7 @@ BINUNICODE8 BINBYTES8 STACK_GLOBAL MEMOIZE FRAME
 """
 """Instructions of a pickle that move data and make nothing but containers; the names are those of `pickle`."""
 
-_Unpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_Unpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]  # private, in Python
 _Handlers = dict[int, Callable[[Any], None]]
 
 
@@ -76,7 +76,7 @@ class _DType:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
+        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]  # a str of one letter
 
 
 @dataclass(eq=False)
@@ -256,7 +256,7 @@ def _array(data: Any, kind: _DType, shape: tuple[Any, ...], order: str) -> Array
         claimed *= size
     if claimed != len(data):
         raise RefusedError(f"an array {shape} that claims {claimed} bytes and has {len(data)}")
-    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]  # order is a str
 
 
 def _plain(value: Any) -> Any:

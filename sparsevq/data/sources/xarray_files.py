@@ -39,7 +39,7 @@ def open_zarr(path: Path) -> Contents:
         It cannot be read, or the package zarr is missing.
     """
     try:
-        import zarr  # noqa: F401
+        import zarr  # noqa: F401 (only to see that it is there)
     except ImportError:
         raise SparseVQError(
             f"{path} is Zarr, but the package zarr is not installed", "install sparsevq[readers]"

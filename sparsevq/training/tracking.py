@@ -11,21 +11,19 @@ import contextlib
 import functools
 import os
 import re
-import signal
 import subprocess
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
 
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.training.mlflow_store import connect, experiment_id, folder_id, locked, store_uri, without_password
+from sparsevq.training.signals import Terminated, handled_signals, sigterm_ignored
 from sparsevq.version import VERSION
 
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so metrics are written in batches
@@ -41,13 +39,6 @@ ENVIRONMENT = {  # the user's own settings win
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-class Terminated(SystemExit):
-    """SIGTERM arrived: the job is to clean up and end."""
-
-    def __init__(self) -> None:
-        super().__init__(128 + signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -138,7 +129,7 @@ def tracked(
     SparseVQError
         The store cannot be reached or written.
     """
-    with _sigterm_raises():
+    with handled_signals():
         if _is_secondary():
             yield Tracker()
             return
@@ -162,7 +153,7 @@ def tracked(
             status = "FAILED" if leave.code else "FINISHED"
             raise
         finally:
-            with _sigterm_ignored():
+            with sigterm_ignored():
                 tracker.close(status)
 
 
@@ -363,32 +354,3 @@ def _allowed(name: str) -> str:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {without_password(lines[0])[:300]}" if lines else type(error).__name__
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises `Terminated` in the main thread, so that `with` blocks end as on any error."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _sigterm_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -161,7 +161,8 @@ def fabric(precision: Any = "32-true"):
 
 
 def _train(train, files: tuple[Path, ...], out: Path, settings, changes: dict[str, Any], **more: Any) -> Trained:
+    given = {key: changes.pop(key) for key in ("checkpoints", "tracker") if key in changes}
     changed = type(settings)(**{**settings.model_dump(), **changes})
-    tracker = Recorder()
-    train(*files, out, settings=changed, fabric=fabric(changed.precision), tracker=tracker, **more)
+    tracker = given.setdefault("tracker", Recorder())
+    train(*files, out, settings=changed, fabric=fabric(changed.precision), **given, **more)
     return out, tracker.rows

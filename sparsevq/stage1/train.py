@@ -23,6 +23,7 @@ from sparsevq.stage1.encoding import (
     position_features,
     sensor_points,
 )
+from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 
@@ -60,6 +61,7 @@ def train_encoder(
     fabric: Fabric,
     tracker: Logs,
     start_from: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Stage 1. Writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
 
@@ -69,6 +71,8 @@ def train_encoder(
         Which sensors the encoder sees.
     start_from
         A stage-1 model of the same shape whose weights to begin with.
+    checkpoints
+        Where to leave the state of the training, and to go on from.
 
     Raises
     ------
@@ -109,9 +113,11 @@ def train_encoder(
     budget = settings
     if start_from is not None and settings.warm_steps is not None:
         budget = settings.model_copy(update={"max_steps": settings.warm_steps})
+    made_from = {"data": data_path, "sensors": sensors_path} | ({"start": start_from} if start_from else {})
     best = fit(
         fabric, objective, draw, validate, budget,
         seed=seed, name=f"stage 1 {role}", tracker=tracker, history=out_dir / "history.csv",
+        made_from=made_from, checkpoints=checkpoints,
     )  # fmt: skip
     if fabric.is_global_zero:
         save_model(
@@ -120,7 +126,7 @@ def train_encoder(
             role,
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
-            made_from={"data": data_path, "sensors": sensors_path} | ({"start": start_from} if start_from else {}),
+            made_from=made_from,
             extra={"validation": best, "grid": list(data.grid)},
         )
 

@@ -16,6 +16,7 @@ from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
 from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
+from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 
@@ -59,6 +60,7 @@ def train_tokenizer(
     fabric: Fabric,
     tracker: Logs,
     start_from: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Stage 2. Writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
 
@@ -69,6 +71,8 @@ def train_tokenizer(
     ----------
     start_from
         A tokenizer of the same shape whose weights to begin with.
+    checkpoints
+        Where to leave the state of the training, and to go on from.
 
     Raises
     ------
@@ -126,10 +130,12 @@ def train_tokenizer(
         return {**metrics, "val_ratio_to_unquantized": ratio, **use}
 
     out_dir.mkdir(parents=True, exist_ok=True)
+    made_from = {"data": data_path, "sensors": sensors_path, "sparse": sparse_model, "semi_sparse": semi_sparse_model}
+    made_from |= {"start": start_from} if start_from else {}
     best = fit(
         fabric, objective, draw, validate, settings,
         seed=seed, name="stage 2 tokenizer", tracker=tracker, history=out_dir / "history.csv",
-        best_after=settings.continuous_steps + 1,
+        best_after=settings.continuous_steps + 1, made_from=made_from, checkpoints=checkpoints,
     )  # fmt: skip
     if fabric.is_global_zero:
         save_model(
@@ -138,7 +144,7 @@ def train_tokenizer(
             "tokenizer",
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
-            made_from={"data": data_path, "sparse": sparse_model, "semi_sparse": semi_sparse_model},
+            made_from=made_from,
             extra={"validation": best},
         )
 

@@ -11,6 +11,7 @@ from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.stage3.codes import Codes, read_codes
+from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 
@@ -39,8 +40,16 @@ def train_gpt(
     fabric: Fabric,
     tracker: Logs,
     start_from: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Stage 3. Reads the index dump alone; writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
+
+    Parameters
+    ----------
+    start_from
+        A GPT of the same shape whose weights to begin with.
+    checkpoints
+        Where to leave the state of the training, and to go on from.
 
     Raises
     ------
@@ -70,9 +79,11 @@ def train_gpt(
         return {"val_loss": float((losses * weights).sum() / weights.sum())}
 
     out_dir.mkdir(parents=True, exist_ok=True)
+    made_from = {"codes": codes_path} | ({"start": start_from} if start_from else {})
     best = fit(
         fabric, objective, draw, validate, settings,
         seed=seed, name="stage 3 GPT", tracker=tracker, history=out_dir / "history.csv",
+        made_from=made_from, checkpoints=checkpoints,
     )  # fmt: skip
     if fabric.is_global_zero:
         save_model(
@@ -81,7 +92,7 @@ def train_gpt(
             "gpt",
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
-            made_from={"codes": codes_path},
+            made_from=made_from,
             extra={"validation": best},
         )
 

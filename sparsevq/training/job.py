@@ -24,6 +24,8 @@ from sparsevq.training.tracking import Job, Tracker, tracked
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from sparsevq.training.checkpoints import Checkpoints
+
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Faults of the user's disk or folder, whoever meets them."""
 
@@ -49,6 +51,7 @@ class Work:
     config: Config
     tracker: Tracker
     lease: Lease
+    _checkpoints: "Checkpoints | None" = None
 
     def fabric(self, precision: Precision) -> "Fabric":
         """The job's devices, as Fabric; importing torch starts here, which jobs without training never need."""
@@ -57,6 +60,22 @@ class Work:
             {"device": str(fabric.device), "devices": fabric.world_size, "precision": fabric._precision.precision}
         )
         return fabric
+
+    def checkpoints(self, model: Path) -> "Checkpoints":
+        """Where the training of a model leaves its state, until the job has ended well.
+
+        It is no output of the rule, since the workflow removes those of a job that failed.
+        """
+        from sparsevq.training.checkpoints import Checkpoints
+
+        folder = model.parent.parent / "checkpoints" / model.parent.name
+        self._checkpoints = Checkpoints(folder, self.config.resources.checkpoint_minutes)
+        return self._checkpoints
+
+    def finish(self) -> None:
+        """Remove what only an interrupted job needs."""
+        if self._checkpoints is not None:
+            self._checkpoints.clear()
 
 
 @contextlib.contextmanager
@@ -92,7 +111,9 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                 concludes=concludes,
             ) as tracker:
                 since = time.perf_counter()
-                yield Work(config, tracker, lease)
+                work = Work(config, tracker, lease)
+                yield work
+                work.finish()
                 with contextlib.suppress(OSError):  # a record for benchmarks/workflow_overhead.py, not worth a job
                     print(f"worked {time.perf_counter() - since:.2f} s", file=sys.stderr, flush=True)
         except SparseVQError as error:

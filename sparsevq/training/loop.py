@@ -1,9 +1,13 @@
-"""The one training loop: optimizer steps, validation, early stopping, history. Devices and precision are Fabric's."""
+"""The one training loop: optimizer steps, validation, early stopping, history, checkpoints.
+
+Devices and precision are Fabric's. Everything random in a step depends on (seed, step, rank) alone, so that a training
+that goes on from a checkpoint is the one that was killed, and several devices draw the batches of one.
+"""
 
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +17,13 @@ from torch import Tensor, nn
 
 from sparsevq.config import TrainingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.files import written_whole
+from sparsevq.files import digest, written_whole
+from sparsevq.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
+from sparsevq.training.signals import Requests, deferred_stop
+from sparsevq.version import VERSION
+
+STEPS_BETWEEN_AGREEMENTS = 10
+"""Several processes must stop at the same step; asking each other costs a round trip, so they do it now and then."""
 
 
 class Logs(Protocol):
@@ -34,16 +44,16 @@ def fit(
     tracker: Logs,
     history: Path,
     best_after: int = 0,
+    made_from: Mapping[str, Path] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, float]:
     """Train `objective` and leave it with the weights of its best validation.
-
-    The batch of a step depends on (seed, step) alone, so that a run can be repeated and resumed.
 
     Parameters
     ----------
     objective
         ``objective(*batch)`` returns a dictionary of scalars with the ``loss`` to minimise. Its parameters that require
-        gradients are trained.
+        gradients are trained. On several devices the mean over ranks of each scalar is that of the whole batch.
     draw
         ``draw(generator, step)`` makes a batch on the device; in data-parallel training, this rank's part of it.
     validate
@@ -52,6 +62,10 @@ def fit(
         The CSV of training curves to write.
     best_after
         Validations before this step don't compete for the best weights, nor try the patience.
+    made_from
+        Name -> file that the training reads: with the settings and the seed, what a checkpoint must be made of.
+    checkpoints
+        Where to leave the state now and then, and to go on from; None: nowhere.
 
     Returns
     -------
@@ -61,60 +75,176 @@ def fit(
     ------
     SparseVQError
         The loss is not finite.
+    Terminated, KeyboardInterrupt
+        The job was asked to stop; there is a checkpoint of the step before.
     """
-    parameters = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
-    model, optimizer = fabric.setup(objective, optimizer)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, settings))
-    generator = torch.Generator(device=fabric.device)
-    rows: list[dict[str, float]] = []
-    best: dict[str, float] = {"val_loss": math.inf}
-    best_weights: dict[str, Tensor] = {}
-    sums: dict[str, Tensor] = {}  # of each term since the last validation
-    waited, since = 0, time.perf_counter()
-    model.train()
-    for step in range(1, settings.max_steps + 1):
-        for part in range(settings.accum_grads):
-            generator.manual_seed(_mix(seed, step, part))
-            with fabric.no_backward_sync(model, enabled=part + 1 < settings.accum_grads):
-                terms = {key: value / settings.accum_grads for key, value in model(*draw(generator, step)).items()}
-                fabric.backward(terms["loss"])
-            sums = {key: sums.get(key, 0.0) + value.detach() for key, value in terms.items()}
-        fabric.clip_gradients(model, optimizer, max_norm=settings.grad_clip, error_if_nonfinite=False)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        schedule.step()
-        if step % settings.val_every and step != settings.max_steps:
-            continue
+    training = _Training(fabric, objective, draw, validate, settings, seed, name, tracker, history, best_after)
+    made_of = {
+        "training": name,
+        "seed": seed,
+        "settings": settings.model_dump(mode="json"),
+        "made_from": {key: digest(path) for key, path in (made_from or {}).items()},
+        "version": VERSION,
+    }
+    if checkpoints is not None:
+        training.go_on(checkpoints, made_of)
+    with deferred_stop() as requests:
+        while not training.finished:
+            training.advance()
+            if training.step % settings.val_every == 0 or training.step == settings.max_steps:
+                training.judge()
+            stop = training.agree_to_stop(requests)
+            if checkpoints is not None and fabric.is_global_zero and (stop or requests.save or checkpoints.due()):
+                requests.save = False
+                checkpoints.save(training.state(), made_of)
+            if stop:
+                fabric.print(f"{name}: asked to stop, stopped after step {training.step}", flush=True)
+                raise requests.why
+    if not training.best_weights:
+        raise SparseVQError(f"{name}: no validation gave a finite loss", "lower lr")
+    objective.load_state_dict(training.best_weights)
+    objective.eval()
+    return training.best
 
+
+class _Training:
+    """A training between two steps."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        objective: nn.Module,
+        draw: Callable[[torch.Generator, int], tuple[Any, ...]],
+        validate: Callable[[], dict[str, float]],
+        settings: TrainingConfig,
+        seed: int,
+        name: str,
+        tracker: Logs,
+        history: Path,
+        best_after: int,
+    ):
+        self._fabric, self._objective, self._draw, self._validate = fabric, objective, draw, validate
+        self._settings, self._seed, self._name = settings, seed, name
+        self._tracker, self._history, self._best_after = tracker, history, best_after
+        parameters = [p for p in objective.parameters() if p.requires_grad]
+        self._adamw = torch.optim.AdamW(
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        )
+        self._model, self._optimizer = fabric.setup(objective, self._adamw)
+        self._model.train()
+        self._generator = torch.Generator(device=fabric.device)
+        self.step = 0
+        self.best: dict[str, float] = {"val_loss": math.inf}
+        self.best_weights: dict[str, Tensor] = {}
+        self._rows: list[dict[str, float]] = []
+        self._sums: dict[str, Tensor] = {}  # of each term since the last validation
+        self._waited = 0  # validations without improvement
+        self._since, self._from = time.perf_counter(), 0
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self._settings.max_steps or self._waited >= self._settings.patience
+
+    def advance(self) -> None:
+        """One optimizer step."""
+        settings, fabric = self._settings, self._fabric
+        self.step += 1
+        for group in self._adamw.param_groups:
+            group["lr"] = settings.lr * learning_rate(self.step - 1, settings)
+        for part in range(settings.accum_grads):
+            mixed = _mix(self._seed, self.step, part)
+            self._generator.manual_seed(mixed)  # the same on all devices, which share the batch
+            torch.manual_seed(mixed + 1_000_000_007 * (fabric.global_rank + 1))  # dropout, codes drawn anew
+            with fabric.no_backward_sync(self._model, enabled=part + 1 < settings.accum_grads):
+                terms = self._model(*self._draw(self._generator, self.step))
+                terms = {key: value / settings.accum_grads for key, value in terms.items()}
+                fabric.backward(terms["loss"])
+            self._sums = {key: self._sums.get(key, 0.0) + value.detach() for key, value in terms.items()}
+        fabric.clip_gradients(self._model, self._optimizer, max_norm=settings.grad_clip, error_if_nonfinite=False)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def judge(self) -> None:
+        """Validate, log, and keep the weights if they are the best so far."""
+        settings, step, fabric = self._settings, self.step, self._fabric
         count = (step - 1) % settings.val_every + 1
-        means = {f"train_{key}": float(value) / count for key, value in sums.items()}
+        sums = fabric.all_reduce(torch.stack(list(self._sums.values())).float(), reduce_op="mean")
+        means = {f"train_{key}": float(value) / count for key, value in zip(self._sums, sums, strict=True)}
         if not math.isfinite(means["train_loss"]):
-            raise SparseVQError(f"{name}: the loss is not finite by step {step}", "lower lr or grad_clip")
-        seconds = (time.perf_counter() - since) / count
-        model.eval()
+            raise SparseVQError(f"{self._name}: the loss is not finite by step {step}", "lower lr or grad_clip")
+        seconds = (time.perf_counter() - self._since) / (step - self._from)
+        self._model.eval()
         with torch.no_grad():
-            metrics = validate()
-        model.train()
-        rows.append({"step": step, **means, **metrics, "lr": optimizer.param_groups[0]["lr"]})
-        tracker.log_metrics({**rows[-1], "seconds_per_step": seconds}, step)
-        _write_history(history, rows, fabric)
+            # All ranks must take the same decisions from it, to the last bit.
+            metrics = fabric.broadcast(self._validate())
+        self._model.train()
+        self._rows.append({"step": step, **means, **metrics, "lr": self._adamw.param_groups[0]["lr"]})
+        self._tracker.log_metrics({**self._rows[-1], "seconds_per_step": seconds}, step)
+        self._write_history()
         news = "  ".join(f"{key} {value:.4g}" for key, value in (means | metrics).items())
         left = (settings.max_steps - step) * seconds / 60
-        fabric.print(f"{name}: step {step}/{settings.max_steps}  {news}  {left:.1f} min left", flush=True)
-        waited += step >= best_after
-        if metrics["val_loss"] < best["val_loss"] and step >= best_after:
-            best, waited = metrics, 0
-            best_weights = {k: v.detach().clone() for k, v in objective.state_dict().items()}
-        sums, since = {}, time.perf_counter()
-        if waited >= settings.patience:
-            fabric.print(f"{name}: no improvement in {waited} validations, stopped at step {step}")
-            break
-    if not best_weights:
-        raise SparseVQError(f"{name}: no validation gave a finite loss", "lower lr")
-    objective.load_state_dict(best_weights)
-    objective.eval()
-    return best
+        fabric.print(f"{self._name}: step {step}/{settings.max_steps}  {news}  {left:.1f} min left", flush=True)
+        self._waited += step >= self._best_after
+        if metrics["val_loss"] < self.best["val_loss"] and step >= self._best_after:
+            self.best, self._waited = metrics, 0
+            self.best_weights = {k: v.detach().clone() for k, v in self._objective.state_dict().items()}
+        if self._waited >= settings.patience:
+            fabric.print(f"{self._name}: no improvement in {self._waited} validations, stopped at step {step}")
+        self._sums, self._since, self._from = {}, time.perf_counter(), step
+
+    def agree_to_stop(self, requests: Requests) -> bool:
+        """Whether all ranks are to stop after this step, since one of them was asked to."""
+        if self._fabric.world_size == 1:
+            return requests.stop
+        if self.step % STEPS_BETWEEN_AGREEMENTS:
+            return False
+        asked = torch.tensor(float(requests.stop), device=self._fabric.device)
+        return bool(self._fabric.all_reduce(asked, reduce_op="max"))
+
+    def state(self) -> Checkpoint:
+        """Everything that the following steps depend on."""
+        optimizer = self._adamw.state_dict()["state"]
+        tensors = {f"model.{key}": value for key, value in self._objective.state_dict().items()}
+        tensors |= {f"best.{key}": value for key, value in self.best_weights.items()}
+        tensors |= {f"sum.{key}": value for key, value in self._sums.items()}
+        tensors |= {f"optimizer.{i}.{key}": value for i, kept in optimizer.items() for key, value in kept.items()}
+        values = {"rows": self._rows, "best": self.best, "waited": self._waited}
+        return Checkpoint(self.step, tensors, values)
+
+    def go_on(self, checkpoints: Checkpoints, made_of: Mapping[str, Any]) -> None:
+        """Take the state of the last checkpoint of this training, if there is one."""
+        path = self._fabric.broadcast(checkpoints.latest(made_of) if self._fabric.is_global_zero else None)
+        if path is None:
+            return
+        checkpoint = read_checkpoint(path)
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "sum": {}, "optimizer": {}}
+        for name, tensor in checkpoint.tensors.items():
+            group, _, key = name.partition(".")
+            groups[group][key] = tensor
+        self._objective.load_state_dict(groups["model"])
+        device = self._fabric.device
+        self.best_weights = {key: tensor.to(device) for key, tensor in groups["best"].items()}
+        self._sums = {key: tensor.to(device) for key, tensor in groups["sum"].items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["optimizer"].items():
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = tensor
+        self._adamw.load_state_dict({"state": state, "param_groups": self._adamw.state_dict()["param_groups"]})
+        self.step = self._from = checkpoint.step
+        self._rows, self.best = checkpoint.values["rows"], checkpoint.values["best"]
+        self._waited = checkpoint.values["waited"]
+        self._write_history()  # with the other outputs of the killed job the workflow removed it
+        self._since = time.perf_counter()
+        self._fabric.print(f"{self._name}: goes on after step {self.step}, from {path}", flush=True)
+
+    def _write_history(self) -> None:
+        if not self._fabric.is_global_zero or not self._rows:
+            return
+        with written_whole(self._history) as part, open(part, "w", newline="") as file:
+            columns = list(dict.fromkeys(key for row in self._rows for key in row))
+            writer = csv.DictWriter(file, fieldnames=columns)
+            writer.writeheader()
+            writer.writerows(self._rows)
 
 
 def learning_rate(step: int, settings: TrainingConfig) -> float:
@@ -130,12 +260,3 @@ def learning_rate(step: int, settings: TrainingConfig) -> float:
 def _mix(seed: int, step: int, part: int) -> int:
     """Distinct generator seeds for neighbouring (seed, step, part)."""
     return (seed * 1_000_003 + step) * 1009 + part
-
-
-def _write_history(path: Path, rows: list[dict[str, float]], fabric: Fabric) -> None:
-    if not fabric.is_global_zero:
-        return
-    with written_whole(path) as part, open(part, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for row in rows for key in row)))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""What a job does at a signal: SIGTERM ends it, in training after a checkpoint; SIGUSR1 asks for a checkpoint.
+"""What a job does at a signal: SIGTERM and Ctrl-C end it, in training after a checkpoint; SIGUSR1 asks for one.
 
 SLURM sends SIGTERM when it preempts a job or its time is over, and, if asked (``--signal=USR1@120``), a warning before.
 """
@@ -23,6 +23,7 @@ class Requests:
     """What signals have asked for and nobody has done yet."""
 
     stop: bool = False
+    why: type[BaseException] = Terminated
     save: bool = False
     deferred: bool = False
 
@@ -34,22 +35,22 @@ _requests = Requests()
 def handled_signals() -> Iterator[None]:
     """SIGTERM raises `Terminated`, so that `with` blocks end as on any error; SIGUSR1 is noted."""
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if _requests.deferred and not _requests.stop:
-            _requests.stop = True
-        else:
-            raise Terminated
+    def stop(number: int, _frame: FrameType | None) -> None:
+        why = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if not _requests.deferred or _requests.stop:
+            raise why
+        _requests.stop, _requests.why = True, why
 
     def save(_signal: int, _frame: FrameType | None) -> None:
         _requests.save = True
 
-    with _handlers({signal.SIGTERM: stop, signal.SIGUSR1: save}):
+    with _handlers({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGUSR1: save}):
         yield
 
 
 @contextlib.contextmanager
 def deferred_stop() -> Iterator[Requests]:
-    """Within the block SIGTERM is noted, to be obeyed at the next good moment; a second one is obeyed at once."""
+    """Within the block SIGTERM and Ctrl-C are noted, to be obeyed at the next good moment; a second one is at once."""
     _requests.stop, _requests.deferred = False, True
     try:
         yield _requests

@@ -9,6 +9,7 @@ import torch
 from sparsevq.config import Stage2Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
 from sparsevq.stage1.train import reconstruction_metrics, validation_views
 from sparsevq.stage2 import latents
@@ -35,6 +36,7 @@ def test_a_tokenizer_and_its_curves_are_written(trained):
     file = load_model(trained.model("tokenizer"), "tokenizer")
     assert file.made_from == {
         "data": trained.data.digest,
+        "sensors": digest(trained.sensors_path),
         "sparse": load_model(trained.model("sparse"), "sparse").digest,
         "semi_sparse": load_model(trained.model("semi_sparse"), "semi_sparse").digest,
     }

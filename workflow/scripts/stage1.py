@@ -19,6 +19,7 @@ with job(snakemake) as work:
         seed=int(snakemake.wildcards.seed),
         fabric=work.fabric(settings.precision),
         tracker=work.tracker,
+        checkpoints=work.checkpoints(Path(snakemake.output.model)),
         start_from=Path(start_from) if start_from else None,
     )
     work.tracker.log_artifact(snakemake.output.history)

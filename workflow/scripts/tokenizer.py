@@ -19,5 +19,6 @@ with job(snakemake) as work:
         seed=int(snakemake.wildcards.seed),
         fabric=work.fabric(settings.precision),
         tracker=work.tracker,
+        checkpoints=work.checkpoints(Path(snakemake.output.model)),
     )
     work.tracker.log_artifact(snakemake.output.history)

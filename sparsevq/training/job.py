@@ -19,6 +19,7 @@ from sparsevq.config import Config, parse
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, unwritable
 from sparsevq.training.device import Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.training.signals import stop_with_snakemake
 from sparsevq.training.tracking import Job, Tracker, tracked
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
     with _logged(Path(call.log[0]), identity) as console:
         try:
             set_threads(call.threads)
+            stop_with_snakemake()
             gpus = int(call.resources.get("gpu", 0))
             lease = claim_devices(config.resources.device if gpus else "cpu", gpus)
             files = {name: Path(path) for name, path in call.input.items() if isinstance(path, str)}

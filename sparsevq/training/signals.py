@@ -4,10 +4,13 @@ SLURM sends SIGTERM when it preempts a job or its time is over, and, if asked (`
 """
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 
@@ -63,6 +66,34 @@ def sigterm_ignored() -> Iterator[None]:
     """Within the block SIGTERM does nothing: what is done there is short and better not left half done."""
     with _handlers({signal.SIGTERM: signal.SIG_IGN}):
         yield
+
+
+def stop_with_snakemake() -> None:
+    """Send this process SIGTERM when the Snakemake that started it is gone, as after its SIGKILL.
+
+    Else its job would go on alone, hold its devices, and do what the next Snakemake does once more. A job's parent is a
+    shell, and that one's parent Snakemake. Where there is no /proc, the shell alone is watched.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent and _parent_of(parent) == grandparent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    parent = os.getppid()
+    grandparent = _parent_of(parent)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def _parent_of(process: int) -> int | None:
+    try:
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    return int(text.rpartition(")")[2].split()[1])  # the name before may hold anything
 
 
 @contextlib.contextmanager

@@ -2,23 +2,23 @@
 
 Several jobs on one host must get different GPUs, and Snakemake only counts tokens. So a process leases its GPUs: it
 holds one `flock` for each, taken all or none under a gate lock. The kernel drops the locks when the process ends,
-even by SIGKILL. A lease must come before CUDA starts, since CUDA reads ``CUDA_VISIBLE_DEVICES`` once.
+even by SIGKILL, whatever children it leaves. A lease must come before CUDA starts, since CUDA reads
+``CUDA_VISIBLE_DEVICES`` once.
 """
 
 import contextlib
-import fcntl
+import functools
 import os
-import random
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sparsevq.errors import SparseVQError
+from sparsevq.training.leases import lease
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -61,6 +61,19 @@ class Lease:
 _held: Lease | None = None  # CUDA reads its devices once, so a process has one lease
 
 
+def _leave_locks_to_the_parent() -> None:
+    """In a forked child: a copy of a descriptor would keep the lock when the parent is gone."""
+    global _held
+    if _held is not None:
+        for lock in _held.locks:
+            with contextlib.suppress(OSError):
+                os.close(lock)
+        _held = replace(_held, locks=())
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
+
+
 def claim_devices(device: Device, count: int = 1, *, patience: float | None = None) -> Lease:
     """Lease `count` GPUs, or settle for the CPU; sets ``CUDA_VISIBLE_DEVICES``.
 
@@ -85,6 +98,8 @@ def claim_devices(device: Device, count: int = 1, *, patience: float | None = No
     if _held is not None:
         return _held
     pool, space = ((), "") if device == "cpu" else _pool(os.environ)
+    if "SLURM_JOB_GPUS" in os.environ and not pool and count and device == "auto":
+        print("SLURM gave this job GPUs, but CUDA_VISIBLE_DEVICES names none: working on the CPU", flush=True)
     if device == "cuda" and not (pool and count):
         reason = "this SLURM job was given none" if "SLURM_JOB_ID" in os.environ else "there is none"
         raise SparseVQError(
@@ -95,15 +110,22 @@ def claim_devices(device: Device, count: int = 1, *, patience: float | None = No
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # without a lease, nothing may start CUDA by the way
         _held = Lease("cpu", (), device)
         return _held
+    slices = tuple(name for name in pool if name.startswith("MIG-"))
+    if count > 1:  # CUDA gives a process one slice of a split GPU, and slices cannot exchange gradients
+        pool = tuple(name for name in pool if name not in slices)
     if len(pool) < count:
-        raise SparseVQError(f"{count} GPUs were asked for, but there are {len(pool)} here", "lower resources.gpu")
+        besides = f" beside {len(slices)} MIG slices, which cannot train together" if slices else ""
+        raise SparseVQError(
+            f"{count} GPUs were asked for, but there are {len(pool)} here{besides}", "lower resources.gpu"
+        )
     if "LOCAL_RANK" in os.environ:  # one of several processes that share a lease, which the first of them holds
-        _held = Lease("cuda", pool[:count], device)
+        shared = _names(os.environ.get("CUDA_VISIBLE_DEVICES", "")) or pool
+        _held = Lease("cuda", shared[:count], device)
         return _held
 
-    gpus, locks = _lease(pool, count, _lock_folder(), space, patience)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    _held = Lease("cuda", gpus, device, locks)
+    held = lease({name: f"{space}{_same_name(name, space)}" for name in pool}, count, patience)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    _held = Lease("cuda", tuple(held), device, tuple(held.values()))
     return _held
 
 
@@ -192,7 +214,7 @@ def visible_gpus() -> tuple[str, ...]:
     return _pool(os.environ)[0]
 
 
-# ------------------------------------------------------------------------------------------------ leases
+# ------------------------------------------------------------------------------------------------ which GPUs there are
 
 
 def _pool(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
@@ -208,106 +230,42 @@ def _pool(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    return () if names == ("-1",) or names == ("NoDevFiles",) else names
+    """As CUDA reads such a list: up to the first entry that names no device."""
+    names = []
+    for name in map(str.strip, text.split(",")):
+        if not name or name.startswith("-") or name == "NoDevFiles":
+            break
+        names.append(name)
+    return tuple(dict.fromkeys(names))
 
 
-def _listed() -> tuple[str, ...]:
-    """UUIDs of the GPUs (or, where GPUs are split, of the MIG devices) that `nvidia-smi` lists."""
+@functools.cache
+def _gpus() -> tuple[tuple[str, ...], ...]:
+    """What `nvidia-smi` lists: of each GPU its UUID or, where it is split, those of its MIG devices."""
     try:
         answer = subprocess.run(("nvidia-smi", "-L"), capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    found = re.findall(r"UUID: ((?:GPU|MIG)-[^)\s]+)", answer.stdout) if answer.returncode == 0 else []
-    split = tuple(name for name in found if name.startswith("MIG-"))
-    return split or tuple(found)
+    gpus: list[tuple[str, ...]] = []
+    for name in re.findall(r"UUID: ((?:GPU|MIG)-[^)\s]+)", answer.stdout) if answer.returncode == 0 else []:
+        if name.startswith("GPU-"):
+            gpus.append((name,))
+        elif gpus:
+            gpus[-1] = (*(other for other in gpus[-1] if other.startswith("MIG-")), name)
+    return tuple(gpus)
 
 
-def _lock_folder() -> Path:
-    """One folder for all users of the host: not TMPDIR, which differs between them."""
-    folder = Path(os.environ.get("SPARSEVQ_LEASES", "/tmp/sparsevq-leases"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SparseVQError(f"cannot make {folder} ({error.strerror})", "set SPARSEVQ_LEASES to a folder") from None
-    with contextlib.suppress(PermissionError):  # another user's, who did this
-        folder.chmod(0o1777)
-    return folder
-
-
-def _lease(
-    pool: Iterable[str], count: int, folder: Path, space: str, patience: float | None
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    since = time.monotonic()
-    told = False
-    while True:
-        with _gate(folder):
-            held = {}
-            for name in pool:
-                lock = _locked(folder / f"{space}{re.sub('[^A-Za-z0-9-]', '_', _same_name(name, space))}.lock")
-                if lock is not None:
-                    held[name] = lock
-                if len(held) == count:
-                    return tuple(held), tuple(held.values())
-            for lock in held.values():
-                os.close(lock)
-        if patience is not None and time.monotonic() - since > patience:
-            raise SparseVQError(
-                f"{count} free GPUs were waited for during {patience:g} s, and other processes hold them still",
-                "run fewer jobs at a time (--resources gpu=N)",
-            )
-        if not told:
-            print(f"waiting for {count} free GPU(s) of {', '.join(pool)}", flush=True)
-            told = True
-        time.sleep(random.uniform(0.1, 0.5))
-
-
-_uuids: tuple[str, ...] | None = None
+def _listed() -> tuple[str, ...]:
+    """UUIDs of the GPUs (of split ones, of their MIG devices) that `nvidia-smi` lists."""
+    return tuple(name for gpu in _gpus() for name in gpu)
 
 
 def _same_name(name: str, space: str) -> str:
-    """One name for one GPU, whether it was given as an index or listed by its UUID."""
-    global _uuids
-    if space or not name.isdigit() or "SPARSEVQ_GPUS" in os.environ:
+    """One name for one GPU, whether it was given as an index, by its UUID or by the UUID's first part."""
+    if space or "SPARSEVQ_GPUS" in os.environ:
         return name
-    if _uuids is None:
-        _uuids = _listed()
-    return _uuids[int(name)] if int(name) < len(_uuids) else name
-
-
-@contextlib.contextmanager
-def _gate(folder: Path) -> Iterator[None]:
-    gate = _open(folder / "gate.lock")
-    try:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(gate)
-
-
-def _locked(path: Path) -> int | None:
-    """A descriptor that holds the lock, or None if another process holds it."""
-    lock = _open(path)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
-
-
-def _open(path: Path) -> int:
-    # Kernels refuse O_CREAT on another user's file in a folder that all may write.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        try:
-            return os.open(path, flags)
-        except FileNotFoundError:
-            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-            with contextlib.suppress(PermissionError):
-                os.fchmod(descriptor, 0o666)
-            return descriptor
-    except OSError as error:
-        raise SparseVQError(
-            f"cannot open the lock {path} ({error.strerror})", "set SPARSEVQ_LEASES to a folder that you may write"
-        ) from None
+    if name.isdigit():
+        gpus = _gpus()
+        return gpus[int(name)][0] if int(name) < len(gpus) else name  # of a split GPU, CUDA takes the first slice
+    meant = [whole for whole in _listed() if whole.startswith(name)]
+    return meant[0] if len(meant) == 1 else name

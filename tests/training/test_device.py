@@ -1,11 +1,8 @@
-"""Jobs on one host never share a GPU, and a process that dies gives its GPUs back."""
+"""Which GPUs a job may use, how many threads and which precision."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -25,26 +22,6 @@ def own_host(monkeypatch, tmp_path):
     if device._held is not None:
         device._held.release()
     device._held = None
-
-
-def holder(tmp_path: Path, count: int = 1, **environment: str) -> subprocess.Popen:
-    """A process that leases GPUs, prints them and keeps them until it is killed."""
-    code = (
-        "import time; from sparsevq.training.device import claim_devices\n"
-        f"print(*claim_devices('cuda', {count}).gpus, flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    )
-    process.gpus = process.stdout.readline().split()
-    return process
-
-
-def end(*processes: subprocess.Popen) -> None:
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def test_without_gpus_auto_is_the_cpu_and_cuda_is_an_error(monkeypatch):
@@ -75,81 +52,6 @@ def test_a_value_that_is_set_already_is_the_pool(monkeypatch):
     assert lease.gpus == ("5",)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
     assert claim_devices("auto", 1) is lease, "a process has one lease"
-
-
-def test_processes_get_different_gpus_and_a_killed_one_gives_its_back(monkeypatch, tmp_path):
-    monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
-    first, second = holder(tmp_path), holder(tmp_path)
-    assert sorted(first.gpus + second.gpus) == ["0", "1"]
-    with pytest.raises(SparseVQError, match="other processes hold them"):
-        claim_devices("cuda", 1, patience=0.3)
-    freed = second.gpus
-    second.send_signal(signal.SIGKILL)
-    second.wait()
-    assert list(claim_devices("cuda", 1, patience=10).gpus) == freed
-    end(first, second)
-
-
-def test_all_or_none(monkeypatch, tmp_path):
-    """Who waits for two holds none meanwhile: two such processes would wait for each other."""
-    monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
-    one = holder(tmp_path)
-    with pytest.raises(SparseVQError):
-        claim_devices("cuda", 2, patience=0.3)
-    other = holder(tmp_path)
-    assert sorted(one.gpus + other.gpus) == ["0", "1"]
-    end(one, other)
-
-
-def test_slurm_jobs_do_not_contend_over_equal_names(monkeypatch, tmp_path):
-    """Where SLURM confines its jobs, each of them calls its first GPU 0."""
-    monkeypatch.delenv("SPARSEVQ_GPUS", raising=False)
-    first = holder(tmp_path, CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="1")
-    second = holder(tmp_path, CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="2")
-    assert first.gpus == second.gpus == ["0"]
-    end(first, second)
-
-
-def test_eight_contending_processes_never_overlap(tmp_path):
-    """Each leases two of four GPUs, notes when it had them, and goes on."""
-    code = """
-import json, sys, time
-from sparsevq.training.device import claim_devices
-lease = claim_devices("cuda", 2, patience=60)
-since = time.monotonic()
-time.sleep(0.15)
-print(json.dumps([lease.gpus, since, time.monotonic()]))
-"""
-    environment = {**os.environ, "SPARSEVQ_GPUS": "0,1,2,3"}
-    jobs = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(8)
-    ]
-    spans = [eval(job.communicate(timeout=90)[0].splitlines()[-1]) for job in jobs]
-    for number, (gpus, start, stop) in enumerate(spans):
-        assert len(set(gpus)) == 2
-        for other, begin, finish in spans[:number]:
-            if set(gpus) & set(other):
-                assert stop <= begin or finish <= start, "one GPU was leased twice at a time"
-
-
-def test_nvidia_smi_names_gpus_and_mig_devices(monkeypatch, tmp_path):
-    """Indices mean another GPU under another device order, UUIDs never do."""
-    program = tmp_path / "nvidia-smi"
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(device, "_uuids", None)
-
-    program.write_text("#!/bin/sh\necho 'GPU 0: H200 (UUID: GPU-aa)'\necho 'GPU 1: H200 (UUID: GPU-bb)'\n")
-    program.chmod(0o755)
-    assert device._pool(os.environ)[0] == ("GPU-aa", "GPU-bb")
-    assert device._same_name("1", "") == "GPU-bb", "one lock, whichever name is used"
-
-    program.write_text("#!/bin/sh\necho 'GPU 0: H200 (UUID: GPU-aa)'\necho '  MIG 1g (UUID: MIG-cc)'\n")
-    assert device._pool(os.environ)[0] == ("MIG-cc",)
-
-    program.write_text("#!/bin/sh\nexit 9\n")
-    assert device._pool(os.environ)[0] == ()
 
 
 def test_fabric_on_the_cpu_says_so_when_torch_cannot_use_the_gpu(monkeypatch, capsys):
@@ -187,14 +89,3 @@ def test_threads_are_those_asked_for_and_no_more():
     before = torch.get_num_threads()
     set_threads(before)
     assert torch.get_num_threads() == before
-
-
-def test_waiting_is_said(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("SPARSEVQ_GPUS", "0")
-    one = holder(tmp_path)
-    since = time.monotonic()
-    with pytest.raises(SparseVQError):
-        claim_devices("cuda", 1, patience=0.2)
-    assert time.monotonic() - since < 5
-    assert "waiting for 1 free GPU(s) of 0" in capsys.readouterr().out
-    end(one)

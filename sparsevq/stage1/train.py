@@ -27,6 +27,7 @@ from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 
+from sparsevq.training.parallel import require_rows, weights_of
 VALIDATION_FRAMES = 128
 """Frames of the validation split at which training is judged: evenly spaced, the same at every validation."""
 
@@ -47,7 +48,8 @@ class ReconstructionLoss(nn.Module):
         """(b, n_s, c), (p,), (b, p, c), (b, p)."""
         guess = self.autoencoder(readings, self.sensor_features, self.features[points])
         error = (guess - values).square().mean(-1) * valid
-        return {"loss": error.sum() / valid.sum().clamp_min(1)}
+        weight = weights_of(valid.sum())[0]
+        return {"loss": weight * error.sum() / valid.sum().clamp_min(1)}
 
 
 def train_encoder(
@@ -80,6 +82,7 @@ def train_encoder(
         An input is missing, damaged or doesn't fit.
     """
     fabric.seed_everything(seed, verbose=False)
+    require_rows(settings.batch_frames, "stage1.batch_frames")
     data, sensors = read_data(data_path), read_sensors(sensors_path)
     fields = DeviceFields(data, settings.symmetries, fabric.device)
     where = sensor_points(sensors, role).to(fabric.device)

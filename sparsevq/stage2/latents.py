@@ -10,6 +10,7 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.symmetries import variant_elements
 from sparsevq.stage1.encoding import Stage1Model, encode_views
+from sparsevq.training.parallel import computed_in_shares, rank
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ def latents_of(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields,
     return Latents(views, encode_views(sparse, fields, views), encode_views(complete, fields, views))
 
 
+def latents_of_all(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views) -> Latents:
+    """As `latents_of`, of frames that all devices need: each of them encodes its share."""
+
+    def encoded(model: Stage1Model) -> Tensor:
+        return computed_in_shares(lambda share: encode_views(model, fields, views[share]), len(views))
+
+    return Latents(views, encoded(sparse), encoded(complete))
+
+
 LATENTS_KEPT = 2**32
 """Bytes of latents that training may keep."""
 FRAMES_TO_STANDARDISE = 16_384
@@ -59,8 +69,8 @@ class TrainingLatents:
         needed = 2 * 4 * len(views) * shape.num_latents * shape.enc_num_latent_channels
         self._draw = partial(latents_of, sparse, complete, fields)
         self._views = views
-        self._kept = self._draw(views) if needed <= LATENTS_KEPT else None
-        if self._kept is None:
+        self._kept = latents_of_all(sparse, complete, fields, views) if needed <= LATENTS_KEPT else None
+        if self._kept is None and rank() == 0:
             print(f"latents of {len(views)} frames take {needed / 1e9:.1f} GB: encoded anew in each step", flush=True)
 
     def __len__(self) -> int:

@@ -16,9 +16,11 @@ from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
 from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
+from sparsevq.stage2.shared_codebooks import share_codebooks
 from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
+from sparsevq.training.parallel import require_rows, weights_of
 
 KMEANS_FRAMES = 2048
 """Frames whose tokens the codebook is started from."""
@@ -33,17 +35,21 @@ class CompletionLoss(nn.Module):
         self.decoder = teacher.autoencoder.decoder
         self.features = teacher.features
         self.field_weight = settings.field_weight
+        # Its projections take no part before there are codes.
+        self.parameters_rest = settings.quantizer == "fsq" and settings.continuous_steps > 0
 
     def forward(
         self, latents: Tensor, complete: Tensor, quantize: bool, points: Tensor, values: Tensor, valid: Tensor
     ) -> dict[str, Tensor]:
         """(b, n, c), (b, n, c), (), (p,), (b, p, C), (b, p)."""
         guess, commitment = self.tokenizer(latents, quantize)
-        latent = ((guess - complete) / self.tokenizer.spread).square().mean()
+        of_frames, of_points = weights_of(len(latents), valid.sum())
+        latent = of_frames * ((guess - complete) / self.tokenizer.spread).square().mean()
+        commitment = of_frames * commitment
         terms = {"loss": latent + commitment, "latent_mse": latent, "commitment": commitment}
         if self.field_weight:
             error = (self.decoder(guess, self.features[points]) - values).square().mean(-1) * valid
-            terms["field_mse"] = error.sum() / valid.sum().clamp_min(1)
+            terms["field_mse"] = of_points * error.sum() / valid.sum().clamp_min(1)
             terms["loss"] = terms["loss"] + self.field_weight * terms["field_mse"]
         return terms
 
@@ -79,6 +85,7 @@ def train_tokenizer(
     SparseVQError
         An input is missing, damaged or doesn't fit the others.
     """
+    require_rows(settings.batch_frames, "stage2.batch_frames")
     fabric.seed_everything(seed, verbose=False)
     data, sensors = read_data(data_path), read_sensors(sensors_path)
     sparse = load_stage1(sparse_model, "sparse", data, sensors, fabric.device)
@@ -99,7 +106,10 @@ def train_tokenizer(
     with fabric.autocast():
         tokenizer.standardise_by(train.complete())
     if start_from is not None:
-        load_model(start_from, "tokenizer").restore(tokenizer)
+        start = load_model(start_from, "tokenizer")
+        start.restore(tokenizer)
+        made_from["start"] = start.digest
+    share_codebooks(tokenizer)
     objective = CompletionLoss(tokenizer, teacher, settings)
     area = PointsByArea(data, fabric.device)
     batch = settings.batch_frames
@@ -177,7 +187,8 @@ def start_codebook(
     """k-means on the tokens of `KMEANS_FRAMES` frames: the quantizer does it at its first batch in training mode."""
     row = torch.randint(len(train), (KMEANS_FRAMES,), generator=generator, device=fabric.device)
     with fabric.autocast():
-        tokenizer.quantizer(tokenizer.encode(train.take(row).complete))
+    mine = row[fabric.global_rank :: fabric.world_size]
+        tokenizer.quantizer(tokenizer.encode(train.take(mine).complete))
 
 
 def codebook_use(indices: Tensor, codes: int) -> dict[str, float]:

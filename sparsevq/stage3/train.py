@@ -14,6 +14,7 @@ from sparsevq.stage3.codes import Codes, read_codes
 from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
+from sparsevq.training.parallel import require_rows, weights_of
 
 VALIDATION_STARTS = 4
 """Sequences of each validation trajectory, evenly spaced, at which training is judged."""
@@ -28,7 +29,7 @@ class NextCodeLoss(nn.Module):
 
     def forward(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Sequences (b, s, P, Q) as the network sees them, and as they are."""
-        return {"loss": self.gpt(inputs, targets)}
+        return {"loss": weights_of(torch.tensor(len(inputs), device=inputs.device))[0] * self.gpt(inputs, targets)}
 
 
 def train_gpt(
@@ -56,6 +57,8 @@ def train_gpt(
     SparseVQError
         The dump is missing or damaged, or its trajectories are too short for the sequences asked for.
     """
+    batch = settings.batch_frames // settings.stage2_frames
+    require_rows(batch, "stage3.batch_frames / stage2_frames")
     fabric.seed_everything(seed, verbose=False)
     codes = read_codes(codes_path, fabric.device)
     sequences = Sequences(codes, settings)
@@ -64,11 +67,12 @@ def train_gpt(
     if start_from is not None:
         load_model(start_from, "gpt").restore(gpt)
     objective = NextCodeLoss(gpt)
-    batch = settings.batch_frames // settings.stage2_frames
 
     def draw(generator: torch.Generator, step: int) -> tuple[Tensor, Tensor]:
-        targets = sequences.draw(batch, generator)[fabric.global_rank :: fabric.world_size]
-        return noisy(targets, settings.token_noise, shape.num_vq_embeddings, generator), targets
+        targets = sequences.draw(batch, generator)
+        inputs = noisy(targets, settings.token_noise, shape.num_vq_embeddings, generator)
+        mine = slice(fabric.global_rank, None, fabric.world_size)
+        return inputs[mine], targets[mine]
 
     val = sequences.held_out()
 

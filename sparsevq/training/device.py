@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Literal
 
 from sparsevq.errors import SparseVQError
 from sparsevq.training.leases import lease
+from sparsevq.training.processes import join, under_torchrun
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from sparsevq.training.parallel import DataParallel
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -41,12 +44,15 @@ class Lease:
         The leased GPUs, as in ``CUDA_VISIBLE_DEVICES``; none for ``cpu``.
     wanted
         What was asked for; with ``auto`` a GPU that torch cannot use is passed over.
+    processes
+        With ``cpu``, processes that train together; with ``cuda`` it is one a GPU.
     """
 
     kind: Literal["cpu", "cuda"]
     gpus: tuple[str, ...]
     wanted: Device
     locks: tuple[int, ...] = ()
+    processes: int = 1
 
     def release(self) -> None:
         """Let other processes have the GPUs; the end of the process does the same."""
@@ -85,7 +91,7 @@ def claim_devices(device: Device, count: int = 1, *, patience: float | None = No
     device
         ``auto``: GPUs if there are any, else the CPU.
     count
-        GPUs to lease; 0: the CPU.
+        GPUs to lease; 0: the CPU. With ``cpu``, processes that train together.
     patience
         Seconds to wait for GPUs that other processes hold; None: as long as it takes.
 
@@ -108,7 +114,7 @@ def claim_devices(device: Device, count: int = 1, *, patience: float | None = No
         )
     if not pool or count == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # without a lease, nothing may start CUDA by the way
-        _held = Lease("cpu", (), device)
+        _held = Lease("cpu", (), device, processes=max(1, count) if device == "cpu" else 1)
         return _held
     slices = tuple(name for name in pool if name.startswith("MIG-"))
     if count > 1:  # CUDA gives a process one slice of a split GPU, and slices cannot exchange gradients
@@ -143,13 +149,18 @@ def set_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
-def fabric_for(lease: Lease, precision: Precision = "auto") -> "Fabric":
-    """Fabric on the leased devices, launched: one process a GPU.
+def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -> "Fabric":
+    """Fabric on the leased devices, launched: one process a GPU, which share this process's threads.
+
+    Parameters
+    ----------
+    nodes
+        Nodes that train together, each on as many devices as this one has leased.
 
     Raises
     ------
     SparseVQError
-        ``cuda`` was asked for and this torch cannot use it.
+        ``cuda`` was asked for and this torch cannot use it, or there are no such nodes.
     """
     import torch
     from lightning_fabric import Fabric
@@ -163,18 +174,30 @@ def fabric_for(lease: Lease, precision: Precision = "auto") -> "Fabric":
         print(f"{problem}: training on the CPU", flush=True)
     if cuda:
         _repeatable()
-    torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    count = len(lease.gpus) if cuda else 1
+    count = len(lease.gpus) if cuda else lease.processes
+    together = count * nodes > 1
+    if together and not torch.distributed.is_initialized():
+        threads = int(os.environ["OMP_NUM_THREADS"]) if "OMP_NUM_THREADS" in os.environ else None
+        join(count, nodes, threads)
+        if threads is not None:
+            set_threads(max(1, threads // count))
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=count,
-        strategy="ddp" if count > 1 else "auto",
+        num_nodes=nodes,
+        strategy=_data_parallel() if together else "auto",
         precision=resolve_precision(precision, cuda=cuda),
         # Else Fabric sees SLURM's variables and expects SLURM to have started one task a GPU.
-        plugins=None if torchrun else [LightningEnvironment()],
+        plugins=None if under_torchrun() else [LightningEnvironment()],
     )
     fabric.launch()
     return fabric
+
+
+def _data_parallel() -> "DataParallel":
+    from sparsevq.training.parallel import DataParallel  # imports torch
+
+    return DataParallel()
 
 
 def resolve_precision(precision: Precision, *, cuda: bool) -> Literal["32-true", "bf16-mixed"]:
@@ -223,7 +246,9 @@ def _pool(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
         return _names(environment["SPARSEVQ_GPUS"]), ""
     if "SLURM_JOB_ID" in environment:
         # Where SLURM confines jobs, each calls its first GPU 0: names are unique within the job alone.
-        return _names(environment.get("CUDA_VISIBLE_DEVICES", "")), f"slurm-{environment['SLURM_JOB_ID']}-"
+        return _names(environment.get("CUDA_VISIBLE_DEVICES", "")), "-".join(
+            ("slurm", environment["SLURM_JOB_ID"], environment.get("SLURMD_NODENAME", ""), "")
+        )
     if "CUDA_VISIBLE_DEVICES" in environment:
         return _names(environment["CUDA_VISIBLE_DEVICES"]), ""
     return _listed(), ""

@@ -1,0 +1,52 @@
+"""Codebooks that several devices learn together, code for code as one device does on the same batch.
+
+vector-quantize-pytorch adds up the ranks' moving averages. What it draws at random, k-means' first means and codes that
+replace dead ones, it draws from each rank's tokens apart; here from all ranks' tokens in their order on one device, by
+rank 0, whose random numbers are that device's.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as distributed
+from einops import rearrange
+from torch import Tensor
+from vector_quantize_pytorch import FSQ
+from vector_quantize_pytorch.vector_quantize_pytorch import batched_sample_vectors
+
+from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.training.parallel import from_first, whole_batch, world
+
+
+@torch.no_grad()
+def share_codebooks(tokenizer: LatentTokenizer) -> None:
+    """Let the codebooks of a tokenizer learn from the tokens of all ranks; without several ranks, nothing changes."""
+    core = tokenizer.quantizer.core
+    if world() == 1 or isinstance(core, FSQ):  # FSQ has no codes to learn
+        return
+    tokens = tokenizer.encode(tokenizer.center[None]).shape[1]
+    for layer in core.layers:
+        _share(layer._codebook, tokens)
+
+
+def _share(codebook: Any, tokens: int) -> None:
+    """`tokens`: of a frame. Frames, not tokens, are dealt out to the ranks."""
+
+    def all_of(samples: Tensor) -> Tensor:
+        """(1, b_r P, D) -> (1, b P, D)."""
+        frames = rearrange(samples, "1 (b p) d -> b p d", p=tokens)
+        return rearrange(whole_batch(frames), "b p d -> 1 (b p) d")
+
+    def first_means(samples: Tensor, count: int) -> Tensor:
+        return from_first(batched_sample_vectors(all_of(samples), count).contiguous())
+
+    replace = codebook.replace
+
+    def replace_together(samples: Tensor, dead: Tensor, seq_mask: Tensor | None = None) -> None:
+        replace(all_of(samples), dead, seq_mask)
+        for state in (codebook.embed, codebook.cluster_size, codebook.embed_avg):
+            from_first(state.data)
+
+    codebook.sample_fn, codebook.replace_sample_fn = first_means, batched_sample_vectors
+    codebook.kmeans_all_reduce_fn = codebook.all_reduce_fn = distributed.all_reduce
+    codebook.replace = replace_together

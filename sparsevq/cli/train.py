@@ -22,6 +22,7 @@ from sparsevq.config import SensorsConfig, Symmetries, TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.training.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
+from sparsevq.training.processes import together
 from sparsevq.version import VERSION
 
 if TYPE_CHECKING:
@@ -228,10 +229,12 @@ def run(args: Namespace, argv: list[str]) -> None:
     try:
         if first:
             os.environ[RUN_OF_PARENT] = str(folder.path.resolve())
-            stage.prepare(folder)
-            write_record(folder, _record(args, argv, stage))
-        fabric = fabric_for(_devices(args), stage.settings.precision)
-        _train(args, stage, folder, fabric)
+            if interrupted is None:
+                stage.prepare(folder)
+                write_record(folder, _record(args, argv, stage))
+        with together():
+            fabric = fabric_for(_devices(args), stage.settings.precision)
+            _train(args, stage, folder, fabric)
     except (SparseVQError, KeyboardInterrupt, SystemExit):
         if first:
             discard(folder)

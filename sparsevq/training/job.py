@@ -6,6 +6,7 @@ and errors alike.
 
 import contextlib
 import errno
+import functools
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from sparsevq.config import Config, parse
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, unwritable
 from sparsevq.training.device import Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.training.processes import is_first, together
 from sparsevq.training.signals import stop_with_snakemake
 from sparsevq.training.tracking import Job, Tracker, tracked
 
@@ -52,11 +54,14 @@ class Work:
     config: Config
     tracker: Tracker
     lease: Lease
+    nodes: int = 1
     _checkpoints: "Checkpoints | None" = None
+    _first: bool = True  # of the processes that train together
 
     def fabric(self, precision: Precision) -> "Fabric":
         """The job's devices, as Fabric; importing torch starts here, which jobs without training never need."""
-        fabric = fabric_for(self.lease, precision)
+        fabric = fabric_for(self.lease, precision, nodes=self.nodes)
+        self._first = fabric.is_global_zero
         self.tracker.log_params(
             {"device": str(fabric.device), "devices": fabric.world_size, "precision": fabric._precision.precision}
         )
@@ -75,8 +80,10 @@ class Work:
 
     def finish(self) -> None:
         """Remove what only an interrupted job needs."""
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and self._first:
             self._checkpoints.clear()
+            with contextlib.suppress(OSError):  # other trainings of this run have theirs
+                self._checkpoints.folder.parent.rmdir()
 
 
 @contextlib.contextmanager
@@ -102,18 +109,23 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
             set_threads(call.threads)
             stop_with_snakemake()
             gpus = int(call.resources.get("gpu", 0))
-            lease = claim_devices(config.resources.device if gpus else "cpu", gpus)
+            # `gpu` is what the scheduler counts, of all nodes; `processes` are those of each, on the CPU too.
+            processes = int(call.resources.get("processes", max(1, gpus)))
+            lease = claim_devices(config.resources.device if gpus else "cpu", processes)
             files = {name: Path(path) for name, path in call.input.items() if isinstance(path, str)}
-            with tracked(
-                identity,
-                config.tracking,
-                config.results,
-                params={**identity.group, **dict(call.params.items()), "threads": call.threads},
-                inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
-                concludes=concludes,
-            ) as tracker:
+            with (
+                tracked(
+                    identity,
+                    config.tracking,
+                    config.results,
+                    params={**identity.group, **dict(call.params.items()), "threads": call.threads},
+                    inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
+                    concludes=concludes,
+                ) as tracker,
+                together(functools.partial(_both, console)),
+            ):
                 since = time.perf_counter()
-                work = Work(config, tracker, lease)
+                work = Work(config, tracker, lease, int(call.resources.get("nodes", 1)))
                 yield work
                 work.finish()
                 with contextlib.suppress(OSError):  # a record for benchmarks/workflow_overhead.py, not worth a job
@@ -145,7 +157,7 @@ def _both(console: TextIO, line: str) -> None:
 @contextlib.contextmanager
 def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
     """Send all output to the log; the descriptors themselves, so that nothing is lost when the process is killed."""
-    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    first = is_first()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if first else 0), 0o666)
@@ -160,8 +172,12 @@ def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
-        sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]
-        yield console
+        with contextlib.ExitStack() as others:
+            if first:
+                sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]
+            else:  # they would say the same
+                sys.stdout = others.enter_context(open(os.devnull, "w"))
+            yield console
     finally:
         sys.stdout = stdout
         with contextlib.suppress(OSError):

@@ -11,7 +11,6 @@ the kernel ends the others.
 """
 
 import contextlib
-import ctypes
 import os
 import re
 import shlex
@@ -24,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from sparsevq.children import killed_with_parent
 from sparsevq.errors import SparseVQError
 
 SECONDS_TO_END = 20.0
@@ -127,7 +127,7 @@ class _Group:
             command,
             env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
-            preexec_fn=_at_parents_death(at_our_death),
+            preexec_fn=killed_with_parent(at_our_death),
         )
         self._children[name] = child
         self._ended.clear()
@@ -141,7 +141,7 @@ class _Group:
             how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
             self._lost = (
                 f"of the processes that train together, {name} {how}",
-                "look above for its last words; if there are none, memory may have run out (lower batch_frames)",
+                "its last words are above or in the log; if there are none, memory may have run out (lower batch_frames)",
             )
             self._change.notify_all()
         self._kill()
@@ -229,11 +229,3 @@ def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("", 0))
         return int(found.getsockname()[1])
-
-
-def _at_parents_death(number: signal.Signals) -> Callable[[], object] | None:
-    """What a new process is to do first, so that the kernel signals it when its parent is gone; Linux alone can."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: after the fork little is safe
-    return lambda: prctl(1, number)  # PR_SET_PDEATHSIG

@@ -1,6 +1,7 @@
 """Folders that `sparsevq train` writes and reads: data sets by name, runs by time stamp."""
 
 import os
+import shlex
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -95,8 +96,38 @@ def new_run(runs: Path) -> RunFolder:
 
 
 def discard(run: RunFolder) -> None:
-    """Remove the folder of a run that failed."""
-    shutil.rmtree(run.path, ignore_errors=True)
+    """Remove the folder of a run that failed, unless it can go on from a checkpoint; then that is said."""
+    if any(checkpoints_of(run).glob("*.safetensors")):
+        print(
+            f"run {run.path.name} has a checkpoint: sparsevq train --resume {run.path.name} goes on from it", flush=True
+        )
+    else:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def checkpoints_of(run: RunFolder) -> Path:
+    """Where the training of a run leaves its state until it is done."""
+    return run.path / "checkpoints"
+
+
+def interrupted_run(name: str, runs: Path) -> tuple[RunFolder, list[str]]:
+    """The run that ``--resume`` names, and the flags that it was started with.
+
+    Raises
+    ------
+    SparseVQError
+        There is no such run, it is finished, or it was not made by `sparsevq train`.
+    """
+    run = find_run(name, "resume", runs)
+    record = read_record(run)
+    if "command" not in record:
+        raise SparseVQError(
+            f"--resume {name}: {run.path / RECORD} does not say how it was started",
+            "a run of the workflow goes on by itself when Snakemake is started again",
+        )
+    if not any(checkpoints_of(run).glob("*.safetensors")):
+        raise SparseVQError(f"--resume {name}: {run.path} has no checkpoint to go on from", "train it anew")
+    return run, shlex.split(record["command"])[2:]
 
 
 def link(source: Path, target: Path) -> None:

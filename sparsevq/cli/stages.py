@@ -25,6 +25,7 @@ from sparsevq.training.model_file import ModelFile, load_model
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from sparsevq.training.checkpoints import Checkpoints
     from sparsevq.training.tracking import Tracker
 
 Role = Literal["sparse", "semi_sparse"]
@@ -51,7 +52,9 @@ class Stage(Protocol):
     def prepare(self, run: RunFolder) -> None:
         """Put into a new run's folder what the training reads."""
 
-    def train(self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker") -> None:
+    def train(
+        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
+    ) -> None:
         """Train, and write the models into the run's folder."""
 
 
@@ -81,7 +84,9 @@ class Stage1:
         place_data(self.source, self.data["time_sub"], run)
         write_sensors(run.sensors, self.sensors, {"data": run.data})
 
-    def train(self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker") -> None:
+    def train(
+        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
+    ) -> None:
         """See `Stage`."""
         from sparsevq.stage1.train import train_encoder
 
@@ -95,6 +100,7 @@ class Stage1:
             fabric=fabric,
             tracker=tracker,
             start_from=self.start_from,
+            checkpoints=checkpoints,
         )
 
 
@@ -128,7 +134,9 @@ class Stage2:
         link_model(self.sparse, "sparse", run, "sparse")
         link_model(self.teacher, self.teacher_part, run, "semi_sparse")
 
-    def train(self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker") -> None:
+    def train(
+        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
+    ) -> None:
         """See `Stage`."""
         from sparsevq.stage2.dump import dump_indices
         from sparsevq.stage2.train import train_tokenizer
@@ -142,6 +150,7 @@ class Stage2:
             fabric=fabric,
             tracker=tracker,
             start_from=self.start_from,
+            checkpoints=checkpoints,
         )
         if fabric.is_global_zero:
             dump_indices(*given, run.model("tokenizer"), run.codes, seed=seed, fabric=fabric)
@@ -173,7 +182,9 @@ class Stage3:
             if part != "gpt":
                 link_model(self.earlier, part, run, part)
 
-    def train(self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker") -> None:
+    def train(
+        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
+    ) -> None:
         """See `Stage`."""
         from sparsevq.stage3.train import train_gpt
 
@@ -185,6 +196,7 @@ class Stage3:
             fabric=fabric,
             tracker=tracker,
             start_from=self.start_from,
+            checkpoints=checkpoints,
         )
 
 

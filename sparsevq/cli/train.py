@@ -18,7 +18,7 @@ from sparsevq.cli.flags import (
     truth,
     whole,
 )
-from sparsevq.config import SensorsConfig, Symmetries, TrackingConfig
+from sparsevq.config import ResourcesConfig, SensorsConfig, Symmetries, TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.training.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
@@ -116,6 +116,13 @@ def _add_what(group: Any) -> None:
 
 def _add_earlier(group: Any) -> None:
     run = {"metavar": "RUN", "default": SUPPRESS}
+    add_flag(
+        group,
+        "resume",
+        "go on with a training that was interrupted, from its last checkpoint and with its flags; those given here "
+        "count more",
+        **run,
+    )
     boolean = {"type": truth, "metavar": "True|False", "default": SUPPRESS}
     add_flag(
         group,
@@ -172,6 +179,14 @@ def _add_machine(group: Any) -> None:
         default=SUPPRESS,
         metavar="N",
     )
+    add_flag(
+        group,
+        "checkpoint_minutes",
+        "minutes between checkpoints, from which --resume goes on",
+        type=float,
+        default=ResourcesConfig().checkpoint_minutes,
+        metavar="MINUTES",
+    )
     add_flag(group, "runs", "folder of the runs", type=Path, default=Path("runs"), metavar="FOLDER")
     add_flag(
         group,
@@ -194,7 +209,7 @@ def _add_machine(group: Any) -> None:
 
 OPTIONAL = (
     *("data_name", "time_sub", "num_sensors", "model_name", "semi_model_name", "semi_sparse", "load_model"),
-    *("load_stage2", "gpu_device", "threads", "tracking_uri"),
+    *("load_stage2", "gpu_device", "threads", "tracking_uri", "resume"),
 )
 """Flags without a default: None where they are not given."""
 
@@ -207,6 +222,13 @@ def run(args: Namespace, argv: list[str]) -> None:
     SparseVQError
         Something that was given is missing, faulty or does not fit.
     """
+    from sparsevq.cli.runs import discard, interrupted_run, new_run, write_record
+    from sparsevq.forecasting.run_folder import RunFolder
+
+    interrupted: RunFolder | None = None
+    if getattr(args, "resume", None) is not None:
+        interrupted, before = interrupted_run(args.resume, args.runs)
+        args = args.parser.parse_args([*before, *argv[1:]])
     for name in OPTIONAL:
         vars(args).setdefault(name, None)
     set_threads(args.threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
@@ -216,16 +238,14 @@ def run(args: Namespace, argv: list[str]) -> None:
         for name, value in score(args, lambda precision: fabric_for(_devices(args), precision)).items():
             print(f"{name} {value:.6g}")
         return
-    from sparsevq.cli.runs import discard, new_run, write_record
     from sparsevq.cli.stages import PLANS
-    from sparsevq.forecasting.run_folder import RunFolder
 
     first = "LOCAL_RANK" not in os.environ
     with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
         stage: Stage = PLANS[args.training_stage](args)
     if not first and RUN_OF_PARENT not in os.environ:
         raise SparseVQError("sparsevq train starts one process a GPU itself", "call it directly, without torchrun")
-    folder = new_run(args.runs) if first else RunFolder(Path(os.environ[RUN_OF_PARENT]))
+    folder = (interrupted or new_run(args.runs)) if first else RunFolder(Path(os.environ[RUN_OF_PARENT]))
     try:
         if first:
             os.environ[RUN_OF_PARENT] = str(folder.path.resolve())
@@ -247,7 +267,11 @@ def run(args: Namespace, argv: list[str]) -> None:
 
 
 def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric") -> None:
+    from sparsevq.cli.runs import checkpoints_of
+    from sparsevq.training.checkpoints import Checkpoints
     from sparsevq.training.tracking import Job, tracked
+
+    checkpoints = Checkpoints(checkpoints_of(folder), args.checkpoint_minutes)
 
     identity = Job(
         args.experiment, args.training_stage, stage.data["name"], stage.num_sensors, args.seed, part=folder.path.name
@@ -261,10 +285,12 @@ def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric
         inputs={name: digest(path) for name, path in inputs.items()} if args.tracking else {},
         concludes=True,
     ) as tracker:
-        stage.train(folder, args.seed, fabric, tracker)
+        stage.train(folder, args.seed, fabric, tracker, checkpoints)
         for history in folder.path.glob("*/history.csv"):
             if not history.is_symlink() and history.stat().st_nlink == 1:  # not one of an earlier run
                 tracker.log_artifact(history)
+        if fabric.is_global_zero:
+            checkpoints.clear()
 
 
 def _record(args: Namespace, argv: list[str], stage: "Stage") -> dict[str, Any]:

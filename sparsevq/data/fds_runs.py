@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sparsevq.children import killed_with_parent
 from sparsevq.errors import SparseVQError
 from sparsevq.files import unwritable
 
@@ -54,6 +55,7 @@ def run_fds(input_file: str | Path, folder: str | Path, threads: int = 1) -> Non
             text=True,
             errors="replace",
             check=False,
+            preexec_fn=killed_with_parent(),
         )
         sys.stderr.write(ended.stdout)
         if ended.returncode or FINISHED not in ended.stdout:

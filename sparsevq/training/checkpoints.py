@@ -5,6 +5,7 @@ name holds the first digits of the SHA-256 of its bytes, so that a torn or damag
 last two are kept: if the last is damaged, training goes on from the one before.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -118,11 +119,8 @@ class Checkpoints:
         """Remove all checkpoints: the training is done and its model written."""
         for path in self.folder.glob("*.safetensors"):
             path.unlink(missing_ok=True)
-        for folder in (self.folder, self.folder.parent):  # that of this training, and that of all, if it was the last
-            try:
-                folder.rmdir()
-            except OSError:
-                return
+        with contextlib.suppress(OSError):  # there is none, or something else in it
+            self.folder.rmdir()
 
     def _files(self) -> list[Path]:
         """Checkpoints, the last one first."""

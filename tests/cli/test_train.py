@@ -14,7 +14,8 @@ from sparsevq.data.layout import read_data
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.training.device import claim_devices
 from sparsevq.training.model_file import load_model
-from tests.cli.conftest import TINY, TINY_STAGE2, as_own_process
+from sparsevq.training.tracking import Tracker
+from tests.cli.conftest import SMALLER, TINY, TINY_STAGE2, as_own_process
 
 LAYOUT = [
     "codes.h5",
@@ -138,3 +139,41 @@ def test_gpus_are_chosen_by_number(tmp_path, monkeypatch, capsys):
             assert train._devices(Namespace(gpu_device=asked)).gpus == leased
             claim_devices("cpu").release()
         assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["sparse", "stage3"])
+def test_an_interrupted_training_goes_on_where_it_was(stage, workplace, chain, capsys, monkeypatch):
+    longer = "--max_steps 6 --val_every 2 --tracking False"
+    given = f"{TINY} --data waves {longer}" if stage == "sparse" else _stage3(chain, longer)
+    part = "sparse" if stage == "sparse" else "gpt"
+    undisturbed = workplace.trained(given)
+
+    def interrupted(*_args):
+        raise KeyboardInterrupt
+
+    before = set(workplace.runs)
+    with monkeypatch.context() as patched:
+        patched.setattr(Tracker, "log_metrics", lambda self, metrics, step: interrupted() if step == 4 else None)
+        assert workplace(f"train {given} --checkpoint_minutes 0") == 130
+    (run,) = set(workplace.runs) - before
+    assert f"run {run} has a checkpoint: sparsevq train --resume {run} goes on from it" in capsys.readouterr().out
+
+    assert workplace(f"train --resume {run}") == 0
+    said = capsys.readouterr().out
+    assert "goes on after step 3" in said
+    assert f"run {run} is finished" in said
+    models = [workplace.path / "runs" / name / part / "model.safetensors" for name in (undisturbed, run)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    assert not (workplace.path / "runs" / run / "checkpoints").exists()
+    assert workplace(f"train --resume {run}") == 1
+    assert f"runs/{run} has no checkpoint to go on from: train it anew" in capsys.readouterr().err
+
+
+def _stage3(chain, more: str) -> str:
+    return f"--training_stage stage3 --model_name {chain['stage2']} {SMALLER['stage3']} --batch_frames 42 {more}"
+
+
+def test_a_run_of_the_workflow_is_not_resumed_by_hand(workplace, capsys):
+    (workplace.path / "elsewhere").mkdir()
+    assert workplace("train --resume elsewhere") == 1
+    assert "a run of the workflow goes on by itself when Snakemake is started again" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+from sparsevq.children import killed_with_parent
 from sparsevq.errors import SparseVQError
 from sparsevq.training.job import job
 
@@ -14,7 +15,7 @@ with job(snakemake, part=snakemake.wildcards.shard):
     name = snakemake.wildcards.data_set
     command = [sys.executable, "-m", f"sparsevq.data.simulators.{name}", "--out", snakemake.output[0]]
     command += ["--shard", snakemake.wildcards.shard, "--settings", json.dumps(snakemake.params.simulation)]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=killed_with_parent())
     sys.stderr.write(ended.stderr)
     if ended.returncode:
         *_, last = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sparsevq.children import killed_with_parent
 from sparsevq.data.simulators.shard_job import BlownUpError
 from sparsevq.errors import SparseVQError
 
@@ -99,7 +100,13 @@ def prepare(case: Path, commands: tuple[str, ...]) -> None:
         program, *arguments = command.split()
         with open(case / f"log.{program}", "w") as log:
             done = subprocess.run(
-                [program, *arguments], cwd=case, env=environment((program,)), stdout=log, stderr=log, check=False
+                [program, *arguments],
+                cwd=case,
+                env=environment((program,)),
+                stdout=log,
+                stderr=log,
+                check=False,
+                preexec_fn=killed_with_parent(),
             )
         if done.returncode:
             raise SparseVQError(f"OpenFOAM's {program} failed ({last_line(log.name)})", OTHER_VERSION)
@@ -128,7 +135,14 @@ def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Cal
     """
     log = case / f"log.{program}"
     with open(log, "w") as out:
-        running = subprocess.Popen([program], cwd=case, env=environment((program,)), stdout=out, stderr=out)
+        running = subprocess.Popen(
+            [program],
+            cwd=case,
+            env=environment((program,)),
+            stdout=out,
+            stderr=out,
+            preexec_fn=killed_with_parent(),
+        )
     try:
         while running.poll() is None:
             time.sleep(POLL)

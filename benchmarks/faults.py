@@ -85,6 +85,11 @@ class Workflow:
             raise SystemExit(f"snakemake {' '.join(arguments)} failed:\n{output[-4000:]}{self.last_logs()}")
         return output
 
+    def resumed(self, rule: str) -> int:
+        """Whether a rule's last job went on from a checkpoint."""
+        logs = self.results.rglob(f"logs/{rule}.log")
+        return sum("goes on after step" in log.read_text(errors="replace") for log in logs)
+
     def last_logs(self) -> str:
         logs = sorted(self.folder.rglob("logs/*.log"), key=lambda path: path.stat().st_mtime)
         return "".join(f"\n--- {path}\n{path.read_text()[-2000:]}" for path in logs[-2:])
@@ -170,9 +175,9 @@ def under_fire(workflow: Workflow, share: int, taken: dict[str, float], dice: ra
     for rule, fire in fires.items():
         while fire.kills.total() < share:
             shoot(workflow, rule, taken[rule], fire, dice)
-            logs = workflow.results.rglob(f"logs/{rule}.log")
-            fire.resumed += sum("goes on after step" in log.read_text(errors="replace") for log in logs)
+            fire.resumed += workflow.resumed(rule)
         workflow.run("--until", rule)
+        fire.resumed += workflow.resumed(rule)
         print(f"{rule}: {', '.join(f'{count} x {kind}' for kind, count in fire.kills.items())}", flush=True)
     workflow.run()
     return fires
@@ -221,7 +226,7 @@ def _steps(workflow: Workflow, run: Any) -> dict[str, list[int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=56, help="at least so many, the same number for each rule")
-    parser.add_argument("--steps", type=int, default=400, help="optimizer steps of each training")
+    parser.add_argument("--steps", type=int, default=600, help="optimizer steps of each training")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and signals")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave both experiments there")

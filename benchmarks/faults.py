@@ -1,4 +1,4 @@
-"""Kill every rule of a workflow at random moments, and see that its results are those of an undisturbed run, to the bit.
+"""Kill every rule of a workflow at random moments, and see that its results are an undisturbed run's to the bit.
 
     python benchmarks/faults.py --kills 56
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import re
+import socket
 import sys
 import tempfile
 import time
@@ -12,13 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sparsevq.errors import SparseVQError
+from sparsevq.integrity import checked_digest
 
 
 @contextlib.contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
-    The temporary file keeps the suffix, because writers such as matplotlib choose the format by it.
+    The temporary file keeps the suffix, because writers such as matplotlib choose the format by it. It is on the disk
+    before it gets its name, so that a power cut leaves the old file or the new one, never an empty one. What killed
+    writers of the same path left behind is removed.
 
     Raises
     ------
@@ -31,12 +36,16 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         if path.exists() and not path.is_file():  # a device, such as /dev/full, must not be replaced
             raise OSError(errno.EINVAL, "it is a folder or a device")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        _remove_abandoned(path)
+        prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         part = Path(name)
         os.close(handle)
         yield part
         os.chmod(part, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
+        _to_disk(part)
         os.replace(part, path)
+        _to_disk(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
     except Exception as error:
@@ -64,8 +73,13 @@ def digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits; of a folder, of the names and digests of all its files.
 
     Of a large file the digest is kept with it, as the extended attribute `DIGEST` where the file system has such, since
-    every job of an experiment asks for it. It counts as long as the file has the inode, size and time of change that it
-    had then.
+    every job of an experiment asks for it; and that of any file is remembered by the process. It counts as long as the
+    file has the inode, size and time of change that it had then.
+
+    Raises
+    ------
+    SparseVQError
+        The file has a seal (`sparsevq.integrity`) and is not what it says.
     """
     if Path(path).is_dir():
         files = sorted(found for found in Path(path).rglob("*") if found.is_file())
@@ -73,13 +87,16 @@ def digest(path: str | Path) -> str:
         return hashlib.sha256(listed.encode()).hexdigest()
     with open(path, "rb") as file:
         before = _state(file.fileno())
-        known = _kept_digest(file.fileno(), before)
+        key = (os.fstat(file.fileno()).st_dev, before)
+        known = _known.get(key) or _kept_digest(file.fileno(), before)
         if known is not None:
             return known
         settled = time.time() - os.fstat(file.fileno()).st_mtime > SETTLED
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        if os.fstat(file.fileno()).st_size >= LARGE and settled and _state(file.fileno()) == before:
-            _keep_digest(file.fileno(), before, found)
+        found = checked_digest(file)
+        if settled and _state(file.fileno()) == before:
+            _known[key] = found
+            if os.fstat(file.fileno()).st_size >= LARGE:
+                _keep_digest(file.fileno(), before, found)
         return found
 
 
@@ -88,6 +105,11 @@ LARGE = 2**26
 """Bytes from which on a file's digest is kept with it."""
 SETTLED = 2.0
 """Seconds since its last change after which a file's digest is kept: a later change then has another time."""
+ABANDONED = 86400.0
+"""Seconds since the last change of a temporary file after which its writer, on another machine, is taken for dead."""
+
+_known: dict[tuple[int, str], str] = {}
+"""Digests that this process has taken, by device and state."""
 
 
 def _state(descriptor: int) -> str:
@@ -108,6 +130,49 @@ def _keep_digest(descriptor: int, state: str, found: str) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # another user's file, or a file system without such attributes
             os.setxattr(descriptor, DIGEST, f"{found} {state}".encode())
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot tell
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _machine() -> str:
+    """Tells apart machines, their boots and containers: where process numbers mean the same."""
+    names = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        names += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(os.stat("/proc/self/ns/pid").st_ino)]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of `path` whose writers were killed."""
+    name = re.compile(rf"\.{re.escape(path.stem)}\.([0-9a-f]{{8}})-(\d+)\.[a-z0-9_]+{re.escape(path.suffix)}")
+    with contextlib.suppress(OSError):  # another process removes it, or it is another user's
+        for found in os.scandir(path.parent):
+            match = name.fullmatch(found.name)
+            if match and _abandoned(match[1], int(match[2]), found.stat().st_mtime):
+                os.unlink(found.path)
+
+
+def _abandoned(machine: str, process: int, changed: float) -> bool:
+    if machine != _machine():
+        return time.time() - changed > ABANDONED
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # another user's
+    return False
 
 
 def _umask() -> int:

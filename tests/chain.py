@@ -141,7 +141,8 @@ def write_small_flow(chain: Chain, trajectories: int = 7, frames: int = 10) -> N
     data = travelling_waves(trajectories=trajectories, frames=frames, grid=(8, 12))
     data.split[-3:] = ["val", "test", "test"]
     write_data(chain.data_path, data)
-    write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1))
+    made_from = {"data": chain.data_path}
+    write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1), made_from)
 
 
 def make_chain(folder: Path) -> Chain:

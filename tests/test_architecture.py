@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sparsevq"
-BASE = {"version", "errors", "files", "config"}
+BASE = {"version", "errors", "integrity", "files", "children", "config"}
 MAY_IMPORT = {
     "version": set(),
     "errors": BASE,
+    "integrity": BASE,
     "files": BASE,
+    "children": BASE,
     "config": BASE,
     "models": set(),
     "training": BASE,

@@ -29,6 +29,11 @@ or constant, no value infinite and no frame without values.
 PREVIEW = """
 Draw a contact sheet: some trajectories of each split, at frames spread evenly in time, one block for each channel.
 """
+SEAL = """
+Files that sparsevq wrote (data.h5, shards, codes.h5 and so on) tell the digest of their own bytes, so that damage is
+noticed before anything is learned from it. Who edits one on purpose says so by this; what was made from it before is
+then no longer accepted beside it.
+"""
 EXAMPLES = {
     "data": """
 examples:
@@ -62,6 +67,11 @@ examples:
 
   sparsevq data preview sst.nc -o sst.png --channels sst
 """,
+    "seal": """
+examples:
+
+  sparsevq data seal results/mine/sst/data.h5
+""",
 }
 OWN = ("path", "validation", "test", "channels", "symmetries", "coordinates", "time")
 """Keys of a `files` entry that are no flags here, or flags with a form of their own."""
@@ -83,6 +93,15 @@ def add_data(commands: Any) -> None:
     _add_part(parts, "validate", "check a file and name every fault", VALIDATE, validate)
     previewed = _add_part(parts, "preview", "draw a contact sheet", PREVIEW, preview)
     previewed.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="picture to write")
+    sealed = parts.add_parser(
+        "seal",
+        help="say that you edited a file on purpose",
+        description=SEAL,
+        epilog=EXAMPLES["seal"],
+        formatter_class=HelpFormatter,
+    )
+    sealed.set_defaults(run=seal_again, parser=sealed)
+    sealed.add_argument("file", nargs="+", type=Path, metavar="FILE", help="HDF5 file that sparsevq wrote")
 
 
 def _add_part(parts: Any, name: str, short: str, description: str, run: Callable[[Namespace, list[str]], None]) -> Any:
@@ -132,7 +151,7 @@ def _coordinates(text: str) -> dict[str, str | tuple[float, float]]:
     return {axis: _ends(at) for axis, _, at in pairs}
 
 
-# ------------------------------------------------------------------------------------------------ the three parts
+# ------------------------------------------------------------------------------------------------ the parts
 
 
 def describe(args: Namespace, argv: list[str]) -> None:
@@ -203,6 +222,25 @@ def preview(args: Namespace, argv: list[str]) -> None:
         source = open_source(settings, name)
     draw_contact_sheet(source, args.out, name)
     print(f"contact sheet: {args.out}", flush=True)
+
+
+def seal_again(args: Namespace, argv: list[str]) -> None:
+    """Seal files that were edited.
+
+    Raises
+    ------
+    SparseVQError
+        There is no such file, it has no room for a seal, or it can't be written.
+    """
+    from sparsevq.files import digest, unwritable
+    from sparsevq.integrity import seal
+
+    for path in args.file:
+        try:
+            seal(path)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        print(f"{path}: sealed (SHA-256 {digest(path)})", flush=True)
 
 
 def _settings(args: Namespace) -> tuple[FileConfig, str]:

@@ -13,6 +13,7 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.run_folder import RunFolder
+from sparsevq.integrity import require_made_from
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.sensors.placement import SensorSets, read_sensors
 from sparsevq.stage1.encoding import Role, Stage1Model, decode_everywhere, encode_views, load_stage1
@@ -24,7 +25,7 @@ from sparsevq.training.device import Precision
 from sparsevq.training.model_file import load_model
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from sparsevq.training.fabric import Fabric
 
 Scores = dict[str, float]
 
@@ -54,9 +55,9 @@ def score(args: Namespace, fabric_of: Callable[[Precision], "Fabric"]) -> Scores
     fabric = fabric_of("auto")
     with torch.no_grad(), fabric.autocast():
         if args.training_stage == "stage1":
-            return _reconstruction(run, role, data, read_sensors(run.sensors), fabric)
+            return _reconstruction(run, role, data, read_sensors(run.sensors, data), fabric)
         if args.training_stage == "stage2":
-            return _through_codes(run, data, read_sensors(run.sensors), fabric)
+            return _through_codes(run, data, read_sensors(run.sensors, data), fabric)
         return _cross_entropy(run, fabric)
 
 
@@ -76,7 +77,7 @@ def _through_codes(run: RunFolder, data: FieldData, sensors: SensorSets, fabric:
         return load_stage1(run.model(role), role, data, sensors, fabric.device)
 
     sparse, teacher = encoder("sparse"), encoder("semi_sparse")
-    tokenizer = load_tokenizer(run.model("tokenizer"), teacher, fabric.device)
+    tokenizer = load_tokenizer(run.model("tokenizer"), teacher, fabric.device, sparse)
     latents = encode_views(sparse, fields, views)
     complete = encode_views(teacher, fields, views)
     fields_by = {
@@ -93,6 +94,7 @@ def _through_codes(run: RunFolder, data: FieldData, sensors: SensorSets, fabric:
 def _cross_entropy(run: RunFolder, fabric: "Fabric") -> Scores:
     codes = read_codes(run.codes, fabric.device)
     file = load_model(run.model("gpt"), "gpt")
+    require_made_from(file.path, file.made_from, {"codes": codes.digest}, "gpt")
     sequences = Sequences(codes, parse(Stage3Config, file.settings, str(file.path)))
     gpt = GPT(GPTShape(**file.shape), codes.codebook)
     file.restore(gpt)

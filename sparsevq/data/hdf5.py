@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
+from sparsevq.files import digest, written_whole
+from sparsevq.integrity import SEAL_BYTES, Part, note_version, seal
 from sparsevq.version import VERSION
 
 Array = npt.NDArray[Any]
@@ -22,8 +23,36 @@ LONGEST_ATTRIBUTE = 60_000
 
 
 @contextlib.contextmanager
-def open_layout(path: str | Path, schema: str, version: int) -> Iterator[h5py.File]:
-    """Open one of the project's HDF5 files for reading, and check that it is of the layout that is expected.
+def created(path: str | Path, digests: Mapping[str, str] | None = None) -> Iterator[h5py.File]:
+    """Write one of the project's HDF5 files: it appears whole, sealed (`sparsevq.integrity`), or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    digests
+        Name -> SHA-256 of contiguous datasets whose bytes were digested as they were written, so that a large file need
+        not be read again to be sealed; it may be filled while the file is open.
+
+    Raises
+    ------
+    SparseVQError
+        The file can't be written.
+    """
+    with written_whole(path) as part:
+        with h5py.File(part, "w", userblock_size=SEAL_BYTES) as file:
+            yield file
+            file.flush()
+            known = []
+            for name, sha256 in (digests or {}).items():
+                stored = file[name].id
+                known.append(Part(stored.get_offset(), stored.get_storage_size(), sha256))
+        seal(part, tuple(known))
+
+
+@contextlib.contextmanager
+def open_layout(path: str | Path, schema: str, version: int, *, checked: bool = True) -> Iterator[h5py.File]:
+    """Open one of the project's HDF5 files for reading, and check that it is sound and of the layout that is expected.
 
     Damage that only shows when a dataset is read inside the block is reported too.
 
@@ -33,16 +62,21 @@ def open_layout(path: str | Path, schema: str, version: int) -> Iterator[h5py.Fi
         The file.
     schema, version
         What its root attributes `schema` and `schema_version` must be.
+    checked
+        Compare the file with its seal first, which reads all of it unless its digest is known; False only for a file
+        that was opened before.
 
     Raises
     ------
     SparseVQError
-        The file is missing, not HDF5, truncated or damaged, or of another schema or version.
+        The file is missing, not HDF5, truncated, damaged or edited, or of another schema or version.
     """
     path = Path(path)
     if not path.is_file():
         raise SparseVQError(f"{path} is {'a folder' if path.is_dir() else 'missing'}", f"give a {schema} file")
     try:
+        if checked:
+            digest(path)
         file = h5py.File(path, "r")
     except OSError as error:
         raise _unreadable(path, schema, error) from None
@@ -57,6 +91,7 @@ def open_layout(path: str | Path, schema: str, version: int) -> Iterator[h5py.Fi
                 f"{path} has version {found} of the layout {schema}; this sparsevq reads version {version}",
                 "make the file again, or use the sparsevq that wrote it",
             )
+        note_version(path, file.attrs.get("sparsevq_version"))
         try:
             yield file
         except OSError as error:
@@ -92,6 +127,12 @@ def stamp(
     file.attrs["made_from"] = digests
     if settings is not None:
         file.attrs["settings"] = json.dumps(settings, sort_keys=True, default=str)
+
+
+def read_made_from(file: h5py.File) -> dict[str, str]:
+    """Name -> SHA-256 digest of the files that an open file was made from; empty for one that does not tell."""
+    found = read_json(file, "made_from") if "made_from" in file.attrs else {}
+    return {str(name): str(sha256) for name, sha256 in found.items()} if isinstance(found, dict) else {}
 
 
 def require_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | None = None) -> h5py.Dataset:

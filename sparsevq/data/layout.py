@@ -12,6 +12,7 @@ import numpy as np
 from sparsevq.data.faults import faults
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.hdf5 import (
+    created,
     map_dataset,
     open_layout,
     read_attribute,
@@ -23,7 +24,7 @@ from sparsevq.data.hdf5 import (
     write_column,
     write_strings,
 )
-from sparsevq.files import digest, written_whole
+from sparsevq.files import digest
 
 SCHEMA = "sparsevq-data"
 VERSION = 2
@@ -58,7 +59,7 @@ def write_data(
     fault = next(faults(data), None)
     if fault is not None:
         raise fault.error(str(path))
-    with written_whole(path) as part, h5py.File(part, "w") as file:
+    with created(path) as file:
         stamp(file, SCHEMA, VERSION, made_from or {}, settings)
         file.create_dataset("fields", data=data.fields.astype(np.float32, copy=False))
         write_header(file, data)

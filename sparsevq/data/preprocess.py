@@ -1,5 +1,6 @@
 """From a source to one data set: channels, temporal stride, split, statistics. Frames stream through in blocks."""
 
+import hashlib
 import math
 import time as clock
 from dataclasses import dataclass
@@ -12,11 +13,10 @@ import numpy.typing as npt
 from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.data.faults import faults
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import stamp
+from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import SCHEMA, VERSION, write_header
 from sparsevq.data.sources.source import Source, every, with_channels
 from sparsevq.errors import SparseVQError
-from sparsevq.files import written_whole
 
 BLOCK = 2**27
 """Bytes of fields that are in memory at a time. A larger trajectory is written as it comes, and looked at once more in
@@ -58,9 +58,10 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     shape = (source.trajectories, len(source.time), *source.grid, len(source.channels))
     shown = _data(source, name, split, np.broadcast_to(np.float32(0), shape))
     _faultless(shown, source.label)  # before what takes long
-    with written_whole(out) as part, h5py.File(part, "w") as file:
+    digests: dict[str, str] = {}
+    with created(out, digests) as file:
         stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
-        mask, moments = _stream(source, stored, split == "train", shown.weights.reshape(source.grid))
+        mask, moments, digests["fields"] = _stream(source, stored, split == "train", shown.weights.reshape(source.grid))
         mean, std = moments.mean_and_std()
         data = _data(source, name, split, shown.fields, mask, mean, std)
         _faultless(data, source.label)
@@ -142,23 +143,27 @@ class Moments:
 
 def _stream(
     source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.bool_], Moments]:
-    """Write all fields; the mask ``(T, *grid)``, and the moments of the training split."""
+) -> tuple[npt.NDArray[np.bool_], Moments, str]:
+    """Write all fields; the mask ``(T, *grid)``, the moments of the training split, the digest of what was written."""
     at_once = max(1, BLOCK // (4 * math.prod(stored.shape[2:])))
     blocks = [slice(start, min(start + at_once, stored.shape[1])) for start in range(0, stored.shape[1], at_once)]
     mask = np.empty((source.trajectories, *source.grid), dtype=bool)
     moments, progress, gaps = Moments.none(len(source.channels)), _Progress(stored.shape), 0
+    written = hashlib.sha256()  # in the order of the file
     for trajectory in range(source.trajectories):
         every_frame = np.ones(source.grid, dtype=bool)
         some_frame = np.zeros((*source.grid, len(source.channels)), dtype=bool)
+        as_read = written.copy()
         for frames in blocks:
             block = _read(source, trajectory, frames, every_frame, some_frame)
             stored[trajectory, frames] = block
+            as_read.update(np.ascontiguousarray(block, np.float32).data)
             progress.tell(trajectory, frames.stop)
         _not_empty(source, trajectory, some_frame)
         mask[trajectory] = every_frame
         gaps += int((some_frame.any(axis=-1) & ~every_frame).sum())
         whole = bool(every_frame.all())
+        written = as_read if whole else written
         if whole and not training[trajectory]:
             continue
         for frames in blocks:
@@ -166,12 +171,13 @@ def _stream(
             if not whole:
                 block[:, ~every_frame] = 0
                 stored[trajectory, frames] = block
+                written.update(np.ascontiguousarray(block, np.float32).data)
             if training[trajectory]:
                 moments.add(block.reshape(len(block), -1, block.shape[-1]), (weights * every_frame).ravel())
     progress.tell(source.trajectories - 1, stored.shape[1], last=True)
     if gaps:
         print(f"{gaps / mask.size:.2%} of the points have gaps in some frames: they count as not valid", flush=True)
-    return mask, moments
+    return mask, moments, written.hexdigest()
 
 
 def _read(

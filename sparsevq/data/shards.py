@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.hdf5 import Array, open_layout, read_dataset, stamp
+from sparsevq.data.hdf5 import Array, created, open_layout, read_dataset, stamp
 from sparsevq.data.layout import read_common, write_common
 from sparsevq.errors import SparseVQError
-from sparsevq.files import written_whole
 
 SCHEMA = "sparsevq-shard"
 VERSION = 2
@@ -53,7 +51,7 @@ class Shard:
 
 def write_shard(path: str | Path, shard: Shard, settings: Mapping[str, Any] | None = None) -> None:
     """Write a shard; the file appears whole or not at all."""
-    with written_whole(path) as part, h5py.File(part, "w") as file:
+    with created(path) as file:
         stamp(file, SCHEMA, VERSION, {}, settings)
         file.create_dataset("fields", data=shard.fields.astype(np.float32, copy=False))
         write_common(file, shard)

@@ -11,14 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.data.hdf5 import open_layout
+from sparsevq.data.hdf5 import open_layout, read_made_from
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.reference import training_climatology
 from sparsevq.evaluation.spectrum import spectrum_of
-from sparsevq.files import written_whole
+from sparsevq.files import digest, written_whole
+from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets
 
 Array = NDArray[Any]
@@ -105,6 +106,11 @@ def score(
         open_layout(forecast_path, SCHEMA, VERSION) as forecast,
         open_layout(baselines_path, SCHEMA, VERSION) as baselines,
     ):
+        given = {"data": data.digest, "sensors": sensors.digest}
+        codes = {} if codes_path is None else {"codes": digest(codes_path)}
+        require_made_from(forecast_path, read_made_from(forecast), given | codes, "forecast")
+        given["forecast"] = digest(forecast_path)
+        require_made_from(baselines_path, read_made_from(baselines), given, "baselines")
         cases = read_cases(forecast, data)
         if not same_cases(cases, read_cases(baselines, data)):
             raise SparseVQError(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -11,11 +10,12 @@ from torch import Tensor
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.data.hdf5 import stamp
+from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
-from sparsevq.files import written_whole
+from sparsevq.files import digest
 from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
 from sparsevq.stage3.codes import read_codes
@@ -48,7 +48,9 @@ def forecast_held_out(
     SparseVQError
         An input is missing, damaged or doesn't fit the others; or a start frame leaves too few frames to score.
     """
-    data, sensors = read_data(data_path), read_sensors(sensors_path)
+    data = read_data(data_path)
+    sensors = read_sensors(sensors_path, data)
+    codes = read_codes(codes_path, fabric.device)
     model = load_forecast_model(
         data,
         sensors,
@@ -57,8 +59,11 @@ def forecast_held_out(
         tokenizer_model=tokenizer_model,
         gpt_model=gpt_model,
         device=fabric.device,
+        codes=codes,
     )
-    codes = read_codes(codes_path, fabric.device)
+    encoders = {"sparse": model.sparse.digest, "semi_sparse": model.teacher.digest}
+    given = {"data": data.digest, "sensors": sensors.digest, **encoders, "tokenizer": digest(tokenizer_model)}
+    require_made_from(codes_path, codes.made_from, given, "codes")
     if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
         raise SparseVQError(f"{codes_path} was dumped by another tokenizer than {tokenizer_model}", "dump it again")
     fields = DeviceFields(data, Symmetries(), fabric.device)
@@ -96,7 +101,7 @@ def forecast_held_out(
         "gpt": gpt_model,
         "codes": codes_path,
     }
-    with fabric.autocast(), written_whole(out) as part, h5py.File(part, "w") as file:
+    with fabric.autocast(), created(out) as file:
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
         file["trajectory"], file["start_frame"] = trajectory, start
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]

@@ -9,11 +9,14 @@ from torch import Tensor
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
+from sparsevq.integrity import require_made_from
 from sparsevq.models.gpt import GPT, GPTShape, members_of
 from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, load_stage1
 from sparsevq.stage2.dump import load_tokenizer
+from sparsevq.stage3.codes import Codes
 from sparsevq.training.model_file import load_model
 
 
@@ -56,18 +59,26 @@ def load_forecast_model(
     tokenizer_model: Path,
     gpt_model: Path,
     device: torch.device,
+    codes: Codes | None = None,
 ) -> ForecastModel:
     """Load all stages of a run.
+
+    Parameters
+    ----------
+    codes
+        The index dump whose codes are to be forecast from; None: there are only readings.
 
     Raises
     ------
     SparseVQError
-        A file is missing or damaged, or the stages don't fit each other.
+        A file is missing or damaged, or one of them was not made from the others.
     """
     sparse = load_stage1(sparse_model, "sparse", data, sensors, device)
     teacher = load_stage1(semi_sparse_model, "semi_sparse", data, sensors, device)
-    tokenizer = load_tokenizer(tokenizer_model, teacher, device)
+    tokenizer = load_tokenizer(tokenizer_model, teacher, device, sparse)
     file = load_model(gpt_model, "gpt")
+    given = {"tokenizer": digest(tokenizer_model), "codes": codes.digest if codes else ""}
+    require_made_from(gpt_model, file.made_from, given, "gpt")
     shape = GPTShape(**file.shape)
     codebook = tokenizer.quantizer.codebook()
     if codebook.shape != (shape.num_quantizers, shape.num_vq_embeddings, shape.vq_embedding_dim):

@@ -125,7 +125,7 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
     )
     fill: dict[str, Any] = {"dtype": "float32", "_FillValue": np.float32(np.nan)}
     encoding: dict[Any, Any] = {
-        name: {**fill, "zlib": True, "complevel": 4, "shuffle": True} for name in forecast.data_vars
+        name: {**fill, "zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True} for name in forecast.data_vars
     }
     encoding |= {name: {"_FillValue": None} for name in forecast.coords}
     with written_whole(path) as part:

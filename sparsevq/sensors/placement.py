@@ -4,19 +4,19 @@ import csv
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import SensorsConfig
 from sparsevq.data.field_data import FieldData, grid_points
-from sparsevq.data.hdf5 import open_layout, read_attribute, read_dataset, read_strings, stamp
+from sparsevq.data.hdf5 import created, open_layout, read_attribute, read_dataset, read_made_from, read_strings, stamp
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, written_whole
+from sparsevq.integrity import require_made_from
 from sparsevq.sensors.table import read_table
 
 SCHEMA = "sparsevq-sensors"
@@ -48,6 +48,8 @@ class SensorSets:
         Names of the columns of `coordinates`.
     digest
         SHA-256 of the file that this was read from; empty if it was not read.
+    made_from
+        Name -> SHA-256 of what that file was made from.
     """
 
     sparse: Indices
@@ -57,6 +59,7 @@ class SensorSets:
     seed: int
     axes: tuple[str, ...]
     digest: str = ""
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
 
 def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, seed: int) -> SensorSets:
@@ -124,7 +127,7 @@ def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Pa
         rows.writerow(["sensor", *sets.axes, "set"])
         for sensor, point in enumerate(sets.coordinates.tolist()):
             rows.writerow([sensor, *point, "sparse" if sensor < len(sets.sparse) else "semi_sparse"])
-    with written_whole(path) as part, h5py.File(part, "w") as file:
+    with created(path) as file:
         stamp(file, SCHEMA, VERSION, made_from or {})
         file.attrs["placement"] = sets.placement
         file.attrs["seed"] = sets.seed
@@ -134,13 +137,22 @@ def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Pa
         file["coordinates"] = sets.coordinates
 
 
-def read_sensors(path: str | Path) -> SensorSets:
+def read_sensors(path: str | Path, data: FieldData | None = None) -> SensorSets:
     """Read and check what `write_sensors` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    data
+        The data set that they are to be used with; None: none yet. The places of another data set's sensors are taken
+        over by their CSV (`sensors.csv` of the configuration), not by this file, whose indices mean points of its grid.
 
     Raises
     ------
     SparseVQError
-        The file is missing, damaged or of another layout; or the sparse set is not the start of the semi-sparse one.
+        The file is missing, damaged or of another layout; the sparse set is not the start of the semi-sparse one; or
+        they were placed on another data set.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
         axes = read_strings(file, "axes")
@@ -153,7 +165,10 @@ def read_sensors(path: str | Path) -> SensorSets:
             seed=int(read_attribute(file, "seed")),
             axes=axes,
             digest=digest(path),
+            made_from=read_made_from(file),
         )
+    if data is not None:
+        require_made_from(path, sets.made_from, {"data": data.digest}, "sensors")
     if not len(sets.sparse) or not np.array_equal(sets.semi_sparse[: len(sets.sparse)], sets.sparse):
         raise SparseVQError(f"{path}: semi_sparse does not start with sparse", "place the sensors again")
     return sets

@@ -1,5 +1,6 @@
 """A trained stage-1 model in use: frames to latents, latents to fields."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from sparsevq.config import Stage1Config, parse
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
+from sparsevq.integrity import require_made_from
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features
 from sparsevq.sensors.placement import SensorSets
@@ -56,7 +58,8 @@ def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, de
     Raises
     ------
     SparseVQError
-        The file is missing, damaged, of another kind, or was trained for another grid or other channels.
+        The file is missing, damaged, of another kind, or was trained on another grid, other channels, another data set
+        or other sensors than these. Which file the sensors are from does not matter, nor their order.
     """
     file = load_model(path, "sparse", "semi_sparse")
     settings = parse(Stage1Config, file.settings, str(path))
@@ -65,6 +68,12 @@ def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, de
             f"{path} was trained on a grid {file.extra['grid']} with {file.shape['channels']} channels, "
             f"but {data.name} has {list(data.grid)} with {len(data.channels)}",
             "train it on this data set",
+        )
+    require_made_from(path, file.made_from, {"data": data.digest}, file.kind)
+    if file.extra.get("points", "") not in ("", points_digest(sensors, role)):
+        raise SparseVQError(
+            f"{path} was trained with other sensors than the {role.replace('_', '-')} ones that it is used with",
+            f"train it again (snakemake --forcerun {file.kind}), or give the sensors.h5 that it was made from",
         )
     autoencoder = SensorAutoencoder(AutoencoderShape(**file.shape))
     file.restore(autoencoder)
@@ -80,6 +89,12 @@ def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, de
 def sensor_points(sensors: SensorSets, role: Role) -> Tensor:
     """Grid points of the sensors that an encoder of this role sees."""
     return torch.from_numpy(sensors.sparse if role == "sparse" else sensors.semi_sparse)
+
+
+def points_digest(sensors: SensorSets, role: Role) -> str:
+    """SHA-256 of the grid points that an encoder of this role sees, in increasing order."""
+    points = np.sort(sensors.sparse if role == "sparse" else sensors.semi_sparse)
+    return hashlib.sha256(points.astype("<i8").tobytes()).hexdigest()
 
 
 def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:

@@ -20,14 +20,15 @@ from sparsevq.stage1.encoding import (
     Stage1Model,
     decode_at,
     encode_views,
+    points_digest,
     position_features,
     sensor_points,
 )
 from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
-
 from sparsevq.training.parallel import require_rows, weights_of
+
 VALIDATION_FRAMES = 128
 """Frames of the validation split at which training is judged: evenly spaced, the same at every validation."""
 
@@ -81,15 +82,19 @@ def train_encoder(
     SparseVQError
         An input is missing, damaged or doesn't fit.
     """
-    fabric.seed_everything(seed, verbose=False)
     require_rows(settings.batch_frames, "stage1.batch_frames")
-    data, sensors = read_data(data_path), read_sensors(sensors_path)
+    fabric.seed_everything(seed, verbose=False)
+    data = read_data(data_path)
+    sensors = read_sensors(sensors_path, data)
     fields = DeviceFields(data, settings.symmetries, fabric.device)
     where = sensor_points(sensors, role).to(fabric.device)
     shape = autoencoder_shape(data, settings)
     autoencoder = SensorAutoencoder(shape)
-    if start_from is not None:
-        load_model(start_from, "sparse", "semi_sparse").restore(autoencoder)
+    made_from = {"data": data.digest, "sensors": sensors.digest}
+    if start_from is not None:  # which may be of another run, or of other data
+        start = load_model(start_from, "sparse", "semi_sparse")
+        start.restore(autoencoder)
+        made_from["start"] = start.digest
     features = position_features(data, settings.space_bands, fabric.device)
     objective = ReconstructionLoss(autoencoder, features[where], features)
 
@@ -116,7 +121,6 @@ def train_encoder(
     budget = settings
     if start_from is not None and settings.warm_steps is not None:
         budget = settings.model_copy(update={"max_steps": settings.warm_steps})
-    made_from = {"data": data_path, "sensors": sensors_path} | ({"start": start_from} if start_from else {})
     best = fit(
         fabric, objective, draw, validate, budget,
         seed=seed, name=f"stage 1 {role}", tracker=tracker, history=out_dir / "history.csv",
@@ -130,7 +134,7 @@ def train_encoder(
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
             made_from=made_from,
-            extra={"validation": best, "grid": list(data.grid)},
+            extra={"validation": best, "grid": list(data.grid), "points": points_digest(sensors, role)},
         )
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import stamp
+from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
-from sparsevq.files import written_whole
+from sparsevq.integrity import require_made_from
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, encode_views, load_stage1
@@ -26,13 +26,20 @@ FRAMES_AT_ONCE = 1024
 """Frames whose latents are in memory together."""
 
 
-def load_tokenizer(path: Path, teacher: Stage1Model, device: torch.device) -> LatentTokenizer:
+def load_tokenizer(
+    path: Path, teacher: Stage1Model, device: torch.device, sparse: Stage1Model | None = None
+) -> LatentTokenizer:
     """A trained tokenizer, ready to use.
+
+    Parameters
+    ----------
+    teacher, sparse
+        The encoders that it is used with; None: only the teacher.
 
     Raises
     ------
     SparseVQError
-        The file is missing or damaged, or was trained for latents of another shape or from another teacher.
+        The file is missing or damaged, or was trained for latents of another shape or with other encoders.
     """
     file = load_model(path, "tokenizer")
     expected = (teacher.autoencoder.shape.num_latents, teacher.autoencoder.shape.enc_num_latent_channels)
@@ -42,11 +49,8 @@ def load_tokenizer(path: Path, teacher: Stage1Model, device: torch.device) -> La
             f"{path} completes latents of shape {found}, the encoders give {expected}",
             "use the encoders that it was trained with",
         )
-    if file.made_from["semi_sparse"] != teacher.digest:
-        raise SparseVQError(
-            f"{path} was trained with another semi-sparse encoder than the one given",
-            "use the encoders that it was trained with, or train it again",
-        )
+    encoders = {"semi_sparse": teacher.digest, "sparse": sparse.digest if sparse else ""}
+    require_made_from(path, file.made_from, encoders, "tokenizer")
     tokenizer = LatentTokenizer(TokenizerShape(**file.shape))
     file.restore(tokenizer)
     return tokenizer.to(device).eval().requires_grad_(False)
@@ -70,10 +74,11 @@ def dump_indices(
     SparseVQError
         An input is missing, damaged or doesn't fit the others, or the file can't be written.
     """
-    data, sensors = read_data(data_path), read_sensors(sensors_path)
+    data = read_data(data_path)
+    sensors = read_sensors(sensors_path, data)
     sparse = load_stage1(sparse_model, "sparse", data, sensors, fabric.device)
     teacher = load_stage1(semi_sparse_model, "semi_sparse", data, sensors, fabric.device)
-    tokenizer = load_tokenizer(tokenizer_model, teacher, fabric.device)
+    tokenizer = load_tokenizer(tokenizer_model, teacher, fabric.device, sparse)
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
     symmetries = variant_symmetries(fields, sparse.settings.symmetries.variants, seed)
     made_from = {
@@ -83,7 +88,7 @@ def dump_indices(
         "semi_sparse": semi_sparse_model,
         "tokenizer": tokenizer_model,
     }
-    with fabric.autocast(), written_whole(out) as part, h5py.File(part, "w") as file:
+    with fabric.autocast(), created(out) as file:
         stamp(file, SCHEMA, VERSION, made_from, {"seed": seed})
         for name, model in (("sparse", sparse), ("semi_sparse", teacher)):
             indices = encode_variants(model, tokenizer, data, fields, symmetries)

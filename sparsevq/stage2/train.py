@@ -87,7 +87,8 @@ def train_tokenizer(
     """
     require_rows(settings.batch_frames, "stage2.batch_frames")
     fabric.seed_everything(seed, verbose=False)
-    data, sensors = read_data(data_path), read_sensors(sensors_path)
+    data = read_data(data_path)
+    sensors = read_sensors(sensors_path, data)
     sparse = load_stage1(sparse_model, "sparse", data, sensors, fabric.device)
     teacher = load_stage1(semi_sparse_model, "semi_sparse", data, sensors, fabric.device)
     _require_same_latents({sparse_model: sparse, semi_sparse_model: teacher})
@@ -105,6 +106,8 @@ def train_tokenizer(
         raise SparseVQError(f"stage2: {error}") from None
     with fabric.autocast():
         tokenizer.standardise_by(train.complete())
+    made_from = {"data": data.digest, "sensors": sensors.digest}
+    made_from |= {"sparse": sparse.digest, "semi_sparse": teacher.digest}
     if start_from is not None:
         start = load_model(start_from, "tokenizer")
         start.restore(tokenizer)
@@ -140,8 +143,6 @@ def train_tokenizer(
         return {**metrics, "val_ratio_to_unquantized": ratio, **use}
 
     out_dir.mkdir(parents=True, exist_ok=True)
-    made_from = {"data": data_path, "sensors": sensors_path, "sparse": sparse_model, "semi_sparse": semi_sparse_model}
-    made_from |= {"start": start_from} if start_from else {}
     best = fit(
         fabric, objective, draw, validate, settings,
         seed=seed, name="stage 2 tokenizer", tracker=tracker, history=out_dir / "history.csv",
@@ -186,8 +187,8 @@ def start_codebook(
 ) -> None:
     """k-means on the tokens of `KMEANS_FRAMES` frames: the quantizer does it at its first batch in training mode."""
     row = torch.randint(len(train), (KMEANS_FRAMES,), generator=generator, device=fabric.device)
-    with fabric.autocast():
     mine = row[fabric.global_rank :: fabric.world_size]
+    with fabric.autocast():
         tokenizer.quantizer(tokenizer.encode(train.take(mine).complete))
 
 

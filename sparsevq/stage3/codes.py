@@ -1,13 +1,15 @@
 """The index dump as stage 3 reads it: the only thing that it sees of the earlier stages."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sparsevq.data.hdf5 import open_layout, read_dataset
+from sparsevq.data.hdf5 import open_layout, read_dataset, read_made_from
 from sparsevq.errors import SparseVQError
+from sparsevq.files import digest
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Codes:
     semi_sparse: Tensor
     codebook: Tensor
     split: list[str]
+    digest: str = ""
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, split: str) -> Tensor:
         """Indices of the trajectories of a split."""
@@ -38,10 +42,11 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
             torch.from_numpy(read_dataset(file, name, (None,) * 5)).long() for name in ("sparse", "semi_sparse")
         )
         split = [str(name) for name in read_dataset(file, "split", (sparse.shape[1],))]
+        made_from = read_made_from(file)
     if sparse.shape != semi_sparse.shape or sparse.shape[-1] != len(codebook):
         raise SparseVQError(f"{path}: sparse, semi_sparse and codebook do not fit each other", "dump the indices again")
     if max(sparse.max(), semi_sparse.max()) >= codebook.shape[1]:
         raise SparseVQError(
             f"{path}: an index is outside the codebook of {codebook.shape[1]}", "dump the indices again"
         )
-    return Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split)
+    return Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split, digest(path), made_from)

@@ -64,8 +64,13 @@ def train_gpt(
     sequences = Sequences(codes, settings)
     shape = gpt_shape(codes, settings)
     gpt = GPT(shape, codes.codebook).to(fabric.device)
+    made_from = {"codes": codes.digest}
+    if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
+        made_from["tokenizer"] = codes.made_from["tokenizer"]
     if start_from is not None:
-        load_model(start_from, "gpt").restore(gpt)
+        start = load_model(start_from, "gpt")
+        start.restore(gpt)
+        made_from["start"] = start.digest
     objective = NextCodeLoss(gpt)
 
     def draw(generator: torch.Generator, step: int) -> tuple[Tensor, Tensor]:
@@ -83,7 +88,6 @@ def train_gpt(
         return {"val_loss": float((losses * weights).sum() / weights.sum())}
 
     out_dir.mkdir(parents=True, exist_ok=True)
-    made_from = {"codes": codes_path} | ({"start": start_from} if start_from else {})
     best = fit(
         fabric, objective, draw, validate, settings,
         seed=seed, name="stage 3 GPT", tracker=tracker, history=out_dir / "history.csv",

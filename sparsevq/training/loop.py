@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sparsevq.config import TrainingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest, written_whole
+from sparsevq.files import written_whole
 from sparsevq.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from sparsevq.training.signals import Requests, deferred_stop
 from sparsevq.version import VERSION
@@ -44,7 +44,7 @@ def fit(
     tracker: Logs,
     history: Path,
     best_after: int = 0,
-    made_from: Mapping[str, Path] | None = None,
+    made_from: Mapping[str, str] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> dict[str, float]:
     """Train `objective` and leave it with the weights of its best validation.
@@ -63,7 +63,7 @@ def fit(
     best_after
         Validations before this step don't compete for the best weights, nor try the patience.
     made_from
-        Name -> file that the training reads: with the settings and the seed, what a checkpoint must be made of.
+        Name -> digest of what the training has read: with the settings and the seed, what a checkpoint must be made of.
     checkpoints
         Where to leave the state now and then, and to go on from; None: nowhere.
 
@@ -83,7 +83,7 @@ def fit(
         "training": name,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
-        "made_from": {key: digest(path) for key, path in (made_from or {}).items()},
+        "made_from": dict(made_from or {}),
         "version": VERSION,
     }
     if checkpoints is not None:

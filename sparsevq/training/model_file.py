@@ -3,7 +3,9 @@
 Loading executes no code from the file.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, written_whole
+from sparsevq.integrity import note_version
 from sparsevq.version import VERSION
 
 SCHEMA_VERSION = 1
@@ -60,7 +63,7 @@ def save_model(
     *,
     shape: dict[str, Any],
     settings: dict[str, Any],
-    made_from: dict[str, Path],
+    made_from: Mapping[str, str],
     extra: dict[str, Any] | None = None,
 ) -> None:
     """Write a model; it appears whole or not at all.
@@ -74,21 +77,22 @@ def save_model(
     settings
         The section of the configuration that it was trained with; JSON.
     made_from
-        Name -> file; their digests are stored.
+        Name -> digest of what was read for the training (of the files as they were then).
     extra
         What else is needed to use it; JSON.
     """
-    header = {
+    header: dict[str, Any] = {
         "schema": "sparsevq-model",
         "schema_version": SCHEMA_VERSION,
         "sparsevq_version": VERSION,
         "kind": kind,
         "shape": shape,
         "settings": settings,
-        "made_from": {name: digest(file) for name, file in made_from.items()},
+        "made_from": dict(made_from),
         "extra": extra or {},
     }
     weights = {name: weight.detach().cpu().contiguous().clone() for name, weight in module.state_dict().items()}
+    header["sha256"] = _content(header, weights)
     with written_whole(path) as part:
         # One entry, since safetensors keeps no order of entries and the same training must give the same bytes.
         save_file(weights, part, metadata={"sparsevq": json.dumps(header, sort_keys=True)})
@@ -100,7 +104,7 @@ def load_model(path: Path, *kinds: str, device: torch.device | str = "cpu") -> M
     Raises
     ------
     SparseVQError
-        The file is missing, damaged, of another schema version, or none of `kinds`.
+        The file is missing, damaged, edited, of another schema version, or none of `kinds`.
     """
     path = Path(path)
     if not path.is_file():
@@ -113,12 +117,28 @@ def load_model(path: Path, *kinds: str, device: torch.device | str = "cpu") -> M
         raise SparseVQError(f"{path} is not a readable model file ({error})", "train it again") from None
     if not isinstance(header, dict) or header.get("schema") != "sparsevq-model":
         raise SparseVQError(f"{path} is not a model of sparsevq", "give a model.safetensors that a run wrote")
-    if header["schema_version"] != SCHEMA_VERSION:
+    if header.get("schema_version") != SCHEMA_VERSION:
         raise SparseVQError(
-            f"{path} has schema version {header['schema_version']}, this program reads {SCHEMA_VERSION}",
+            f"{path} has schema version {header.get('schema_version')}, this program reads {SCHEMA_VERSION}",
             "train it again",
+        )
+    if header.get("sha256") not in (None, _content(header, weights)):
+        raise SparseVQError(
+            f"{path} is not as sparsevq wrote it (its content does not have the SHA-256 digest that it tells)",
+            "it is damaged: copy it again, or train it again",
         )
     if header["kind"] not in kinds:
         raise SparseVQError(f"{path} is a {header['kind']} model, not {' or '.join(kinds)}", "check the path")
+    note_version(path, header["sparsevq_version"])
     described = {field: header[field] for field in ("kind", "shape", "settings", "made_from", "extra")}
     return ModelFile(path=path, weights=weights, digest=digest(path), **described)
+
+
+def _content(header: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a model: of its header without the digest itself, and of each weight's name, type, shape and bytes."""
+    found = hashlib.sha256(json.dumps({**header, "sha256": None}, sort_keys=True).encode())
+    for name in sorted(weights):
+        weight = weights[name].cpu().contiguous()
+        found.update(f"\n{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        found.update(weight.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -24,6 +24,7 @@ from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.preprocess import preprocess
 from sparsevq.data.shards import Shard, write_shard
 from sparsevq.data.sources.data_set import as_source
+from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
@@ -245,7 +246,7 @@ def test_names_that_the_configuration_takes(path, name):
 
 
 def damage(path, change):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         change(file)
 
 

@@ -4,7 +4,6 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.symmetries import symmetry_group
 from sparsevq.errors import SparseVQError
+from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 CPU = torch.device("cpu")
@@ -162,7 +162,7 @@ def test_what_a_mapped_file_holds_inside_obstacles_never_matters(tmp_path):
     path = written(travelling_waves(), tmp_path)
     expected, valid = DeviceFields(read_data(path), Symmetries(), CPU).gather(views((1, 5, 0)), torch.arange(256))
     assert not valid.all()
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         stored, mask = file["fields"][()], file["mask"][()]
         stored[~np.broadcast_to(mask[:, None, ..., None], stored.shape)] = np.nan
         file["fields"][...] = stored
@@ -175,7 +175,7 @@ def test_a_broken_value_of_a_mapped_file_is_one_line(tmp_path):
     data = travelling_waves()
     path = written(data, tmp_path)
     point = int(np.flatnonzero(data.flat_mask[4])[9])
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file["fields"][(4, 11, *np.unravel_index(point, data.grid), 1)] = np.inf
     fields = DeviceFields(read_data(path, in_memory=0), Symmetries(), CPU)
     fields.gather(views((0, 1, 0), (4, 10, 0)), torch.arange(256))

@@ -14,6 +14,7 @@ from sparsevq.data.field_data import FieldData, axis_weights
 from sparsevq.data.hdf5 import open_layout, stamp
 from sparsevq.data.layout import read_data, read_domain, write_data
 from sparsevq.errors import SparseVQError
+from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
@@ -136,7 +137,7 @@ def test_a_mapped_data_set_is_the_same_data_set(path):
 )
 def test_what_cannot_be_mapped_is_read_whole_or_refused(path, storage, message):
     before = read_data(path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         attributes = dict(file["fields"].attrs)
         del file["fields"]
         file.create_dataset("fields", data=before.fields, **storage).attrs.update(attributes)
@@ -146,10 +147,10 @@ def test_what_cannot_be_mapped_is_read_whole_or_refused(path, storage, message):
 
 
 def test_values_of_a_mapped_data_set_are_taken_on_trust_and_all_else_is_not(path):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         _not_finite(file)
     assert len(list(faults(read_data(path, in_memory=0)))) == 1
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file["time"][1] = -1
     with pytest.raises(SparseVQError, match="time is not finite and increasing"):
         read_data(path, in_memory=0)
@@ -186,7 +187,7 @@ def test_the_domain_alone_has_no_frames(path):
 def test_values_inside_obstacles_never_matter(path):
     """A user's own file may hold anything there."""
     before = read_data(path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         fields = file["fields"][()]
         fields[~np.broadcast_to(before.mask[:, None, ..., None], fields.shape)] = np.nan
         file["fields"][...] = fields
@@ -251,7 +252,7 @@ def _not_finite(file):
     ],
 )
 def test_a_fault_is_one_line_that_names_file_and_fault(path, damage, message):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         damage(file)
     with pytest.raises(SparseVQError, match=message) as caught:
         read_data(path)

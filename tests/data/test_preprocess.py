@@ -16,6 +16,7 @@ from sparsevq.data.sources.shards import open_shards
 from sparsevq.data.sources.source import Source
 from sparsevq.errors import SparseVQError
 from tests.data.shards import shards_of
+from tests.edited import edited
 from tests.flows import travelling_waves
 
 DATA_SET = {"validation": 2, "test": 1}
@@ -123,7 +124,7 @@ def test_held_out_and_masked_values_never_reach_the_statistics(tmp_path):
     paths = shards_of(tmp_path, 1)
     from_shards(paths, tmp_path / "before.h5")
     before = read_data(tmp_path / "before.h5")
-    with h5py.File(paths[0], "r+") as file:
+    with edited(paths[0]) as file:
         fields, mask = file["fields"][()], file["mask"][()]
         fields[before.split != "train"] += 100
         fields[~np.broadcast_to(mask[:, None, ..., None], fields.shape)] = np.nan

@@ -1,6 +1,5 @@
 """Shards as a source: one set of trajectories, whatever the shards and their order."""
 
-import h5py
 import numpy as np
 import pytest
 
@@ -9,6 +8,7 @@ from sparsevq.data.sources.shards import open_shards
 from sparsevq.data.sources.source import every, with_channels
 from sparsevq.errors import SparseVQError
 from tests.data.shards import shards_of
+from tests.edited import edited
 from tests.flows import travelling_waves
 
 FLOW = travelling_waves(trajectories=8)
@@ -47,13 +47,13 @@ def test_channels_and_stride_are_parts_of_what_is_read(tmp_path):
 
 
 def _not_finite(paths):
-    with h5py.File(paths[1], "r+") as file:
+    with edited(paths[1]) as file:
         file["fields"][(2, 4, *np.argwhere(file["mask"][2])[0], 1)] = np.nan
 
 
 def _change(name, value):
     def damage(paths):
-        with h5py.File(paths[2], "r+") as file:
+        with edited(paths[2]) as file:
             if name in file:
                 del file[name]
                 file[name] = value

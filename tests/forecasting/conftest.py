@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.layout import read_data, write_data
+from sparsevq.data.layout import read_data
 from sparsevq.sensors.placement import SensorSets, read_sensors
 from tests.chain import make_chain
 
@@ -42,11 +44,8 @@ def run(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("results") / "try/waves/n6/seed1"
     chain = make_chain(folder)
     # With a single case, the workflow's draws are those of a user who forecasts it.
-    alone = chain.data
-    alone.split[alone.trajectories("test")[1:]] = "train"
-    write_data(folder / "alone.h5", alone)
-    workflows = chain.forecast(
-        folder / "forecast.h5", seed=5, files={"data": folder / "alone.h5"}, starts=(0,), horizon=9
-    )
+    alone = chain.data.trajectories("test")[:1], np.zeros(1, np.int64)
+    with mock.patch("sparsevq.forecasting.held_out.cases", return_value=alone):
+        workflows = chain.forecast(folder / "forecast.h5", seed=5, starts=(0,), horizon=9)
     chain.data_path.rename(folder.parent.parent / "data.h5")
     return Run(folder, read_data(folder.parent.parent / "data.h5"), read_sensors(folder / "sensors.h5"), workflows)

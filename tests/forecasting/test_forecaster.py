@@ -132,7 +132,7 @@ def test_a_tokenizer_of_other_encoders_is_refused(run, tmp_path):
     shutil.copytree(run.path, odd)
     shutil.copy(run.path.parent.parent / "data.h5", tmp_path / "waves/data.h5")
     shutil.copy(run.path / "sparse/model.safetensors", odd / "semi_sparse/model.safetensors")
-    with pytest.raises(SparseVQError, match="was trained with another semi-sparse encoder"):
+    with pytest.raises(SparseVQError, match="was trained with other sensors than the semi-sparse ones"):
         sparsevq.Forecaster(odd, device="cpu")
 
 

@@ -55,7 +55,7 @@ def trained(trained, tmp_path_factory):
     tokenizer.standardise_by(latents)
     shake(tokenizer)
     tokenizer.train()(latents)  # k-means
-    made_from = {"data": run.data_path, "sparse": run.model("sparse"), "semi_sparse": run.model("semi_sparse")}
+    made_from = {name: digest(run.model(name)) for name in ("sparse", "semi_sparse")}
     rest = {"shape": file.shape, "settings": file.settings, "made_from": made_from}
     save_model(run.model("tokenizer"), tokenizer, "tokenizer", **rest)
     run.codes()
@@ -63,7 +63,8 @@ def trained(trained, tmp_path_factory):
     file = load_model(run.model("gpt"), "gpt")
     gpt = GPT(GPTShape(**file.shape), read_codes(run.codes_path).codebook)
     shake(gpt)
-    rest = {"shape": file.shape, "settings": file.settings, "made_from": {"codes": run.codes_path}}
+    made_from = {"codes": digest(run.codes_path), "tokenizer": digest(run.model("tokenizer"))}
+    rest = {"shape": file.shape, "settings": file.settings, "made_from": made_from}
     save_model(run.model("gpt"), gpt, "gpt", **rest)
     return run
 
@@ -200,7 +201,7 @@ def test_members_differ(forecast):
 # ------------------------------------------------------------------ what a forecast may depend on
 
 
-def test_a_forecast_sees_the_sensors_of_the_observed_frame_and_nothing_else(trained, forecast, tmp_path):
+def test_a_forecast_sees_the_sensors_of_the_observed_frame_and_nothing_else(trained, tmp_path, unchecked_origins):
     """All else of the test trajectories is replaced: later and earlier frames, and the points without a sensor."""
     data = trained.data
     hidden = data.flat_fields.copy()
@@ -264,7 +265,7 @@ def test_the_last_frame_can_be_reached(trained, tmp_path):
     assert read(trained.forecast(tmp_path / "f.h5", horizon=9, starts=(0,)))["ensemble"].shape[2] == 9
 
 
-def test_data_without_a_test_split_is_one_line(trained, tmp_path):
+def test_data_without_a_test_split_is_one_line(trained, tmp_path, unchecked_origins):
     data = trained.data
     data.split[5:] = "val"
     write_data(tmp_path / "data.h5", data)
@@ -274,20 +275,20 @@ def test_data_without_a_test_split_is_one_line(trained, tmp_path):
 
 def test_stages_that_do_not_belong_together_are_refused(trained, tmp_path):
     other, _ = trained.encoder("semi_sparse", tmp_path / "semi_sparse", seed=9)
-    with pytest.raises(SparseVQError, match="trained with another semi-sparse encoder"):
+    with pytest.raises(SparseVQError, match=r"tokenizer/model\.safetensors was made from another semi-sparse model"):
         trained.forecast(tmp_path / "f.h5", files={"semi_sparse": other / "model.safetensors"})
 
     tokenizer, _ = trained.tokenizer(tmp_path / "tokenizer", seed=9)
     files = {"tokenizer": tokenizer / "model.safetensors"}
-    with pytest.raises(SparseVQError, match="was trained on another codebook than the one in"):
+    with pytest.raises(SparseVQError, match=r"gpt/model\.safetensors was made from another tokenizer .*forcerun gpt"):
         trained.forecast(tmp_path / "f.h5", files=files)
 
     codes = trained.codes(tmp_path / "codes.h5", **files)
-    with pytest.raises(SparseVQError, match=r"codes\.h5 was dumped by another tokenizer than"):
+    with pytest.raises(SparseVQError, match=r"gpt/model\.safetensors was made from another codes\.h5 .*forcerun gpt"):
         trained.forecast(tmp_path / "f.h5", files={"codes": codes})
 
     smaller, _ = trained.tokenizer(tmp_path / "smaller", num_vq_embeddings=8)
-    with pytest.raises(SparseVQError, match="was trained on a codebook of another shape"):
+    with pytest.raises(SparseVQError, match=r"gpt/model\.safetensors was made from another tokenizer"):
         trained.forecast(tmp_path / "f.h5", files={"tokenizer": smaller / "model.safetensors"})
     assert not (tmp_path / "f.h5").exists()
 

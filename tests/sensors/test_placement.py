@@ -3,13 +3,13 @@
 import csv
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
 from sparsevq.config import SensorsConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.placement import place_sensors, read_sensors, write_sensors
+from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 REGION = ((0.5, 1.0), (0.0, 0.3))
@@ -94,7 +94,7 @@ def test_what_is_written_comes_back_and_people_can_read_it(tmp_path):
 
 def test_sets_that_are_not_nested_are_refused(tmp_path):
     write_sensors(tmp_path / "sensors.h5", place_sensors(travelling_waves(), settings(), 5, 0))
-    with h5py.File(tmp_path / "sensors.h5", "r+") as file:
+    with edited(tmp_path / "sensors.h5") as file:
         file["sparse"][0] = file["semi_sparse"][20]
     with pytest.raises(SparseVQError, match="does not start with sparse"):
         read_sensors(tmp_path / "sensors.h5")

@@ -9,6 +9,7 @@ import torch
 
 from sparsevq.errors import SparseVQError
 from sparsevq.stage3.codes import read_codes
+from tests.edited import edited
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def _too_high(file):
     ],
 )
 def test_a_fault_is_one_line(path, damage, message):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         damage(file)
     with pytest.raises(SparseVQError, match=message) as caught:
         read_codes(path)

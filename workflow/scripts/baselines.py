@@ -11,9 +11,10 @@ with job(snakemake):
     from sparsevq.sensors.placement import read_sensors
 
     inputs = {name: Path(path) for name, path in snakemake.input.items()}
+    data = read_data(inputs["data"])
     run_baselines(
-        read_data(inputs["data"]),
-        read_sensors(inputs["sensors"]),
+        data,
+        read_sensors(inputs["sensors"], data),
         inputs["forecast"],
         Path(snakemake.output.baselines),
         EvaluationConfig(**snakemake.params.evaluation),

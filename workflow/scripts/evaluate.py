@@ -12,7 +12,8 @@ with job(snakemake, concludes=True) as work:
     from sparsevq.evaluation.scores import score
     from sparsevq.sensors.placement import read_sensors
 
-    data, sensors = read_data(Path(snakemake.input.data)), read_sensors(snakemake.input.sensors)
+    data = read_data(Path(snakemake.input.data))
+    sensors = read_sensors(snakemake.input.sensors, data)
     folder = Path(snakemake.output.scores).parent
     which, split = snakemake.wildcards, snakemake.params.split
     data_set = which.data_set if split == "test" else f"{which.data_set}-{split}"

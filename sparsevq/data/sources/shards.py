@@ -55,7 +55,7 @@ def open_shards(paths: Sequence[str | Path], label: str) -> Source:
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         path, row = where[trajectory]
-        with open_layout(path, SCHEMA, VERSION) as file:
+        with open_layout(path, SCHEMA, VERSION, checked=False) as file:
             values = file["fields"][row, start:stop].astype(np.float32, copy=False)
             mask = np.asarray(file["mask"][row], dtype=bool)
         flat = values.reshape(1, len(values), -1, values.shape[-1])

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import open_layout, require_dataset, stamp
+from sparsevq.data.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
@@ -16,7 +15,7 @@ from sparsevq.evaluation.baselines.task import Baseline, Task
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.metrics import require_finite
 from sparsevq.evaluation.reference import TrainingFlows
-from sparsevq.files import written_whole
+from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets
 
 BASELINES: dict[str, Baseline] = {
@@ -60,13 +59,15 @@ def run_baselines(
         The forecast does not fit the data set, a baseline can't be fitted, or a baseline's forecast is not finite.
     """
     with open_layout(forecast_path, SCHEMA, VERSION) as file:
+        given = {"data": data.digest, "sensors": sensors.digest}
+        require_made_from(forecast_path, read_made_from(file), given, "forecast")
         cases = read_cases(file, data)
         wanted = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
         reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
     flows = TrainingFlows(data, symmetries, seed)
     task = Task(data, flows, sensors.sparse, cases, reconstruction.reshape(len(cases), data.num_points, -1), settings)
 
-    with written_whole(out) as part, h5py.File(part, "w") as file:
+    with created(out) as file:
         stamp(file, SCHEMA, VERSION, made_from, settings.model_dump(mode="json"))
         file["trajectory"] = cases.trajectory
         file["start_frame"] = cases.start_frame

@@ -23,9 +23,8 @@ from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, 
 from sparsevq.training.model_file import ModelFile, load_model
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from sparsevq.training.checkpoints import Checkpoints
+    from sparsevq.training.fabric import Fabric
     from sparsevq.training.tracking import Tracker
 
 Role = Literal["sparse", "semi_sparse"]

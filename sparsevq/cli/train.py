@@ -26,10 +26,9 @@ from sparsevq.training.processes import together
 from sparsevq.version import VERSION
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from sparsevq.cli.stages import Stage
     from sparsevq.forecasting.run_folder import RunFolder
+    from sparsevq.training.fabric import Fabric
 
 RUN_OF_PARENT = "SPARSEVQ_RUN"
 """Tells processes that train together the run's folder, which the first of them made."""

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.config import ForecastConfig, Symmetries
@@ -19,6 +18,7 @@ from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
 from sparsevq.stage3.codes import read_codes
+from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs
 
 SCHEMA = "sparsevq-forecast"

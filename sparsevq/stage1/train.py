@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage1Config
@@ -25,6 +24,7 @@ from sparsevq.stage1.encoding import (
     sensor_points,
 )
 from sparsevq.training.checkpoints import Checkpoints
+from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 from sparsevq.training.parallel import require_rows, weights_of

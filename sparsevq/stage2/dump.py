@@ -4,7 +4,6 @@ from pathlib import Path
 
 import h5py
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
@@ -17,6 +16,7 @@ from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, encode_views, load_stage1
 from sparsevq.stage2.latents import variant_symmetries
+from sparsevq.training.fabric import Fabric
 from sparsevq.training.model_file import load_model
 
 SCHEMA = "sparsevq-codes"

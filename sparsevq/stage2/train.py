@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage2Config
@@ -18,6 +17,7 @@ from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validati
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
 from sparsevq.stage2.shared_codebooks import share_codebooks
 from sparsevq.training.checkpoints import Checkpoints
+from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 from sparsevq.training.parallel import require_rows, weights_of

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
@@ -12,6 +11,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.stage3.codes import Codes, read_codes
 from sparsevq.training.checkpoints import Checkpoints
+from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
 from sparsevq.training.parallel import require_rows, weights_of

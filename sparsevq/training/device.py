@@ -22,8 +22,7 @@ from sparsevq.training.leases import lease
 from sparsevq.training.processes import join, under_torchrun
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
+    from sparsevq.training.fabric import Fabric
     from sparsevq.training.parallel import DataParallel
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -163,8 +162,8 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
         ``cuda`` was asked for and this torch cannot use it, or there are no such nodes.
     """
     import torch
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
+
+    from sparsevq.training.fabric import Fabric, LightningEnvironment
 
     cuda = lease.kind == "cuda" and torch.cuda.is_available()
     if lease.kind == "cuda" and not cuda:

@@ -25,9 +25,8 @@ from sparsevq.training.signals import stop_with_snakemake
 from sparsevq.training.tracking import Job, Tracker, tracked
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from sparsevq.training.checkpoints import Checkpoints
+    from sparsevq.training.fabric import Fabric
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Faults of the user's disk or folder, whoever meets them."""

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import TrainingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
 from sparsevq.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
+from sparsevq.training.fabric import Fabric
 from sparsevq.training.signals import Requests, deferred_stop
 from sparsevq.version import VERSION
 

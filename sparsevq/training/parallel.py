@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import torch
 import torch.distributed as distributed
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sparsevq.errors import SparseVQError
+from sparsevq.training.fabric import DDPStrategy
 
 
 class DataParallel(DDPStrategy):

@@ -1,8 +1,10 @@
 """Which GPUs a job may use, how many threads and which precision."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,32 @@ def test_threads_are_those_asked_for_and_no_more():
     before = torch.get_num_threads()
     set_threads(before)
     assert torch.get_num_threads() == before
+
+
+def test_a_job_on_devices_imports_no_libraries_that_it_does_not_use():
+    """They would cost each of the jobs a second."""
+    code = (
+        "import sys, sparsevq.stage1.train, sparsevq.stage2.train, sparsevq.stage2.dump, sparsevq.stage3.train\n"
+        "import sparsevq.forecasting.held_out; from sparsevq.training.device import claim_devices, fabric_for\n"
+        "fabric_for(claim_devices('cpu'), '32-true')\n"
+        "print(*({'torchmetrics', 'scipy', 'matplotlib', 'pandas', 'xarray', 'mlflow'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == []
+    package = Path(device.__file__).parents[1]
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        if re.search("^ *(from|import) lightning_fabric", path.read_text(), re.M)
+    }
+    assert users == {"fabric.py"}, "whoever imports Lightning first decides what comes with it"
+
+
+def test_lightning_without_torchmetrics_knows_its_version():
+    code = (
+        "from sparsevq.training.fabric import Fabric\n"
+        "import lightning_fabric.utilities.imports as known, torchmetrics\n"
+        "print(known._TORCHMETRICS_GREATER_EQUAL_1_0_0, torchmetrics.MeanMetric.__name__)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["True", "MeanMetric"]

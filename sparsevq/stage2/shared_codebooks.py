@@ -42,8 +42,8 @@ def _share(codebook: Any, tokens: int) -> None:
 
     replace = codebook.replace
 
-    def replace_together(samples: Tensor, dead: Tensor, seq_mask: Tensor | None = None) -> None:
-        replace(all_of(samples), dead, seq_mask)
+    def replace_together(batch_samples: Tensor, **dead: Tensor | None) -> None:
+        replace(all_of(batch_samples), **dead)
         for state in (codebook.embed, codebook.cluster_size, codebook.embed_avg):
             from_first(state.data)
 

@@ -5,7 +5,6 @@ each rank weighs its mean by its part of the rows or points. Without a process g
 process: nothing is sent, nothing weighed.
 """
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -23,7 +22,6 @@ class DataParallel(DDPStrategy):
     def setup_module(self, module: nn.Module) -> DistributedDataParallel:
         """Looking for resting parameters walks the graph in every step: only where there may be some."""
         self._ddp_kwargs["find_unused_parameters"] = getattr(module, "parameters_rest", False)
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")  # none rests now
         return super().setup_module(module)
 
 

@@ -65,12 +65,13 @@ def join(processes: int, nodes: int, threads: int | None) -> None:
         environment.setdefault("WORLD_SIZE", str(processes * nodes))
         _require_same(processes * nodes)
     else:
+        on_others = _on_other_nodes(processes, nodes, threads) if nodes > 1 else []
         environment["NODE_RANK"] = "0"
         environment["MASTER_ADDR"] = "127.0.0.1" if nodes == 1 else socket.gethostname()
         environment["MASTER_PORT"] = str(_free_port())
         environment["WORLD_SIZE"] = str(processes * nodes)
-        if nodes > 1:
-            _group.start("the other nodes", _on_other_nodes(processes, nodes, threads), {}, signal.SIGTERM)
+        if on_others:
+            _group.start("the other nodes", on_others, {}, signal.SIGTERM)
     first = int(environment["NODE_RANK"]) * processes
     for place in range(1, processes):
         own = {"LOCAL_RANK": str(place), "RANK": str(first + place)}
@@ -141,7 +142,7 @@ class _Group:
             how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
             self._lost = (
                 f"of the processes that train together, {name} {how}",
-                "its last words are above or in the log; if there are none, memory may have run out (lower batch_frames)",
+                "see what it said last, above or in the log; if nothing, memory may have run out (lower batch_frames)",
             )
             self._change.notify_all()
         self._kill()

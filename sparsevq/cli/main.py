@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from sparsevq.cli.data import add_data
+from sparsevq.cli.deliver import add_deliver
 from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
 from sparsevq.cli.train import add_train
@@ -44,6 +45,7 @@ def make_parser() -> Parser:
     add_data(commands)
     add_train(commands)
     add_forecast(commands)
+    add_deliver(commands)
     return parser
 
 

@@ -1,44 +1,62 @@
-"""The one place that talks to MLflow: every job is one run, and runs that belong together share a parent.
+"""What a job tells MLflow: every job is one run, and runs that belong together share a parent.
 
 A job is known by its identity: results folder, experiment, data set, number of sensors, seed, rule. Running it again
-replaces its run, so that a killed job leaves nothing beside the good one. Runs of one (data set, number of sensors,
-seed) are children of one parent, which holds the final figures, because that is what a person compares in charts.
+replaces its run, or goes on with it if it did not finish, so that a killed job leaves nothing beside the good one. Runs
+of one (data set, number of sensors, seed) are children of one parent, which holds the final figures, because that is
+what a person compares in charts.
 
-Without mlflow, everything works but the tracking.
+The job itself only writes to its spool (`spool.py`). A process beside it, the courier (`courier.py`), imports MLflow
+and delivers from there (`delivery.py`), now or later. Without mlflow, everything works but the tracking.
 """
 
 import contextlib
 import functools
+import hashlib
+import json
 import os
 import re
+import shutil
+import socket
 import subprocess
+import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO
 
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.training.mlflow_store import connect, experiment_id, folder_id, locked, store_uri, without_password
+from sparsevq.training.courier import Courier
+from sparsevq.training.mlflow_store import (
+    Unreachable,
+    default_store,
+    folder_id,
+    looks_well,
+    sqlite_file,
+    store_uri,
+    unusable,
+    without_password,
+)
 from sparsevq.training.signals import Terminated, handled_signals, sigterm_ignored
+from sparsevq.training.spool import Spool, append, hold, now
 from sparsevq.version import VERSION
 
-FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so metrics are written in batches
-BATCH_METRICS, BATCH_PARAMS, PARAM_LENGTH = 900, 90, 6000  # MLflow refuses more
-ENVIRONMENT = {  # the user's own settings win
-    # An unreachable server is an error within a minute.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "PGCONNECT_TIMEOUT": "10",
-    # Nothing is looked up outside, and what MLflow does by itself is no news in a job's log.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
+PARAM_LENGTH = 6000  # MLflow refuses longer ones
+WORD_SECONDS = 15.0
+"""How long a job waits for the courier where only MLflow can tell whether the store is usable: its import and a login
+take 2 s, and more on a busy machine."""
+END_SERVER = 10.0
+"""How long a job that has ended waits for a server to take the rest: some requests of a slow one. It holds a device."""
+END_LOCAL = 60.0
+"""The same for a store in a file, which is slow only while many jobs start or end at once, and then for all."""
+END_KILLED = 5.0
+"""The same for a job that was told to end: schedulers kill it 10 to 30 s later. Its courier may stay a while longer."""
+HELD_SECONDS = 5.0
+"""How long others may hold a spool's lock that are not the job: they read it."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +128,15 @@ def tracked(
 ) -> Iterator[Tracker]:
     """Track what happens in the block as the run of `job`.
 
-    The run ends as FINISHED, FAILED (an exception) or KILLED (SIGTERM or Ctrl-C). An earlier run of the same job is
-    deleted first.
+    The run ends as FINISHED, FAILED (an exception) or KILLED (SIGTERM, Ctrl-C or an end without a word). If the job
+    did not finish, running it again with the same settings and inputs goes on with its run; what it logs again of that
+    is dropped. Otherwise an earlier run of the same job is deleted.
 
     Parameters
     ----------
     results
-        Folder of the results: holds the default store, the lock and the name of this folder in a shared store.
+        Folder of the results: holds the default store, what is on its way to the store, and the name of this folder in
+        a shared store.
     params
         Settings, nested ones allowed.
     inputs
@@ -127,7 +147,7 @@ def tracked(
     Raises
     ------
     SparseVQError
-        The store cannot be reached or written.
+        The store can never be used, or the results folder cannot be written. A store that does not answer is none.
     """
     with handled_signals():
         if _is_secondary():
@@ -140,10 +160,9 @@ def tracked(
             _say_once("tracking is off: mlflow is not installed (pip install 'sparsevq[workflow]')")
             yield Tracker()
             return
-        tracker = _MLflowTracker.open(job, settings, Path(results), concludes)
+        tracker = SpoolTracker(job, settings, Path(results), params or {}, tags or {}, inputs or {}, concludes)
         status = "FAILED"
         try:
-            tracker.begin(params or {}, tags or {}, inputs or {}, settings.system_metrics)
             yield tracker
             status = "FINISHED"
         except (KeyboardInterrupt, Terminated):
@@ -157,131 +176,149 @@ def tracked(
                 tracker.close(status)
 
 
-class _MLflowTracker(Tracker):
-    def __init__(self, client: Any, run_id: str, parent_id: str | None, uri: str, concludes: bool):
-        self._client, self._run_id, self._parent_id, self._uri = client, run_id, parent_id, uri
-        self._concludes = concludes
-        self._waiting: list[Any] = []
-        self._flushed = time.monotonic()
-        self._monitor: Any = None
-        self._figures: dict[str, float] = {}
+class SpoolTracker(Tracker):
+    """Writes what a job logs to its spool, and has a courier bring it to MLflow."""
 
-    @classmethod
-    def open(cls, job: Job, settings: TrackingConfig, results: Path, concludes: bool) -> Self:
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        uri = store_uri(settings, results)
-        try:
-            with locked(results / ".tracking.lock"):
-                # Everything that looks and then writes is under the lock: concurrent jobs must not migrate a new
-                # store at once, nor make two parents.
-                client = connect(uri)
-                experiment = experiment_id(client, uri, job.experiment)
-                folder = folder_id(results)
-                parent = _parent(client, experiment, folder, job) if job.group else None
-                key = "/".join((folder, *job.group.values(), job.rule, job.part))
-                for earlier in _runs(client, experiment, key):
-                    client.delete_run(earlier.info.run_id)
-                tags = {"sparsevq.job": key, "rule": job.rule, **job.group, **_origin()}
-                if parent is not None:
-                    tags["mlflow.parentRunId"] = parent
-                run = client.create_run(experiment, tags=tags, run_name=job.name).info.run_id
-        except SparseVQError:
-            raise
-        except Exception as error:
-            raise SparseVQError(
-                f"cannot use the MLflow store {without_password(uri)} ({_first_line(error)})",
-                "check tracking.uri and MLFLOW_TRACKING_URI, or set tracking.enabled to false",
-            ) from error
-        return cls(client, run, parent, uri, concludes)
+    def __init__(
+        self,
+        job: Job,
+        settings: TrackingConfig,
+        results: Path,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        inputs: Mapping[str, str],
+        concludes: bool,
+    ):
+        self._uri, self._job = store_uri(settings, results), job
+        self._unheard = False
+        certain, news = _look(self._uri)
+        folder = folder_id(results)
+        key = "/".join((folder, *job.group.values(), job.rule, job.part))
+        self._spool = Spool.of(results, f"{job.experiment}/{key}")
+        self._handle = _hold(self._spool, job)
+        size = os.fstat(self._handle.fileno()).st_size
+        history = self._spool.history()
+        flat = _flat(params)
+        store = "" if self._uri == default_store(results) else without_password(self._uri)
+        made_of = _digest({"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store})
+        earlier = history.opened
+        fresh = earlier is None or history.status == "FINISHED" or earlier["made_of"] != made_of
+        self._params = {} if fresh else history.params
+        self._earlier = Counter() if fresh else Counter(history.metrics)
+        origin = _origin()
+        labels = {f"digest.{name}": value for name, value in inputs.items()} | {k: str(v) for k, v in tags.items()}
+        new, changed = self._split(flat)
+        self._write(
+            kind="open",
+            fresh=fresh,
+            attempt=uuid.uuid4().hex if fresh else history.attempt,
+            experiment=job.experiment,
+            key=key,
+            name=job.name,
+            folder=folder,
+            group=job.group,
+            group_name=job.group_name,
+            origin=origin,
+            tags={"rule": job.rule, **job.group, **origin, **labels, **changed},
+            params=new,
+            store=store,
+            made_of=made_of,
+            concludes=concludes,
+            system_metrics=settings.system_metrics,
+            process=f"{os.getpid()} on {socket.gethostname()}",
+        )
+        self._courier = Courier(self._spool, self._uri)
+        if news:
+            self._warn(news)
+        elif not certain:
+            self._heed(size)
 
-    def begin(
-        self, params: Mapping[str, Any], tags: Mapping[str, str], inputs: Mapping[str, str], system_metrics: bool
-    ) -> None:
-        if system_metrics and find_spec("psutil") is not None:
-            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    def _warn(self, news: str) -> None:
+        _say_once(
+            f"MLflow at {without_password(self._uri)} does not answer ({news}): the job goes on, "
+            f"and what it logs waits in {self._spool.path.parent}"
+        )
 
-            self._monitor = SystemMetricsMonitor(self._run_id, tracking_uri=self._uri)
-            self._monitor.start()
-        self.log_params(params)
-        with self._tolerated():
-            from mlflow.entities import RunTag
-
-            digests = {f"digest.{name}": value for name, value in inputs.items()}
-            self._client.log_batch(self._run_id, tags=[RunTag(k, str(v)) for k, v in {**tags, **digests}.items()])
+    def _heed(self, size: int) -> None:
+        """Ask the courier whether the store can be used at all, before the work begins."""
+        state, reason = self._courier.word(WORD_SECONDS)
+        if state == "waits":
+            self._warn(reason)
+        elif state == "refused":
+            self._courier.stop()
+            self._spool.abandon(size)
+            self._handle.close()
+            raise unusable(self._uri, reason)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._waiting += [Metric(_allowed(name), float(value), now, step) for name, value in metrics.items()]
-        if time.monotonic() - self._flushed > FLUSH_SECONDS or len(self._waiting) >= BATCH_METRICS:
-            self._flush()
+        values = {}
+        for name, value in metrics.items():
+            name = _allowed(name)
+            if self._earlier[name, step] > 0:  # an earlier attempt came further than its checkpoint
+                self._earlier[name, step] -= 1
+            else:
+                values[name] = float(value)
+        if values:
+            self._write(kind="metric", step=step, values=values)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        from mlflow.entities import Param
+        new, changed = self._split(_flat(params))
+        if new:
+            self._write(kind="params", params=new)
+        if changed:
+            self._write(kind="tags", tags=changed)
 
-        flat = [Param(_allowed(name), str(value)[:PARAM_LENGTH]) for name, value in flatten(params).items()]
-        with self._tolerated():
-            for first in range(0, len(flat), BATCH_PARAMS):
-                self._client.log_batch(self._run_id, params=flat[first : first + BATCH_PARAMS])
-        if self._parent_id is not None:
-            self._tag_parent(flat)
-
-    def _tag_parent(self, params: list[Any]) -> None:
-        """A sweep is compared between parents: they carry the settings too, as tags, since parameters cannot change."""
-        from mlflow.entities import RunTag
-
-        with self._tolerated():
-            for first in range(0, len(params), BATCH_PARAMS):
-                tags = [RunTag(param.key, param.value) for param in params[first : first + BATCH_PARAMS]]
-                self._client.log_batch(self._parent_id, tags=tags)
+    def _split(self, params: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Parameters that are new; and as tags, those of an earlier attempt that have changed, which MLflow forbids."""
+        new = {name: value for name, value in params.items() if name not in self._params}
+        changed = {f"rerun.{name}": value for name, value in params.items() if self._params.get(name, value) != value}
+        self._params = self._params | new
+        return new, changed
 
     def log_artifact(self, path: str | Path) -> None:
-        with self._tolerated():
-            self._client.log_artifact(self._run_id, str(path))
+        self._keep_copy(Path(path), lambda to: shutil.copy2(path, to))
 
     def log_artifacts(self, folder: str | Path) -> None:
-        with self._tolerated():
-            self._client.log_artifacts(self._run_id, str(folder))
+        self._keep_copy(Path(folder), lambda to: shutil.copytree(folder, to))
+
+    def _keep_copy(self, path: Path, copy: Callable[[Path], object]) -> None:
+        """The file may be gone or another one by the time that it is delivered."""
+        where = self._spool.files / uuid.uuid4().hex[:8]
+        try:
+            where.mkdir(parents=True)
+            copy(where / path.name)
+        except OSError as error:
+            print(f"MLflow gets no copy of {path} ({error.strerror})", file=sys.stderr, flush=True)
+        else:
+            self._write(kind="file", name=f"{where.name}/{path.name}")
 
     def conclude(self, metrics: Mapping[str, float]) -> None:
         self.log_metrics(metrics)
-        self._figures |= metrics
+        self._write(kind="final", values={_allowed(name): float(value) for name, value in metrics.items()})
 
     def close(self, status: str) -> None:
-        self._flush()
-        if self._monitor is not None:
-            self._monitor.finish()
-            with self._tolerated():  # it samples every 10 s: the last piece, which is all of a short job
-                self._monitor.collect_metrics()
-                self._monitor.publish_metrics(self._monitor.aggregate_metrics())
-                self._monitor.mlflow_logger.flush()
-        with self._tolerated():
-            self._client.set_terminated(self._run_id, status)
-            if self._parent_id is not None and (self._concludes or status != "FINISHED"):
-                if self._figures and status == "FINISHED":
-                    from mlflow.entities import Metric
+        """End the run, and give the courier some time to deliver the rest."""
+        self._write(kind="end", status=status)
+        self._handle.close()
+        local = sqlite_file(self._uri) is not None
+        patience = END_KILLED if status == "KILLED" else END_LOCAL if local else END_SERVER
+        self._courier.finish(patience, leave=status == "KILLED")
+        waiting = self._spool.waiting()
+        if waiting:
+            print(
+                f"{waiting} records of {self._job.name} wait for MLflow in {self._spool.path.parent} "
+                f"({self._courier.reason}): they are delivered with the next job, or by `sparsevq deliver`",
+                flush=True,
+            )
 
-                    now = int(time.time() * 1000)
-                    figures = [Metric(_allowed(k), float(v), now, 0) for k, v in self._figures.items()]
-                    self._client.log_batch(self._parent_id, metrics=figures)
-                self._client.set_terminated(self._parent_id, status)
-
-    def _flush(self) -> None:
-        self._flushed = time.monotonic()
-        with self._tolerated():
-            while self._waiting:
-                self._client.log_batch(self._run_id, metrics=self._waiting[:BATCH_METRICS])
-                del self._waiting[:BATCH_METRICS]
-
-    @contextlib.contextmanager
-    def _tolerated(self) -> Iterator[None]:
+    def _write(self, **record: Any) -> None:
         """Once a job works, hours of training are worth more than its record: keep going, and say so."""
         try:
-            yield
-        except Exception as error:
-            warnings.warn(f"MLflow did not take a record ({_first_line(error)})", RuntimeWarning, stacklevel=3)
+            append(self._handle.fileno(), {"kind": record.pop("kind"), "time": now(), **record})
+        except OSError as error:
+            if not self._unheard:
+                print(f"cannot write {self._spool.path} ({error.strerror}): MLflow misses records", flush=True)
+            self._unheard = True
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -295,22 +332,34 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _parent(client: Any, experiment: str, folder: str, job: Job) -> str:
-    from mlflow.entities import Param
-
-    key = "/".join((folder, *job.group.values()))
-    for run in _runs(client, experiment, key):
-        if run.info.status != "RUNNING":
-            client.update_run(run.info.run_id, status="RUNNING")
-        return str(run.info.run_id)
-    tags = {"sparsevq.job": key, **job.group, **_origin()}
-    run = client.create_run(experiment, tags=tags, run_name=job.group_name)
-    client.log_batch(run.info.run_id, params=[Param(name, value) for name, value in job.group.items()])
-    return str(run.info.run_id)
+def _look(uri: str) -> tuple[bool, str]:
+    """Whether the store can surely be used, and if it does not answer, why."""
+    try:
+        return looks_well(uri), ""
+    except Unreachable as error:
+        return False, str(error) or "no reason given"
 
 
-def _runs(client: Any, experiment: str, key: str) -> list[Any]:
-    return list(client.search_runs([experiment], filter_string=f"tags.`sparsevq.job` = '{key}'"))
+def _hold(spool: Spool, job: Job) -> BinaryIO:
+    """The spool, locked."""
+    until = time.monotonic() + HELD_SECONDS
+    while (handle := hold(spool.path)) is None:
+        if time.monotonic() > until:
+            opened = spool.history().opened or {}
+            process = opened.get("process", "another process")
+            raise SparseVQError(
+                f"{job.group_name} {job.name} runs already (process {process})", "wait for it, or end it"
+            )
+        time.sleep(0.02)
+    return handle
+
+
+def _flat(params: Mapping[str, Any]) -> dict[str, str]:
+    return {_allowed(name): str(value)[:PARAM_LENGTH] for name, value in flatten(params).items()}
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------ small parts
@@ -349,8 +398,3 @@ def _is_secondary() -> bool:
 
 def _allowed(name: str) -> str:
     return re.sub(r"[^\w\-. /:]", "_", name)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {without_password(lines[0])[:300]}" if lines else type(error).__name__

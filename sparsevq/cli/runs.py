@@ -13,8 +13,11 @@ from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, unwritable, written_whole
 from sparsevq.forecasting.run_folder import Part, RunFolder
+from sparsevq.integrity import note_version
+from sparsevq.version import VERSION
 
 RECORD = "config.yaml"
+SCHEMA, SCHEMA_VERSION = "sparsevq-run", 1
 MOST_LISTED = 8
 
 
@@ -177,7 +180,8 @@ def place_data(source: Path, time_sub: int, run: RunFolder) -> None:
 def write_record(run: RunFolder, record: dict[str, Any]) -> None:
     """Write what was run."""
     with written_whole(run.path / RECORD) as part:
-        part.write_text(yaml.safe_dump(record, sort_keys=False))
+        about = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "sparsevq_version": VERSION}
+        part.write_text(yaml.safe_dump(about | record, sort_keys=False))
 
 
 def read_record(run: RunFolder) -> dict[str, Any]:
@@ -189,7 +193,15 @@ def read_record(run: RunFolder) -> dict[str, Any]:
         record = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SparseVQError(f"{path} cannot be read ({error})", "train the run again") from None
-    return record if isinstance(record, dict) else {}
+    if not isinstance(record, dict) or record.get("schema", SCHEMA) != SCHEMA:
+        return {}
+    if record.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise SparseVQError(
+            f"{path} has version {record['schema_version']} of {SCHEMA}; this sparsevq reads version {SCHEMA_VERSION}",
+            "train the run again, or use the sparsevq that wrote it",
+        )
+    note_version(path, record.get("sparsevq_version"))
+    return record
 
 
 def data_record(name: str, source: Path, time_sub: int) -> dict[str, Any]:

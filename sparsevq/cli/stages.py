@@ -19,7 +19,9 @@ from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.forecasting.run_folder import Part, RunFolder
+from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
+from sparsevq.stage3.codes import read_codes
 from sparsevq.training.model_file import ModelFile, load_model
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from sparsevq.training.tracking import Tracker
 
 Role = Literal["sparse", "semi_sparse"]
+CODED_BY: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer")
+"""Models that an index dump is made by."""
 
 
 class Stage(Protocol):
@@ -285,6 +289,8 @@ def plan_stage3(args: Namespace) -> Stage3:
         start = earlier.model("gpt")
         loaded = load_model(start, "gpt").settings
         print(f"GPT: from {start}", flush=True)
+    models: dict[str, str] = {part: digest(earlier.model(part)) for part in CODED_BY}
+    require_made_from(earlier.codes, read_codes(earlier.codes).made_from, models, "codes")
     count = len(read_sensors(earlier.sensors).sparse)
     _same_sensors(args, count, earlier)
     return Stage3(stage3_settings(args, loaded, start), _same_data(args, earlier), earlier, count, start)

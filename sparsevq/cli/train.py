@@ -23,7 +23,6 @@ from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.training.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
 from sparsevq.training.processes import together
-from sparsevq.version import VERSION
 
 if TYPE_CHECKING:
     from sparsevq.cli.stages import Stage
@@ -295,7 +294,6 @@ def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric
 def _record(args: Namespace, argv: list[str], stage: "Stage") -> dict[str, Any]:
     """What ``config.yaml`` of a run says."""
     return {
-        "sparsevq_version": VERSION,
         "command": shlex.join(["sparsevq", *argv]),
         "training_stage": stage.name,
         "seed": args.seed,

@@ -1,79 +1,71 @@
-"""Where the wall time of a workflow goes beside the scripts' own work.
+"""Where the wall time of a workflow's jobs goes beside the scripts' own work: Snakemake, libraries, MLflow, ours.
 
-    python benchmarks/workflow_overhead.py results/quickstart
     python benchmarks/workflow_overhead.py --run
+    python benchmarks/workflow_overhead.py results/quickstart
 
-The first reads a finished results folder: Snakemake's benchmark of each job (its wall time), and the last line of its
-log (how long the script's block worked). What a script imports in its block is timed here, in fresh interpreters, and
-taken off its own work. The second runs the miniature experiment twice in a temporary folder, with MLflow and without.
+The first runs the miniature experiment in a temporary folder, with MLflow and without. The second reads a finished
+results folder: Snakemake's benchmark of each job (its wall time), and the last line of its log (how long the script's
+block worked). The shares that are the same each time are measured here: a job of Snakemake's that does nothing, and
+what each script imports, in fresh interpreters.
 """
 
 import argparse
-import ast
-import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import yaml
+from fixed_costs import Costs, Imports, environment, job_wall, measured_costs, print_baselines
 from report import REPOSITORY, machine, print_machine, print_table, write_json
 
 MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
-SCRIPTS = REPOSITORY / "workflow/scripts"
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
-BASELINES = {
-    "python -c pass": "pass",
-    "import torch": "import torch",
-    "import lightning_fabric": "import lightning_fabric",
-    "import mlflow": "from mlflow import MlflowClient",
-    "import sparsevq's job": "import sparsevq.training.job",
-}
+LIMIT = 3.0
+"""Seconds of a job that may be ours."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A finished job.
+    """A finished job; seconds.
 
     Attributes
     ----------
     wall
-        Seconds of its process, by Snakemake.
-    worked
-        Seconds of the script's block, by its log; None if the log does not say.
-    imports
-        Seconds of the block that went into imports (an estimate).
+        Of its process, by Snakemake.
+    own
+        The script's own work: its block, by its log, without imports; None if the log does not say.
+    snakemake
+        Start and end of an interpreter, and what Snakemake does in it.
+    libraries
+        Imports of others' modules.
+    tracking
+        Wall time over that of the same job without tracking; None if there is no such job to compare with.
     ended, worked_until
         When the process and the block ended, by the files' times.
     """
 
     name: str
     wall: float
-    worked: float | None
-    imports: float
+    own: float | None
+    snakemake: float
+    libraries: float
+    tracking: float | None
     ended: float
     worked_until: float
 
     @property
-    def own(self) -> float | None:
-        """The script's own work."""
-        return None if self.worked is None else self.worked - self.imports
-
-    @property
-    def start_and_tracking(self) -> float | None:
-        """Start of the interpreter, imports before the block, MLflow."""
-        return None if self.worked is None else self.wall - self.worked
-
-    @property
-    def overhead(self) -> float | None:
-        return None if self.own is None else self.wall - self.own
+    def ours(self) -> float | None:
+        """What remains of the wall time (with tracking, where its share is not known)."""
+        if self.own is None:
+            return None
+        return self.wall - self.own - self.snakemake - self.libraries - (self.tracking or 0.0)
 
 
 @dataclass(frozen=True)
@@ -93,29 +85,33 @@ class Summary:
     jobs: int
     sum_wall: float
     sum_own: float
-    sum_imports: float
-    sum_start_and_tracking: float
+    sum_snakemake: float
+    sum_libraries: float
+    sum_tracking: float | None
+    sum_ours: float
     wall: float | None
     working: float | None
     between_jobs: float | None
 
 
-def read_jobs(folder: Path, imports: dict[str, float]) -> list[Job]:
+def read_jobs(folder: Path, costs: Costs) -> list[Job]:
     """All jobs below a folder, in the order in which they ended."""
     jobs = []
     for table in folder.rglob("benchmarks/*.tsv"):
-        names, values = (line.split("\t") for line in table.read_text().splitlines()[:2])
         log = table.parent.parent / "logs" / f"{table.stem}.log"
         found = re.findall(r"^worked (\d+\.\d+) s$", log.read_text(errors="replace"), re.M) if log.is_file() else []
         worked = float(found[-1]) if found else None
-        imported = imports.get(script_of(table.stem), 0.0)
+        imports = costs.imports.get(script_of(table.stem), Imports())
+        beyond = max(0.0, imports.block - worked) if worked is not None else 0.0  # an estimate, and the block took less
         where = table.parent.parent.relative_to(folder)
         jobs.append(
             Job(
                 " ".join(part for part in ("" if where == Path() else str(where), table.stem) if part),
-                float(values[names.index("s")]),
-                worked,
-                imported if worked is None else min(imported, worked),
+                job_wall(table),
+                None if worked is None else max(0.0, worked - imports.block),
+                costs.snakemake,
+                imports.libraries - beyond,
+                None,
                 table.stat().st_mtime,
                 log.stat().st_mtime if log.is_file() else table.stat().st_mtime,
             )
@@ -123,9 +119,21 @@ def read_jobs(folder: Path, imports: dict[str, float]) -> list[Job]:
     return sorted(jobs, key=lambda job: job.ended)
 
 
+def with_tracking(jobs: list[Job], untracked: list[Job]) -> list[Job]:
+    """Jobs with their own work as it is without tracking, and what tracking adds to their wall time."""
+    without = {job.name: job for job in untracked}
+    return [
+        replace(job, own=without[job.name].own, tracking=job.wall - without[job.name].wall)
+        if job.name in without
+        else job
+        for job in jobs
+    ]
+
+
 def script_of(job: str) -> str:
     """Name of the script that does a job: ``simulate_3`` is `simulate`."""
     rule = re.sub(r"_\d+$", "", job)
+    rule = rule.removesuffix("_ood")
     return SCRIPT_OF.get(rule, rule)
 
 
@@ -145,12 +153,15 @@ def summarise(jobs: list[Job], wall: float | None) -> Summary:
     else:
         wall = wall or max(job.ended for job in jobs) - min(job.ended - job.wall for job in jobs)
         between, together = max(0.0, wall - running), working
+    tracking = [job.tracking for job in jobs if job.tracking is not None]
     return Summary(
         len(jobs),
         sum(job.wall for job in jobs),
         sum(own or 0.0 for _, own in timed),
-        sum(job.imports for job in jobs),
-        sum(job.start_and_tracking or 0.0 for job in jobs),
+        sum(job.snakemake for job in jobs),
+        sum(job.libraries for job in jobs),
+        sum(tracking) if tracking else None,
+        sum(job.ours or 0.0 for job in jobs),
         wall,
         together,
         between,
@@ -182,38 +193,6 @@ def wall_in_snakemakes_log(folder: Path, jobs: list[Job]) -> float | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------------ baselines
-
-
-def python_seconds(code: str, repeats: int) -> float:
-    """Median wall time of a fresh interpreter that runs `code`."""
-    taken = []
-    for _ in range(repeats):
-        since = time.perf_counter()
-        subprocess.run((sys.executable, "-c", code), check=True, capture_output=True, env=_environment())
-        taken.append(time.perf_counter() - since)
-    return median(taken)
-
-
-def import_seconds(script: Path, repeats: int) -> float:
-    """Median time that a script's block takes to import, after what it imports before the block."""
-    tree = ast.parse(script.read_text())
-    block = next(node for node in tree.body if isinstance(node, ast.With))
-    imports = [node for node in block.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    inside = [ast.unparse(node) for node in imports]
-    if ".fabric(" in ast.unparse(block):
-        inside.append("import torch, lightning_fabric")
-    before = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    lines = ["import time", *before, "since = time.perf_counter()", *inside, "print(time.perf_counter() - since)"]
-    taken = []
-    for _ in range(repeats):
-        ended = subprocess.run(
-            (sys.executable, "-c", "\n".join(lines)), check=True, capture_output=True, text=True, env=_environment()
-        )
-        taken.append(float(ended.stdout.split()[-1]))
-    return median(taken)
-
-
 # ------------------------------------------------------------------------------------------------ a run
 
 
@@ -225,15 +204,11 @@ def run_miniature(folder: Path, tracking: bool, cores: int) -> tuple[Path, float
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml"), "--cores", str(cores)]
     since = time.perf_counter()
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     wall = time.perf_counter() - since
     if ended.returncode:
         raise SystemExit(f"the miniature failed:\n{ended.stdout[-3000:]}{ended.stderr[-3000:]}")
     return folder / "results" / config["experiment"], wall
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "SPARSEVQ_"))}
 
 
 # ------------------------------------------------------------------------------------------------ what is printed
@@ -241,20 +216,23 @@ def _environment() -> dict[str, str]:
 
 def print_jobs(jobs: list[Job]) -> None:
     """One row a job."""
-    header = ("job", "wall s", "own work s", "imports s", "start, tracking s", "overhead s", "of wall")
-    rows: list[tuple[Any, ...]] = [
-        (job.name, job.wall, job.own, job.imports, job.start_and_tracking, job.overhead, _ratio(job.overhead, job.wall))
+    known = any(job.tracking is not None for job in jobs)
+    header = ("job", "wall s", "own work s", "Snakemake s", "libraries s", "tracking s")
+    rows = [
+        (job.name, job.wall, job.own, job.snakemake, job.libraries, _fixed(job.tracking), _fixed(job.ours))
         for job in jobs
     ]
-    print_table(header, rows)
+    print_table((*header, "ours s" if known else "ours, tracking s"), rows)
 
 
 def print_summary(title: str, summary: Summary) -> None:
     """One line a share of the run, and the largest one that is not work."""
     overheads = {
-        "imports": summary.sum_imports,
-        "start of interpreters, tracking": summary.sum_start_and_tracking,
+        "Snakemake, in jobs": summary.sum_snakemake,
         "Snakemake, with no job running": summary.between_jobs,
+        "imports of libraries": summary.sum_libraries,
+        "tracking": summary.sum_tracking,
+        "ours" if summary.sum_tracking is not None else "ours, with tracking if it is on": summary.sum_ours,
     }
     rows: list[tuple[str, float | None, float | None]] = [("scripts' own work, summed", summary.sum_own, None)]
     rows += [(name, value, _ratio(value, summary.sum_own)) for name, value in overheads.items()]
@@ -268,6 +246,22 @@ def print_summary(title: str, summary: Summary) -> None:
     print(f"Of the overhead, most is {most}.")
 
 
+def print_verdict(jobs: list[Job]) -> None:
+    """The job of which most is ours, against what is allowed."""
+    timed = {job.name: job.ours for job in jobs if job.ours is not None}
+    if timed:
+        name = max(timed, key=lambda name: timed[name])
+        verdict = "within" if timed[name] <= LIMIT else "ABOVE"
+        print(
+            f"\nThe largest share of ours in any job: {timed[name]:.2f} s ({name}), {verdict} the limit of {LIMIT:g} s."
+        )
+
+
+def _fixed(value: float | None) -> str | None:
+    """Small differences of large numbers: hundredths, and no more digits."""
+    return None if value is None else f"{value:.2f}"
+
+
 def _ratio(part: float | None, whole: float) -> float | None:
     return None if part is None or not whole else part / whole
 
@@ -276,13 +270,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="?", help="folder of a finished experiment")
     parser.add_argument("--run", action="store_true", help="run the miniature with and without tracking")
-    parser.add_argument("--cores", type=int, default=2, help="cores for --run")
+    parser.add_argument("--cores", type=int, default=1, help="cores for --run; jobs side by side slow each other down")
     parser.add_argument(
         "--wall",
         type=float,
         help="wall time of the whole run (s); default: by Snakemake's log, else from the first job to the last",
     )
-    parser.add_argument("--repeats", type=int, default=3, help="times that imports are timed; 0: don't")
+    parser.add_argument("--repeats", type=int, default=3, help="times that the same shares are timed; 0: don't")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()
     if bool(arguments.results) == arguments.run:
@@ -291,41 +285,31 @@ def main() -> None:
     about = machine()
     print_machine(about)
     content: dict[str, Any] = {"machine": about}
-    imports: dict[str, float] = {}
+    costs = Costs({})
     if arguments.repeats:
-        imports = {script.stem: import_seconds(script, arguments.repeats) for script in sorted(SCRIPTS.glob("*.py"))}
-        content["baselines"] = {name: python_seconds(code, arguments.repeats) for name, code in BASELINES.items()}
-        least = content["baselines"]["python -c pass"]
-        print("\nA fresh interpreter:")
-        print_table(
-            ("", "seconds", "ratio"), [(name, value, value / least) for name, value in content["baselines"].items()]
-        )
+        content["baselines"] = print_baselines(arguments.repeats)
+        costs = measured_costs(arguments.repeats)
+        content["costs"] = asdict(costs)
 
     runs: dict[str, tuple[list[Job], float | None]] = {}
     if arguments.run:
         with tempfile.TemporaryDirectory() as folder:
-            for name, tracking in (("tracked", True), ("not tracked", False)):
+            for name, tracking in (("not tracked", False), ("tracked", True)):
                 results, taken = run_miniature(Path(folder) / name.replace(" ", "_"), tracking, arguments.cores)
-                runs[name] = read_jobs(results, imports), taken
+                runs[name] = read_jobs(results, costs), taken
+        runs["tracked"] = with_tracking(runs["tracked"][0], runs["not tracked"][0]), runs["tracked"][1]
     else:
-        jobs = read_jobs(arguments.results, imports)
+        jobs = read_jobs(arguments.results, costs)
         if not jobs:
             raise SystemExit(f"there are no benchmarks of jobs in {arguments.results}: give results/<experiment>")
         runs[str(arguments.results)] = jobs, arguments.wall or wall_in_snakemakes_log(arguments.results, jobs)
-    summaries = {}
     for name, (jobs, wall) in runs.items():
         print(f"\n{name}")
         print_jobs(jobs)
-        summaries[name] = summarise(jobs, wall)
-        print_summary(name, summaries[name])
-        content[name] = {"jobs": [asdict(job) for job in jobs], "summary": asdict(summaries[name])}
-    if arguments.run:
-        with_it, without = summaries["tracked"], summaries["not tracked"]
-        assert with_it.wall and without.wall, "the run was timed"
-        each = (with_it.sum_start_and_tracking - without.sum_start_and_tracking) / with_it.jobs
-        print(
-            f"\nTracking: {each:.3g} s a job; the run takes {with_it.wall / without.wall:.3g} times as long as without."
-        )
+        summary = summarise(jobs, wall)
+        print_summary(name, summary)
+        content[name] = {"jobs": [asdict(job) | {"ours": job.ours} for job in jobs], "summary": asdict(summary)}
+    print_verdict(jobs)
     write_json(arguments.json, content)
 
 

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -88,22 +90,66 @@ def test_the_overhead_of_a_run_is_its_wall_time_without_the_scripts_work(results
     assert summary["wall"] == 19
     assert summary["sum_wall"] == 28
     assert summary["sum_own"] == 21
-    assert summary["sum_start_and_tracking"] == 7
+    assert summary["sum_ours"] == 7  # with tracking, whose share a single run cannot tell
+    assert summary["sum_tracking"] is None
     assert summary["working"] == 11  # two jobs worked at once
     assert summary["between_jobs"] == 3
     assert "cylinder simulate_0" in printed
+    last = printed.strip().splitlines()[-1]
+    assert last == "The largest share of ours in any job: 3.00 s (tables), within the limit of 3 s."
 
 
-def test_imports_in_a_scripts_block_are_no_work(results, tmp_path):
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        from workflow_overhead import read_jobs, summarise
-    finally:
-        sys.path.pop(0)
-    summary = summarise(read_jobs(results, {"simulate": 4.0, "tables": 9.0}), None)
-    assert summary.sum_imports == 4 + 4 + 1  # no more than the block took
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The benchmark's modules, as they import each other."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    import fixed_costs
+    import workflow_overhead
+
+    return SimpleNamespace(**vars(fixed_costs) | vars(workflow_overhead))
+
+
+def test_a_jobs_wall_time_is_the_sum_of_its_shares(results, benchmark):
+    """What a block imports is no work of its own; no more than the block took."""
+    imports = {"simulate": benchmark.Imports(4.5, 0.5, 4.0), "tables": benchmark.Imports(9.25, 0.5, 9.0)}
+    jobs = benchmark.read_jobs(results, benchmark.Costs(imports, 0.25))
+    summary = benchmark.summarise(jobs, None)
     assert summary.sum_own == 6 + 6
     assert summary.working == 6
+    assert summary.sum_libraries == 4.5 + 4.5 + 1.25
+    assert [job.ours for job in jobs] == [12 - 6 - 0.25 - 4.5] * 2 + [4 - 0 - 0.25 - 1.25]
+
+
+def test_tracking_is_what_the_same_job_takes_longer_than_without(results, benchmark):
+    tracked = benchmark.read_jobs(results, benchmark.Costs({}, 0.5))
+    untracked = [replace(job, wall=job.wall - 1.5, own=job.own - 0.25) for job in tracked if job.name != "tables"]
+    *simulated, tables = benchmark.with_tracking(tracked, untracked)
+    for job in simulated:
+        assert job.tracking == 1.5
+        assert job.ours == 12 - (10 - 0.25) - 0.5 - 1.5, "what is logged within the block is tracking's"
+    assert tables.tracking is None
+
+
+def test_imports_are_told_apart_by_whose_they_are_and_where(benchmark):
+    report = """import time: self [us] | cumulative | imported package
+import time:   1000000 |    1000000 | site
+part: preamble
+import time:   2000000 |    2000000 | snakemake.logging
+part: before
+import time:    500000 |     500000 |   pydantic
+import time:    250000 |     750000 | sparsevq.config
+part: block
+import time:   4000000 |    4000000 |     torch
+import time:    125000 |    4125000 | sparsevq.stage1.train
+"""
+    assert benchmark.account(report) == benchmark.Imports(libraries=4.5, ours=0.375, block=4.125)
+
+
+def test_what_a_script_imports_is_measured(benchmark):
+    found = benchmark.imports_of(REPOSITORY / "workflow/scripts/simulate.py", repeats=1)
+    assert 0 < found.libraries < 20
+    assert 0 < found.ours < 20
+    assert found.block == 0, "it imports nothing in its block"
 
 
 def test_a_log_without_its_last_line_counts_as_no_work_known(results, tmp_path):

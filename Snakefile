@@ -3,6 +3,7 @@
 # A configuration file stands for itself: what it leaves out has the default that sparsevq/config/ states together with
 # its meaning. Without --configfile, config/config.yaml is used.
 
+import signal
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -16,6 +17,10 @@ from sparsevq.data.sources.files import matching_files
 from sparsevq.errors import SparseVQError
 
 min_version("9.20")
+
+# SLURM sends its warning before the time limit to every process of a job. Only trainings, which handle it, have use for
+# it: it would end the Snakemake around them.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 if not workflow.overwrite_configfiles:
@@ -39,6 +44,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/slurm.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/fds.smk"
 include: "workflow/rules/sensors.smk"
@@ -60,3 +66,11 @@ rule all:
         [expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         [expand(file, **SWEEP) for made in RESULTS for file in made.output],
         [expand(file, **OOD_SWEEP) for file in rules.evaluate_ood.output],
+
+
+onstart:
+    before_slurm()
+
+
+onerror:
+    after_slurm(log)

@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "files": BASE,
     "children": BASE,
     "config": BASE,
+    "slurm": {"errors"},
     "models": set(),
     "training": BASE,
     "data": BASE,

@@ -54,8 +54,8 @@ class ResourcesConfig(Section):
         1, description="GPUs of each training job on each of its nodes; with device=cpu, processes that train together"
     )
     nodes: Count = Field(1, description="nodes of each training job (more than one: on SLURM)")
-    threads: Count = Field(2, description="CPU threads of each training job")
-    mem_mb: Count = Field(8000, description="memory of each training job (MB)")
+    threads: Count = Field(2, description="CPU threads of each of these processes")
+    mem_mb: Count = Field(8000, description="memory of each of these processes (MB)")
     runtime: Count = Field(240, description="wall time of each training job (minutes)")
     checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
         10, description="minutes between checkpoints of a training, from which a killed job goes on"

@@ -92,7 +92,31 @@ def of_all_runs(output):
 # The code is no input of the rules: outputs carry the version that made them, and a new one makes them anew.
 VERSION = sparsevq.__version__
 
-GPU = CONFIG.resources.gpu
 THREADS = CONFIG.resources.threads
 MEM_MB = CONFIG.resources.mem_mb
 RUNTIME = CONFIG.resources.runtime
+GPU = 0 if CONFIG.resources.device == "cpu" else CONFIG.resources.gpu
+PROCESSES = max(1, CONFIG.resources.gpu)  # that train together on each node: one a GPU
+NODES = CONFIG.resources.nodes
+
+
+def scaled(amount):
+    """More at each retry: what did not fit in memory, or did not end in time, may then."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+# What a job without training asks for that computes on a device.
+INFERENCE = {"gpu": min(GPU, 1), "mem_mb": scaled(MEM_MB)}
+
+# What a training job asks for: `gpu` is counted over all nodes; threads and memory are those of each node.
+TRAINING = {
+    "gpu": GPU * NODES,
+    "nodes": NODES,
+    "processes": PROCESSES,
+    "mem_mb": scaled(MEM_MB * PROCESSES),
+    "runtime": scaled(RUNTIME),
+}
+if NODES > 1:
+    # To SLURM's executor `mpi` means: start the script once, which starts the processes on the other nodes itself.
+    TRAINING |= {"mpi": "srun", "tasks": NODES, "tasks_per_gpu": 0}
+    TRAINING |= {"gres": f"gpu:{GPU}"} if GPU else {}

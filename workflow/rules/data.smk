@@ -13,8 +13,8 @@ rule simulate:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
-        runtime=RUNTIME,
+        mem_mb=scaled(2000),
+        runtime=scaled(RUNTIME),
     params:
         simulation=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(mode="json", exclude=set(LEARNING)),
         version=VERSION,
@@ -39,8 +39,8 @@ rule preprocess:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=MEM_MB,
-        runtime=60,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(60),
     params:
         preprocess=settings("preprocess"),
         data_set=lambda wildcards: CONFIG.data_set(wildcards.data_set).model_dump(
@@ -79,8 +79,8 @@ rule describe_data:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=MEM_MB,
-        runtime=60,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(60),
     params:
         version=VERSION,
     message:

@@ -22,8 +22,8 @@ rule evaluate:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=MEM_MB,
-        runtime=60,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(60),
     params:
         split="test",
         version=VERSION,
@@ -107,8 +107,8 @@ rule tables:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=scaled(4000),
+        runtime=scaled(30),
     params:
         version=VERSION,
     message:

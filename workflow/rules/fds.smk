@@ -27,8 +27,8 @@ rule fds_inputs:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         fire=CONFIG.simulation.fire.model_dump(mode="json", exclude={"shards", *LEARNING}),
         version=VERSION,
@@ -52,8 +52,8 @@ rule fds_run:
     threads: THREADS
     resources:
         gpu=0,
-        mem_mb=MEM_MB,
-        runtime=RUNTIME,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(RUNTIME),
     params:
         version=VERSION,
     message:

@@ -21,9 +21,8 @@ rule forecast:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=MEM_MB,
-        runtime=120,
+        **INFERENCE,
+        runtime=scaled(120),
     params:
         forecast=settings("forecast"),
         split="test",
@@ -65,8 +64,8 @@ rule baselines:
     threads: THREADS
     resources:
         gpu=0,
-        mem_mb=MEM_MB,
-        runtime=120,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(120),
     params:
         symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
         evaluation=settings("evaluation"),

@@ -17,8 +17,8 @@ rule sensors:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=scaled(4000),
+        runtime=scaled(20),
     params:
         sensors=settings("sensors"),
         version=VERSION,

@@ -14,11 +14,9 @@ rule semi_sparse:
         "<run>/benchmarks/semi_sparse.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: THREADS * PROCESSES
     resources:
-        gpu=GPU,
-        mem_mb=MEM_MB,
-        runtime=RUNTIME,
+        **TRAINING,
     params:
         stage1=lambda wildcards: stage1_of(wildcards, without=["warm_start", "warm_steps"]),
         version=VERSION,

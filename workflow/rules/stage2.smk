@@ -16,11 +16,9 @@ rule tokenizer:
         "<run>/benchmarks/tokenizer.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: THREADS * PROCESSES
     resources:
-        gpu=GPU,
-        mem_mb=MEM_MB,
-        runtime=RUNTIME,
+        **TRAINING,
     params:
         stage2=settings("stage2"),
         version=VERSION,
@@ -47,9 +45,8 @@ rule codes:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=MEM_MB,
-        runtime=60,
+        **INFERENCE,
+        runtime=scaled(60),
     params:
         version=VERSION,
     message:

@@ -13,11 +13,9 @@ rule gpt:
         "<run>/benchmarks/gpt.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: THREADS * PROCESSES
     resources:
-        gpu=GPU,
-        mem_mb=MEM_MB,
-        runtime=RUNTIME,
+        **TRAINING,
     params:
         stage3=settings("stage3"),
         version=VERSION,

@@ -1,0 +1,43 @@
+# On SLURM (`--workflow-profile profiles/slurm`) users are told what is wrong before, while and after jobs run.
+
+from snakemake.logging import logger
+
+from sparsevq.slurm import Request, explain_file, require_possible, watch
+
+
+def on_slurm():
+    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
+
+
+def request(job):
+    """What a job asks of each node; GPUs are counted over all of them."""
+    asked = job.resources
+    nodes = asked.get("nodes", 1)
+    partition = asked.get("slurm_partition")
+    return Request(
+        job.rule.name,
+        None if partition is None else str(partition),
+        nodes,
+        job.threads,
+        asked.get("mem_mb", 0),
+        -(-asked.get("gpu", 0) // nodes),
+        asked.get("runtime", 0),
+    )
+
+
+def before_slurm():
+    """End with one line if jobs could not run, or not be followed; else tell from now on of those that wait in vain."""
+    if not on_slurm():
+        return
+    submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local and not job.is_group()]
+    try:
+        require_possible(map(request, submitted), workflow.executor_settings.status_command)
+    except SparseVQError as error:
+        raise WorkflowError(str(error)) from None
+    watch(logger.warning)
+
+
+def after_slurm(log):
+    """Say what to do about the jobs that failed."""
+    if on_slurm() and (advice := explain_file(log)):
+        logger.error("\nWhat to do:\n" + "\n".join(f"  {line}" for line in advice))

@@ -142,9 +142,9 @@ class Delivery:
         elif kind == "file":
             path = self._spool.files / record["name"]
             if path.is_dir():
-                self._or_drop(self._client.log_artifacts, run, str(path))
+                self._upload(self._client.log_artifacts, run, str(path))
             else:
-                self._or_drop(self._client.log_artifact, run, str(path))
+                self._upload(self._client.log_artifact, run, str(path))
         elif kind == "end":
             self._end(record)
 
@@ -240,11 +240,17 @@ class Delivery:
                     self._log(run, kind, part[:middle])
                     self._log(run, kind, part[middle:])
 
-    def _or_drop(self, request: Callable[..., Any], run: str | None, path: str) -> None:
-        try:
-            self._call(request, run, path)
-        except Rejected as error:
-            print(f"MLflow did not take {path} ({error})", file=sys.stderr, flush=True)
+    def _upload(self, request: Callable[..., Any], run: str | None, path: str) -> None:
+        """Files may go elsewhere than runs do (a bucket, a disk): where only that fails, the other records go on."""
+        for attempt in (1, 2):
+            try:
+                self._call(request, run, path)
+                return
+            except (Rejected, Refused, Unreachable) as error:
+                self._call(self._client.get_run, run)
+                if attempt == 2 or not isinstance(error, Unreachable):
+                    print(f"MLflow did not take {path} ({error})", file=sys.stderr, flush=True)
+                    return
 
     def _call(self, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:

@@ -104,7 +104,7 @@ class FakeMLflow:
 
     def respond(self, path: str, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and body of an answer."""
-        what = path.partition("/mlflow/")[2]
+        what = path.removeprefix("/api/2.0/mlflow/")
         self.requests.append(what)
         if what == "experiments/get":
             return 200, {"experiment": {"experiment_id": "0", "name": "Default", "lifecycle_stage": "active"}}

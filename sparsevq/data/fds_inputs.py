@@ -9,13 +9,17 @@ References
 K. McGrattan et al., Fire Dynamics Simulator User's Guide, sixth edition, NIST Special Publication 1019.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sparsevq.config import FireConfig
 from sparsevq.data.simulators.fire_case import WALL_TRANSFER, first_frame
 from sparsevq.data.simulators.fire_scenes import AMBIENT, SIZE, Box, Rectangle, Scene, draw
+from sparsevq.data.simulators.shard_job import LEARNING
 from sparsevq.files import written_whole
+from sparsevq.version import VERSION
 
 FUEL = "PROPANE"
 SOOT_YIELD = 0.024
@@ -42,11 +46,16 @@ def write_fds_inputs(folder: str | Path, settings: FireConfig) -> list[Path]:
     SparseVQError
         A file can't be written.
     """
+    # FDS takes lines that begin no namelist for comments.
+    told = json.dumps(settings.model_dump(mode="json", exclude={"shards", *LEARNING}), sort_keys=True)
+    origin = (
+        f"sparsevq-fds-input, version 1; sparsevq {VERSION}; settings {hashlib.sha256(told.encode()).hexdigest()}\n"
+    )
     paths = []
     for number in range(settings.total):
         path = Path(folder) / f"{scene_name(number, settings)}.fds"
         with written_whole(path) as part:
-            part.write_text(fds_input(draw(settings, number), settings), encoding="ascii")
+            part.write_text(origin + fds_input(draw(settings, number), settings), encoding="ascii")
         paths.append(path)
     return paths
 

@@ -134,7 +134,7 @@ def train_encoder(
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
             made_from=made_from,
-            extra={"validation": best, "grid": list(data.grid), "points": points_digest(sensors, role)},
+            extra={"seed": seed, "validation": best, "grid": list(data.grid), "points": points_digest(sensors, role)},
         )
 
 

@@ -156,7 +156,7 @@ def train_tokenizer(
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
             made_from=made_from,
-            extra={"validation": best},
+            extra={"seed": seed, "validation": best},
         )
 
 

@@ -101,7 +101,7 @@ def train_gpt(
             shape=asdict(shape),
             settings=settings.model_dump(mode="json"),
             made_from=made_from,
-            extra={"validation": best},
+            extra={"seed": seed, "validation": best},
         )
 
 

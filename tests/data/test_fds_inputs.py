@@ -8,6 +8,7 @@ import pytest
 from sparsevq.config import FireConfig
 from sparsevq.data.fds_inputs import fds_input, scene_name, write_fds_inputs
 from sparsevq.data.simulators.fire_scenes import SIZE, Scene, draw
+from sparsevq.version import VERSION
 
 SETTINGS = FireConfig(trajectories=8, rooms=6, validation=1, test=1, shards=1, seed=5, grid=24)
 SCENES = [draw(SETTINGS, number) for number in range(SETTINGS.total)]
@@ -159,7 +160,9 @@ def test_each_scene_has_a_file_and_a_name_of_its_own(tmp_path):
     names = [scene_name(scene.number, SETTINGS) for scene in SCENES]
     assert write_fds_inputs(tmp_path / "new", SETTINGS) == [tmp_path / "new" / f"{name}.fds" for name in names]
     for scene, name in zip(SCENES, names, strict=True):
-        assert (tmp_path / "new" / f"{name}.fds").read_text() == fds_input(scene, SETTINGS)
+        origin, _, text = (tmp_path / "new" / f"{name}.fds").read_text().partition("\n")
+        assert text == fds_input(scene, SETTINGS)
+        assert re.fullmatch(rf"sparsevq-fds-input, version 1; sparsevq {VERSION}; settings [0-9a-f]{{64}}", origin)
     assert len(set(names)) == len(names)
     assert names[0] == "scene_000"
     assert names[-1] == "room_013"

@@ -10,11 +10,12 @@ with job(snakemake) as work:
     from sparsevq.sensors.placement import place_sensors, write_sensors
 
     data = Path(snakemake.input.data)
+    inputs = {name: Path(path) for name, path in snakemake.input.items() if path}  # without a CSV, it is an empty list
     sets = place_sensors(
         read_data(data),
         SensorsConfig(**snakemake.params.sensors),
         int(snakemake.wildcards.num_sensors),
         int(snakemake.wildcards.seed),
     )
-    write_sensors(snakemake.output.sensors, sets, made_from={"data": data})
+    write_sensors(snakemake.output.sensors, sets, made_from=inputs)
     work.tracker.log_artifact(snakemake.output.csv)

@@ -68,7 +68,8 @@ def run_baselines(
     task = Task(data, flows, sensors.sparse, cases, reconstruction.reshape(len(cases), data.num_points, -1), settings)
 
     with created(out) as file:
-        stamp(file, SCHEMA, VERSION, made_from, settings.model_dump(mode="json"))
+        learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
+        stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         file["trajectory"] = cases.trajectory
         file["start_frame"] = cases.start_frame
         file["lead_time"] = cases.lead_time

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 from argparse import SUPPRESS, Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from sparsevq.cli.flags import (
 from sparsevq.config import ResourcesConfig, SensorsConfig, Symmetries, TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
-from sparsevq.training.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
+from sparsevq.training.device import Lease, Precision, claim_devices, fabric_for, set_threads, visible_gpus
 from sparsevq.training.processes import together
 
 if TYPE_CHECKING:
@@ -233,7 +234,11 @@ def run(args: Namespace, argv: list[str]) -> None:
     if args.test:
         from sparsevq.cli.held_out import score
 
-        for name, value in score(args, lambda precision: fabric_for(_devices(args), precision)).items():
+        def one_device(precision: Precision) -> "Fabric":  # scoring is not shared among several
+            lease = _devices(args)
+            return fabric_for(replace(lease, gpus=lease.gpus[:1]), precision)
+
+        for name, value in score(args, one_device).items():
             print(f"{name} {value:.6g}")
         return
     from sparsevq.cli.stages import PLANS

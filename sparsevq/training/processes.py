@@ -28,6 +28,7 @@ from sparsevq.errors import SparseVQError
 
 SECONDS_TO_END = 20.0
 """How long a process whose fellow failed may take to end by itself, before it is ended."""
+ON_ANOTHER_NODE = "one on another node"
 SECONDS_TO_FOLLOW = 60.0
 """How long the others may take to end after the first one's work is done."""
 
@@ -71,7 +72,7 @@ def join(processes: int, nodes: int, threads: int | None) -> None:
         environment["MASTER_PORT"] = str(_free_port())
         environment["WORLD_SIZE"] = str(processes * nodes)
         if on_others:
-            _group.start("the other nodes", on_others, {}, signal.SIGTERM)
+            _group.start(ON_ANOTHER_NODE, on_others, {}, signal.SIGTERM)
     first = int(environment["NODE_RANK"]) * processes
     for place in range(1, processes):
         own = {"LOCAL_RANK": str(place), "RANK": str(first + place)}
@@ -175,7 +176,7 @@ class _Group:
         for name, child in list(self._children.items()):
             if child.poll() is None:
                 # `srun` hands SIGTERM on to what it started; by SIGKILL it would leave it behind.
-                child.send_signal(signal.SIGTERM if name == "the other nodes" else signal.SIGKILL)
+                child.send_signal(signal.SIGTERM if name == ON_ANOTHER_NODE else signal.SIGKILL)
 
 
 def _to_standard_error(line: str) -> None:
@@ -211,6 +212,7 @@ def _on_other_nodes(processes: int, nodes: int, threads: int | None) -> list[str
             "lower resources.nodes to 1, use profiles/slurm, or start the job on each node with NODE_RANK, MASTER_ADDR "
             "and MASTER_PORT set",
         )
+    gpus = len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name])
     place = f"NODE_RANK=$((SLURM_PROCID + 1)) RANK=$(((SLURM_PROCID + 1) * {processes}))"
     return [
         "srun",
@@ -219,7 +221,7 @@ def _on_other_nodes(processes: int, nodes: int, threads: int | None) -> list[str
         f"--ntasks={nodes - 1}",
         "--ntasks-per-node=1",
         *([f"--cpus-per-task={threads}"] if threads else []),
-        *([f"--gpus-per-node={processes}"] if os.environ.get("CUDA_VISIBLE_DEVICES") else []),
+        *([f"--gpus-per-node={gpus}"] if gpus else []),
         "--overlap",
         "--kill-on-bad-exit=1",
         *("sh", "-c", f"export {place}; exec {shlex.join(_same_command())}"),

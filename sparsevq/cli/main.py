@@ -1,5 +1,7 @@
 """The command `sparsevq`."""
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done; 1: something that was given is faulty (one line on the standard error says what, and what to do); 2: wrong
     usage; 130: interrupted. A traceback is a bug.
     """
+    atexit.register(gc.freeze)  # else the interpreter would end with half a second of looking for garbage
     given = list(sys.argv[1:] if argv is None else argv)
     args, unknown = make_parser().parse_known_args(given)
     if unknown:

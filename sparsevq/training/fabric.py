@@ -1,13 +1,10 @@
 """What this package uses of Lightning's Fabric, imported in two thirds of the time; other modules import it from here.
 
 When `lightning_fabric` is imported, it imports torchmetrics, only to see its version. With that come scipy.signal and
-matplotlib, a second in each job, of which training uses nothing. And when the interpreter ends it would look for
-garbage among all that torch and Lightning have made, another half second.
+matplotlib, a second in each job, of which training uses nothing.
 """
 
-import atexit
 import contextlib
-import gc
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +28,5 @@ with _no_more_than_the_version_of("torchmetrics"):
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
     from lightning_fabric.strategies import DDPStrategy
-
-atexit.register(gc.freeze)  # memory goes back to the system with the process anyway
 
 __all__ = ["DDPStrategy", "Fabric", "LightningEnvironment"]

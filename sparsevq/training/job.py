@@ -4,9 +4,11 @@ Every script of the workflow does its work within `job`, so that all of them tre
 and errors alike.
 """
 
+import atexit
 import contextlib
 import errno
 import functools
+import gc
 import os
 import sys
 import time
@@ -101,6 +103,7 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
     concludes
         This is the last job of its data set or (data set, number of sensors, seed).
     """
+    atexit.register(gc.freeze)  # else the interpreter would end with half a second of looking for garbage
     config = parse(Config, call.config, "configuration")
     identity = _identity(call, config.experiment, part)
     with _logged(Path(call.log[0]), identity) as console:

@@ -81,7 +81,7 @@ class Checkpoints:
         tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            unnamed = self.folder / f"writing-step{checkpoint.step:08d}.safetensors"
+            unnamed = self.folder / "writing.safetensors"  # one name, by which what killed writers leave is found
             with written_whole(unnamed) as part:
                 save_file(tensors, part, metadata={"sparsevq": json.dumps(header)})  # unsorted: rows keep their columns
             unnamed.rename(self.folder / f"step{checkpoint.step:08d}-{_digits(unnamed)}.safetensors")
@@ -117,7 +117,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints: the training is done and its model written."""
-        for path in self.folder.glob("*.safetensors"):
+        for path in [*self.folder.glob("*.safetensors"), *self.folder.glob(".writing.*")]:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there is none, or something else in it
             self.folder.rmdir()

@@ -187,6 +187,7 @@ def test_a_disk_that_takes_no_checkpoint_is_said_and_does_not_end_the_training(c
 
 def test_nothing_is_left_when_a_training_is_done(checkpoints):
     saved(checkpoints, 1, 2)
+    (checkpoints.folder / ".writing.left.by.a.kill.safetensors").write_bytes(b"half")
     checkpoints.clear()
     assert not checkpoints.folder.exists()
     checkpoints.clear()

@@ -120,12 +120,13 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                     identity,
                     config.tracking,
                     config.results,
-                    params={**identity.group, **dict(call.params.items()), "threads": call.threads},
+                    params={**identity.group, **dict(call.params.items())},
                     inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
                     concludes=concludes,
                 ) as tracker,
                 together(functools.partial(_both, console)),
             ):
+                tracker.log_params({"threads": call.threads})  # a rerun with others goes on with the same run
                 since = time.perf_counter()
                 work = Work(config, tracker, lease, int(call.resources.get("nodes", 1)))
                 yield work

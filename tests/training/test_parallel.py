@@ -239,7 +239,7 @@ def training(tmp_path):
         [sys.executable, "-c", JOB], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     )
     ranks = [tmp_path / f"rank{rank}" for rank in range(2)]
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not all(path.exists() and path.read_text() for path in ranks):
         assert job.poll() is None and time.monotonic() < until, (tmp_path / "sparse.log").read_text()
         time.sleep(0.05)
@@ -270,7 +270,7 @@ def ends(process: int, within: float) -> bool:
 def test_a_killed_process_ends_the_job_which_says_which_it_was(training):
     job, processes = training
     os.kill(processes[1], signal.SIGKILL)
-    _, told = job.communicate(timeout=15)
+    _, told = job.communicate(timeout=30)
     assert job.returncode == 1
     assert told.startswith("error in sparse: of the processes that train together, rank 1 of 2 was killed (SIGKILL): ")
     assert told.count("\n") == 1
@@ -279,15 +279,15 @@ def test_a_killed_process_ends_the_job_which_says_which_it_was(training):
 def test_no_process_outlives_the_first(training):
     job, processes = training
     os.kill(processes[0], signal.SIGKILL)
-    assert ends(processes[1], within=5)
+    assert ends(processes[1], within=10)
     assert job.wait() == -signal.SIGKILL
 
 
 def test_a_job_that_is_asked_to_stop_stops_in_all_its_processes_after_one_step(training, tmp_path):
     job, processes = training
     os.kill(processes[0], signal.SIGTERM)
-    _, told = job.communicate(timeout=15)
+    _, told = job.communicate(timeout=30)
     assert job.returncode == 128 + signal.SIGTERM
-    assert ends(processes[1], within=5)
+    assert ends(processes[1], within=10)
     assert told.count("asked to stop, stopped after step") == 1
     assert "error" not in told

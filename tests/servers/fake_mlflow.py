@@ -131,6 +131,8 @@ class FakeMLflow:
         return self._change(what, self.runs.get(given.get("run_id") or given.get("run_uuid") or ""), given)
 
     def _change(self, what: str, run: dict[str, Any] | None, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if what not in ("runs/get", "runs/delete", "runs/update", "runs/set-tag", "runs/log-batch"):
+            return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": what}
         if run is None:
             return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"no such run ({what})"}
         if what == "runs/get":
@@ -158,8 +160,6 @@ class FakeMLflow:
                 }
                 if (metric := {"step": 0, **metric}) not in run["metrics"]:  # as MLflow's stores do
                     run["metrics"].append(metric)
-        else:
-            return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": what}
         return 200, {}
 
 

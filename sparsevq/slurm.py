@@ -26,7 +26,7 @@ PASSING = {
 
 @dataclass(frozen=True)
 class Request:
-    """What the jobs of a rule ask SLURM for: memory (MB), CPUs and GPUs on each node, minutes."""
+    """What the jobs of a rule ask SLURM for: memory (MB), CPUs and GPUs on each node, minutes; other options."""
 
     rule: str
     partition: str | None
@@ -35,6 +35,7 @@ class Request:
     memory: int
     gpus: int
     minutes: int
+    extra: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,17 @@ def require_possible(requests: Iterable[Request], status_command: str | None) ->
         _require_accounting()
     for request in dict.fromkeys(requests):
         _require_fit(request, nodes)
+        _require_time_before_warning(request)
 
 
 def explain(log: str) -> list[str]:
     """What to do about each failure that Snakemake's log tells of, one line each."""
     lines = []
-    for rule, told in re.findall(r"^Error in (?:rule|group) (\S+):\n((?:    .*\n|\n)*)", log, re.MULTILINE):
+    # Each failure is told after a line with the time; what SLURM said may go on in lines that are not indented.
+    failures = re.findall(
+        r"^Error in (?:rule|group) (\S+):\n(.*?)(?=^\[\w{3} \w{3} |\Z)", log, re.MULTILINE | re.DOTALL
+    )
+    for rule, told in failures:
         if advice := _advice(told):
             lines.append(f"{rule}: {advice}")
     if "Unable to contact slurm controller" in log and not lines:
@@ -179,6 +185,17 @@ def _require_fit(request: Request, nodes: Sequence[Node]) -> None:
             f"rule {request.rule} asks for {request.minutes} minutes, but {where} allows {most}",
             "lower resources.runtime in the configuration (a training that does not end in it goes on from its "
             f"checkpoint when it is retried), or set another slurm_partition in {PROFILE}",
+        )
+
+
+def _require_time_before_warning(request: Request) -> None:
+    """SLURM may warn a minute early, and a job that is warned before it has begun ends by that."""
+    warned = re.search(r"--signal=\S*@(\d+)", request.extra)
+    least = -(-int(warned[1]) // 60) + 3 if warned else 0
+    if warned and 0 < request.minutes < least:
+        raise SparseVQError(
+            f"rule {request.rule} asks for {request.minutes} minutes, and is to be warned {warned[1]} s before the end",
+            f"set resources.runtime in the configuration to {least} or more, or a later warning in {PROFILE}",
         )
 
 

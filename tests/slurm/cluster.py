@@ -72,7 +72,9 @@ GresTypes=gpu
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=1-00:00:00 State=UP
 PartitionName=short Nodes=ALL MaxTime=5 State=UP
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}"
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}"
+)
 
 
 class NoCluster(RuntimeError):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 
 
 @dataclass
@@ -35,6 +36,33 @@ def environment() -> dict[str, str]:
     """As a user's, with no tracking server and no leases of others in it."""
     dropped = ("MLFLOW_", "SPARSEVQ_", "SLURM_", "LOCAL_RANK")
     return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+
+
+def workflow(folder: Path, *arguments: str) -> Ended:
+    """Snakemake with the miniature, to its end."""
+    ended = subprocess.run(
+        command("--directory", str(folder), "--configfile", str(MINIATURE), *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout)
+
+
+def logs(folder: Path) -> str:
+    """The ends of all jobs' logs, for a failed test to show."""
+    return "".join(f"\n--- {path}\n{path.read_text()[-2000:]}" for path in folder.rglob("logs/*.log"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which the workflow has run to the end, on this machine."""
+    folder = tmp_path_factory.mktemp("miniature")
+    ended = workflow(folder, "--cores", "2")
+    assert ended.status == 0, ended.output + logs(folder)
+    return folder
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from .conftest import REPOSITORY, Ended, command, environment
+from .conftest import MINIATURE, REPOSITORY, command, environment, workflow
 
 pytestmark = pytest.mark.e2e
 
-MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RUN = "results/miniature/cylinder/n8/seed1"
 JOBS_OF_A_RUN = (
     "sensors",
@@ -28,29 +27,6 @@ JOBS_OF_A_RUN = (
     "evaluate",
 )
 JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "describe_data")
-
-
-def workflow(folder: Path, *arguments: str) -> Ended:
-    """Snakemake with the miniature."""
-    ended = subprocess.run(
-        command("--directory", str(folder), "--cores", "2", "--configfile", str(MINIATURE), *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-        check=False,
-    )
-    return Ended(ended.returncode, ended.stdout)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which the workflow has run to the end."""
-    folder = tmp_path_factory.mktemp("miniature")
-    ended = workflow(folder)
-    logs = "".join(f"\n--- {path}\n{path.read_text()[-2000:]}" for path in folder.rglob("logs/*.log"))
-    assert ended.status == 0, ended.output + logs
-    return folder
 
 
 def runs(folder: Path) -> list:
@@ -126,7 +102,7 @@ def test_training_runs_have_settings_curves_and_origin(finished):
 
 
 def test_nothing_is_left_to_do(finished):
-    plan = workflow(finished, "--dry-run")
+    plan = workflow(finished, "--cores", "2", "--dry-run")
     assert plan.status == 0, plan.output
     assert plan.jobs == {}
 
@@ -148,13 +124,13 @@ def test_nothing_is_left_to_do(finished):
     ],
 )
 def test_a_changed_parameter_reruns_what_depends_on_it_and_nothing_else(finished, change, rerun):
-    plan = workflow(finished, "--dry-run", "--config", change)
+    plan = workflow(finished, "--cores", "2", "--dry-run", "--config", change)
     assert plan.status == 0, plan.output
     assert plan.jobs.keys() - {"all", "total"} == rerun
 
 
 def test_the_report_opens_offline(finished):
-    made = workflow(finished, "--report", "report.html")
+    made = workflow(finished, "--cores", "2", "--report", "report.html")
     assert made.status == 0, made.output
     page = (finished / "report.html").read_text()
     assert not re.findall(r'<(?:script|img|iframe)[^>]+src="https?:', page)
@@ -182,7 +158,7 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
     assert started.returncode != 0, output
     assert "RUNNING" in {run.info.status for run in runs(finished)}
 
-    again = workflow(finished, "--rerun-incomplete")
+    again = workflow(finished, "--cores", "2", "--rerun-incomplete")
     assert again.status == 0, again.output
     assert again.jobs["gpt"] == 1
     assert "sensors" not in again.jobs

@@ -22,6 +22,7 @@ def request(job):
         asked.get("mem_mb", 0),
         -(-asked.get("gpu", 0) // nodes),
         asked.get("runtime", 0),
+        asked.get("slurm_extra", ""),
     )
 
 

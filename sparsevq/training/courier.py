@@ -233,6 +233,11 @@ class Courier:
         self._process.stdout.close()  # type: ignore[union-attr]
         self.reason = self.reason or fallback
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: let go of the pipe."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def stop(self) -> None:
         """End it: what it has not delivered stays on disk."""
         self._process.kill()

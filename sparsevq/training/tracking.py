@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from typing import Any, BinaryIO
 
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
+from sparsevq.files import unwritable
 from sparsevq.training.courier import Courier
 from sparsevq.training.mlflow_store import (
     Unreachable,
@@ -208,30 +210,41 @@ class SpoolTracker(Tracker):
         origin = _origin()
         labels = {f"digest.{name}": value for name, value in inputs.items()} | {k: str(v) for k, v in tags.items()}
         new, changed = self._split(flat)
-        self._write(
-            kind="open",
-            fresh=fresh,
-            attempt=uuid.uuid4().hex if fresh else history.attempt,
-            experiment=job.experiment,
-            key=key,
-            name=job.name,
-            folder=folder,
-            group=job.group,
-            group_name=job.group_name,
-            origin=origin,
-            tags={"rule": job.rule, **job.group, **origin, **labels, **changed},
-            params=new,
-            store=store,
-            made_of=made_of,
-            concludes=concludes,
-            system_metrics=settings.system_metrics,
-            process=f"{os.getpid()} on {socket.gethostname()}",
-        )
+        opened = {
+            "kind": "open",
+            "time": now(),
+            "fresh": fresh,
+            "attempt": uuid.uuid4().hex if fresh else history.attempt,
+            "experiment": job.experiment,
+            "key": key,
+            "name": job.name,
+            "folder": folder,
+            "group": job.group,
+            "group_name": job.group_name,
+            "origin": origin,
+            "tags": {"rule": job.rule, **job.group, **origin, **labels, **changed},
+            "params": new,
+            "store": store,
+            "made_of": made_of,
+            "concludes": concludes,
+            "system_metrics": settings.system_metrics,
+            "process": f"{os.getpid()} on {socket.gethostname()}",
+        }
+        try:
+            append(self._handle.fileno(), opened)
+        except OSError as error:
+            raise unwritable(self._spool.path, error) from None
         self._courier = Courier(self._spool, self._uri)
+        _open.add(self)
         if news:
             self._warn(news)
         elif not certain:
             self._heed(size)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: copies of the descriptors would say that the job lives when it is dead."""
+        self._handle.close()
+        self._courier.leave_to_parent()
 
     def _warn(self, news: str) -> None:
         _say_once(
@@ -319,6 +332,17 @@ class SpoolTracker(Tracker):
             if not self._unheard:
                 print(f"cannot write {self._spool.path} ({error.strerror}): MLflow misses records", flush=True)
             self._unheard = True
+
+
+_open: "weakref.WeakSet[SpoolTracker]" = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for tracker in _open:
+        tracker.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -74,6 +74,9 @@ class Late:
     def finish(self, seconds: float, leave: bool = False) -> None:
         carry(self.spool, self.uri, lambda _: True, lambda word: None)
 
+    def leave_to_parent(self) -> None:
+        pass
+
 
 # ------------------------------------------------------------------------------------------------ many jobs
 
@@ -249,6 +252,17 @@ def test_a_job_killed_again_and_again_has_one_run_with_each_step_once(server, tm
     assert server.curve("sparse", "loss") == [(step, 1 / step) for step in range(1, 13)]
     assert run["status"] == "FINISHED"
     assert not spools(tmp_path)
+
+
+def test_a_forked_child_that_outlives_its_job_does_not_pass_for_it(server, tmp_path):
+    body = "import os; child = os.fork(); child or time.sleep(60); print(child, flush=True); time.sleep(60)"
+    process = job(tmp_path, server.uri, body)
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    until(lambda: any(run["name"] == "sparse" and run["status"] == "KILLED" for run in server.runs.values()))
+    os.kill(child, signal.SIGKILL)
+    process.communicate()
 
 
 def test_a_courier_that_somebody_ended_is_replaced_at_the_end(server, tmp_path):

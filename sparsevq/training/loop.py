@@ -22,8 +22,9 @@ from sparsevq.training.fabric import Fabric
 from sparsevq.training.signals import Requests, deferred_stop
 from sparsevq.version import VERSION
 
-STEPS_BETWEEN_AGREEMENTS = 10
+SECONDS_BETWEEN_AGREEMENTS = 1.0
 """Several processes must stop at the same step; asking each other costs a round trip, so they do it now and then."""
+MOST_STEPS_BETWEEN_AGREEMENTS = 100
 
 
 class Logs(Protocol):
@@ -93,10 +94,11 @@ def fit(
             training.advance()
             if training.step % settings.val_every == 0 or training.step == settings.max_steps:
                 training.judge()
-            stop = training.agree_to_stop(requests)
-            if checkpoints is not None and fabric.is_global_zero and (stop or requests.save or checkpoints.due()):
-                requests.save = False
-                checkpoints.save(training.state(), made_of)
+            save, stop = training.agree(requests, checkpoints is not None and checkpoints.due())
+            if save and checkpoints is not None:
+                state = training.state()
+                if fabric.is_global_zero:
+                    checkpoints.save(state, made_of)
             if stop:
                 fabric.print(f"{name}: asked to stop, stopped after step {training.step}", flush=True)
                 raise requests.why
@@ -140,6 +142,7 @@ class _Training:
         self._sums: dict[str, Tensor] = {}  # of each term since the last validation
         self._waited = 0  # validations without improvement
         self._since, self._from = time.perf_counter(), 0
+        self._agreed, self._agreed_at, self._agree_at = time.perf_counter(), 0, 1
 
     @property
     def finished(self) -> bool:
@@ -192,21 +195,32 @@ class _Training:
             fabric.print(f"{self._name}: no improvement in {self._waited} validations, stopped at step {step}")
         self._sums, self._since, self._from = {}, time.perf_counter(), step
 
-    def agree_to_stop(self, requests: Requests) -> bool:
-        """Whether all ranks are to stop after this step, since one of them was asked to."""
-        if self._fabric.world_size == 1:
-            return requests.stop
-        if self.step % STEPS_BETWEEN_AGREEMENTS:
-            return False
-        asked = torch.tensor(float(requests.stop), device=self._fabric.device)
-        return bool(self._fabric.all_reduce(asked, reduce_op="max"))
+    def agree(self, requests: Requests, due: bool) -> tuple[bool, bool]:
+        """Whether all ranks are to leave a checkpoint after this step, and to stop: when any of them is asked to."""
+        save, stop = requests.save or due or requests.stop, requests.stop
+        if self._fabric.world_size > 1:
+            if self.step < self._agree_at:
+                return False, False
+            seconds = (time.perf_counter() - self._agreed) / (self.step - self._agreed_at)
+            mine = torch.tensor([float(save), float(stop), seconds], device=self._fabric.device)
+            of_all = self._fabric.all_reduce(mine, reduce_op="max").tolist()
+            save, stop = of_all[0] > 0, of_all[1] > 0
+            steps = int(SECONDS_BETWEEN_AGREEMENTS / max(of_all[2], 1e-6))
+            self._agree_at = self.step + min(max(1, steps), MOST_STEPS_BETWEEN_AGREEMENTS)
+            self._agreed, self._agreed_at = time.perf_counter(), self.step
+        if save:
+            requests.save = False
+        return save, stop
 
     def state(self) -> Checkpoint:
-        """Everything that the following steps depend on."""
+        """Everything that the following steps depend on. All ranks take part."""
         optimizer = self._adamw.state_dict()["state"]
         tensors = {f"model.{key}": value for key, value in self._objective.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best_weights.items()}
-        tensors |= {f"sum.{key}": value for key, value in self._sums.items()}
+        if self._sums:  # each rank has its own
+            sums = torch.stack(list(self._sums.values()))
+            of_ranks: Any = self._fabric.all_gather(sums) if self._fabric.world_size > 1 else sums[None]
+            tensors |= {f"sum.{key}": of_ranks[:, place] for place, key in enumerate(self._sums)}
         tensors |= {f"optimizer.{i}.{key}": value for i, kept in optimizer.items() for key, value in kept.items()}
         values = {"rows": self._rows, "best": self.best, "waited": self._waited}
         return Checkpoint(self.step, tensors, values)
@@ -224,13 +238,18 @@ class _Training:
         self._objective.load_state_dict(groups["model"])
         device = self._fabric.device
         self.best_weights = {key: tensor.to(device) for key, tensor in groups["best"].items()}
-        self._sums = {key: tensor.to(device) for key, tensor in groups["sum"].items()}
+        same_ranks = all(len(tensor) == self._fabric.world_size for tensor in groups["sum"].values())
+        self._sums = {
+            key: (tensor[self._fabric.global_rank] if same_ranks else tensor.mean()).to(device)
+            for key, tensor in groups["sum"].items()
+        }
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["optimizer"].items():
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         self._adamw.load_state_dict({"state": state, "param_groups": self._adamw.state_dict()["param_groups"]})
-        self.step = self._from = checkpoint.step
+        self.step = self._from = self._agreed_at = checkpoint.step
+        self._agree_at = self.step + 1
         self._rows, self.best = checkpoint.values["rows"], checkpoint.values["best"]
         self._waited = checkpoint.values["waited"]
         self._write_history()  # with the other outputs of the killed job the workflow removed it

@@ -291,3 +291,45 @@ def test_a_job_that_is_asked_to_stop_stops_in_all_its_processes_after_one_step(t
     assert ends(processes[1], within=10)
     assert told.count("asked to stop, stopped after step") == 1
     assert "error" not in told
+
+
+RESUMED = """
+import os, signal, sys
+from pathlib import Path
+from tests import chain
+from sparsevq.training.checkpoints import Checkpoints
+from sparsevq.training.device import Lease, fabric_for
+from sparsevq.training.processes import together
+from sparsevq.training.signals import handled_signals
+
+files, out, stopping = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "stop"
+
+class Asked(chain.Recorder):
+    def log_metrics(self, metrics, step):
+        if stopping and step == 8 and os.environ.get("RANK") == "1":
+            os.kill(os.getpid(), signal.SIGTERM)  # SLURM may tell any of them first
+
+chain.fabric = lambda precision: fabric_for(Lease("cpu", (), "cpu", processes=2), precision)
+settings = {"max_steps": 400, "val_every": 8, "dropout": 0.1, "batch_frames": 15}
+with handled_signals(), together():
+    chain.Chain(files).gpt(out=out, tracker=Asked(), checkpoints=Checkpoints(out / "checkpoints", 1e9), **settings)
+"""
+
+
+def test_two_processes_go_on_where_two_were_stopped(trained, tmp_path):
+    def run(out: str, how: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", RESUMED, str(trained.folder), str(tmp_path / out), how]
+        env = environment()
+        return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
+
+    undisturbed = run("undisturbed", "no")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    stopped = run("stopped", "stop")
+    assert stopped.returncode == 128 + signal.SIGTERM, stopped.stderr
+    assert len(list((tmp_path / "stopped/checkpoints").iterdir())) == 1
+    assert not (tmp_path / "stopped/model.safetensors").exists()
+    resumed = run("stopped", "no")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "goes on after step" in resumed.stdout
+    for name in ("history.csv", "model.safetensors"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()

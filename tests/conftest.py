@@ -1,6 +1,21 @@
 """Fixtures that tests of several rooms share."""
 
+import os
+
 import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What SPARSEVQ_REQUIRE names (slurm,openfoam) must not be skipped for want of it: its skips are failures."""
+    report = yield
+    required = [name for name in os.environ.get("SPARSEVQ_REQUIRE", "").lower().split(",") if name]
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if any(name in reason.lower() for name in required):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} must not be skipped (SPARSEVQ_REQUIRE): {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

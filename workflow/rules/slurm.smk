@@ -39,6 +39,9 @@ def before_slurm():
 
 
 def after_slurm(log):
-    """Say what to do about the jobs that failed."""
-    if on_slurm() and (advice := explain_file(log)):
+    """Say what to do about the jobs that failed, of which Snakemake's log (several, if there are more loggers) tells."""
+    if not on_slurm():
+        return
+    advice = dict.fromkeys(line for path in ([log] if isinstance(log, str) else log) for line in explain_file(path))
+    if advice:
         logger.error("\nWhat to do:\n" + "\n".join(f"  {line}" for line in advice))

@@ -12,6 +12,7 @@ from torch import Tensor
 from sparsevq.config import Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
+from sparsevq.devices.device import Lease, fabric_for
 from sparsevq.forecasting.model import ForecastModel
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.gpt import GPT, members_of
@@ -22,7 +23,6 @@ from sparsevq.stage1.train import autoencoder_shape
 from sparsevq.stage2.train import tokenizer_shape
 from sparsevq.stage3.codes import Codes
 from sparsevq.stage3.train import gpt_shape
-from sparsevq.training.device import Lease, fabric_for
 
 PREDICTIONS = ("next_frame", "next_token")
 

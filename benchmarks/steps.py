@@ -26,12 +26,12 @@ import sparsevq.stage2.train
 import sparsevq.stage3.train
 from sparsevq.config import Config, Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.devices.device import Lease, fabric_for
 from sparsevq.stage1.encoding import Role
 from sparsevq.stage2.train import CompletionLoss
 from sparsevq.stage3.train import Sequences
-from sparsevq.training.device import Lease, fabric_for
+from sparsevq.tracking.tracker import Tracker
 from sparsevq.training.loop import fit
-from sparsevq.training.tracking import Tracker
 
 WARM_UP = 2
 PARTS = ("draw", "model", "optimizer")

@@ -7,13 +7,13 @@ from typing import Any
 from sparsevq.config import ForecastConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
+from sparsevq.devices.device import Lease, fabric_for
 from sparsevq.forecasting.held_out import forecast_held_out
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
 from sparsevq.stage1.train import train_encoder
 from sparsevq.stage2.dump import dump_indices
 from sparsevq.stage2.train import train_tokenizer
 from sparsevq.stage3.train import train_gpt
-from sparsevq.training.device import Lease, fabric_for
 from tests.flows import travelling_waves
 
 QUICK = {"max_steps": 4, "val_every": 2, "warmup_steps": 1, "lr": 1e-3, "precision": "32-true"}

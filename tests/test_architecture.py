@@ -6,25 +6,28 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sparsevq"
-BASE = {"version", "errors", "integrity", "files", "children", "config"}
+BASE = {"version", "errors", "integrity", "files", "signals", "config"}
+TRAINED = BASE | {"models", "devices", "training", "data"}
 MAY_IMPORT = {
     "version": set(),
     "errors": BASE,
     "integrity": BASE,
     "files": BASE,
-    "children": BASE,
+    "signals": BASE,
     "config": BASE,
     "slurm": {"errors"},
     "models": set(),
-    "training": BASE,
+    "tracking": BASE,
+    "devices": BASE,
+    "training": BASE | {"tracking", "devices"},
     "data": BASE,
     "sensors": BASE | {"data"},
-    "stage1": BASE | {"models", "training", "data", "sensors"},
-    "stage2": BASE | {"models", "training", "data", "sensors", "stage1"},
-    "stage3": BASE | {"models", "training", "data"},
-    "forecasting": BASE | {"models", "training", "data", "sensors", "stage1", "stage2", "stage3"},
+    "stage1": TRAINED | {"sensors"},
+    "stage2": TRAINED | {"sensors", "stage1"},
+    "stage3": TRAINED,
+    "forecasting": TRAINED | {"sensors", "stage1", "stage2", "stage3"},
     "evaluation": BASE | {"data", "sensors"},
-    "cli": BASE | {"models", "training", "data", "sensors", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
+    "cli": TRAINED | {"tracking", "sensors", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
 }
 
 

@@ -1,11 +1,11 @@
-"""Trains stages in several processes: ``python -m tests.together CHAIN OUT`` (tests/training/test_parallel.py)."""
+"""Trains stages in several processes: ``python -m tests.together CHAIN OUT`` (tests/devices/test_parallel.py)."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sparsevq.training.device import Lease, fabric_for, set_threads
-from sparsevq.training.processes import together
+from sparsevq.devices.device import Lease, fabric_for, set_threads
+from sparsevq.devices.processes import together
 
 MORE = {"max_steps": 8, "val_every": 2}
 ODD = 9

@@ -11,6 +11,7 @@ from sparsevq.config import Stage3Config, Symmetries, parse
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
+from sparsevq.devices.device import Precision
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.run_folder import RunFolder
 from sparsevq.integrity import require_made_from
@@ -21,11 +22,10 @@ from sparsevq.stage1.train import reconstruction_metrics, validation_views
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage3.codes import read_codes
 from sparsevq.stage3.train import Sequences
-from sparsevq.training.device import Precision
 from sparsevq.training.model_file import load_model
 
 if TYPE_CHECKING:
-    from sparsevq.training.fabric import Fabric
+    from sparsevq.devices.fabric import Fabric
 
 Scores = dict[str, float]
 

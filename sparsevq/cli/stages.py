@@ -25,9 +25,9 @@ from sparsevq.stage3.codes import read_codes
 from sparsevq.training.model_file import ModelFile, load_model
 
 if TYPE_CHECKING:
+    from sparsevq.devices.fabric import Fabric
+    from sparsevq.tracking.tracker import Tracker
     from sparsevq.training.checkpoints import Checkpoints
-    from sparsevq.training.fabric import Fabric
-    from sparsevq.training.tracking import Tracker
 
 Role = Literal["sparse", "semi_sparse"]
 CODED_BY: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer")

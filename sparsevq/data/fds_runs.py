@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sparsevq.children import killed_with_parent
 from sparsevq.errors import SparseVQError
 from sparsevq.files import unwritable
+from sparsevq.signals import killed_with_parent
 
 PROGRAM = "fds"
 FINISHED = "FDS completed successfully"

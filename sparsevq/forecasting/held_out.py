@@ -11,6 +11,7 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import read_data
+from sparsevq.devices.fabric import Fabric
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
 from sparsevq.forecasting.model import load_forecast_model
@@ -18,7 +19,6 @@ from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
 from sparsevq.stage3.codes import read_codes
-from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs
 
 SCHEMA = "sparsevq-forecast"

@@ -11,6 +11,8 @@ from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.layout import read_data
+from sparsevq.devices.fabric import Fabric
+from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.sensors.placement import read_sensors
@@ -24,10 +26,8 @@ from sparsevq.stage1.encoding import (
     sensor_points,
 )
 from sparsevq.training.checkpoints import Checkpoints
-from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
-from sparsevq.training.parallel import require_rows, weights_of
 
 VALIDATION_FRAMES = 128
 """Frames of the validation split at which training is judged: evenly spaced, the same at every validation."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.symmetries import variant_elements
+from sparsevq.devices.parallel import computed_in_shares, rank
 from sparsevq.stage1.encoding import Stage1Model, encode_views
-from sparsevq.training.parallel import computed_in_shares, rank
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from sparsevq.config import Stage2Config
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import read_data
+from sparsevq.devices.fabric import Fabric
+from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.sensors.placement import read_sensors
@@ -17,10 +19,8 @@ from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validati
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
 from sparsevq.stage2.shared_codebooks import share_codebooks
 from sparsevq.training.checkpoints import Checkpoints
-from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
-from sparsevq.training.parallel import require_rows, weights_of
 
 KMEANS_FRAMES = 2048
 """Frames whose tokens the codebook is started from."""

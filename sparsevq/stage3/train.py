@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
+from sparsevq.devices.fabric import Fabric
+from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.stage3.codes import Codes, read_codes
 from sparsevq.training.checkpoints import Checkpoints
-from sparsevq.training.fabric import Fabric
 from sparsevq.training.loop import Logs, fit
 from sparsevq.training.model_file import load_model, save_model
-from sparsevq.training.parallel import require_rows, weights_of
 
 VALIDATION_STARTS = 4
 """Sequences of each validation trajectory, evenly spaced, at which training is judged."""

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from sparsevq.config import Config, parse
+from sparsevq.devices.device import Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.devices.processes import is_first, together
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest, unwritable
-from sparsevq.training.device import Lease, Precision, claim_devices, fabric_for, set_threads
-from sparsevq.training.processes import is_first, together
-from sparsevq.training.signals import stop_with_snakemake
-from sparsevq.training.tracking import Job, Tracker, tracked
+from sparsevq.signals import stop_with_snakemake
+from sparsevq.tracking.tracker import Job, Tracker, tracked
 
 if TYPE_CHECKING:
+    from sparsevq.devices.fabric import Fabric
     from sparsevq.training.checkpoints import Checkpoints
-    from sparsevq.training.fabric import Fabric
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Faults of the user's disk or folder, whoever meets them."""

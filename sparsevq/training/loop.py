@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from sparsevq.config import TrainingConfig
+from sparsevq.devices.fabric import Fabric
 from sparsevq.errors import SparseVQError
 from sparsevq.files import written_whole
+from sparsevq.signals import Requests, deferred_stop
 from sparsevq.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
-from sparsevq.training.fabric import Fabric
-from sparsevq.training.signals import Requests, deferred_stop
 from sparsevq.version import VERSION
 
 SECONDS_BETWEEN_AGREEMENTS = 1.0
@@ -28,7 +28,7 @@ MOST_STEPS_BETWEEN_AGREEMENTS = 100
 
 
 class Logs(Protocol):
-    """What the loop needs of tracking (`sparsevq.training.tracking.Tracker`)."""
+    """What the loop needs of tracking (`sparsevq.tracking.tracker.Tracker`)."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None: ...
 
@@ -203,9 +203,9 @@ class _Training:
                 return False, False
             seconds = (time.perf_counter() - self._agreed) / (self.step - self._agreed_at)
             mine = torch.tensor([float(save), float(stop), seconds], device=self._fabric.device)
-            of_all = self._fabric.all_reduce(mine, reduce_op="max").tolist()
-            save, stop = of_all[0] > 0, of_all[1] > 0
-            steps = int(SECONDS_BETWEEN_AGREEMENTS / max(of_all[2], 1e-6))
+            most: Any = self._fabric.all_reduce(mine, reduce_op="max")
+            save, stop = bool(most[0] > 0), bool(most[1] > 0)
+            steps = int(SECONDS_BETWEEN_AGREEMENTS / max(float(most[2]), 1e-6))
             self._agree_at = self.step + min(max(1, steps), MOST_STEPS_BETWEEN_AGREEMENTS)
             self._agreed, self._agreed_at = time.perf_counter(), self.step
         if save:

@@ -11,10 +11,10 @@ import yaml
 
 from sparsevq.cli import train
 from sparsevq.data.layout import read_data
+from sparsevq.devices.device import claim_devices
 from sparsevq.sensors.placement import read_sensors
-from sparsevq.training.device import claim_devices
+from sparsevq.tracking.tracker import Tracker
 from sparsevq.training.model_file import load_model
-from sparsevq.training.tracking import Tracker
 from tests.cli.conftest import SMALLER, TINY, TINY_STAGE2, as_own_process
 
 LAYOUT = [

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sparsevq.errors import SparseVQError
+from sparsevq.signals import Terminated, handled_signals
 from sparsevq.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
-from sparsevq.training.signals import Terminated, handled_signals
 from tests.chain import Chain, Recorder, make_chain
 
 MADE_OF = {
@@ -199,7 +199,7 @@ def test_the_next_checkpoint_is_due_after_its_time(tmp_path):
 
 
 def test_a_second_signal_is_obeyed_at_once():
-    from sparsevq.training.signals import deferred_stop
+    from sparsevq.signals import deferred_stop
 
     with handled_signals(), pytest.raises(Terminated), deferred_stop() as requests:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 
-from sparsevq.children import killed_with_parent
 from sparsevq.errors import SparseVQError
+from sparsevq.signals import killed_with_parent
 from sparsevq.training.job import job
 
 with job(snakemake, part=snakemake.wildcards.shard):

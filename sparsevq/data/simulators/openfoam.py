@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.children import killed_with_parent
 from sparsevq.data.simulators.shard_job import BlownUpError
 from sparsevq.errors import SparseVQError
+from sparsevq.signals import killed_with_parent
 
 INSTALL = "install it (Debian: `apt-get install --no-install-recommends openfoam`) or source its environment first"
 OTHER_VERSION = "this is written for version 1912 of openfoam.com: install that one"

@@ -12,8 +12,8 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sparsevq.devices.fabric import DDPStrategy
 from sparsevq.errors import SparseVQError
-from sparsevq.training.fabric import DDPStrategy
 
 
 class DataParallel(DDPStrategy):

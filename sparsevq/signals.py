@@ -1,14 +1,16 @@
-"""What a job does at a signal: SIGTERM and Ctrl-C end it, in training after a checkpoint; SIGUSR1 asks for one.
+"""How jobs end: SIGTERM and Ctrl-C end one, in training after a checkpoint; SIGUSR1 asks for one; nothing outlives it.
 
 SLURM sends SIGTERM when it preempts a job or its time is over, and, if asked (``--signal=USR1@120``), a warning before.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -66,6 +68,17 @@ def sigterm_ignored() -> Iterator[None]:
     """Within the block SIGTERM does nothing: what is done there is short and better not left half done."""
     with _handlers({signal.SIGTERM: signal.SIG_IGN}):
         yield
+
+
+def killed_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], object] | None:
+    """A `preexec_fn` for `subprocess`: the kernel sends the new process a signal when its parent is gone.
+
+    An output that an orphan wrote would pass for the job's. Linux alone can do this; elsewhere None.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec little is safe
+    return lambda: prctl(1, number)  # PR_SET_PDEATHSIG
 
 
 def stop_with_snakemake() -> None:

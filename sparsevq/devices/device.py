@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sparsevq.devices.leases import lease
+from sparsevq.devices.processes import join, under_torchrun
 from sparsevq.errors import SparseVQError
-from sparsevq.training.leases import lease
-from sparsevq.training.processes import join, under_torchrun
 
 if TYPE_CHECKING:
-    from sparsevq.training.fabric import Fabric
-    from sparsevq.training.parallel import DataParallel
+    from sparsevq.devices.fabric import Fabric
+    from sparsevq.devices.parallel import DataParallel
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -163,7 +163,7 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
     """
     import torch
 
-    from sparsevq.training.fabric import Fabric, LightningEnvironment
+    from sparsevq.devices.fabric import Fabric, LightningEnvironment
 
     cuda = lease.kind == "cuda" and torch.cuda.is_available()
     if lease.kind == "cuda" and not cuda:
@@ -194,7 +194,7 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
 
 
 def _data_parallel() -> "DataParallel":
-    from sparsevq.training.parallel import DataParallel  # imports torch
+    from sparsevq.devices.parallel import DataParallel  # imports torch
 
     return DataParallel()
 

@@ -15,11 +15,11 @@ import pytest
 
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.training import tracking
-from sparsevq.training.courier import carry, deliver_waiting
-from sparsevq.training.mlflow_store import store_uri, without_password
-from sparsevq.training.spool import Spool, spools
-from sparsevq.training.tracking import Job, flatten, tracked
+from sparsevq.tracking import tracker as tracking
+from sparsevq.tracking.courier import carry, deliver_waiting
+from sparsevq.tracking.mlflow_store import store_uri, without_password
+from sparsevq.tracking.spool import Spool, spools
+from sparsevq.tracking.tracker import Job, flatten, tracked
 
 QUIET = TrackingConfig(system_metrics=False)
 SPARSE = Job("flow", "sparse", "cylinder", 20, 1)
@@ -330,7 +330,7 @@ def test_the_same_job_twice_at_once_is_refused(results, monkeypatch):
 
 def script(results: Path, body: str, after: str = "", **environment: str) -> subprocess.Popen:
     code = (
-        "import time\nfrom sparsevq.config import TrackingConfig\nfrom sparsevq.training.tracking import Job, tracked\n"
+        "import time\nfrom sparsevq.config import TrackingConfig\nfrom sparsevq.tracking.tracker import Job, tracked\n"
         f"with tracked(Job('flow', 'sparse', 'cylinder', 20, 1), TrackingConfig(), {str(results)!r}) as tracker:\n"
         + textwrap.indent(body, "    ")
         + after
@@ -393,7 +393,7 @@ def test_concurrent_jobs_on_a_new_store_make_one_parent(tmp_path):
     """Four processes that migrate one new SQLite file at once break each other."""
     pytest.importorskip("mlflow")
     code = (
-        "import sys\nfrom sparsevq.config import TrackingConfig\nfrom sparsevq.training.tracking import Job, tracked\n"
+        "import sys\nfrom sparsevq.config import TrackingConfig\nfrom sparsevq.tracking.tracker import Job, tracked\n"
         f"with tracked(Job('flow', sys.argv[1], 'cylinder', 20, 1), {QUIET!r}, {str(tmp_path)!r}) as tracker:\n"
         "    [tracker.log_metrics({'x': i}, i) for i in range(50)]\n"
     )
@@ -485,7 +485,7 @@ def test_tracking_turned_off_touches_nothing(tmp_path):
 
 
 def test_importing_the_module_does_not_import_mlflow():
-    code = "import sys, sparsevq.training.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, sparsevq.tracking.tracker; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sparsevq.devices import device, leases
+from sparsevq.devices.device import claim_devices
 from sparsevq.errors import SparseVQError
-from sparsevq.training import device, leases
-from sparsevq.training.device import claim_devices
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def start():
 
     def start_one(count=1, then="time.sleep(60)", before="", **environment):
         code = (
-            f"import os, subprocess, sys, time\nfrom sparsevq.training import device, leases\n{before}\n"
+            f"import os, subprocess, sys, time\nfrom sparsevq.devices import device, leases\n{before}\n"
             f"print(*device.claim_devices('cuda', {count}).gpus, flush=True)\n{then}"
         )
         process = subprocess.Popen(
@@ -93,7 +93,7 @@ SPLIT = (
 CONTENDER = """
 import os, random, sys, time
 from pathlib import Path
-from sparsevq.training import device, leases
+from sparsevq.devices import device, leases
 
 leases.COLLECT_AFTER = 0.5
 markers, killed = Path(sys.argv[1]), Path(sys.argv[2])
@@ -236,7 +236,7 @@ def test_ranks_share_the_lease_of_the_first_and_outlive_it(monkeypatch, start):
     other = start()
     assert gpus(other) == ["0"]
     rank = "env = {**os.environ, 'LOCAL_RANK': '1'}\n"
-    rank += 'code = "from sparsevq.training.device import claim_devices; import time; "\n'
+    rank += 'code = "from sparsevq.devices.device import claim_devices; import time; "\n'
     rank += (
         "code += \"print(*claim_devices('cuda', 2).gpus, flush=True); time.sleep(2); print('trained', flush=True)\"\n"
     )

@@ -13,10 +13,10 @@ import pytest
 from sparsevq.cli.main import main
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.training import tracking
-from sparsevq.training.courier import carry, deliver_waiting
-from sparsevq.training.spool import Spool, spools
-from sparsevq.training.tracking import Job, tracked
+from sparsevq.tracking import tracker as tracking
+from sparsevq.tracking.courier import carry, deliver_waiting
+from sparsevq.tracking.spool import Spool, spools
+from sparsevq.tracking.tracker import Job, tracked
 from tests.servers import postgres_mlflow
 from tests.servers.fake_mlflow import FakeMLflow
 
@@ -46,7 +46,7 @@ def at(server: FakeMLflow, **settings) -> TrackingConfig:
 def job(results: Path, uri: str, body: str, rule: str = "sparse") -> subprocess.Popen:
     """A job in a process of its own."""
     code = (
-        "import time\nfrom sparsevq.config import TrackingConfig\nfrom sparsevq.training.tracking import Job, tracked\n"
+        "import time\nfrom sparsevq.config import TrackingConfig\nfrom sparsevq.tracking.tracker import Job, tracked\n"
         f"settings = TrackingConfig(uri={uri!r}, system_metrics=False)\n"
         f"with tracked(Job('flow', {rule!r}, 'cylinder', 20, 1), settings, {str(results)!r}) as tracker:\n    {body}\n"
     )

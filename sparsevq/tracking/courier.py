@@ -1,4 +1,4 @@
-"""The process beside a job that brings its records to MLflow: ``python -m sparsevq.training.courier <spool>``.
+"""The process beside a job that brings its records to MLflow: ``python -m sparsevq.tracking.courier <spool>``.
 
 The job writes to its spool and never waits for MLflow; this process imports it, and waits, and tries again. The job's
 end of a pipe to the standard input says that the job lives: its end, however it comes, closes the pipe. A killed job's
@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsevq.errors import SparseVQError
-from sparsevq.training.delivery import Delivery, Refused, reach
-from sparsevq.training.mlflow_store import Unreachable, default_store, without_password
-from sparsevq.training.spool import Spool, append, hold, now, spools
+from sparsevq.tracking.delivery import Delivery, Refused, reach
+from sparsevq.tracking.mlflow_store import Unreachable, default_store, without_password
+from sparsevq.tracking.spool import Spool, append, hold, now, spools
 
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so records are delivered in batches
 LONGEST_PAUSE = 60.0  # seconds between attempts to reach a store that does not answer
@@ -170,7 +170,7 @@ class Courier:
         package = Path(__file__).resolve().parents[2]
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # it computes nothing
-        self._arguments = [sys.executable, "-P", "-m", "sparsevq.training.courier", str(spool.path)]
+        self._arguments = [sys.executable, "-P", "-m", "sparsevq.tracking.courier", str(spool.path)]
         self._environment = {
             **os.environ,
             **dict.fromkeys(threads, "1"),

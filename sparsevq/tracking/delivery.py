@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from sparsevq.errors import SparseVQError
-from sparsevq.training.mlflow_store import (
+from sparsevq.tracking.mlflow_store import (
     Unreachable,
     connect,
     experiment_id,
@@ -21,7 +21,7 @@ from sparsevq.training.mlflow_store import (
     looks_well,
     without_password,
 )
-from sparsevq.training.spool import Progress, Record, Spool
+from sparsevq.tracking.spool import Progress, Record, Spool
 
 BATCH = {"metrics": 900, "params": 90, "tags": 90}
 """MLflow refuses more in one request."""

@@ -13,7 +13,7 @@ import pytest
 JOB = """
 import sys, time
 from pathlib import Path
-from sparsevq.training import signals
+from sparsevq import signals
 signals.SECONDS_BETWEEN_LOOKS = 0.05
 signals.stop_with_snakemake()
 try:
@@ -25,7 +25,7 @@ except signals.Terminated:
 """
 PROGRAM = """
 import subprocess, sys
-from sparsevq.children import killed_with_parent
+from sparsevq.signals import killed_with_parent
 child = [sys.executable, "-c", "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"]
 subprocess.run(child, preexec_fn=killed_with_parent())
 """

@@ -23,8 +23,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from sparsevq.children import killed_with_parent
 from sparsevq.errors import SparseVQError
+from sparsevq.signals import killed_with_parent
 
 SECONDS_TO_END = 20.0
 """How long a process whose fellow failed may take to end by itself, before it is ended."""

@@ -32,8 +32,9 @@ from typing import Any, BinaryIO
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.files import unwritable
-from sparsevq.training.courier import Courier
-from sparsevq.training.mlflow_store import (
+from sparsevq.signals import Terminated, handled_signals, sigterm_ignored
+from sparsevq.tracking.courier import Courier
+from sparsevq.tracking.mlflow_store import (
     Unreachable,
     default_store,
     folder_id,
@@ -43,8 +44,7 @@ from sparsevq.training.mlflow_store import (
     unusable,
     without_password,
 )
-from sparsevq.training.signals import Terminated, handled_signals, sigterm_ignored
-from sparsevq.training.spool import Spool, append, hold, now
+from sparsevq.tracking.spool import Spool, append, hold, now
 from sparsevq.version import VERSION
 
 PARAM_LENGTH = 6000  # MLflow refuses longer ones

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from sparsevq.cli.main import main
+from sparsevq.devices import device, parallel
+from sparsevq.devices.device import Lease, claim_devices, fabric_for
 from sparsevq.errors import SparseVQError
-from sparsevq.training import device, parallel
-from sparsevq.training.device import Lease, claim_devices, fabric_for
 from tests.chain import Chain, fabric
 from tests.cli.conftest import as_own_process
 from tests.together import CASES
@@ -84,7 +84,7 @@ FAKE_GPUS = """
 import sys
 from sparsevq.cli import train
 from sparsevq.cli.main import main
-from sparsevq.training.device import Lease
+from sparsevq.devices.device import Lease
 
 real = train.fabric_for
 train.fabric_for = lambda lease, precision: real(Lease("cpu", (), "cpu", processes=len(lease.gpus)), precision)
@@ -167,8 +167,8 @@ def test_each_node_starts_its_own_processes_and_all_are_one_group(tmp_path):
     (tmp_path / "srun").chmod(0o755)
     code = """
     import os, torch
-    from sparsevq.training.device import Lease, fabric_for, set_threads
-    from sparsevq.training.processes import together
+    from sparsevq.devices.device import Lease, fabric_for, set_threads
+    from sparsevq.devices.processes import together
     set_threads(4)
     with together():
         fabric = fabric_for(Lease("cpu", (), "cpu", processes=2), "32-true", nodes=2)
@@ -298,9 +298,9 @@ import os, signal, sys
 from pathlib import Path
 from tests import chain
 from sparsevq.training.checkpoints import Checkpoints
-from sparsevq.training.device import Lease, fabric_for
-from sparsevq.training.processes import together
-from sparsevq.training.signals import handled_signals
+from sparsevq.devices.device import Lease, fabric_for
+from sparsevq.devices.processes import together
+from sparsevq.signals import handled_signals
 
 files, out, stopping = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "stop"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sparsevq.devices import device
+from sparsevq.devices.device import claim_devices, fabric_for, resolve_precision, set_threads
 from sparsevq.errors import SparseVQError
-from sparsevq.training import device
-from sparsevq.training.device import claim_devices, fabric_for, resolve_precision, set_threads
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_auto_precision_is_bf16_where_the_processor_multiplies_it(monkeypatch, h
 
 def test_threads_are_those_asked_for_and_no_more():
     code = (
-        "from sparsevq.training.device import set_threads; set_threads(1)\n"
+        "from sparsevq.devices.device import set_threads; set_threads(1)\n"
         "import torch, threading, os\n"
         "a = torch.rand(600, 600)\nfor _ in range(5): a @ a\n"
         "print(torch.get_num_threads(), len(os.listdir('/proc/self/task')), os.environ['OMP_WAIT_POLICY'])"
@@ -97,7 +97,7 @@ def test_a_job_on_devices_imports_no_libraries_that_it_does_not_use():
     """They would cost each of the jobs a second."""
     code = (
         "import sys, sparsevq.stage1.train, sparsevq.stage2.train, sparsevq.stage2.dump, sparsevq.stage3.train\n"
-        "import sparsevq.forecasting.held_out; from sparsevq.training.device import claim_devices, fabric_for\n"
+        "import sparsevq.forecasting.held_out; from sparsevq.devices.device import claim_devices, fabric_for\n"
         "fabric_for(claim_devices('cpu'), '32-true')\n"
         "print(*({'torchmetrics', 'scipy', 'matplotlib', 'pandas', 'xarray', 'mlflow'} & set(sys.modules)))"
     )
@@ -114,7 +114,7 @@ def test_a_job_on_devices_imports_no_libraries_that_it_does_not_use():
 
 def test_lightning_without_torchmetrics_knows_its_version():
     code = (
-        "from sparsevq.training.fabric import Fabric\n"
+        "from sparsevq.devices.fabric import Fabric\n"
         "import lightning_fabric.utilities.imports as known, torchmetrics\n"
         "print(known._TORCHMETRICS_GREATER_EQUAL_1_0_0, torchmetrics.MeanMetric.__name__)"
     )

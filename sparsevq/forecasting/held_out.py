@@ -14,11 +14,11 @@ from sparsevq.data.layout import read_data
 from sparsevq.devices.fabric import Fabric
 from sparsevq.errors import SparseVQError
 from sparsevq.files import digest
-from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.forecasting.model import ForecastModel, load_forecast_model
 from sparsevq.integrity import require_made_from
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
-from sparsevq.stage3.codes import read_codes
+from sparsevq.stage3.codes import Codes, read_codes
 from sparsevq.training.loop import Logs
 
 SCHEMA = "sparsevq-forecast"
@@ -61,11 +61,9 @@ def forecast_held_out(
         device=fabric.device,
         codes=codes,
     )
-    encoders = {"sparse": model.sparse.digest, "semi_sparse": model.teacher.digest}
-    given = {"data": data.digest, "sensors": sensors.digest, **encoders, "tokenizer": digest(tokenizer_model)}
-    require_made_from(codes_path, codes.made_from, given, "codes")
-    if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
-        raise SparseVQError(f"{codes_path} was dumped by another tokenizer than {tokenizer_model}", "dump it again")
+    given = {"data": data.digest, "sensors": sensors.digest, "tokenizer": digest(tokenizer_model)}
+    given |= {"sparse": model.sparse.digest, "semi_sparse": model.teacher.digest}
+    _require_dumped_by(codes_path, codes, model, given)
     fields = DeviceFields(data, Symmetries(), fabric.device)
     trajectory, start = cases(data, settings, split)
     frames = torch.from_numpy(start)[:, None] + torch.arange(settings.horizon + 1)
@@ -122,6 +120,13 @@ def forecast_held_out(
 
         prompted = ensemble_of(codes.semi_sparse[0, which[:, 0], frames[:, 0]])
         file["teacher_prompt"] = np.stack([shaped(model.decode(indices, fields).mean(0)) for indices in prompted])
+
+
+def _require_dumped_by(path: Path, codes: Codes, model: ForecastModel, given: dict[str, str]) -> None:
+    """Check that an index dump was made from the files given (name -> digest), with the tokenizer's very codebook."""
+    require_made_from(path, codes.made_from, given, "codes")
+    if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
+        raise SparseVQError(f"{path} was dumped by another tokenizer than the one beside it", "dump it again")
 
 
 def cases(data: FieldData, settings: ForecastConfig, split: Split = "test") -> tuple[np.ndarray, np.ndarray]:

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage2Config
 from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
 from sparsevq.devices.fabric import Fabric
 from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
-from sparsevq.sensors.placement import read_sensors
+from sparsevq.sensors.placement import SensorSets, read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
 from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
@@ -89,9 +90,7 @@ def train_tokenizer(
     fabric.seed_everything(seed, verbose=False)
     data = read_data(data_path)
     sensors = read_sensors(sensors_path, data)
-    sparse = load_stage1(sparse_model, "sparse", data, sensors, fabric.device)
-    teacher = load_stage1(semi_sparse_model, "semi_sparse", data, sensors, fabric.device)
-    _require_same_latents({sparse_model: sparse, semi_sparse_model: teacher})
+    sparse, teacher = _encoders(sparse_model, semi_sparse_model, data, sensors, fabric.device)
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
     views = training_views(data, fields, variant_symmetries(fields, sparse.settings.symmetries.variants, seed))
     with fabric.autocast():
@@ -100,10 +99,7 @@ def train_tokenizer(
         unquantized = reconstruction_metrics(fields, val.views, decode_at(sparse, val.sparse, at), at)
 
     shape = tokenizer_shape(teacher, settings)
-    try:
-        tokenizer = LatentTokenizer(shape).to(fabric.device)
-    except ValueError as error:
-        raise SparseVQError(f"stage2: {error}") from None
+    tokenizer = _new_tokenizer(shape).to(fabric.device)
     with fabric.autocast():
         tokenizer.standardise_by(train.complete())
     made_from = {"data": data.digest, "sensors": sensors.digest}
@@ -160,15 +156,29 @@ def train_tokenizer(
         )
 
 
-def _require_same_latents(models: dict[Path, Stage1Model]) -> None:
-    shapes = [model.autoencoder.shape for model in models.values()]
+def _encoders(
+    sparse_path: Path, teacher_path: Path, data: FieldData, sensors: SensorSets, device: torch.device
+) -> tuple[Stage1Model, Stage1Model]:
+    """The sparse encoder and its teacher, whose latents are alike in shape."""
+    models = (
+        load_stage1(sparse_path, "sparse", data, sensors, device),
+        load_stage1(teacher_path, "semi_sparse", data, sensors, device),
+    )
+    shapes = [model.autoencoder.shape for model in models]
     sizes = [(shape.num_latents, shape.enc_num_latent_channels) for shape in shapes]
     if sizes[0] != sizes[1]:
-        paths = list(models)
         raise SparseVQError(
-            f"{paths[0]} gives latents of shape {sizes[0]}, {paths[1]} of shape {sizes[1]}",
+            f"{sparse_path} gives latents of shape {sizes[0]}, {teacher_path} of shape {sizes[1]}",
             "train both encoders with the same num_latents and enc_num_latent_channels",
         )
+    return models
+
+
+def _new_tokenizer(shape: TokenizerShape) -> LatentTokenizer:
+    try:
+        return LatentTokenizer(shape)
+    except ValueError as error:
+        raise SparseVQError(f"stage2: {error}") from None
 
 
 def tokenizer_shape(teacher: Stage1Model, settings: Stage2Config) -> TokenizerShape:

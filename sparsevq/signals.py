@@ -84,17 +84,19 @@ def killed_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], 
 def stop_with_snakemake() -> None:
     """Send this process SIGTERM when the Snakemake that started it is gone, as after its SIGKILL.
 
-    Else its job would go on alone, hold its devices, and do what the next Snakemake does once more. A job's parent is a
-    shell, and that one's parent Snakemake. Where there is no /proc, the shell alone is watched.
+    Else its job would go on alone, hold its devices, and do what the next Snakemake does once more. Between Snakemake
+    and a job there may be a shell, which lives on: it is known by the job's script in its command. Whoever started
+    Snakemake may go: a user logs out. Where there is no /proc, the parent alone is watched.
     """
 
     def watch() -> None:
-        while os.getppid() == parent and _parent_of(parent) == grandparent:
+        while os.getppid() == parent and (not shell or _parent_of(parent) == above):
             time.sleep(SECONDS_BETWEEN_LOOKS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     parent = os.getppid()
-    grandparent = _parent_of(parent)
+    above = _parent_of(parent)
+    shell = sys.argv[0] in _command_of(parent)
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -107,6 +109,13 @@ def _parent_of(process: int) -> int | None:
     except OSError:
         return None
     return int(text.rpartition(")")[2].split()[1])  # the name before may hold anything
+
+
+def _command_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

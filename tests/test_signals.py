@@ -41,17 +41,48 @@ def reads(path: Path, text: str) -> bool:
     return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_job_stops_when_snakemake_is_gone(tmp_path, number):
-    """Its parent is a shell, which lives on."""
-    told, code = tmp_path / "told", tmp_path / "job.py"
-    code.write_text(JOB)
-    shell = f"import subprocess; subprocess.run(['bash', '-c', '{sys.executable} {code} {told}; true'])"
-    snakemake = subprocess.Popen([sys.executable, "-c", shell])
+BASH = ["bash", "-c", "{python} {job} {told}; true"]  # stays beside the job, as some shells do
+DIRECT = ["{python}", "{job}", "{told}"]  # other shells let the job take their place
+
+
+def start_snakemake(folder: Path, shell: list[str], *, terminal: bool) -> tuple[subprocess.Popen, int, Path]:
+    """Start a process that starts a job, itself started from a terminal or not.
+
+    Returns what was started, the number of the process that the job is to watch, and the file that the job writes.
+    """
+    told, job, snakemake = folder / "told", folder / "job.py", folder / "snakemake.py"
+    job.write_text(JOB)
+    command = [part.format(python=sys.executable, job=job, told=told) for part in shell]
+    snakemake.write_text(f"import os, subprocess\nprint(os.getpid(), flush=True)\nsubprocess.run({command!r})")
+    start = [sys.executable, str(snakemake)]
+    from_terminal = [sys.executable, "-c", f"import subprocess; subprocess.run({start!r})"]
+    started = subprocess.Popen(from_terminal if terminal else start, stdout=subprocess.PIPE, text=True)
+    number = int(started.stdout.readline())
     assert reads(told, "started")
-    os.kill(snakemake.pid, number)
-    snakemake.wait()
+    return started, number, told
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("shell", [BASH, DIRECT], ids=["beside a shell", "in its place"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_stops_when_snakemake_is_gone(tmp_path, number, shell):
+    started, snakemake, told = start_snakemake(tmp_path, shell, terminal=False)
+    os.kill(snakemake, number)
+    started.wait()
+    started.stdout.close()
+    assert reads(told, "stopped")
+
+
+@pytest.mark.parametrize("shell", [BASH, DIRECT], ids=["beside a shell", "in its place"])
+def test_a_job_goes_on_when_the_user_logs_out(tmp_path, shell):
+    """Whoever started Snakemake with nohup may go."""
+    started, snakemake, told = start_snakemake(tmp_path, shell, terminal=True)
+    started.kill()
+    started.wait()
+    started.stdout.close()
+    time.sleep(1)
+    assert told.read_text() == "started"
+    os.kill(snakemake, signal.SIGKILL)
     assert reads(told, "stopped")
 
 

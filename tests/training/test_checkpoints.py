@@ -110,10 +110,24 @@ def test_a_training_that_had_lost_its_patience_ends_at_once(chain, tmp_path):
     kept = Checkpoints(tmp_path / "checkpoints", minutes=0)
     _, first = chain.gpt(out=tmp_path / "out", checkpoints=kept, **settings)
     before = (tmp_path / "out/model.safetensors").read_bytes()
+    history = (tmp_path / "out/history.csv").read_bytes()
+    (tmp_path / "out/history.csv").unlink()
     _, again = chain.gpt(out=tmp_path / "out", checkpoints=kept, **settings)
     assert len(first) < 500
     assert again == []
     assert (tmp_path / "out/model.safetensors").read_bytes() == before
+    assert (tmp_path / "out/history.csv").read_bytes() == history
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {"lr": 2e-3}], ids=["seed", "settings"])
+def test_a_training_with_another_seed_or_settings_starts_anew(chain, tmp_path, capsys, other):
+    undisturbed, _ = chain.gpt(out=tmp_path / "undisturbed", **LONGER, **other)
+    kept = Checkpoints(tmp_path / "checkpoints", minutes=0)
+    with pytest.raises(RuntimeError):
+        chain.gpt(out=tmp_path / "out", checkpoints=kept, tracker=Signalled(9, None), **LONGER)
+    out, _ = chain.gpt(out=tmp_path / "out", checkpoints=kept, **LONGER, **other)
+    assert f"{next(iter(other))}: " in capsys.readouterr().out
+    assert (out / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
 
 
 def test_the_last_two_are_kept(checkpoints):

@@ -1,5 +1,6 @@
 """The whole workflow for real, on a miniature: about a minute."""
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -152,11 +153,13 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
         text=True,
         env=environment(),
     )
-    job = _job(started.pid, "gpt.py")
-    job.send_signal(signal.SIGKILL)
+    _tracked_job(started.pid, "gpt.py").send_signal(signal.SIGKILL)
     output, _ = started.communicate()
     assert started.returncode != 0, output
-    assert "RUNNING" in {run.info.status for run in runs(finished)}
+    since = time.monotonic()
+    while "KILLED" not in {run.info.status for run in runs(finished)}:  # told by the job's courier, which lives on
+        assert time.monotonic() - since < 60
+        time.sleep(0.2)
 
     again = workflow(finished, "--cores", "2", "--rerun-incomplete")
     assert again.status == 0, again.output
@@ -169,17 +172,14 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
     assert len(everything) == 2 + len(JOBS_OF_A_RUN) + len(JOBS_OF_A_DATA_SET) + 1
 
 
-def _job(snakemake: int, script: str) -> psutil.Process:
-    """The process of a job, once it has opened its run."""
+def _tracked_job(snakemake: int, script: str) -> psutil.Process:
+    """The process of a job, once it has a courier."""
     since = time.monotonic()
     while time.monotonic() - since < 120:
         for process in psutil.Process(snakemake).children(recursive=True):
-            try:
-                line = process.cmdline()
-            except psutil.Error:
-                continue
-            if line and "python" in line[0] and line[-1].endswith(script):
-                time.sleep(2.5)
-                return process
-        time.sleep(0.05)
+            with contextlib.suppress(psutil.Error):
+                is_job = process.cmdline()[-1:] and process.cmdline()[-1].endswith(script)
+                if is_job and any("sparsevq.tracking.courier" in child.cmdline() for child in process.children()):
+                    return process
+        time.sleep(0.01)
     raise AssertionError(f"{script} did not start")

@@ -59,6 +59,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run behind `&`
     )
 
 

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +276,7 @@ def main() -> None:
             "results": compared,
             "different": different,
             "tracking": tracking,
-            "rules": {rule: asdict(fire) for rule, fire in fires.items()},
+            "rules": {rule: {**vars(fire), "kills": dict(fire.kills)} for rule, fire in fires.items()},
         },
     )
     if different or tracking:

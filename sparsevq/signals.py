@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
 
 class Terminated(SystemExit):
     """SIGTERM arrived: the job is to clean up and end."""
@@ -119,11 +121,11 @@ def _command_of(process: int) -> str:
 
 
 @contextlib.contextmanager
-def _handlers(handlers: dict[signal.Signals, object]) -> Iterator[None]:
+def _handlers(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python takes signals there alone
         yield
         return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}  # type: ignore[arg-type]
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -230,7 +230,7 @@ class Courier:
             fallback = f"not done within {seconds:.0f} s"
         while self.word(0)[0]:
             pass
-        self._process.stdout.close()  # type: ignore[union-attr]
+        self._process.stdout.close()  # type: ignore[union-attr]  # it is a pipe: see _start
         self.reason = self.reason or fallback
 
     def leave_to_parent(self) -> None:
@@ -242,7 +242,7 @@ class Courier:
         """End it: what it has not delivered stays on disk."""
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.stdin.close()  # type: ignore[union-attr]  # it is a pipe: see _start
 
 
 class Machine:

@@ -284,7 +284,7 @@ def _verdict(error: Exception) -> Exception:
         return Refused(str(error))
     module = type(error).__module__.partition(".")[0]
     if module == "mlflow":
-        code, status = error.error_code, error.get_http_status_code()  # type: ignore[attr-defined]
+        code, status = error.error_code, error.get_http_status_code()  # type: ignore[attr-defined]  # MlflowException
         if code == "RESOURCE_DOES_NOT_EXIST" or "must be in the 'active' state" in str(error):
             return Gone(text)
     elif module == "requests":

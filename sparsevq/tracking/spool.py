@@ -260,7 +260,7 @@ def hold(path: Path, create: bool = True) -> BinaryIO | None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
-                return handle  # type: ignore[return-value]
+                return handle  # type: ignore[return-value]  # unbuffered, it is a FileIO, which has all of it
         except BlockingIOError:
             handle.close()
             return None

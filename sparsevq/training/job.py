@@ -177,7 +177,7 @@ def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
         os.dup2(log, 2)
         with contextlib.ExitStack() as others:
             if first:
-                sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]
+                sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]  # what print needs of one
             else:  # they would say the same
                 sys.stdout = others.enter_context(open(os.devnull, "w"))
             yield console

@@ -16,36 +16,14 @@ import pytest
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.tracking import tracker as tracking
-from sparsevq.tracking.courier import carry, deliver_waiting
+from sparsevq.tracking.courier import deliver_waiting
 from sparsevq.tracking.mlflow_store import store_uri, without_password
-from sparsevq.tracking.spool import Spool, spools
+from sparsevq.tracking.spool import spools
 from sparsevq.tracking.tracker import Job, flatten, tracked
+from tests.in_process import AtOnce
 
 QUIET = TrackingConfig(system_metrics=False)
 SPARSE = Job("flow", "sparse", "cylinder", 20, 1)
-
-
-class AtOnce:
-    """A courier that does its work in this process when the job ends: MLflow is imported once for all tests."""
-
-    reason = ""
-
-    def __init__(self, spool: Spool, uri: str):
-        self.spool, self.uri = spool, uri
-
-    def word(self, seconds: float) -> tuple[str, str]:
-        return "", ""
-
-    def finish(self, seconds: float, leave: bool = False) -> None:
-        carry(self.spool, self.uri, lambda _: True, lambda word: None)
-
-    def leave_to_parent(self) -> None:
-        pass
-
-    def deliver_now(self) -> None:
-        """What a courier has done some seconds later, while the job goes on."""
-        asked = iter((False, False, True))
-        carry(self.spool, self.uri, lambda _: next(asked), lambda word: None)
 
 
 @pytest.fixture

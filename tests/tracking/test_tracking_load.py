@@ -14,9 +14,10 @@ from sparsevq.cli.main import main
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.tracking import tracker as tracking
-from sparsevq.tracking.courier import carry, deliver_waiting
-from sparsevq.tracking.spool import Spool, spools
+from sparsevq.tracking.courier import deliver_waiting
+from sparsevq.tracking.spool import spools
 from sparsevq.tracking.tracker import Job, tracked
+from tests.in_process import AtOnce
 from tests.servers import postgres_mlflow
 from tests.servers.fake_mlflow import FakeMLflow
 
@@ -60,22 +61,10 @@ def until(condition, seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-class Late:
-    """A courier that is started only when the job has ended, in this process."""
+class Late(AtOnce):
+    """Of a job that says why it leaves something."""
 
     reason = "later"
-
-    def __init__(self, spool: Spool, uri: str):
-        self.spool, self.uri = spool, uri
-
-    def word(self, seconds: float) -> tuple[str, str]:
-        return "", ""
-
-    def finish(self, seconds: float, leave: bool = False) -> None:
-        carry(self.spool, self.uri, lambda _: True, lambda word: None)
-
-    def leave_to_parent(self) -> None:
-        pass
 
 
 # ------------------------------------------------------------------------------------------------ many jobs

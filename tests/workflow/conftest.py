@@ -40,8 +40,12 @@ def environment() -> dict[str, str]:
 
 def workflow(folder: Path, *arguments: str) -> Ended:
     """Snakemake with the miniature, to its end."""
+    return _ended("--directory", str(folder), "--configfile", str(MINIATURE), *arguments)
+
+
+def _ended(*arguments: str) -> Ended:
     ended = subprocess.run(
-        command("--directory", str(folder), "--configfile", str(MINIATURE), *arguments),
+        command(*arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -70,14 +74,6 @@ def snakemake(tmp_path) -> Callable[..., Ended]:
     """Run Snakemake in a folder, by default the test's own."""
 
     def run(*arguments: str, folder: Path = tmp_path) -> Ended:
-        ended = subprocess.run(
-            command("--directory", str(folder), "--cores", "2", *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(),
-            check=False,
-        )
-        return Ended(ended.returncode, ended.stdout)
+        return _ended("--directory", str(folder), "--cores", "2", *arguments)
 
     return run

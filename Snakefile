@@ -12,8 +12,8 @@ from snakemake.utils import min_version
 import sparsevq
 from sparsevq.config import Config
 from sparsevq.config import parse as checked
-from sparsevq.data.simulators.shard_job import LEARNING
-from sparsevq.data.sources.files import matching_files
+from sparsevq.simulators.shard_job import LEARNING
+from sparsevq.readers.files import matching_files
 from sparsevq.errors import SparseVQError
 
 min_version("9.20")

@@ -24,8 +24,8 @@ from typing import Any
 from report import REPOSITORY, machine, print_machine, print_table, write_json
 
 from sparsevq.config import Config, TrainingConfig, load
-from sparsevq.devices.device import claim_devices, fabric_for, set_threads
-from sparsevq.devices.processes import together
+from sparsevq.runtime.devices.device import claim_devices, fabric_for, set_threads
+from sparsevq.runtime.devices.processes import together
 
 NUDGE = 1e-7
 """Relative change of the weights that stands for rounding: float32 has 24 bits."""

@@ -31,9 +31,9 @@ from report import REPOSITORY, machine, print_machine, print_table, write_json
 from sparsevq.config import DataSetConfig, PreprocessConfig, SensorsConfig, Stage1Config, Symmetries, load
 from sparsevq.data.layout import read_data, read_domain
 from sparsevq.data.preprocess import preprocess
-from sparsevq.data.sources.source import Source
-from sparsevq.devices.device import claim_devices, fabric_for, set_threads
-from sparsevq.files import SETTLED, digest
+from sparsevq.data.source import Source
+from sparsevq.runtime.devices.device import claim_devices, fabric_for, set_threads
+from sparsevq.runtime.files import SETTLED, digest
 from sparsevq.sensors.placement import place_sensors, write_sensors
 
 FRAMES = 400
@@ -184,7 +184,7 @@ def opened(data: Path, settings: Stage1Config, fabric: Any, in_memory: int) -> A
     from steps import handed_to_fit
 
     import sparsevq.stage1.train as stage1
-    from sparsevq.tracking.tracker import Tracker
+    from sparsevq.runtime.tracking.tracker import Tracker
 
     sensors = data.with_name(f"{data.stem}_sensors.h5")
     write_sensors(sensors, place_sensors(read_domain(data), SensorsConfig(num_semi_sparse=100), 20, seed=1))

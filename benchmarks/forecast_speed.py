@@ -15,7 +15,7 @@ from typing import Any
 from report import REPOSITORY, machine, print_machine, print_table, write_json
 
 from sparsevq.config import load
-from sparsevq.devices.device import claim_devices, set_threads
+from sparsevq.runtime.devices.device import claim_devices, set_threads
 
 
 def main() -> None:

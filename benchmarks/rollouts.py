@@ -12,11 +12,11 @@ from torch import Tensor
 from sparsevq.config import Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
-from sparsevq.devices.device import Lease, fabric_for
 from sparsevq.forecasting.model import ForecastModel
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.gpt import GPT, members_of
 from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors
 from sparsevq.stage1.encoding import Role, Stage1Model, position_features, sensor_points
 from sparsevq.stage1.train import autoencoder_shape

@@ -24,7 +24,7 @@ import h5py
 from report import machine, print_machine, print_table, write_json
 
 from sparsevq.config import SimulatedConfig, SimulationConfig, load
-from sparsevq.data.simulators.shard_job import LEARNING
+from sparsevq.simulators.shard_job import LEARNING
 
 NAMES = tuple(SimulationConfig.model_fields)
 TOOK = re.compile(r": trajectory \d+ \(\d+/\d+\), ([\d.]+) s\b", re.MULTILINE)
@@ -104,7 +104,7 @@ def simulate(name: str, settings: SimulatedConfig, count: int, out: Path) -> dic
     since = time.perf_counter()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", f"sparsevq.data.simulators.{name}"),
+            *(sys.executable, "-m", f"sparsevq.simulators.{name}"),
             *("--out", str(out), "--shard", "0", "--settings", json.dumps(values)),
         ],
         stdout=subprocess.PIPE,

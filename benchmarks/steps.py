@@ -26,11 +26,11 @@ import sparsevq.stage2.train
 import sparsevq.stage3.train
 from sparsevq.config import Config, Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.devices.device import Lease, fabric_for
+from sparsevq.runtime.devices.device import Lease, fabric_for
+from sparsevq.runtime.tracking.tracker import Tracker
 from sparsevq.stage1.encoding import Role
 from sparsevq.stage2.train import CompletionLoss
 from sparsevq.stage3.train import Sequences
-from sparsevq.tracking.tracker import Tracker
 from sparsevq.training.loop import fit
 
 WARM_UP = 2

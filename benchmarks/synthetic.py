@@ -8,8 +8,8 @@ import torch
 
 from sparsevq.config import Config
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import stamp
 from sparsevq.data.layout import write_data
+from sparsevq.runtime.hdf5 import stamp
 from sparsevq.sensors.placement import place_sensors, write_sensors
 
 WAVES = 6

@@ -7,8 +7,8 @@ from typing import Any
 from sparsevq.config import ForecastConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
-from sparsevq.devices.device import Lease, fabric_for
 from sparsevq.forecasting.held_out import forecast_held_out
+from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
 from sparsevq.stage1.train import train_encoder
 from sparsevq.stage2.dump import dump_indices

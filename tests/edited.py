@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 
-from sparsevq.integrity import seal
+from sparsevq.runtime.integrity import seal
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A stand-in for the courier of a job, for tests."""
 
-from sparsevq.tracking.courier import carry
-from sparsevq.tracking.spool import Spool
+from sparsevq.runtime.tracking.courier import carry
+from sparsevq.runtime.tracking.spool import Spool
 
 
 class AtOnce:

@@ -6,28 +6,26 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sparsevq"
-BASE = {"version", "errors", "integrity", "files", "signals", "config"}
-TRAINED = BASE | {"models", "devices", "training", "data"}
+BASE = {"version", "errors"}
+PLUMBING = BASE | {"config", "runtime"}
+TRAINED = PLUMBING | {"data", "sensors", "models", "training"}
 MAY_IMPORT = {
     "version": set(),
     "errors": BASE,
-    "integrity": BASE,
-    "files": BASE,
-    "signals": BASE,
     "config": BASE,
-    "slurm": {"errors"},
+    "runtime": BASE | {"config"},
+    "simulators": PLUMBING | {"data"},
+    "readers": PLUMBING | {"data", "simulators"},
+    "data": PLUMBING,
+    "sensors": PLUMBING | {"data"},
     "models": set(),
-    "tracking": BASE,
-    "devices": BASE,
-    "training": BASE | {"tracking", "devices"},
-    "data": BASE,
-    "sensors": BASE | {"data"},
-    "stage1": TRAINED | {"sensors"},
-    "stage2": TRAINED | {"sensors", "stage1"},
+    "training": PLUMBING | {"data", "sensors", "models"},
+    "stage1": TRAINED,
+    "stage2": TRAINED | {"stage1"},
     "stage3": TRAINED,
-    "forecasting": TRAINED | {"sensors", "stage1", "stage2", "stage3"},
-    "evaluation": BASE | {"data", "sensors"},
-    "cli": TRAINED | {"tracking", "sensors", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
+    "forecasting": TRAINED | {"stage1", "stage2", "stage3"},
+    "evaluation": PLUMBING | {"data", "sensors"},
+    "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
 }
 
 

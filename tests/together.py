@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sparsevq.devices.device import Lease, fabric_for, set_threads
-from sparsevq.devices.processes import together
+from sparsevq.runtime.devices.device import Lease, fabric_for, set_threads
+from sparsevq.runtime.devices.processes import together
 
 MORE = {"max_steps": 8, "val_every": 2}
 ODD = 9

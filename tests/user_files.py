@@ -3,7 +3,7 @@
 import numpy as np
 
 from sparsevq.config import FileConfig
-from sparsevq.data.sources.files import open_files
+from sparsevq.readers.files import open_files
 
 
 def values(*shape, seed=0):

@@ -232,8 +232,8 @@ def seal_again(args: Namespace, argv: list[str]) -> None:
     SparseVQError
         There is no such file, it has no room for a seal, or it can't be written.
     """
-    from sparsevq.files import digest, unwritable
-    from sparsevq.integrity import seal
+    from sparsevq.runtime.files import digest, unwritable
+    from sparsevq.runtime.integrity import seal
 
     for path in args.file:
         try:

@@ -41,9 +41,9 @@ def add_deliver(commands: Any) -> None:
 
 def deliver(args: Namespace, _argv: list[str]) -> None:
     """Deliver, and say how much."""
-    from sparsevq.tracking.courier import deliver_waiting, use_environment
-    from sparsevq.tracking.mlflow_store import store_uri
-    from sparsevq.tracking.spool import FOLDER
+    from sparsevq.runtime.tracking.courier import deliver_waiting, use_environment
+    from sparsevq.runtime.tracking.mlflow_store import store_uri
+    from sparsevq.runtime.tracking.spool import FOLDER
 
     if not args.results.is_dir():
         raise SparseVQError(f"there is no folder {args.results}", "give the results folder by --results")

@@ -16,8 +16,8 @@ from sparsevq.cli.suggestion import comments, suggested, suggested_arrays, usabl
 from sparsevq.cli.survey import Survey
 from sparsevq.config import FileConfig
 from sparsevq.data.field_data import SPLITS
-from sparsevq.data.sources.source import Source
-from sparsevq.data.sources.stored import Contents, size_text
+from sparsevq.data.source import Source
+from sparsevq.readers.stored import Contents, size_text
 
 WIDE = 4096
 """Columns where nobody looks at a terminal: nothing is cut or wrapped."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsevq.cli.flags import HelpFormatter, add_flag
-from sparsevq.devices.device import claim_devices, set_threads
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.device import claim_devices, set_threads
 
 DESCRIPTION = """
 Forecast the whole field from what sensors measured in one frame.

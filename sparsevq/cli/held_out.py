@@ -11,21 +11,21 @@ from sparsevq.config import Stage3Config, Symmetries, parse
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
-from sparsevq.devices.device import Precision
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.run_folder import RunFolder
-from sparsevq.integrity import require_made_from
 from sparsevq.models.gpt import GPT, GPTShape
+from sparsevq.runtime.devices.device import Precision
+from sparsevq.runtime.integrity import require_made_from
+from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import SensorSets, read_sensors
 from sparsevq.stage1.encoding import Role, Stage1Model, decode_everywhere, encode_views, load_stage1
 from sparsevq.stage1.train import reconstruction_metrics, validation_views
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage3.codes import read_codes
 from sparsevq.stage3.train import Sequences
-from sparsevq.training.model_file import load_model
 
 if TYPE_CHECKING:
-    from sparsevq.devices.fabric import Fabric
+    from sparsevq.runtime.devices.fabric import Fabric
 
 Scores = dict[str, float]
 

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from sparsevq.cli.survey import Progress, Survey, survey
 from sparsevq.config import FileConfig
-from sparsevq.data import layout, shards
-from sparsevq.data.shards import read_shard, read_trajectory_numbers
-from sparsevq.data.sources.files import format_of, matching_files, open_contents, open_files
-from sparsevq.data.sources.source import Source, with_channels
-from sparsevq.data.sources.stored import Contents
+from sparsevq.data import layout
+from sparsevq.data.source import Source, with_channels
 from sparsevq.data.validation import file_faults
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.files import format_of, matching_files, open_contents, open_files
+from sparsevq.readers.stored import Contents
+from sparsevq.simulators import shards
+from sparsevq.simulators.shards import read_shard, read_trajectory_numbers
 
 __all__ = ["contents_of", "faults_of", "kind_of", "matching_files", "open_source"]
 

@@ -11,9 +11,9 @@ import yaml
 
 from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest, unwritable, written_whole
 from sparsevq.forecasting.run_folder import Part, RunFolder
-from sparsevq.integrity import note_version
+from sparsevq.runtime.files import digest, unwritable, written_whole
+from sparsevq.runtime.integrity import note_version
 from sparsevq.version import VERSION
 
 RECORD = "config.yaml"
@@ -172,7 +172,7 @@ def place_data(source: Path, time_sub: int, run: RunFolder) -> None:
         link(source, own)
         return
     from sparsevq.data.preprocess import preprocess
-    from sparsevq.data.sources.data_set import open_data_set
+    from sparsevq.readers.data_set import open_data_set
 
     preprocess(open_data_set(source), own, source.stem, DataSetConfig(), PreprocessConfig(time_sub=time_sub))
 

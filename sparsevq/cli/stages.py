@@ -17,17 +17,17 @@ from sparsevq.cli.settings import check_against, contradiction, stage1_settings,
 from sparsevq.config import SensorsConfig, Stage1Config, Stage2Config, Stage3Config, TrainingConfig, parse
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
 from sparsevq.forecasting.run_folder import Part, RunFolder
-from sparsevq.integrity import require_made_from
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.integrity import require_made_from
+from sparsevq.runtime.model_file import ModelFile, load_model
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
 from sparsevq.stage3.codes import read_codes
-from sparsevq.training.model_file import ModelFile, load_model
 
 if TYPE_CHECKING:
-    from sparsevq.devices.fabric import Fabric
-    from sparsevq.tracking.tracker import Tracker
-    from sparsevq.training.checkpoints import Checkpoints
+    from sparsevq.runtime.checkpoints import Checkpoints
+    from sparsevq.runtime.devices.fabric import Fabric
+    from sparsevq.runtime.tracking.tracker import Tracker
 
 Role = Literal["sparse", "semi_sparse"]
 CODED_BY: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer")

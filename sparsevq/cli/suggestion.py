@@ -9,8 +9,8 @@ import yaml
 
 from sparsevq.cli.survey import Survey
 from sparsevq.config import Config, FileConfig, Stage1Config, Stage3Config, parse
-from sparsevq.data.sources.source import Source
-from sparsevq.data.sources.stored import Contents, StoredArray
+from sparsevq.data.source import Source
+from sparsevq.readers.stored import Contents, StoredArray
 
 FEW = 10
 """Fewer trajectories than this are cut into time blocks, if they are long enough."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.sources.source import Source
+from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 
 Floats = npt.NDArray[np.float64]

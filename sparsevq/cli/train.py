@@ -20,15 +20,15 @@ from sparsevq.cli.flags import (
     whole,
 )
 from sparsevq.config import ResourcesConfig, SensorsConfig, Symmetries, TrackingConfig
-from sparsevq.devices.device import Lease, Precision, claim_devices, fabric_for, set_threads, visible_gpus
-from sparsevq.devices.processes import together
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
+from sparsevq.runtime.devices.device import Lease, Precision, claim_devices, fabric_for, set_threads, visible_gpus
+from sparsevq.runtime.devices.processes import together
+from sparsevq.runtime.files import digest
 
 if TYPE_CHECKING:
     from sparsevq.cli.stages import Stage
-    from sparsevq.devices.fabric import Fabric
     from sparsevq.forecasting.run_folder import RunFolder
+    from sparsevq.runtime.devices.fabric import Fabric
 
 RUN_OF_PARENT = "SPARSEVQ_RUN"
 """Tells processes that train together the run's folder, which the first of them made."""
@@ -271,8 +271,8 @@ def run(args: Namespace, argv: list[str]) -> None:
 
 def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric") -> None:
     from sparsevq.cli.runs import checkpoints_of
-    from sparsevq.tracking.tracker import Job, tracked
-    from sparsevq.training.checkpoints import Checkpoints
+    from sparsevq.runtime.checkpoints import Checkpoints
+    from sparsevq.runtime.tracking.tracker import Job, tracked
 
     checkpoints = Checkpoints(checkpoints_of(folder), args.checkpoint_minutes)
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.field_data import SPLITS, FieldData
-from sparsevq.data.hdf5 import Array
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import Array
 
 
 class Fault(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.hdf5 import Array
+from sparsevq.runtime.hdf5 import Array
 
 SPLITS = ("train", "val", "test", "ood")
 """`ood`: out of distribution, a test set from outside the training range."""

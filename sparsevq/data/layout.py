@@ -11,7 +11,8 @@ import numpy as np
 
 from sparsevq.data.faults import faults
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import (
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.hdf5 import (
     created,
     map_dataset,
     open_layout,
@@ -24,7 +25,6 @@ from sparsevq.data.hdf5 import (
     write_column,
     write_strings,
 )
-from sparsevq.files import digest
 
 SCHEMA = "sparsevq-data"
 VERSION = 2

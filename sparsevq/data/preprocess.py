@@ -13,10 +13,10 @@ import numpy.typing as npt
 from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.data.faults import faults
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import SCHEMA, VERSION, write_header
-from sparsevq.data.sources.source import Source, every, with_channels
+from sparsevq.data.source import Source, every, with_channels
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import created, stamp
 
 BLOCK = 2**27
 """Bytes of fields that are in memory at a time. A larger trajectory is written as it comes, and looked at once more in

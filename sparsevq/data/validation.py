@@ -9,10 +9,10 @@ import numpy as np
 
 from sparsevq.data.faults import Fault, faults
 from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
-from sparsevq.data.hdf5 import open_layout, read_attribute, read_json, read_strings, require_dataset
 from sparsevq.data.layout import IN_MEMORY, SCHEMA, VERSION, read_unchecked
 from sparsevq.data.preprocess import Moments
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import open_layout, read_attribute, read_json, read_strings, require_dataset
 
 BLOCK = 2**26
 """Bytes of fields that are looked at together."""

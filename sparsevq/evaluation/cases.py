@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import read_dataset
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import read_dataset
 
 SCHEMA = "sparsevq-forecast"
 VERSION = 1

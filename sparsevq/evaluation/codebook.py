@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import Split
-from sparsevq.data.hdf5 import open_layout, read_dataset
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import open_layout, read_dataset
 
 SCHEMA = "sparsevq-codes"
 VERSION = 1

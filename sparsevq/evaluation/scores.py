@@ -11,15 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.data.hdf5 import open_layout, read_made_from
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.reference import training_climatology
 from sparsevq.evaluation.spectrum import spectrum_of
-from sparsevq.files import digest, written_whole
-from sparsevq.integrity import require_made_from
+from sparsevq.runtime.files import digest, written_whole
+from sparsevq.runtime.hdf5 import open_layout, read_made_from
+from sparsevq.runtime.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets
 
 Array = NDArray[Any]

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 
 from sparsevq.data.field_data import SPLITS, FieldData, Split
-from sparsevq.files import written_whole
+from sparsevq.runtime.files import written_whole
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.labels import LINKS, METHODS, METRICS, OURS, method_style
 from sparsevq.evaluation.metrics import correlation_time
 from sparsevq.evaluation.scores import ALL
-from sparsevq.files import written_whole
+from sparsevq.runtime.files import written_whole
 
 LEADS = (1, 5, 10, 20)
 """Lead times (frames) that summaries show beside the mean over all."""

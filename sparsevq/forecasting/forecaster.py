@@ -16,14 +16,14 @@ from torch import Tensor
 
 from sparsevq.data.layout import read_domain
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
 from sparsevq.forecasting.model import load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.run_folder import PARTS, RunFolder
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.sensors.readings import obstacle_test, read_readings
 from sparsevq.stage1.encoding import features_at
-from sparsevq.training.model_file import load_model
 
 FloatArray = npt.NDArray[np.float64]
 

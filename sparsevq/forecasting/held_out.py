@@ -9,13 +9,13 @@ from torch import Tensor
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import read_data
-from sparsevq.devices.fabric import Fabric
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
 from sparsevq.forecasting.model import ForecastModel, load_forecast_model
-from sparsevq.integrity import require_made_from
+from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.hdf5 import created, stamp
+from sparsevq.runtime.integrity import require_made_from
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
 from sparsevq.stage3.codes import Codes, read_codes

@@ -9,15 +9,15 @@ from torch import Tensor
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
-from sparsevq.integrity import require_made_from
 from sparsevq.models.gpt import GPT, GPTShape, members_of
 from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.integrity import require_made_from
+from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, load_stage1
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage3.codes import Codes
-from sparsevq.training.model_file import load_model
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from sparsevq.data.field_data import FieldData
-from sparsevq.files import unwritable, written_whole
+from sparsevq.runtime.files import unwritable, written_whole
 from sparsevq.version import VERSION
 
 CONVENTIONS = "CF-1.11"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sparsevq.files import written_whole
+from sparsevq.runtime.files import written_whole
 
 MOST_COLUMNS = 5
 MOST_CHANNELS = 3

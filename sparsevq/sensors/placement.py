@@ -13,10 +13,18 @@ import numpy.typing as npt
 
 from sparsevq.config import SensorsConfig
 from sparsevq.data.field_data import FieldData, grid_points
-from sparsevq.data.hdf5 import created, open_layout, read_attribute, read_dataset, read_made_from, read_strings, stamp
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest, written_whole
-from sparsevq.integrity import require_made_from
+from sparsevq.runtime.files import digest, written_whole
+from sparsevq.runtime.hdf5 import (
+    created,
+    open_layout,
+    read_attribute,
+    read_dataset,
+    read_made_from,
+    read_strings,
+    stamp,
+)
+from sparsevq.runtime.integrity import require_made_from
 from sparsevq.sensors.table import read_table
 
 SCHEMA = "sparsevq-sensors"

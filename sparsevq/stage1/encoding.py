@@ -14,11 +14,11 @@ from sparsevq.config import Stage1Config, parse
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.integrity import require_made_from
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features
+from sparsevq.runtime.integrity import require_made_from
+from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import SensorSets
-from sparsevq.training.model_file import load_model
 
 Role = Literal["sparse", "semi_sparse"]
 

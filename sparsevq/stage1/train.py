@@ -11,10 +11,12 @@ from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.layout import read_data
-from sparsevq.devices.fabric import Fabric
-from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
+from sparsevq.runtime.checkpoints import Checkpoints
+from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.devices.parallel import require_rows, weights_of
+from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import (
     Role,
@@ -25,9 +27,7 @@ from sparsevq.stage1.encoding import (
     position_features,
     sensor_points,
 )
-from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
-from sparsevq.training.model_file import load_model, save_model
 
 VALIDATION_FRAMES = 128
 """Frames of the validation split at which training is judged: evenly spaced, the same at every validation."""

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import created, stamp
 from sparsevq.data.layout import read_data
-from sparsevq.devices.fabric import Fabric
 from sparsevq.errors import SparseVQError
-from sparsevq.integrity import require_made_from
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
+from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.hdf5 import created, stamp
+from sparsevq.runtime.integrity import require_made_from
+from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, encode_views, load_stage1
 from sparsevq.stage2.latents import variant_symmetries
-from sparsevq.training.model_file import load_model
 
 SCHEMA = "sparsevq-codes"
 VERSION = 1

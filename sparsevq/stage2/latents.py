@@ -9,7 +9,7 @@ from torch import Tensor
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.symmetries import variant_elements
-from sparsevq.devices.parallel import computed_in_shares, rank
+from sparsevq.runtime.devices.parallel import computed_in_shares, rank
 from sparsevq.stage1.encoding import Stage1Model, encode_views
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from vector_quantize_pytorch import FSQ
 from vector_quantize_pytorch.vector_quantize_pytorch import batched_sample_vectors
 
-from sparsevq.devices.parallel import from_first, whole_batch, world
 from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.runtime.devices.parallel import from_first, whole_batch, world
 
 
 @torch.no_grad()

@@ -10,18 +10,18 @@ from sparsevq.config import Stage2Config
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
-from sparsevq.devices.fabric import Fabric
-from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
+from sparsevq.runtime.checkpoints import Checkpoints
+from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.devices.parallel import require_rows, weights_of
+from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.sensors.placement import SensorSets, read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
 from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
 from sparsevq.stage2.shared_codebooks import share_codebooks
-from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
-from sparsevq.training.model_file import load_model, save_model
 
 KMEANS_FRAMES = 2048
 """Frames whose tokens the codebook is started from."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sparsevq.data.hdf5 import open_layout, read_dataset, read_made_from
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.hdf5 import open_layout, read_dataset, read_made_from
 
 
 @dataclass(frozen=True)

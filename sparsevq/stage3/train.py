@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
-from sparsevq.devices.fabric import Fabric
-from sparsevq.devices.parallel import require_rows, weights_of
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape
+from sparsevq.runtime.checkpoints import Checkpoints
+from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.devices.parallel import require_rows, weights_of
+from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.stage3.codes import Codes, read_codes
-from sparsevq.training.checkpoints import Checkpoints
 from sparsevq.training.loop import Logs, fit
-from sparsevq.training.model_file import load_model, save_model
 
 VALIDATION_STARTS = 4
 """Sequences of each validation trajectory, evenly spaced, at which training is judged."""

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from sparsevq.config import TrainingConfig
-from sparsevq.devices.fabric import Fabric
 from sparsevq.errors import SparseVQError
-from sparsevq.files import written_whole
-from sparsevq.signals import Requests, deferred_stop
-from sparsevq.training.checkpoints import Checkpoint, Checkpoints, read_checkpoint
+from sparsevq.runtime.checkpoints import Checkpoint, Checkpoints, read_checkpoint
+from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.files import written_whole
+from sparsevq.runtime.signals import Requests, deferred_stop
 from sparsevq.version import VERSION
 
 SECONDS_BETWEEN_AGREEMENTS = 1.0
@@ -28,7 +28,7 @@ MOST_STEPS_BETWEEN_AGREEMENTS = 100
 
 
 class Logs(Protocol):
-    """What the loop needs of tracking (`sparsevq.tracking.tracker.Tracker`)."""
+    """What the loop needs of tracking (`sparsevq.runtime.tracking.tracker.Tracker`)."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None: ...
 

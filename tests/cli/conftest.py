@@ -11,7 +11,7 @@ import pytest
 
 from sparsevq.cli.main import main
 from sparsevq.data.layout import write_data
-from sparsevq.devices.device import claim_devices
+from sparsevq.runtime.devices.device import claim_devices
 from tests.flows import travelling_waves
 
 COMMON = (

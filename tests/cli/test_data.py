@@ -22,8 +22,8 @@ from sparsevq.config import Config, FileConfig, PreprocessConfig, parse
 from sparsevq.data import validation
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.preprocess import preprocess
-from sparsevq.data.shards import Shard, write_shard
-from sparsevq.data.sources.data_set import as_source
+from sparsevq.readers.data_set import as_source
+from sparsevq.simulators.shards import Shard, write_shard
 from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 

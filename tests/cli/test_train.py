@@ -11,10 +11,10 @@ import yaml
 
 from sparsevq.cli import train
 from sparsevq.data.layout import read_data
-from sparsevq.devices.device import claim_devices
+from sparsevq.runtime.devices.device import claim_devices
+from sparsevq.runtime.model_file import load_model
+from sparsevq.runtime.tracking.tracker import Tracker
 from sparsevq.sensors.placement import read_sensors
-from sparsevq.tracking.tracker import Tracker
-from sparsevq.training.model_file import load_model
 from tests.cli.conftest import SMALLER, TINY, TINY_STAGE2, as_own_process
 
 LAYOUT = [

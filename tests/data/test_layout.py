@@ -11,9 +11,9 @@ import pytest
 
 from sparsevq.data.faults import faults
 from sparsevq.data.field_data import FieldData, axis_weights
-from sparsevq.data.hdf5 import open_layout, stamp
 from sparsevq.data.layout import read_data, read_domain, write_data
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import open_layout, stamp
 from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 

@@ -12,12 +12,12 @@ from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.data import preprocess as module
 from sparsevq.data.layout import read_data
 from sparsevq.data.preprocess import Moments, assign_splits, preprocess
-from sparsevq.data.sources.shards import open_shards
-from sparsevq.data.sources.source import Source
+from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from tests.data.shards import shards_of
+from sparsevq.readers.shards import open_shards
 from tests.edited import edited
 from tests.flows import travelling_waves
+from tests.shards import shards_of
 
 DATA_SET = {"validation": 2, "test": 1}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import SensorsConfig
-from sparsevq.data.hdf5 import stamp
+from sparsevq.runtime.hdf5 import stamp
 from sparsevq.sensors.placement import place_sensors
 from tests.flows import travelling_waves
 

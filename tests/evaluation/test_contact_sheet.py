@@ -10,11 +10,11 @@ from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.sources.data_set import as_source
-from sparsevq.data.sources.source import Source
+from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.figures import contact_sheet
 from sparsevq.evaluation.figures.contact_sheet import PAGE, draw_contact_sheet
+from sparsevq.readers.data_set import as_source
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 

@@ -13,8 +13,8 @@ import xarray as xr
 import sparsevq
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
 from sparsevq.forecasting.model import ForecastModel
+from sparsevq.runtime.files import digest
 from tests.flows import travelling_waves
 
 

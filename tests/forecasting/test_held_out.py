@@ -13,14 +13,14 @@ from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
 from sparsevq.forecasting.held_out import cases
 from sparsevq.forecasting.model import load_forecast_model
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
 from sparsevq.stage3.codes import read_codes
-from sparsevq.training.model_file import load_model, save_model
 from tests.chain import FORECAST, Chain
 
 CPU = torch.device("cpu")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sparsevq import slurm
 from sparsevq.errors import SparseVQError
-from sparsevq.slurm import Request, explain, require_possible, waiting
+from sparsevq.runtime import slurm
+from sparsevq.runtime.slurm import Request, explain, require_possible, waiting
 
 from . import cluster
 

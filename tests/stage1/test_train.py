@@ -13,6 +13,7 @@ from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
+from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import place_sensors, write_sensors
 from sparsevq.stage1.train import (
     PointsByArea,
@@ -23,7 +24,6 @@ from sparsevq.stage1.train import (
     validation_points,
     validation_views,
 )
-from sparsevq.training.model_file import load_model
 from tests.chain import STAGE1, Chain
 from tests.flows import on_a_sphere, travelling_waves
 

@@ -12,7 +12,7 @@ from sparsevq.config import Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
+from sparsevq.runtime.files import digest
 from sparsevq.stage1.encoding import encode_views, load_stage1
 from sparsevq.stage2.dump import load_tokenizer
 

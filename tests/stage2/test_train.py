@@ -9,14 +9,14 @@ import torch
 from sparsevq.config import Stage2Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
-from sparsevq.files import digest
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
 from sparsevq.stage1.train import reconstruction_metrics, validation_views
 from sparsevq.stage2 import latents
 from sparsevq.stage2 import train as stage2
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage2.train import CompletionLoss, codebook_use, train_tokenizer
-from sparsevq.training.model_file import load_model
 from tests.chain import STAGE1, STAGE2, Recorder, fabric
 
 CPU = torch.device("cpu")

@@ -10,10 +10,10 @@ import torch
 from sparsevq.config import load
 from sparsevq.models.gpt import GPT
 from sparsevq.models.tokenizer import ConvTokenizer
+from sparsevq.runtime.model_file import load_model
 from sparsevq.stage2 import train as stage2
 from sparsevq.stage3.codes import read_codes
 from sparsevq.stage3.train import gpt_shape
-from sparsevq.training.model_file import load_model
 from tests.chain import Chain, write_small_flow
 from tests.test_config import REPOSITORY
 

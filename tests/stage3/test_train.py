@@ -11,9 +11,9 @@ import torch
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape
+from sparsevq.runtime.model_file import load_model
 from sparsevq.stage3.codes import Codes, read_codes
 from sparsevq.stage3.train import NextCodeLoss, Sequences, noisy, train_gpt
-from sparsevq.training.model_file import load_model
 from tests.chain import STAGE3, Recorder, fabric
 
 

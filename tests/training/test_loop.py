@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from sparsevq.config import TrainingConfig
-from sparsevq.devices.device import Lease, fabric_for
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.training.loop import fit, learning_rate
 
 

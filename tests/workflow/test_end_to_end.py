@@ -179,7 +179,9 @@ def _tracked_job(snakemake: int, script: str) -> psutil.Process:
         for process in psutil.Process(snakemake).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 is_job = process.cmdline()[-1:] and process.cmdline()[-1].endswith(script)
-                if is_job and any("sparsevq.tracking.courier" in child.cmdline() for child in process.children()):
+                if is_job and any(
+                    "sparsevq.runtime.tracking.courier" in child.cmdline() for child in process.children()
+                ):
                     return process
         time.sleep(0.01)
     raise AssertionError(f"{script} did not start")

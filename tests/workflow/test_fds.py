@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import FileConfig
-from sparsevq.data.sources.fds import open_fds
+from sparsevq.readers.fds.source import open_fds
 
 from .conftest import REPOSITORY
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from sparsevq.slurm import watch
+from sparsevq.runtime.slurm import watch
 from tests.slurm import cluster as slurm
 
 from .conftest import MINIATURE, REPOSITORY, Ended, command, environment, logs, workflow

@@ -6,7 +6,7 @@
 #
 # Runs that were made elsewhere count as well: copy each into <experiment>/fds/runs/<scene>.
 
-from sparsevq.data.fds_inputs import scene_name
+from sparsevq.simulators.fds_inputs import scene_name
 
 FDS_SCENES = [scene_name(number, CONFIG.simulation.fire) for number in range(CONFIG.simulation.fire.total)]
 

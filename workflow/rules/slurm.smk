@@ -2,7 +2,7 @@
 
 from snakemake.logging import logger
 
-from sparsevq.slurm import Request, explain_file, require_possible, watch
+from sparsevq.runtime.slurm import Request, explain_file, require_possible, watch
 
 
 def on_slurm():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sparsevq.config import ForecastConfig
-from sparsevq.training.job import job
+from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.forecasting.held_out import forecast_held_out

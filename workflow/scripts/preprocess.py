@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from sparsevq.config import FileConfig, PreprocessConfig
-from sparsevq.training.job import job
+from sparsevq.runtime.job import job
 
 # The data set is whole after it, also where it is all that is asked for; `describe_data` opens its run once more.
 with job(snakemake, concludes=True) as work:
     from sparsevq.data.preprocess import preprocess
-    from sparsevq.data.sources.files import open_files
-    from sparsevq.data.sources.shards import open_shards
+    from sparsevq.readers.files import open_files
+    from sparsevq.readers.shards import open_shards
 
     name = snakemake.wildcards.data_set
     data_set = work.config.data_set(name)

@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 from sparsevq.errors import SparseVQError
-from sparsevq.signals import killed_with_parent
-from sparsevq.training.job import job
+from sparsevq.runtime.job import job
+from sparsevq.runtime.signals import killed_with_parent
 
 with job(snakemake, part=snakemake.wildcards.shard):
     name = snakemake.wildcards.data_set
-    command = [sys.executable, "-m", f"sparsevq.data.simulators.{name}", "--out", snakemake.output[0]]
+    command = [sys.executable, "-m", f"sparsevq.simulators.{name}", "--out", snakemake.output[0]]
     command += ["--shard", snakemake.wildcards.shard, "--settings", json.dumps(snakemake.params.simulation)]
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, preexec_fn=killed_with_parent())
     sys.stderr.write(ended.stderr)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sparsevq.config import Stage1Config
-from sparsevq.training.job import job
+from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.stage1.train import train_encoder

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sparsevq.training.job import job
+from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.evaluation.figures.draw import draw_summary_figures

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sparsevq.config import Stage2Config
-from sparsevq.training.job import job
+from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.stage2.train import train_tokenizer

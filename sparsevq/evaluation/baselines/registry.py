@@ -7,7 +7,6 @@ import numpy as np
 
 from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
@@ -15,7 +14,8 @@ from sparsevq.evaluation.baselines.task import Baseline, Task
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.metrics import require_finite
 from sparsevq.evaluation.reference import TrainingFlows
-from sparsevq.integrity import require_made_from
+from sparsevq.runtime.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
+from sparsevq.runtime.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets
 
 BASELINES: dict[str, Baseline] = {

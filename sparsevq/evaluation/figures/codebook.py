@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from sparsevq.data.field_data import Split
-from sparsevq.data.hdf5 import open_layout, read_dataset
 from sparsevq.evaluation.codebook import SCHEMA, VERSION
 from sparsevq.evaluation.figures.style import new_figure, save, styled
+from sparsevq.runtime.hdf5 import open_layout, read_dataset
 
 ENCODERS = {"sparse": "sparse", "semi_sparse": "teacher"}
 COLOURS = {"sparse": ("#0072B2", "#56B4E9"), "semi_sparse": ("#D55E00", "#E69F00")}

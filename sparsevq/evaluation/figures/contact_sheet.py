@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, SPLITS
-from sparsevq.data.sources.source import Source, with_channels
+from sparsevq.data.source import Source, with_channels
 from sparsevq.evaluation.figures.fields import OBSTACLE
 from sparsevq.evaluation.figures.sheet_pictures import Pictures, View, read_pictures, slab, strides, view_of
 from sparsevq.evaluation.figures.style import new_figure, save, styled, with_unit

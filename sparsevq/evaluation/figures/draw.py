@@ -8,7 +8,6 @@ import h5py
 import pandas as pd
 
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.data.hdf5 import open_layout
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.figures.calibration import draw_calibration
@@ -20,6 +19,7 @@ from sparsevq.evaluation.figures.spectra import draw_spectra
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import OURS
 from sparsevq.evaluation.spectrum import spectrum_of
+from sparsevq.runtime.hdf5 import open_layout
 from sparsevq.sensors.placement import SensorSets
 
 CASE_FIGURES = (

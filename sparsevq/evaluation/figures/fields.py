@@ -19,7 +19,7 @@ from sparsevq.evaluation.figures.painter import OBSTACLE, FieldPainter, panel_si
 from sparsevq.evaluation.figures.style import WRITTEN, new_figure, save, styled, with_unit
 from sparsevq.evaluation.figures.view import View, choose_view
 from sparsevq.evaluation.labels import method_style
-from sparsevq.files import written_whole
+from sparsevq.runtime.files import written_whole
 
 __all__ = ["OBSTACLE", "PicturedCase", "draw_animation", "draw_strip"]
 

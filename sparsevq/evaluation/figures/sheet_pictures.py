@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import LATITUDE_UNITS
-from sparsevq.data.sources.source import Source
+from sparsevq.data.source import Source
 
 Array = NDArray[Any]
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sparsevq.files import written_whole
+from sparsevq.runtime.files import written_whole
 
 DPI = 150
 

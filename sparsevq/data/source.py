@@ -1,0 +1,118 @@
+"""What `preprocess` reads from, wherever the trajectories lie: a description, and a function that reads a part."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import Array
+
+Read = Callable[[int, int, int], npt.NDArray[np.float32]]
+
+AT_ONCE = 2**26
+"""Bytes of frames that are read to keep some of them."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """Trajectories that may be larger than memory.
+
+    Letters in shapes are those of `sparsevq.data.field_data.FieldData`, and so are attributes that are not named here.
+
+    Attributes
+    ----------
+    label
+        What it is called in messages: a file, or what several have in common.
+    trajectories
+        How many there are: ``T``.
+    read
+        ``read(trajectory, start, stop)`` gives the frames ``start ... stop - 1`` of one trajectory, ``(f, *grid, C)``
+        float32 in physical units, NaN where there is no field. The caller owns the array.
+    ood
+        ``(T,)`` bool: which are out of distribution, for testing only.
+    split
+        ``(T,)`` str where the source says which trajectory is for what; None: it is drawn.
+    files
+        What was read, for digests.
+    """
+
+    label: str
+    trajectories: int
+    read: Read
+    axes: dict[str, npt.NDArray[np.float64]]
+    axis_units: dict[str, str]
+    time: npt.NDArray[np.float64]
+    time_units: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    files: tuple[Path, ...]
+    parameters: dict[str, Array] = field(default_factory=dict)
+    parameter_units: dict[str, str] = field(default_factory=dict)
+    periodic: tuple[str, ...] = ()
+    vector: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    scattered: bool = False
+    point_weights: npt.NDArray[np.float64] | None = None
+    ood: npt.NDArray[np.bool_] | None = None
+    split: npt.NDArray[np.str_] | None = None
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Size of the grid along each axis; of scattered points ``(N,)``."""
+        sizes = tuple(len(at) for at in self.axes.values())
+        return sizes[:1] if self.scattered else sizes
+
+
+def with_channels(source: Source, channels: Sequence[str]) -> Source:
+    """Only these channels, in this order; none named: all.
+
+    Raises
+    ------
+    SparseVQError
+        One is not there.
+    """
+    for channel in channels:
+        if channel not in source.channels:
+            raise SparseVQError(
+                f"channels: {channel!r} is not in {source.label}", f"known are {', '.join(source.channels)}"
+            )
+    if not channels or tuple(channels) == source.channels:
+        return source
+    chosen = [source.channels.index(channel) for channel in channels]
+    return replace(
+        source,
+        read=lambda trajectory, start, stop: source.read(trajectory, start, stop)[..., chosen],
+        channels=tuple(channels),
+        units=tuple(source.units[index] for index in chosen),
+        vector={channel: axis for channel, axis in source.vector.items() if channel in channels},
+    )
+
+
+def every(source: Source, stride: int) -> Source:
+    """Only every `stride`-th frame, without holding many of those between.
+
+    Raises
+    ------
+    SparseVQError
+        Fewer than two frames are left.
+    """
+    if stride == 1:
+        return source
+    time = source.time[::stride]
+    if len(time) < 2:
+        raise SparseVQError(f"a stride of {stride} leaves {len(time)} of {len(source.time)} frames", "lower it")
+    frame = 4 * int(np.prod(source.grid)) * len(source.channels)
+    together = max(AT_ONCE // (frame * stride), 1)
+
+    def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        out = np.empty((stop - start, *source.grid, len(source.channels)), np.float32)
+        for low in range(start, stop, together):
+            high = min(low + together, stop)
+            out[low - start : high - start] = source.read(trajectory, low * stride, (high - 1) * stride + 1)[::stride]
+        return out
+
+    return replace(source, read=read, time=time)

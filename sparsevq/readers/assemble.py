@@ -1,0 +1,407 @@
+"""One file's arrays as a source: which hold channels, what their dimensions mean, and a reader of their frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.config import FileConfig
+from sparsevq.data.source import Source
+from sparsevq.errors import SparseVQError
+from sparsevq.readers.clock import Clock, Timed, timed
+from sparsevq.readers.conventions import CHANNEL, ROLES, TIME, TRAJECTORY, is_time, role_by_name
+from sparsevq.readers.slabs import Slabs, SlabStore
+from sparsevq.readers.space import Dimension, Space, space_of
+from sparsevq.readers.stored import Contents, StoredArray, check_bounds, listing, reading, whole
+from sparsevq.runtime.hdf5 import Array
+
+AT_ONCE = 2**26
+"""Bytes of frames that are read from a file at a time."""
+FEW = 4
+"""A last dimension up to this size looks like one of channels."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """An array with the meanings of its dimensions: trajectory, time, channel, point, or an axis."""
+
+    array: StoredArray
+    roles: tuple[str, ...]
+
+    def size(self, role: str) -> int:
+        """Size along a dimension; 1 where there is none."""
+        return self.array.shape[self.roles.index(role)] if role in self.roles else 1
+
+    def stored(self, role: str) -> str:
+        """The file's name of a dimension."""
+        return self.array.dimensions[self.roles.index(role)] if self.array.dimensions else ""
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Those that are points."""
+        return tuple(
+            Dimension(name=role, stored=self.stored(role), size=self.size(role))
+            for role in self.roles
+            if role not in (TRAJECTORY, TIME, CHANNEL)
+        )
+
+
+def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: set[str]) -> Timed:
+    """A file as a source.
+
+    Parameters
+    ----------
+    contents
+        The file.
+    settings
+        What the user says of it.
+    store
+        Where frames are kept that were decompressed with others.
+    told
+        Messages that were printed already, so that many files say a thing once.
+
+    Raises
+    ------
+    SparseVQError
+        The file's arrays can't be understood as fields on one set of points, or are suspiciously large.
+    """
+    fields = [Field(array, _roles(contents, array, settings)) for array in _chosen(contents, settings)]
+    _one_layout(contents, fields)
+    for field in fields:
+        check_bounds(contents.path, field.array)
+    first = fields[0]
+    space = space_of(contents, first.dimensions, settings)
+    channels = _channels(contents, fields, settings)
+    units = tuple(
+        settings.units.get(name, field.array.units)
+        for field, names in zip(fields, channels, strict=True)
+        for name in names
+    )
+    times, clock = _times(contents, first, settings, told)
+    for message in space.messages:
+        _tell(message, told)
+    readers = [_Reader(contents, field, first, space, settings.missing, store, len(fields)) for field in fields]
+    for reader in readers:
+        reader.tell(told)
+
+    def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        if len(readers) == 1:
+            return readers[0].read(trajectory, start, stop)
+        parts = (reader.read(trajectory, start, stop) for reader in readers)
+        out = np.empty((stop - start, *space.grid, len(units)), np.float32)
+        at = 0
+        for part in parts:
+            out[..., at : at + part.shape[-1]] = part
+            at += part.shape[-1]
+        return out
+
+    parameters, parameter_units = _parameters(contents, first)
+    source = Source(
+        label=str(contents.path),
+        trajectories=first.size(TRAJECTORY),
+        read=read,
+        axes=space.axes,
+        axis_units=space.units,
+        time=times,
+        time_units=clock.units,
+        channels=tuple(name for names in channels for name in names),
+        units=units,
+        files=(contents.path,),
+        parameters=parameters,
+        parameter_units=parameter_units,
+        periodic=space.periodic,
+        provenance=contents.provenance,
+        scattered=space.scattered,
+        point_weights=space.weights,
+    )
+    return timed(source, clock)
+
+
+# ------------------------------------------------------------------------------------------------ which arrays
+
+
+def _chosen(contents: Contents, settings: FileConfig) -> list[StoredArray]:
+    """The arrays that hold channels: those that are named, or all that lie on one grid."""
+    if settings.arrays:
+        arrays = [contents.array(name, "arrays") for name in settings.arrays]
+        for array in arrays:
+            if not array.is_number:
+                raise SparseVQError(f"{contents.path}: {array.name} is not of real numbers ({array.dtype})", "leave it")
+        return arrays
+    candidates = [contents.arrays[name] for name in contents.fields]
+    if settings.dimensions:
+        candidates = [array for array in candidates if len(array.shape) == len(settings.dimensions)]
+    elif all(array.dimensions for array in candidates):
+        candidates = [array for array in candidates if _looks_like_a_field(contents, array, settings)]
+    else:
+        candidates = [array for array in candidates if len(array.shape) > 1] or candidates
+    if not candidates:
+        odd = (
+            "; not read: " + ", ".join(f"{name} ({why})" for name, why in contents.odd.items()) if contents.odd else ""
+        )
+        raise SparseVQError(
+            f"{contents.path}: no array has time and space in its dimensions: it holds "
+            f"{listing(contents.arrays.values())}{odd}",
+            "name the arrays by `arrays`, and what their dimensions are by `dimensions`",
+        )
+    kinds = {(array.dimensions, array.shape) for array in candidates}
+    if len(kinds) > 1:
+        raise SparseVQError(
+            f"{contents.path}: its arrays lie on several grids: {listing(candidates)}",
+            f"name those to use, for instance `arrays: [{candidates[0].name}]`",
+        )
+    return candidates
+
+
+def _looks_like_a_field(contents: Contents, array: StoredArray, settings: FileConfig) -> bool:
+    """Whether an array, by the names of its dimensions, has time (unless each file is a frame) and space."""
+    roles = [_role(contents, name) for name in array.dimensions]
+    spatial = any(
+        role not in (TRAJECTORY, TIME, CHANNEL) and size > 1 for role, size in zip(roles, array.shape, strict=True)
+    )
+    return spatial and (TIME in roles or settings.join == "time")
+
+
+def _roles(contents: Contents, array: StoredArray, settings: FileConfig) -> tuple[str, ...]:
+    """The meanings of an array's dimensions."""
+    if settings.dimensions:
+        if len(settings.dimensions) != len(array.shape):
+            raise SparseVQError(
+                f"{contents.path}: {array.name} has {len(array.shape)} dimensions {array.shape}, but `dimensions` "
+                f"names {len(settings.dimensions)}: {', '.join(settings.dimensions)}",
+                "name each, in the array's order",
+            )
+        return settings.dimensions
+    if not array.dimensions:
+        raise SparseVQError(
+            f"{contents.path}: what the dimensions of its arrays mean is not said; it holds "
+            f"{listing(contents.arrays.values())}",
+            f"write for instance `arrays: [{array.name}]` and `dimensions: [{', '.join(_guess(array))}]`",
+        )
+    roles = tuple(_role(contents, name) for name in array.dimensions)
+    twice = [role for role in roles if roles.count(role) > 1]
+    if twice:
+        raise SparseVQError(
+            f"{contents.path}: two dimensions of {array.name} look like {twice[0]}: {', '.join(array.dimensions)}",
+            "say what each is by `dimensions`",
+        )
+    return roles
+
+
+def _role(contents: Contents, name: str) -> str:
+    """What a dimension of this name is: by its coordinate, or by the name itself."""
+    coordinate = contents.arrays.get(name)
+    if coordinate is not None and coordinate.dimensions == (name,) and is_time(coordinate.attributes, coordinate.units):
+        return TIME
+    along = [array for array in contents.arrays.values() if array.dimensions == (name,)]
+    if any(is_time({**array.attributes, "axis": ""}, array.units) for array in along) and coordinate is None:
+        return TIME  # a time without the name of its dimension
+    return role_by_name(name.rsplit("/", 1)[-1]) or name.rsplit("/", 1)[-1]
+
+
+def _guess(array: StoredArray) -> list[str]:
+    """Dimensions that a user may have meant."""
+    count = len(array.shape)
+    last = [CHANNEL] if count > 3 and array.shape[-1] <= FEW else []
+    space = min(max(count - len(last) - 1, 1), 3 if count - len(last) < 4 else 2 if not last or count < 6 else 3)
+    lead = count - len(last) - space
+    return [*([TRAJECTORY, TIME] if lead > 1 else [TIME])[:lead], *["z", "y", "x"][-space:], *last]
+
+
+def _one_layout(contents: Contents, fields: Sequence[Field]) -> None:
+    """Check that arrays have the same trajectories, times and points, and what is needed of them."""
+    first = fields[0]
+    for field in fields:
+        for role in (*first.roles, *field.roles):
+            if role != CHANNEL and (
+                (role in first.roles) != (role in field.roles) or first.size(role) != field.size(role)
+            ):
+                raise SparseVQError(
+                    f"{contents.path}: the arrays lie on different grids: {listing([first.array, field.array])}",
+                    "name only those that go together by `arrays`",
+                )
+    twice = [role for role in first.roles if first.roles.count(role) > 1]
+    if twice:
+        raise SparseVQError(f"dimensions: {twice[0]} is named more than once", "name each differently")
+    if not first.dimensions:
+        raise SparseVQError(
+            f"{contents.path}: {listing([first.array])} has no dimension in space",
+            f"say what its dimensions are by `dimensions`: {', '.join(ROLES)}, or an axis",
+        )
+    empty = [field.array for field in fields if 0 in field.array.shape]
+    if empty:
+        raise SparseVQError(f"{contents.path}: {listing(empty)} is empty", "check how it was written")
+
+
+def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig) -> list[tuple[str, ...]]:
+    """Names of the channels of each array."""
+    short = [field.array.name.rsplit("/", 1)[-1] for field in fields]
+    if len(set(short)) < len(short):
+        short = [field.array.name.replace("/", "_") for field in fields]
+    names: list[tuple[str, ...]] = []
+    for field, name in zip(fields, short, strict=True):
+        size = field.size(CHANNEL)
+        labels = contents.arrays.get(field.stored(CHANNEL)) if CHANNEL in field.roles else None
+        if CHANNEL not in field.roles:
+            names.append((name,))
+        elif labels is not None and labels.dtype.kind in "UST" and labels.shape == (size,):
+            names.append(tuple(str(label) for label in labels.read((slice(0, size),))))
+        else:
+            names.append(tuple(f"{name}_{index}" for index in range(size)))
+    flat = [name for some in names for name in some]
+    twice = [name for name in flat if flat.count(name) > 1]
+    if twice:
+        raise SparseVQError(f"{contents.path}: two channels are called {twice[0]}", "name other `arrays`")
+    own = set(flat)
+    if (settings.arrays or len(fields) == 1) and len(settings.channels) == len(flat) and set(settings.channels) != own:
+        given = iter(settings.channels)  # names for what the file has no names for
+        names = [tuple(next(given) for _ in some) for some in names]
+    return names
+
+
+# ------------------------------------------------------------------------------------------------ time, parameters
+
+
+def _times(
+    contents: Contents, field: Field, settings: FileConfig, told: set[str]
+) -> tuple[npt.NDArray[np.float64], Clock]:
+    """Times of the frames as the file has them, and what they count."""
+    frames = field.size(TIME)
+    units = settings.units.get("time", "")
+    if settings.time is not None and not isinstance(settings.time, str):
+        first, step = settings.time
+        return first + step * np.arange(frames, dtype=np.float64), Clock(units)
+    array: StoredArray | None
+    if settings.time is not None:
+        array = contents.array(settings.time, "time")
+    elif TIME in field.roles:
+        array = _time_array(contents, field)
+    else:  # each file is a frame
+        alone = [each for each in contents.arrays.values() if each.shape == () and is_time(each.attributes, each.units)]
+        array = next((each for each in alone if each.attributes.get("standard_name") == "time"), None)
+        array = array or (alone[0] if len(alone) == 1 else None)
+    if array is None:
+        if contents.describes_itself and TIME in field.roles:
+            raise SparseVQError(
+                f"{contents.path}: {field.stored(TIME)} ({frames} frames) has no coordinates",
+                "give `time: [first, step]`, or write them into the file",
+            )
+        _tell("no times are known: frames are numbered 0, 1, ... (`time: [first, step]` says them)", told)
+        return np.arange(frames, dtype=np.float64), Clock(units or "frame")
+    times = whole(contents.path, array).ravel()
+    if len(times) != frames:
+        raise SparseVQError(
+            f"{contents.path}: {array.name} has {len(times)} times, but there are {frames} frames",
+            "name the array with one time a frame by `time`",
+        )
+    return times, Clock(units or array.units, str(array.attributes.get("calendar", "standard")).lower())
+
+
+def _time_array(contents: Contents, field: Field) -> StoredArray | None:
+    """The array with the times: a dated one rather than a count, that of the dimension's name rather than another."""
+    name, frames = field.stored(TIME), field.size(TIME)
+    if name:
+        along = [array for array in contents.arrays.values() if array.dimensions == (name,) and array.is_number]
+        times = [array for array in along if array.name == name or is_time(array.attributes, array.units)]
+        dated = [array for array in times if " since " in array.units]
+        best_first = sorted(dated or times, key=lambda array: (array.name != name, not _is_the_time(array)))
+        return best_first[0] if best_first else None
+    for array in contents.arrays.values():
+        named = role_by_name(array.name.rsplit("/", 1)[-1]) == TIME
+        if not array.dimensions and named and array.is_number and array.shape in ((frames,), (1, frames), (frames, 1)):
+            return array
+    return None
+
+
+def _is_the_time(array: StoredArray) -> bool:
+    return array.attributes.get("standard_name") == "time"
+
+
+def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dict[str, str]]:
+    """What the file says of each trajectory: arrays along that dimension alone."""
+    parameters, units = {}, {}
+    dimension = field.stored(TRAJECTORY) if TRAJECTORY in field.roles else ""
+    for array in contents.arrays.values():
+        if dimension and array.dimensions == (dimension,) and array.name != dimension:
+            values = array.read((slice(0, array.shape[0]),))
+            parameters[array.name] = values.astype(np.float64) if array.is_number else values.astype(str)
+            units[array.name] = array.units
+    return parameters, units
+
+
+def _tell(message: str, told: set[str]) -> None:
+    if message not in told:
+        told.add(message)
+        print(message, flush=True)
+
+
+# ------------------------------------------------------------------------------------------------ frames
+
+
+class _Reader:
+    """Frames of one array, on the points of its space."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        field: Field,
+        first: Field,
+        space: Space,
+        missing: Sequence[float],
+        store: SlabStore,
+        arrays: int,
+    ):
+        self.path, self.field, self.space, self.missing = contents.path, field, space, missing
+        order = [TRAJECTORY, TIME, *(dimension.name for dimension in first.dimensions), CHANNEL]
+        self.order = [field.roles.index(role) for role in order if role in field.roles]
+        self.absent = [index for index, role in enumerate(order) if role not in field.roles]
+        frame_bytes = 4 * field.size(CHANNEL) * int(np.prod(space.sizes))
+        chunks = dict(zip(field.roles, field.array.chunks or (), strict=False))
+        chunk = (chunks.get(TRAJECTORY, 1), chunks.get(TIME, 1))
+        shape = (field.size(TRAJECTORY), field.size(TIME))
+        self.piece = max(1, AT_ONCE // (frame_bytes // 4 * field.array.dtype.itemsize))
+        self.slabs = Slabs(self._load, shape, chunk, frame_bytes, store, arrays)
+        self.chunk = chunk
+
+    def tell(self, told: set[str]) -> None:
+        """Warn of chunks that do not fit how they are read."""
+        if self.slabs.times_read > 1:
+            _tell(
+                f"{self.field.array.name}: chunks of {self.chunk[0]} trajectories x {self.chunk[1]} frames are "
+                f"decompressed {self.slabs.times_read} times each; chunks of fewer frames would be read faster",
+                told,
+            )
+
+    def read(self, trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """``(f, *grid, C)``."""
+        return self.slabs.read(trajectory, start, stop)
+
+    def _load(self, first: int, last: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """``(t, f, *grid, C)``, straight from the file, in pieces that end where chunks do."""
+        out = np.empty((last - first, stop - start, *self.space.grid, self.field.size(CHANNEL)), np.float32)
+        frames, together = min(self.chunk[1], max(self.slabs.slab[1], 1)), min(self.chunk[0], last - first)
+        step = max(self.piece // together // frames, 1) * frames
+        edges = [start, *range((start // step + 1) * step, stop, step), stop]
+        for low, high in pairwise(edges):
+            for row in range(first, last, together):
+                end = min(row + together, last)
+                out[row - first : end - first, low - start : high - start] = self._piece(row, end, low, high)
+        return out
+
+    def _piece(self, first: int, last: int, start: int, stop: int) -> Array:
+        wanted = {TRAJECTORY: slice(first, last), TIME: slice(start, stop)}
+        part = tuple(
+            wanted.get(role, slice(0, size))
+            for role, size in zip(self.field.roles, self.field.array.shape, strict=True)
+        )
+        with reading(self.path, "data"):
+            values = self.field.array.read(part)
+        if self.missing:
+            absent = np.zeros(values.shape, dtype=bool)
+            for value in self.missing:
+                absent |= values == (values.dtype.type(value) if values.dtype.kind == "f" else value)
+            values = np.where(absent, np.float32(np.nan), values.astype(np.float32))
+        values = np.expand_dims(values.transpose(self.order), tuple(self.absent))
+        return self.space.arranged(values)

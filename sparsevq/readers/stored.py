@@ -1,0 +1,221 @@
+"""Arrays as they lie in a user's file, not read yet: what every reader gives, whatever the format; and its bounds."""
+
+import contextlib
+import errno
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import Array
+
+LARGEST_CHUNK = 2**30
+"""Bytes of one decompressed chunk: no part of it can be read without holding it whole."""
+UNSUSPICIOUS = 2**32
+"""Bytes of an array that are read however few the file has; see `MOST_EXPANSION`."""
+MOST_EXPANSION = 2000
+"""How many times larger than its file an array above `UNSUSPICIOUS` may be (deflate reaches 1032)."""
+LARGEST_COORDINATE = 2**30
+"""Bytes of an array of coordinates or times, which is held whole."""
+
+ReadSlices = Callable[[tuple[slice, ...]], Array]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredArray:
+    """An array in a file.
+
+    Attributes
+    ----------
+    name
+        What the file calls it.
+    shape, dtype
+        As it is read.
+    read
+        ``read(slices)``: a part of it, one slice of step 1 for each dimension; NaN where the file says that nothing is.
+    dimensions
+        The file's names of its dimensions; empty where the file has none.
+    units
+        Its unit; empty where the file does not say.
+    chunks
+        Size of the parts in which it is stored; None: it lies contiguous.
+    attributes
+        What else the file says of it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: ReadSlices
+    dimensions: tuple[str, ...] = ()
+    units: str = ""
+    chunks: tuple[int, ...] | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are real numbers."""
+        return self.dtype.kind in "fiub"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Contents:
+    """What a file holds.
+
+    Attributes
+    ----------
+    path
+        The file (or the folder, for Zarr).
+    arrays
+        All arrays that can be read, by name.
+    fields
+        Names of those that may hold channels.
+    describes_itself
+        Dimensions have names and coordinates: what is missing then is a fault, not the format's way.
+    odd
+        What can't be read: name -> what it is.
+    provenance
+        What the file says of where it comes from.
+    """
+
+    path: Path
+    arrays: dict[str, StoredArray]
+    fields: tuple[str, ...]
+    describes_itself: bool = False
+    odd: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def array(self, name: str, key: str) -> StoredArray:
+        """The array `name`, which the configuration's `key` asks for.
+
+        Raises
+        ------
+        SparseVQError
+            It is not there, or can't be read.
+        """
+        short = name.strip("/")
+        if short in self.arrays:
+            return self.arrays[short]
+        if short in self.odd:
+            raise SparseVQError(f"{self.path}: {key}: {name} is {self.odd[short]}", "store it as an array of numbers")
+        raise SparseVQError(f"{self.path}: {key}: there is no {name}", f"it holds {listing(self.arrays.values())}")
+
+
+def from_array(name: str, values: Array, **about: Any) -> StoredArray:
+    """An array in memory, or mapped, as if it were in a file."""
+    return StoredArray(
+        name=name, shape=values.shape, dtype=values.dtype, read=lambda part: np.array(values[part]), **about
+    )
+
+
+def listing(arrays: Iterable[StoredArray], most: int = 12) -> str:
+    """Names, dimensions and sizes, for messages."""
+    named = []
+    for array in arrays:
+        sizes = [
+            f"{name} {size}" if name else str(size)
+            for name, size in zip(array.dimensions or ("",) * len(array.shape), array.shape, strict=True)
+        ]
+        named.append(f"{array.name} ({', '.join(sizes)})")
+    if not named:
+        return "no array of numbers"
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return ", ".join(named[:most]) + more
+
+
+def whole(path: Path, array: StoredArray) -> npt.NDArray[np.float64]:
+    """All of an array of coordinates or times.
+
+    Raises
+    ------
+    SparseVQError
+        It is too large for that, not of numbers, or the file is damaged.
+    """
+    if not array.is_number:
+        raise SparseVQError(f"{path}: {array.name} is not of numbers ({array.dtype})", "name an array of numbers")
+    if array.nbytes > LARGEST_COORDINATE:
+        raise SparseVQError(
+            f"{path}: {array.name} has shape {array.shape}, too large for coordinates", "name another array"
+        )
+    check_bounds(path, array)
+    return array.read(tuple(slice(0, size) for size in array.shape)).astype(np.float64)
+
+
+def check_bounds(path: Path, array: StoredArray) -> None:
+    """Check, before anything is read, that an array's claims are such as data have, and a decompression bomb has not.
+
+    Raises
+    ------
+    SparseVQError
+        A chunk is larger than `LARGEST_CHUNK`, or the array more than `MOST_EXPANSION` times larger than its file.
+    """
+    if array.chunks is not None:
+        chunk = int(np.prod(array.chunks, dtype=object)) * array.dtype.itemsize
+        if chunk > LARGEST_CHUNK:
+            raise SparseVQError(
+                f"{path}: {array.name} has chunks of {size_text(chunk)} ({' x '.join(map(str, array.chunks))} values), "
+                f"more than {size_text(LARGEST_CHUNK)}",
+                "store it in smaller chunks",
+            )
+    if array.nbytes > UNSUSPICIOUS and array.nbytes > MOST_EXPANSION * stored_bytes(path):
+        raise SparseVQError(
+            f"{path}: {array.name} claims {size_text(array.nbytes)}, but the file has {size_text(stored_bytes(path))}",
+            f"check how it was made: data that compress more than {MOST_EXPANSION} times are refused",
+        )
+
+
+def stored_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def size_text(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            break
+        count /= 1024
+    return f"{count:.3g} {unit}"
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Tell faults of a file, which libraries tell in exceptions of many kinds, in one line.
+
+    Raises
+    ------
+    SparseVQError
+        A library could not read the file.
+    """
+    faults = (OSError, RuntimeError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
+    try:
+        yield
+    except faults as error:
+        raise _unreadable(path, kind, error) from error
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> SparseVQError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EISDIR):
+        return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path, and that you may read it")
+    if path.is_dir() and kind != "Zarr":
+        return SparseVQError(f"cannot read {path} (it is a folder)", f"name a {kind} file")
+    if "truncated" in reason.lower():
+        return SparseVQError(f"{path} is truncated (only part of it was written or copied)", "make or copy it again")
+    return SparseVQError(
+        f"{path} cannot be read as {kind} ({reason[:200]})",
+        "it may be damaged, cut short or of another format: make or copy it again, or give its `format`",
+    )

@@ -1,0 +1,110 @@
+"""NetCDF and Zarr, by xarray: nothing is read before it is asked for; fill values, scale and offset are undone."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsevq.errors import SparseVQError
+from sparsevq.readers.classic_netcdf import check_whole
+from sparsevq.readers.stored import Contents, StoredArray, reading
+from sparsevq.runtime.hdf5 import Array
+
+KIND = {"netcdf4": "NetCDF", "zarr": "Zarr"}
+SAID = ("title", "institution", "source", "references", "Conventions", "history")
+"""Global attributes of CF that say where data come from."""
+LONGEST = 500
+ABOUT = ("bounds", "climatology", "grid_mapping", "ancillary_variables", "cell_measures", "coordinates")
+"""Attributes that name other variables, which are no fields then."""
+
+
+def open_netcdf(path: Path) -> Contents:
+    """A NetCDF file.
+
+    Raises
+    ------
+    SparseVQError
+        It cannot be read.
+    """
+    return _open(path, "netcdf4")
+
+
+def open_zarr(path: Path) -> Contents:
+    """A Zarr store (a folder), of version 2 or 3.
+
+    Raises
+    ------
+    SparseVQError
+        It cannot be read, or the package zarr is missing.
+    """
+    try:
+        import zarr  # noqa: F401 (only to see that it is there)
+    except ImportError:
+        raise SparseVQError(
+            f"{path} is Zarr, but the package zarr is not installed", "install sparsevq[readers]"
+        ) from None
+    return _open(path, "zarr")
+
+
+def _open(path: Path, engine: str) -> Contents:
+    import xarray
+
+    if engine == "netcdf4" and path.is_dir():
+        raise SparseVQError(f"cannot read {path} (it is a folder)", "name a NetCDF file")
+    if engine == "netcdf4":
+        with reading(path, KIND[engine]):
+            check_whole(path)
+    with reading(path, KIND[engine]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on stores without consolidated metadata, and on odd attributes
+        data = xarray.open_dataset(path, engine=engine, chunks=None, cache=False, decode_times=False)
+    arrays = {str(name): _stored(path, engine, str(name), variable) for name, variable in data.variables.items()}
+    named = {word for variable in data.variables.values() for word in _named_by(variable)}
+    for name in _mesh_coordinates(data):
+        named.add(name)
+    fields = tuple(
+        str(name) for name in data.data_vars if name not in named and arrays[str(name)].is_number and data[name].dims
+    )
+    return Contents(
+        path=path,
+        arrays=arrays,
+        fields=fields,
+        describes_itself=True,
+        provenance={key: str(data.attrs[key])[:LONGEST] for key in SAID if key in data.attrs},
+    )
+
+
+def _stored(path: Path, engine: str, name: str, variable: Any) -> StoredArray:
+    def read(part: tuple[slice, ...]) -> Array:
+        with reading(path, KIND[engine]):
+            return np.asarray(variable[part].to_numpy())
+
+    chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
+    return StoredArray(
+        name=name,
+        shape=tuple(variable.shape),
+        dtype=np.dtype(variable.dtype),
+        read=read,
+        dimensions=tuple(str(dimension) for dimension in variable.dims),
+        units=str(variable.attrs.get("units", "")),
+        chunks=tuple(chunks) if chunks else None,
+        attributes=dict(variable.attrs),
+    )
+
+
+def _named_by(variable: Any) -> list[str]:
+    """Variables that this one names as its bounds, areas or the like."""
+    said = {**variable.attrs, **variable.encoding}
+    return [word for key in ABOUT if isinstance(said.get(key), str) for word in str(said[key]).split()]
+
+
+def _mesh_coordinates(data: Any) -> list[str]:
+    """Variables that describe an unstructured mesh (UGRID)."""
+    named = []
+    for name, variable in data.variables.items():
+        if variable.attrs.get("cf_role") == "mesh_topology":
+            named.append(str(name))
+            for key, value in variable.attrs.items():
+                if key.endswith(("_coordinates", "_connectivity")):
+                    named += str(value).split()
+    return named

@@ -1,0 +1,99 @@
+"""What data-parallel training needs beside DDP, so that N devices train as one does on the same batch.
+
+Rank r of N has rows r, r + N, ... of a batch. DDP averages gradients over ranks, which is the batch's gradient where
+each rank weighs its mean by its part of the rows or points. Without a process group every function here is that of one
+process: nothing is sent, nothing weighed.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.fabric import DDPStrategy
+
+
+class DataParallel(DDPStrategy):
+    """DDP that lets parameters rest in some steps if the module says so (``parameters_rest = True``)."""
+
+    def setup_module(self, module: nn.Module) -> DistributedDataParallel:
+        """Looking for resting parameters walks the graph in every step: only where there may be some."""
+        self._ddp_kwargs["find_unused_parameters"] = getattr(module, "parameters_rest", False)
+        return super().setup_module(module)
+
+
+def world() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is."""
+    return distributed.get_rank() if world() > 1 else 0
+
+
+def require_rows(batch: int, name: str) -> None:
+    """Check that every process gets at least one row of a batch.
+
+    Raises
+    ------
+    SparseVQError
+        The batch has fewer rows than there are processes.
+    """
+    if batch < world():
+        raise SparseVQError(
+            f"{name} makes batches of {batch}, fewer than the {world()} devices that are to share them",
+            f"raise {name} or lower resources.gpu",
+        )
+
+
+def weights_of(*counts: Tensor | int) -> Tensor:
+    """Weights (k,) of this rank's k means, each over so many rows or points.
+
+    The mean over ranks of weight x mean is the mean over all rows: weight = N count / (sum of counts over ranks). One
+    small all-reduce, without gradient; with one process, ones.
+    """
+    where = next((count.device for count in counts if isinstance(count, Tensor)), None)
+    mine = torch.stack([torch.as_tensor(count, dtype=torch.float32, device=where) for count in counts])
+    if world() == 1:
+        return torch.ones_like(mine)
+    total = mine.clone()
+    distributed.all_reduce(total)
+    return world() * mine / total.clamp_min(1)
+
+
+def whole_batch(rows: Tensor) -> Tensor:
+    """The rows (b, ...) of a batch of which this rank has (b_r, ...), in the order in which one device has them."""
+    if world() == 1:
+        return rows
+    total = torch.tensor(len(rows), device=rows.device)
+    distributed.all_reduce(total)
+    room = -(-int(total) // world())  # as many as rank 0 has: parts must be of one size to be gathered
+    padded = rows.new_zeros(room, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in range(world())]
+    distributed.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).flatten(0, 1)[: int(total)]
+
+
+def from_first(tensor: Tensor) -> Tensor:
+    """Overwrite a tensor by that of rank 0, and return it."""
+    if world() > 1:
+        distributed.broadcast(tensor, src=0)
+    return tensor
+
+
+def computed_in_shares(compute: Callable[[slice], Tensor], rows: int) -> Tensor:
+    """``compute(slice(rows))``, (rows, ...), of which each rank computes a share and all ranks get all."""
+    if world() == 1 or rows < world():
+        return compute(slice(0, rows))
+    shares = [slice(rows * r // world(), rows * (r + 1) // world()) for r in range(world())]
+    mine = compute(shares[rank()])
+    whole = mine.new_empty(rows, *mine.shape[1:])
+    whole[shares[rank()]] = mine
+    for source, share in enumerate(shares):
+        distributed.broadcast(whole[share], src=source)  # in place: whole rows lie together
+    return whole

@@ -1,0 +1,181 @@
+"""Files appear whole or not at all, and carry a digest of what they were made from."""
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import re
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.integrity import checked_digest
+
+
+@contextlib.contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
+
+    The temporary file keeps the suffix, because writers such as matplotlib choose the format by it. It is on the disk
+    before it gets its name, so that a power cut leaves the old file or the new one, never an empty one. What killed
+    writers of the same path left behind is removed.
+
+    Raises
+    ------
+    SparseVQError
+        The folder can't be made or written, or the disk is full.
+    """
+    path = Path(path)
+    part: Path | None = None
+    try:
+        if path.exists() and not path.is_file():  # a device, such as /dev/full, must not be replaced
+            raise OSError(errno.EINVAL, "it is a folder or a device")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        part = Path(name)
+        os.close(handle)
+        yield part
+        os.chmod(part, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
+        _to_disk(part)
+        os.replace(part, path)
+        _to_disk(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except Exception as error:
+        if _disk_fault(error):
+            raise unwritable(path, OSError(str(error))) from error
+        raise
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def unwritable(path: str | Path, error: OSError) -> SparseVQError:
+    """The error to raise when `path` could not be written."""
+    reason = _disk_fault(error) or error.strerror or str(error)
+    return SparseVQError(f"cannot write {path} ({reason})", "free some space or choose a folder that you may write")
+
+
+def _disk_fault(error: Exception) -> str | None:
+    """What the system says of a disk; libraries in C tell it in exceptions of their own, among other words."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+    return next((os.strerror(number) for number in numbers if os.strerror(number) in str(error)), None)
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits; of a folder, of the names and digests of all its files.
+
+    Of a large file the digest is kept with it, as the extended attribute `DIGEST` where the file system has such, since
+    every job of an experiment asks for it; and that of any file is remembered by the process. It counts as long as the
+    file has the inode, size and time of change that it had then.
+
+    Raises
+    ------
+    SparseVQError
+        The file has a seal (`sparsevq.runtime.integrity`) and is not what it says.
+    """
+    if Path(path).is_dir():
+        files = sorted(found for found in Path(path).rglob("*") if found.is_file())
+        listed = "".join(f"{found.relative_to(path)} {digest(found)}\n" for found in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
+    with open(path, "rb") as file:
+        before = _state(file.fileno())
+        key = (os.fstat(file.fileno()).st_dev, before)
+        known = _known.get(key) or _kept_digest(file.fileno(), before)
+        if known is not None:
+            return known
+        settled = time.time() - os.fstat(file.fileno()).st_mtime > SETTLED
+        found = checked_digest(file)
+        if settled and _state(file.fileno()) == before:
+            _known[key] = found
+            if os.fstat(file.fileno()).st_size >= LARGE:
+                _keep_digest(file.fileno(), before, found)
+        return found
+
+
+DIGEST = "user.sparsevq.sha256"
+LARGE = 2**26
+"""Bytes from which on a file's digest is kept with it."""
+SETTLED = 2.0
+"""Seconds since its last change after which a file's digest is kept: a later change then has another time."""
+ABANDONED = 86400.0
+"""Seconds since the last change of a temporary file after which its writer, on another machine, is taken for dead."""
+
+_known: dict[tuple[int, str], str] = {}
+"""Digests that this process has taken, by device and state."""
+
+
+def _state(descriptor: int) -> str:
+    about = os.fstat(descriptor)
+    return f"{about.st_ino} {about.st_size} {about.st_mtime_ns}"
+
+
+def _kept_digest(descriptor: int, state: str) -> str | None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # there is none
+            found, _, made_of = os.getxattr(descriptor, DIGEST).decode("ascii", "replace").partition(" ")
+            if made_of == state and re.fullmatch("[0-9a-f]{64}", found):
+                return found
+    return None
+
+
+def _keep_digest(descriptor: int, state: str, found: str) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # another user's file, or a file system without such attributes
+            os.setxattr(descriptor, DIGEST, f"{found} {state}".encode())
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot tell
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _machine() -> str:
+    """Tells apart machines, their boots and containers: where process numbers mean the same."""
+    names = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        names += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(os.stat("/proc/self/ns/pid").st_ino)]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of `path` whose writers were killed."""
+    name = re.compile(rf"\.{re.escape(path.stem)}\.([0-9a-f]{{8}})-(\d+)\.[a-z0-9_]+{re.escape(path.suffix)}")
+    with contextlib.suppress(OSError):  # another process removes it, or it is another user's
+        for found in os.scandir(path.parent):
+            match = name.fullmatch(found.name)
+            if match and _abandoned(match[1], int(match[2]), found.stat().st_mtime):
+                os.unlink(found.path)
+
+
+def _abandoned(machine: str, process: int, changed: float) -> bool:
+    if machine != _machine():
+        return time.time() - changed > ABANDONED
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # another user's
+    return False
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,227 @@
+"""One job of the workflow, from its first line of log to its exit status.
+
+Every script of the workflow does its work within `job`, so that all of them treat logs, threads, devices, tracking
+and errors alike.
+"""
+
+import atexit
+import contextlib
+import errno
+import functools
+import gc
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from sparsevq.config import Config, parse
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.device import Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.runtime.devices.processes import is_first, together
+from sparsevq.runtime.files import digest, unwritable
+from sparsevq.runtime.signals import stop_with_snakemake
+from sparsevq.runtime.tracking.tracker import Job, Tracker, tracked
+
+if TYPE_CHECKING:
+    from sparsevq.runtime.checkpoints import Checkpoints
+    from sparsevq.runtime.devices.fabric import Fabric
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Faults of the user's disk or folder, whoever meets them."""
+
+
+class RuleCall(Protocol):
+    """What Snakemake hands a script as `snakemake`."""
+
+    rule: str
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    resources: Any
+    threads: int
+    log: Any
+    config: dict[str, Any]
+
+
+@dataclass
+class Work:
+    """What a job works with: the experiment's configuration, its tracker and, where it trains, its devices."""
+
+    config: Config
+    tracker: Tracker
+    lease: Lease
+    nodes: int = 1
+    _checkpoints: "Checkpoints | None" = None
+    _first: bool = True  # of the processes that train together
+
+    def fabric(self, precision: Precision) -> "Fabric":
+        """The job's devices, as Fabric; importing torch starts here, which jobs without training never need."""
+        fabric = fabric_for(self.lease, precision, nodes=self.nodes)
+        self._first = fabric.is_global_zero
+        self.tracker.log_params(
+            {"device": str(fabric.device), "devices": fabric.world_size, "precision": fabric._precision.precision}
+        )
+        return fabric
+
+    def checkpoints(self, model: Path) -> "Checkpoints":
+        """Where the training of a model leaves its state, until the job has ended well.
+
+        It is no output of the rule, since the workflow removes those of a job that failed.
+        """
+        from sparsevq.runtime.checkpoints import Checkpoints
+
+        folder = model.parent.parent / "checkpoints" / model.parent.name
+        self._checkpoints = Checkpoints(folder, self.config.resources.checkpoint_minutes)
+        return self._checkpoints
+
+    def finish(self) -> None:
+        """Remove what only an interrupted job needs."""
+        if self._checkpoints is not None and self._first:
+            self._checkpoints.clear()
+            with contextlib.suppress(OSError):  # other trainings of this run have theirs
+                self._checkpoints.folder.parent.rmdir()
+
+
+@contextlib.contextmanager
+def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[Work]:
+    """Do a rule's work in the block.
+
+    The log file gets everything that the process and its children print; the console gets what the work prints to
+    the standard output, each line after the job's name. A `SparseVQError` becomes one line and exit status 1.
+
+    Parameters
+    ----------
+    call
+        The object `snakemake` of a script.
+    part
+        Tells apart the jobs of one rule, such as shards.
+    concludes
+        This is the last job of its data set or (data set, number of sensors, seed).
+    """
+    atexit.register(gc.freeze)  # else the interpreter would end with half a second of looking for garbage
+    config = parse(Config, call.config, "configuration")
+    identity = _identity(call, config.experiment, part)
+    with _logged(Path(call.log[0]), identity) as console:
+        try:
+            set_threads(call.threads)
+            stop_with_snakemake()
+            gpus = int(call.resources.get("gpu", 0))
+            # `gpu` is what the scheduler counts, of all nodes; `processes` are those of each, on the CPU too.
+            processes = int(call.resources.get("processes", max(1, gpus)))
+            lease = claim_devices(config.resources.device if gpus else "cpu", processes)
+            files = {name: Path(path) for name, path in call.input.items() if isinstance(path, str)}
+            with (
+                tracked(
+                    identity,
+                    config.tracking,
+                    config.results,
+                    params={**identity.group, **dict(call.params.items())},
+                    inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
+                    concludes=concludes,
+                ) as tracker,
+                together(functools.partial(_both, console)),
+            ):
+                tracker.log_params({"threads": call.threads})  # a rerun with others goes on with the same run
+                since = time.perf_counter()
+                work = Work(config, tracker, lease, int(call.resources.get("nodes", 1)))
+                yield work
+                work.finish()
+                with contextlib.suppress(OSError):  # a record for benchmarks/workflow_overhead.py, not worth a job
+                    print(f"worked {time.perf_counter() - since:.2f} s", file=sys.stderr, flush=True)
+        except SparseVQError as error:
+            _both(console, f"error in {identity.name}: {error}")
+            raise SystemExit(1) from None
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                _both(console, f"error in {identity.name}: {unwritable(error.filename or config.results, error)}")
+                raise SystemExit(1) from None
+            traceback.print_exc()
+            _both(console, f"bug in {identity.name}: {type(error).__name__}: {error} (traceback in {call.log[0]})")
+            raise SystemExit(1) from None
+
+
+def _identity(call: RuleCall, experiment: str, part: str) -> Job:
+    wildcards = dict(call.wildcards.items())
+    number = {key: int(wildcards[key]) for key in ("num_sensors", "seed") if key in wildcards}
+    return Job(experiment, call.rule, wildcards.get("data_set"), **number, part=part)
+
+
+def _both(console: TextIO, line: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk takes no log, and the console is to say so
+        print(line, file=sys.stderr, flush=True)
+    print(line, file=console, flush=True)
+
+
+@contextlib.contextmanager
+def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
+    """Send all output to the log; the descriptors themselves, so that nothing is lost when the process is killed."""
+    first = is_first()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if first else 0), 0o666)
+    except OSError as error:
+        print(f"error in {identity.name}: {unwritable(path, error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    console = os.fdopen(os.dup(2), "w", buffering=1)
+    saved = os.dup(1), os.dup(2)
+    stdout = sys.stdout
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        with contextlib.ExitStack() as others:
+            if first:
+                sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]  # what print needs of one
+            else:  # they would say the same
+                sys.stdout = others.enter_context(open(os.devnull, "w"))
+            yield console
+    finally:
+        sys.stdout = stdout
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        for target, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        os.close(log)
+        console.close()
+
+
+def _prefix(identity: Job) -> str:
+    return " ".join(part for part in (identity.group_name, identity.name) if part)
+
+
+class _Tee:
+    """A text stream that writes to the log and, line by line after a prefix, to the console."""
+
+    encoding = "utf-8"
+    errors = "strict"
+
+    def __init__(self, log: int, console: TextIO, prefix: str):
+        self._log, self._console, self._prefix, self._line = log, console, prefix, ""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):  # what the job writes itself says better that the disk is full
+            os.write(self._log, text.encode())
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._console.write(f"{self._prefix} | {line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._console.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._log

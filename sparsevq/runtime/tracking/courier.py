@@ -1,0 +1,338 @@
+"""The process beside a job that brings its records to MLflow: ``python -m sparsevq.runtime.tracking.courier <spool>``.
+
+The job writes to its spool and never waits for MLflow; this process imports it, and waits, and tries again. The job's
+end of a pipe to the standard input says that the job lives: its end, however it comes, closes the pipe. A killed job's
+run is then ended as KILLED. On the standard output goes one line for each change: how MLflow answered.
+
+When its own job has nothing to deliver, it delivers what earlier jobs of the results folder left behind.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.tracking.delivery import Delivery, Refused, reach
+from sparsevq.runtime.tracking.mlflow_store import Unreachable, default_store, without_password
+from sparsevq.runtime.tracking.spool import Spool, append, hold, now, spools
+
+FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so records are delivered in batches
+LONGEST_PAUSE = 60.0  # seconds between attempts to reach a store that does not answer
+SAMPLE_SECONDS = 10.0  # between figures of the machine
+ENVIRONMENT = {  # the user's own settings win
+    # Attempts are repeated here, with pauses that the end of the job cuts short.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "PGCONNECT_TIMEOUT": "10",
+    # Nothing is looked up outside, and what MLflow says of its own faults is said here in one line.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Deliver until the job has ended and nothing of it waits; 1 if something still does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # schedulers signal all processes of a job; the job's own end counts
+    use_environment()
+    to_job = os.dup(1)
+    os.dup2(2, 1)  # what others print is no word for the job
+    spool, uri = Spool(Path(arguments[0])), os.environ["MLFLOW_TRACKING_URI"]
+    while (lock := hold(spool.lock)) is None:  # the courier of an earlier attempt is about to leave
+        time.sleep(0.05)
+    with lock:
+        return 0 if carry(spool, uri, _job_over, lambda word: os.write(to_job, word)) else 1
+
+
+def use_environment() -> None:
+    """Set what MLflow reads from the environment."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callable[[bytes], object]) -> bool:
+    """Deliver a spool until its job is over and all is delivered, or the store cannot be reached.
+
+    Parameters
+    ----------
+    job_over
+        Wait some seconds at most; whether the job has ended.
+    say
+        Takes a line for the job.
+
+    Returns
+    -------
+    Whether all is delivered.
+    """
+    answers, failures, mended = _Answers(uri, say), 0, False
+    delivery: Delivery | None = None
+    opened = spool.history().opened or {}
+    machine = Machine(spool, bool(opened.get("system_metrics")) and find_spec("psutil") is not None)
+    while True:
+        over = job_over(0)
+        if over and not spool.settle(died=now()):
+            return True  # the job runs again, and has a courier of its own
+        try:
+            delivery = delivery or Delivery(spool, reach(uri, spool), uri)
+            answers.tell("reached")
+            machine.begin()
+            if over:
+                machine.stop()
+            delivery.deliver()
+            failures = 0
+            if not mended:
+                mended = True
+                deliver_waiting(spool.results, uri, besides=spool)
+        except (Unreachable, Refused, SparseVQError) as error:  # the last: a full disk
+            answers.tell("refused" if isinstance(error, Refused) else "waits", str(error))
+            if over:
+                machine.stop()
+                return False
+            machine.begin()
+            delivery, failures = None, failures + 1
+            job_over(min(LONGEST_PAUSE, 2.0**failures))
+            continue
+        if over:
+            spool.remove_finished()
+            return True
+        job_over(FLUSH_SECONDS)
+
+
+@dataclass
+class Delivered:
+    """What `deliver_waiting` found.
+
+    Attributes
+    ----------
+    records, jobs
+        Delivered now, and of how many jobs.
+    waiting
+        Of each store that did not take them: the number of records, and why.
+    """
+
+    records: int = 0
+    jobs: int = 0
+    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def deliver_waiting(results: Path, uri: str, besides: Spool | None = None) -> Delivered:
+    """Deliver what jobs that have ended left in a results folder; those that were killed end as KILLED.
+
+    Parameters
+    ----------
+    uri
+        The present store, for its password; each job's records go to the store that the job had.
+    """
+    found = Delivered()
+    clients: dict[str, Any] = {}
+    for spool in spools(results):
+        if besides is not None and spool.path == besides.path:
+            continue
+        lock = hold(spool.lock)
+        if lock is None:
+            continue
+        with lock:
+            if not spool.settle():
+                continue
+            opened, count = spool.history().opened, spool.waiting()
+            if opened is not None and count:
+                shown = opened["store"]
+                store = uri if shown == without_password(uri) else shown or default_store(results)
+                try:
+                    if shown in found.waiting:
+                        raise Unreachable(found.waiting[shown][1])
+                    clients[shown] = clients.get(shown) or reach(store, spool)
+                    found.records += Delivery(spool, clients[shown], store).deliver()
+                    found.jobs += 1
+                except (Unreachable, Refused) as error:
+                    found.waiting[shown] = (found.waiting.get(shown, (0, ""))[0] + spool.waiting(), str(error))
+            spool.remove_finished()
+    return found
+
+
+class Courier:
+    """The process that brings a spool to MLflow, seen from the job."""
+
+    def __init__(self, spool: Spool, uri: str):
+        package = Path(__file__).resolve().parents[3]
+        paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # it computes nothing
+        self._arguments = [sys.executable, "-P", "-m", "sparsevq.runtime.tracking.courier", str(spool.path)]
+        self._environment = {
+            **os.environ,
+            **dict.fromkeys(threads, "1"),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "MLFLOW_TRACKING_URI": uri,
+        }
+        self.reason = ""
+        self._text = b""
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            self._arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def word(self, seconds: float) -> tuple[str, str]:
+        """The next thing that it says of the store (state and reason); empty if it says nothing in time."""
+        assert self._process.stdout is not None
+        until = time.monotonic() + seconds
+        while b"\n" not in self._text:
+            left = max(0.0, until - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                return "", ""
+            more = self._process.stdout.read(65536)
+            if not more:
+                return "", ""
+            self._text += more
+        line, _, self._text = self._text.partition(b"\n")
+        state, self.reason = json.loads(line)
+        return state, self.reason
+
+    def finish(self, seconds: float, leave: bool = False) -> None:
+        """Tell it that the job has ended, and wait for it to deliver the rest; `reason` says why something waits.
+
+        Parameters
+        ----------
+        seconds
+            How long to wait.
+        leave
+            Then let it go on by itself rather than end it.
+        """
+        if self._process.poll() is not None:  # somebody ended it
+            self._start()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            status = self._process.wait(seconds)
+            fallback = f"the courier ended with status {status}, see the log"
+        except subprocess.TimeoutExpired:
+            if not leave:
+                self.stop()
+            fallback = f"not done within {seconds:.0f} s"
+        while self.word(0)[0]:
+            pass
+        self._process.stdout.close()  # type: ignore[union-attr]  # it is a pipe: see _start
+        self.reason = self.reason or fallback
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: let go of the pipe."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def stop(self) -> None:
+        """End it: what it has not delivered stays on disk."""
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()  # type: ignore[union-attr]  # it is a pipe: see _start
+
+
+class Machine:
+    """Figures of the machine, which a thread logs every `SAMPLE_SECONDS`, under the names that MLflow gives them."""
+
+    def __init__(self, spool: Spool, watched: bool):
+        self._path = spool.path
+        logged = spool.history().metrics
+        self._step = 1 + max((step for name, step in logged if name.startswith("system/")), default=-1)
+        self._monitors: list[Any] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._watched = watched
+        if watched:
+            self._thread.start()
+
+    def begin(self) -> None:
+        """Import what knows the figures; it comes with MLflow."""
+        if not self._watched or self._monitors:
+            return
+        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+        monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+        with contextlib.suppress(Exception):  # MLflow's way to say that there is no GPU
+            monitors.append(GPUMonitor())
+        self._monitors = monitors
+
+    def stop(self) -> None:
+        """Log the last piece, which is all of a short job."""
+        self._stopped.set()
+        if self._watched:
+            self._thread.join(SAMPLE_SECONDS)
+
+    def _run(self) -> None:
+        import psutil
+
+        psutil.cpu_percent()  # of each thread, the processor's use is that since it last asked
+        going_on = True
+        while going_on:
+            going_on = not self._stopped.wait(SAMPLE_SECONDS)
+            if self._monitors:
+                self._log()
+
+    def _log(self) -> None:
+        values: dict[str, float] = {}
+        for monitor in self._monitors:
+            monitor.collect_metrics()
+            values |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
+            monitor.clear_metrics()
+        record = {"kind": "metric", "time": now(), "step": self._step, "values": values}
+        with contextlib.suppress(OSError):  # a full disk: the job says so
+            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND)
+            try:
+                append(descriptor, record)
+                self._step += 1
+            finally:
+                os.close(descriptor)
+
+
+class _Answers:
+    """Says how the store answers, once for each change: to the job, and if it is bad news, in the job's log."""
+
+    def __init__(self, uri: str, say: Callable[[bytes], object]):
+        self._uri, self._state, self._say = without_password(uri), "", say
+
+    def tell(self, state: str, reason: str = "") -> None:
+        if state == self._state:
+            return
+        if state == "reached" and self._state:
+            print(f"MLflow at {self._uri} answers again", file=sys.stderr, flush=True)
+        if state != "reached":
+            print(
+                f"MLflow at {self._uri} takes no records ({reason}): they are kept, and delivered later",
+                file=sys.stderr,
+                flush=True,
+            )
+        self._state = state
+        with contextlib.suppress(OSError):  # the job is no more
+            self._say(json.dumps([state, reason]).encode() + b"\n")
+
+
+def _job_over(seconds: float) -> bool:
+    """Wait for the end of the job; whether it has ended. It never writes to the pipe: there is only the end to read."""
+    return bool(select.select([0], [], [], seconds)[0])
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # the thread may be amid a sample, and MLflow has hooks at exit that nobody needs

@@ -1,0 +1,424 @@
+"""What a job tells MLflow: every job is one run, and runs that belong together share a parent.
+
+A job is known by its identity: results folder, experiment, data set, number of sensors, seed, rule. Running it again
+replaces its run, or goes on with it if it did not finish, so that a killed job leaves nothing beside the good one. Runs
+of one (data set, number of sensors, seed) are children of one parent, which holds the final figures, because that is
+what a person compares in charts.
+
+The job itself only writes to its spool (`spool.py`). A process beside it, the courier (`courier.py`), imports MLflow
+and delivers from there (`delivery.py`), now or later. Without mlflow, everything works but the tracking.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sparsevq.config import TrackingConfig
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.files import unwritable
+from sparsevq.runtime.signals import Terminated, handled_signals, sigterm_ignored
+from sparsevq.runtime.tracking.courier import Courier
+from sparsevq.runtime.tracking.mlflow_store import (
+    Unreachable,
+    default_store,
+    folder_id,
+    looks_well,
+    sqlite_file,
+    store_uri,
+    unusable,
+    without_password,
+)
+from sparsevq.runtime.tracking.spool import Spool, append, hold, now
+from sparsevq.version import VERSION
+
+PARAM_LENGTH = 6000  # MLflow refuses longer ones
+WORD_SECONDS = 15.0
+"""How long a job waits for the courier where only MLflow can tell whether the store is usable: its import and a login
+take 2 s, and more on a busy machine."""
+END_SERVER = 10.0
+"""How long a job that has ended waits for a server to take the rest: some requests of a slow one. It holds a device."""
+END_LOCAL = 60.0
+"""The same for a store in a file, which is slow only while many jobs start or end at once, and then for all."""
+END_KILLED = 5.0
+"""The same for a job that was told to end: schedulers kill it 10 to 30 s later. Its courier may stay a while longer."""
+HELD_SECONDS = 5.0
+"""How long others may hold a spool's lock that are not the job: they read it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job is, however often it runs.
+
+    Parameters
+    ----------
+    part
+        Tells apart jobs of one rule, such as shards.
+    """
+
+    experiment: str
+    rule: str
+    data_set: str | None = None
+    num_sensors: int | None = None
+    seed: int | None = None
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.rule} {self.part}".strip()
+
+    @property
+    def group(self) -> dict[str, str]:
+        """What its parent run stands for; empty for jobs over the whole experiment, which have no parent."""
+        fields = {"data_set": self.data_set, "num_sensors": self.num_sensors, "seed": self.seed}
+        return {key: str(value) for key, value in fields.items() if value is not None}
+
+    @property
+    def group_name(self) -> str:
+        group = self.group
+        name = group.get("data_set", "")
+        return " ".join([name, *(f"{key} {group[key]}" for key in ("num_sensors", "seed") if key in group)])
+
+
+class Tracker:
+    """What a job may log. This one drops everything; `tracked` gives one that logs to MLflow."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers that belong to one step."""
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log settings; nested ones get dotted names."""
+
+    def log_artifact(self, path: str | Path) -> None:
+        """Keep a copy of a file with the run."""
+
+    def log_artifacts(self, folder: str | Path) -> None:
+        """Keep a copy of a folder's files with the run."""
+
+    def conclude(self, metrics: Mapping[str, float]) -> None:
+        """Give the parent run its final figures, and end it when this job ends."""
+
+
+NullTracker = Tracker
+
+
+@contextlib.contextmanager
+def tracked(
+    job: Job,
+    settings: TrackingConfig,
+    results: str | Path,
+    *,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    concludes: bool = False,
+) -> Iterator[Tracker]:
+    """Track what happens in the block as the run of `job`.
+
+    The run ends as FINISHED, FAILED (an exception) or KILLED (SIGTERM, Ctrl-C or an end without a word). If the job
+    did not finish, running it again with the same settings and inputs goes on with its run; what it logs again of that
+    is dropped. Otherwise an earlier run of the same job is deleted.
+
+    Parameters
+    ----------
+    results
+        Folder of the results: holds the default store, what is on its way to the store, and the name of this folder in
+        a shared store.
+    params
+        Settings, nested ones allowed.
+    inputs
+        Name -> SHA-256 of what the job reads.
+    concludes
+        This is the last job of its parent, which ends with it.
+
+    Raises
+    ------
+    SparseVQError
+        The store can never be used, or the results folder cannot be written. A store that does not answer is none.
+    """
+    with handled_signals():
+        if _is_secondary():
+            yield Tracker()
+            return
+        if not settings.enabled:
+            yield Tracker()
+            return
+        if find_spec("mlflow") is None:
+            _say_once("tracking is off: mlflow is not installed (pip install 'sparsevq[workflow]')")
+            yield Tracker()
+            return
+        tracker = SpoolTracker(job, settings, Path(results), params or {}, tags or {}, inputs or {}, concludes)
+        status = "FAILED"
+        try:
+            yield tracker
+            status = "FINISHED"
+        except (KeyboardInterrupt, Terminated):
+            status = "KILLED"
+            raise
+        except SystemExit as leave:
+            status = "FAILED" if leave.code else "FINISHED"
+            raise
+        finally:
+            with sigterm_ignored():
+                tracker.close(status)
+
+
+class SpoolTracker(Tracker):
+    """Writes what a job logs to its spool, and has a courier bring it to MLflow."""
+
+    def __init__(
+        self,
+        job: Job,
+        settings: TrackingConfig,
+        results: Path,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        inputs: Mapping[str, str],
+        concludes: bool,
+    ):
+        self._uri, self._job = store_uri(settings, results), job
+        self._unheard = False
+        certain, news = _look(self._uri)
+        folder = folder_id(results)
+        key = "/".join((folder, *job.group.values(), job.rule, job.part))
+        self._spool = Spool.of(results, f"{job.experiment}/{key}")
+        self._handle = _hold(self._spool, job)
+        size = os.fstat(self._handle.fileno()).st_size
+        history = self._spool.history()
+        flat = _flat(params)
+        store = "" if self._uri == default_store(results) else without_password(self._uri)
+        made_of = _digest({"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store})
+        earlier = history.opened
+        fresh = earlier is None or history.status == "FINISHED" or earlier["made_of"] != made_of
+        self._params = {} if fresh else history.params
+        self._earlier = Counter() if fresh else Counter(history.metrics)
+        origin = _origin()
+        labels = {f"digest.{name}": value for name, value in inputs.items()} | {k: str(v) for k, v in tags.items()}
+        new, changed = self._split(flat)
+        opened = {
+            "kind": "open",
+            "time": now(),
+            "fresh": fresh,
+            "attempt": uuid.uuid4().hex if fresh else history.attempt,
+            "experiment": job.experiment,
+            "key": key,
+            "name": job.name,
+            "folder": folder,
+            "group": job.group,
+            "group_name": job.group_name,
+            "origin": origin,
+            "tags": {"rule": job.rule, **job.group, **origin, **labels, **changed},
+            "params": new,
+            "store": store,
+            "made_of": made_of,
+            "concludes": concludes,
+            "system_metrics": settings.system_metrics,
+            "process": f"{os.getpid()} on {socket.gethostname()}",
+        }
+        try:
+            append(self._handle.fileno(), opened)
+        except OSError as error:
+            raise unwritable(self._spool.path, error) from None
+        self._courier = Courier(self._spool, self._uri)
+        _open.add(self)
+        if news:
+            self._warn(news)
+        elif not certain:
+            self._heed(size)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: copies of the descriptors would say that the job lives when it is dead."""
+        self._handle.close()
+        self._courier.leave_to_parent()
+
+    def _warn(self, news: str) -> None:
+        _say_once(
+            f"MLflow at {without_password(self._uri)} does not answer ({news}): the job goes on, "
+            f"and what it logs waits in {self._spool.path.parent}"
+        )
+
+    def _heed(self, size: int) -> None:
+        """Ask the courier whether the store can be used at all, before the work begins."""
+        state, reason = self._courier.word(WORD_SECONDS)
+        if state == "waits":
+            self._warn(reason)
+        elif state == "refused":
+            self._courier.stop()
+            self._spool.abandon(size)
+            self._handle.close()
+            raise unusable(self._uri, reason)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        values = {}
+        for name, value in metrics.items():
+            name = _allowed(name)
+            if self._earlier[name, step] > 0:  # an earlier attempt came further than its checkpoint
+                self._earlier[name, step] -= 1
+            else:
+                values[name] = float(value)
+        if values:
+            self._write(kind="metric", step=step, values=values)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        new, changed = self._split(_flat(params))
+        if new:
+            self._write(kind="params", params=new)
+        if changed:
+            self._write(kind="tags", tags=changed)
+
+    def _split(self, params: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Parameters that are new; and as tags, those of an earlier attempt that have changed, which MLflow forbids."""
+        new = {name: value for name, value in params.items() if name not in self._params}
+        changed = {f"rerun.{name}": value for name, value in params.items() if self._params.get(name, value) != value}
+        self._params = self._params | new
+        return new, changed
+
+    def log_artifact(self, path: str | Path) -> None:
+        self._keep_copy(Path(path), lambda to: shutil.copy2(path, to))
+
+    def log_artifacts(self, folder: str | Path) -> None:
+        self._keep_copy(Path(folder), lambda to: shutil.copytree(folder, to))
+
+    def _keep_copy(self, path: Path, copy: Callable[[Path], object]) -> None:
+        """The file may be gone or another one by the time that it is delivered."""
+        where = self._spool.files / uuid.uuid4().hex[:8]
+        try:
+            where.mkdir(parents=True)
+            copy(where / path.name)
+        except OSError as error:
+            print(f"MLflow gets no copy of {path} ({error.strerror})", file=sys.stderr, flush=True)
+        else:
+            self._write(kind="file", name=f"{where.name}/{path.name}")
+
+    def conclude(self, metrics: Mapping[str, float]) -> None:
+        self.log_metrics(metrics)
+        self._write(kind="final", values={_allowed(name): float(value) for name, value in metrics.items()})
+
+    def close(self, status: str) -> None:
+        """End the run, and give the courier some time to deliver the rest."""
+        self._write(kind="end", status=status)
+        self._handle.close()
+        local = sqlite_file(self._uri) is not None
+        patience = END_KILLED if status == "KILLED" else END_LOCAL if local else END_SERVER
+        self._courier.finish(patience, leave=status == "KILLED")
+        waiting = self._spool.waiting()
+        if waiting:
+            print(
+                f"{waiting} records of {self._job.name} wait for MLflow in {self._spool.path.parent} "
+                f"({self._courier.reason}): they are delivered with the next job, or by `sparsevq deliver`",
+                flush=True,
+            )
+
+    def _write(self, **record: Any) -> None:
+        """Once a job works, hours of training are worth more than its record: keep going, and say so."""
+        try:
+            append(self._handle.fileno(), {"kind": record.pop("kind"), "time": now(), **record})
+        except OSError as error:
+            if not self._unheard:
+                print(f"cannot write {self._spool.path} ({error.strerror}): MLflow misses records", flush=True)
+            self._unheard = True
+
+
+_open: "weakref.WeakSet[SpoolTracker]" = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for tracker in _open:
+        tracker.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _look(uri: str) -> tuple[bool, str]:
+    """Whether the store can surely be used, and if it does not answer, why."""
+    try:
+        return looks_well(uri), ""
+    except Unreachable as error:
+        return False, str(error) or "no reason given"
+
+
+def _hold(spool: Spool, job: Job) -> BinaryIO:
+    """The spool, locked."""
+    until = time.monotonic() + HELD_SECONDS
+    while (handle := hold(spool.path)) is None:
+        if time.monotonic() > until:
+            opened = spool.history().opened or {}
+            process = opened.get("process", "another process")
+            raise SparseVQError(
+                f"{job.group_name} {job.name} runs already (process {process})", "wait for it, or end it"
+            )
+        time.sleep(0.02)
+    return handle
+
+
+def _flat(params: Mapping[str, Any]) -> dict[str, str]:
+    return {_allowed(name): str(value)[:PARAM_LENGTH] for name, value in flatten(params).items()}
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ small parts
+
+
+@functools.cache
+def _origin() -> dict[str, str]:
+    """Which code made a run."""
+    here = Path(__file__).resolve().parent
+    origin = {"sparsevq_version": VERSION, "mlflow.user": os.environ.get("USER", "unknown")}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.run(
+            ("git", "-C", str(here), "rev-parse", "HEAD"), capture_output=True, text=True, check=True, timeout=10
+        )
+        changes = subprocess.run(
+            ("git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        origin["mlflow.source.git.commit"] = origin["git_commit"] = commit.stdout.strip()
+        origin["git_clean"] = str(not changes.stdout.strip()).lower()
+    return origin
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    print(message, flush=True)
+
+
+def _is_secondary() -> bool:
+    """Of the processes that train together, the first one tracks."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("RANK", "0") != "0"
+
+
+def _allowed(name: str) -> str:
+    return re.sub(r"[^\w\-. /:]", "_", name)

@@ -1,0 +1,122 @@
+"""Which GPUs a job may use, how many threads and which precision."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices import device
+from sparsevq.runtime.devices.device import claim_devices, fabric_for, resolve_precision, set_threads
+
+
+@pytest.fixture(autouse=True)
+def own_host(monkeypatch, tmp_path):
+    """A host of its own: no GPUs but those a test pretends, no leases of other processes."""
+    for variable in ("SPARSEVQ_GPUS", "SLURM_JOB_ID", "LOCAL_RANK", *device.THREAD_VARIABLES):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("SPARSEVQ_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    yield
+    if device._held is not None:
+        device._held.release()
+    device._held = None
+
+
+def test_without_gpus_auto_is_the_cpu_and_cuda_is_an_error(monkeypatch):
+    assert claim_devices("auto", 1).kind == "cpu"
+    device._held = None
+    with pytest.raises(SparseVQError, match="device=cuda needs a GPU, but there is none"):
+        claim_devices("cuda", 1)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(SparseVQError, match="this SLURM job was given none"):
+        claim_devices("cuda", 1)
+
+
+def test_a_cpu_job_sees_no_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert claim_devices("cpu", 1).gpus == ()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_more_gpus_than_there_are_is_an_error_at_once(monkeypatch):
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
+    with pytest.raises(SparseVQError, match="3 GPUs were asked for, but there are 2"):
+        claim_devices("auto", 3)
+
+
+def test_a_value_that_is_set_already_is_the_pool(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    lease = claim_devices("auto", 1)
+    assert lease.gpus == ("5",)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+    assert claim_devices("auto", 1) is lease, "a process has one lease"
+
+
+def test_fabric_on_the_cpu_says_so_when_torch_cannot_use_the_gpu(monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    fabric = fabric_for(claim_devices("auto", 1), "32-true")
+    assert fabric.device.type == "cpu"
+    assert "training on the CPU" in capsys.readouterr().out
+    device._held.release()
+    with pytest.raises(SparseVQError, match="cannot use it"):
+        fabric_for(claim_devices("cuda", 1), "32-true")
+
+
+@pytest.mark.parametrize(("has_amx", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_precision_is_bf16_where_the_processor_multiplies_it(monkeypatch, has_amx, expected):
+    monkeypatch.setattr(device, "_cpu_has", lambda flag: has_amx and flag == "amx_bf16")
+    assert resolve_precision("auto", cuda=False) == expected
+    assert resolve_precision("32-true", cuda=False) == "32-true"
+
+
+def test_threads_are_those_asked_for_and_no_more():
+    code = (
+        "from sparsevq.runtime.devices.device import set_threads; set_threads(1)\n"
+        "import torch, threading, os\n"
+        "a = torch.rand(600, 600)\nfor _ in range(5): a @ a\n"
+        "print(torch.get_num_threads(), len(os.listdir('/proc/self/task')), os.environ['OMP_WAIT_POLICY'])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert answer[0] == "1"
+    assert answer[2] == "PASSIVE"
+    import torch
+
+    before = torch.get_num_threads()
+    set_threads(before)
+    assert torch.get_num_threads() == before
+
+
+def test_a_job_on_devices_imports_no_libraries_that_it_does_not_use():
+    """They would cost each of the jobs a second."""
+    code = (
+        "import sys, sparsevq.stage1.train, sparsevq.stage2.train, sparsevq.stage2.dump, sparsevq.stage3.train\n"
+        "import sparsevq.forecasting.held_out; from sparsevq.runtime.devices.device import claim_devices, fabric_for\n"
+        "fabric_for(claim_devices('cpu'), '32-true')\n"
+        "print(*({'torchmetrics', 'scipy', 'matplotlib', 'pandas', 'xarray', 'mlflow'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == []
+    package = Path(device.__file__).parents[2]
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        if re.search("^ *(from|import) lightning_fabric", path.read_text(), re.M)
+    }
+    assert users == {"fabric.py"}, "whoever imports Lightning first decides what comes with it"
+
+
+def test_lightning_without_torchmetrics_knows_its_version():
+    code = (
+        "from sparsevq.runtime.devices.fabric import Fabric\n"
+        "import lightning_fabric.utilities.imports as known, torchmetrics\n"
+        "print(known._TORCHMETRICS_GREATER_EQUAL_1_0_0, torchmetrics.MeanMetric.__name__)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["True", "MeanMetric"]

@@ -1,11 +1,10 @@
 """Files as `sparsevq data` opens them: any format, a single shard too; and everything that is wrong with them."""
 
-from dataclasses import fields as attributes_of
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from sparsevq.cli.survey import Progress, Survey, survey
 from sparsevq.config import FileConfig
@@ -13,14 +12,13 @@ from sparsevq.data import layout
 from sparsevq.data.source import Source, with_channels
 from sparsevq.data.validation import file_faults
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.data_set import as_source
 from sparsevq.readers.files import format_of, matching_files, open_contents, open_files
 from sparsevq.readers.stored import Contents
 from sparsevq.simulators import shards
-from sparsevq.simulators.shards import read_shard, read_trajectory_numbers
+from sparsevq.simulators.shards import read_shard
 
 __all__ = ["contents_of", "faults_of", "kind_of", "matching_files", "open_source"]
-
-SAME = {field.name for field in attributes_of(Source)} & {field.name for field in attributes_of(shards.Shard)}
 
 
 def kind_of(settings: FileConfig) -> str:
@@ -50,7 +48,7 @@ def open_source(settings: FileConfig, name: str) -> Source:
     paths = matching_files(settings)
     kind_of(settings)
     if len(paths) == 1 and _schema(paths[0]) == shards.SCHEMA:
-        numbers = read_trajectory_numbers(paths[0])
+        numbers = read_shard(paths[0], "none").trajectory
         if not np.array_equal(np.sort(numbers), np.arange(len(numbers))):
             return with_channels(_one_shard(paths[0]), settings.channels)
     return with_channels(open_files(settings, name), settings.channels)
@@ -140,12 +138,5 @@ def _schema(path: Path) -> str:
 def _one_shard(path: Path) -> Source:
     """A shard on its own, its trajectories counted from 0; their true numbers become a parameter."""
     shard = read_shard(path)
-
-    def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
-        values = shard.fields[trajectory, start:stop].copy()
-        values[:, ~shard.mask[trajectory]] = np.nan
-        return values
-
-    shared = {name: getattr(shard, name) for name in SAME}
-    shared["parameters"] = {"number": shard.trajectory.astype(np.float64), **shard.parameters}
-    return Source(label=str(path), trajectories=len(shard.trajectory), read=read, files=(path,), **shared)
+    parameters = {"number": shard.trajectory.astype(np.float64), **shard.parameters}
+    return as_source(replace(shard, parameters=parameters), path)

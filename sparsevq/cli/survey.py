@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.field_data import FieldData
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 
@@ -96,7 +95,7 @@ def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Su
     sums = _Sums(channels)
     masked, gaps = np.full((2, trajectories), np.nan)
     empty, blank = np.zeros(trajectories, dtype=np.int64), np.zeros((trajectories, channels), dtype=bool)
-    weights, progress, faults, seen = weights_of(source), Progress(), [], 0
+    weights, progress, faults, seen = source.weights, Progress(), [], 0
     for trajectory in np.unique(chosen // frames).tolist():
         some = np.zeros((len(weights), channels), dtype=bool)
         every = np.ones(len(weights), dtype=bool)
@@ -134,31 +133,6 @@ def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Su
         blank,
         list(dict.fromkeys(faults)),
     )
-
-
-def weights_of(source: Source) -> Floats:
-    """``(N,)``: the area that each point stands for, as `sparsevq.data.field_data.FieldData.weights`."""
-    channels = len(source.channels)
-    shape = (1, 1, *source.grid, channels)
-    stand_in = FieldData(
-        name=source.label,
-        fields=np.broadcast_to(np.float32(0), shape),
-        mask=np.ones((1, *source.grid), dtype=bool),
-        axes=source.axes,
-        axis_units=source.axis_units,
-        time=source.time[:1],
-        time_units=source.time_units,
-        parameters={},
-        parameter_units={},
-        split=np.array(["train"]),
-        channels=source.channels,
-        units=source.units,
-        mean=np.zeros(channels),
-        std=np.ones(channels),
-        scattered=source.scattered,
-        point_weights=source.point_weights,
-    )
-    return stand_in.weights
 
 
 def _runs(frames: npt.NDArray[np.int64], values: int) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """A data set in memory, or mapped: what every part of the package works on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,21 +15,15 @@ SPLITS = ("train", "val", "test", "ood")
 Split = Literal["train", "val", "test", "ood"]
 
 
-@dataclass(frozen=True, eq=False)
-class FieldData:
-    """Fields of many trajectories on one fixed grid, in physical units.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Description:
+    """What is known of trajectories beside their values, whether they are in memory, in a shard or still to be read.
 
     Letters in shapes: ``T`` trajectories, ``F`` frames, ``grid`` one size for each of the ``d`` axes (C order),
     ``N`` points of the grid, ``C`` channels.
 
     Attributes
     ----------
-    name
-        Name of the data set.
-    fields
-        ``(T, F, *grid, C)`` float32; 0 where `mask` is False.
-    mask
-        ``(T, *grid)`` bool; True where the field exists (not inside an obstacle).
     axes
         Axis -> its coordinates, 1-D, increasing; in the order of the grid. Of scattered points: axis -> ``(N,)``, the
         points' coordinates along it, and ``grid`` is ``(N,)``.
@@ -37,16 +31,12 @@ class FieldData:
         Axis -> unit of its coordinates.
     time, time_units
         ``(F,)`` time of the frames, and its unit.
-    parameters, parameter_units
-        What varies by trajectory: name -> ``(T,)`` float64 or str; and their units.
-    split
-        ``(T,)`` str: ``train``, ``val``, ``test`` or ``ood``.
     channels, units
         Names of the channels and their units.
-    mean, std
-        ``(C,)`` float64, over the valid points of the training split alone.
+    parameters, parameter_units
+        What varies by trajectory: name -> ``(T,)`` float64 or str; and their units.
     periodic
-        Axes along which the domain closes on itself; evenly spaced, without the point that repeats.
+        Axes along which the domain is periodic; evenly spaced, without the point that repeats.
     vector
         Channel -> axis that it points along, for mirror symmetries.
     provenance
@@ -55,35 +45,31 @@ class FieldData:
         The points are not a grid: `axes` has the coordinates of each.
     point_weights
         ``(*grid)`` float64, positive: the area (volume) that each point stands for; None: what the axes say.
-    digest
-        SHA-256 of the file that this was read from; empty if it was not read.
     """
 
-    name: str
-    fields: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
     axes: dict[str, npt.NDArray[np.float64]]
     axis_units: dict[str, str]
     time: npt.NDArray[np.float64]
     time_units: str
-    parameters: dict[str, Array]
-    parameter_units: dict[str, str]
-    split: npt.NDArray[np.str_]
     channels: tuple[str, ...]
     units: tuple[str, ...]
-    mean: npt.NDArray[np.float64]
-    std: npt.NDArray[np.float64]
+    parameters: dict[str, Array] = field(default_factory=dict)
+    parameter_units: dict[str, str] = field(default_factory=dict)
     periodic: tuple[str, ...] = ()
     vector: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     scattered: bool = False
     point_weights: npt.NDArray[np.float64] | None = None
-    digest: str = ""
+
+    def description(self) -> dict[str, Any]:
+        """The attributes above, as keyword arguments of any other class that has a description."""
+        return {attribute.name: getattr(self, attribute.name) for attribute in fields(Description)}
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """Size of the grid along each axis."""
-        return self.fields.shape[2:-1]
+        """Size of the grid along each axis; of scattered points ``(N,)``."""
+        sizes = tuple(len(at) for at in self.axes.values())
+        return sizes[:1] if self.scattered else sizes
 
     @property
     def num_points(self) -> int:
@@ -124,17 +110,6 @@ class FieldData:
     def scaled_coordinates(self) -> npt.NDArray[np.float32]:
         """``(N, d)``: coordinates of the points as `scaled` gives them, C order."""
         return self.scaled(self.physical_coordinates)
-
-    @property
-    def joint_scale(self) -> npt.NDArray[np.float32]:
-        """``(C,)``: what each channel is divided by before all channels are measured in one norm.
-
-        1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each
-        channel's standard deviation over the training split, since metres and metres per second have no common norm.
-        """
-        if len(set(self.units)) == 1:
-            return np.ones(len(self.channels), dtype=np.float32)
-        return self.std.astype(np.float32)
 
     @property
     def domain(self) -> dict[str, tuple[float, float]]:
@@ -182,6 +157,46 @@ class FieldData:
             along = [axis_weights(at, self.axis_units.get(axis, "")) for axis, at in self.axes.items()]
             weights = grid_points(tuple(along)).prod(axis=-1)
         return weights / weights.mean()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FieldData(Description):
+    """Fields of many trajectories on one fixed grid, in physical units.
+
+    Attributes
+    ----------
+    name
+        Name of the data set.
+    fields
+        ``(T, F, *grid, C)`` float32; 0 where `mask` is False.
+    mask
+        ``(T, *grid)`` bool; True where the field exists (not inside an obstacle).
+    split
+        ``(T,)`` str: ``train``, ``val``, ``test`` or ``ood``.
+    mean, std
+        ``(C,)`` float64, over the valid points of the training split alone.
+    digest
+        SHA-256 of the file that this was read from; empty if it was not read.
+    """
+
+    name: str
+    fields: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    split: npt.NDArray[np.str_]
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+    digest: str = ""
+
+    @property
+    def joint_scale(self) -> npt.NDArray[np.float32]:
+        """``(C,)``: what each channel is divided by before all channels are measured in one norm.
+
+        1 where all channels have one unit (two components of a velocity: the norm is that of the vector); else each
+        channel's standard deviation over the training split, since metres and metres per second have no common norm.
+        """
+        if len(set(self.units)) == 1:
+            return np.ones(len(self.channels), dtype=np.float32)
+        return self.std.astype(np.float32)
 
     @property
     def flat_fields(self) -> npt.NDArray[np.float32]:

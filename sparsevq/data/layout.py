@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from sparsevq.data.faults import faults
-from sparsevq.data.field_data import FieldData
+from sparsevq.data.field_data import Description, FieldData
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.hdf5 import (
     created,
@@ -30,6 +31,9 @@ SCHEMA = "sparsevq-data"
 VERSION = 2
 IN_MEMORY = 2**32
 """Bytes of fields up to which a data set is read and checked whole; a larger one is mapped (see `read_data`)."""
+
+Fields = Literal["whole", "mapped", "none"]
+"""How a file's fields are read: whole, as an array mapped from the file, or not at all: ``(T, 0, *grid, C)``."""
 
 
 def write_data(
@@ -68,7 +72,7 @@ def write_data(
 def write_header(file: h5py.File, data: FieldData) -> None:
     """Write all of a data set but its fields, which are in the file already."""
     file.attrs["name"] = data.name
-    write_common(file, data)
+    write_common(file, data, data.mask)
     write_column(file, "split", data.split)
     file["normalisation/mean"] = data.mean.astype(np.float64)
     file["normalisation/std"] = data.std.astype(np.float64)
@@ -104,9 +108,7 @@ def read_unchecked(path: str | Path, in_memory: int = IN_MEMORY) -> tuple[FieldD
     with open_layout(path, SCHEMA, VERSION) as file:
         fields = file.get("fields")
         mapped = isinstance(fields, h5py.Dataset) and fields.size * 4 > in_memory
-        common = read_common(file, "mapped" if mapped else "whole")
-        trajectories, *_, channels = common["fields"].shape
-        return FieldData(**_header(file, trajectories, channels), **common), mapped
+        return _read(file, "mapped" if mapped else "whole"), mapped
 
 
 def read_domain(path: str | Path) -> FieldData:
@@ -118,25 +120,26 @@ def read_domain(path: str | Path) -> FieldData:
         The file is missing, damaged or of another layout.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
-        common = read_common(file, "none")
-        trajectories, *_, channels = common["fields"].shape
-        return FieldData(**_header(file, trajectories, channels), **common, digest=digest(path))
+        return replace(_read(file, "none"), digest=digest(path))
 
 
-def _header(file: h5py.File, trajectories: int, channels: int) -> dict[str, Any]:
-    return {
-        "name": str(read_attribute(file, "name")),
-        "split": read_dataset(file, "split", (trajectories,)).astype(str),
-        "mean": read_dataset(file, "normalisation/mean", (channels,)).astype(np.float64),
-        "std": read_dataset(file, "normalisation/std", (channels,)).astype(np.float64),
-    }
+def _read(file: h5py.File, fields: Fields) -> FieldData:
+    common = read_common(file, fields)
+    trajectories, *_, channels = common["fields"].shape
+    return FieldData(
+        name=str(read_attribute(file, "name")),
+        split=read_dataset(file, "split", (trajectories,)).astype(str),
+        mean=read_dataset(file, "normalisation/mean", (channels,)).astype(np.float64),
+        std=read_dataset(file, "normalisation/std", (channels,)).astype(np.float64),
+        **common,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ shared with shards
 
 
-def write_common(file: h5py.File, item: Any) -> None:
-    """Write what data sets and shards both hold, but for their fields; `item` has the attributes of `FieldData`."""
+def write_common(file: h5py.File, item: Description, mask: npt.NDArray[np.bool_]) -> None:
+    """Write what data sets and shards both hold, but for their fields."""
     file.attrs["axes"] = list(item.axes)
     file.attrs["scattered"] = item.scattered
     write_strings(file, "periodic", item.periodic)
@@ -144,7 +147,7 @@ def write_common(file: h5py.File, item: Any) -> None:
     file.attrs["provenance"] = json.dumps(item.provenance, sort_keys=True)
     write_strings(file["fields"], "channels", item.channels)
     write_strings(file["fields"], "units", item.units)
-    file["mask"] = item.mask.astype(bool, copy=False)
+    file["mask"] = mask.astype(bool, copy=False)
     if item.point_weights is not None:
         file["weights"] = item.point_weights.astype(np.float64)
     for axis, values in item.axes.items():
@@ -158,15 +161,8 @@ def write_common(file: h5py.File, item: Any) -> None:
         file[f"parameters/{name}"].attrs["units"] = item.parameter_units.get(name, "")
 
 
-def read_common(file: h5py.File, fields: Literal["whole", "mapped", "none"] = "whole") -> dict[str, Any]:
-    """Read what `write_common` wrote, as keyword arguments; shapes are checked against each other.
-
-    Parameters
-    ----------
-    file
-        An open file.
-    fields
-        Read them whole; map them (`map_dataset`); or leave them out, ``(T, 0, *grid, C)``.
+def read_common(file: h5py.File, fields: Fields = "whole") -> dict[str, Any]:
+    """Read what `write_common` wrote, and the fields, as keyword arguments; shapes are checked against each other.
 
     Raises
     ------

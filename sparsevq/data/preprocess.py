@@ -61,7 +61,7 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     digests: dict[str, str] = {}
     with created(out, digests) as file:
         stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
-        mask, moments, digests["fields"] = _stream(source, stored, split == "train", shown.weights.reshape(source.grid))
+        mask, moments, digests["fields"] = _stream(source, stored, split == "train")
         mean, std = moments.mean_and_std()
         data = _data(source, name, split, shown.fields, mask, mean, std)
         _faultless(data, source.label)
@@ -142,7 +142,7 @@ class Moments:
 
 
 def _stream(
-    source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
+    source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.bool_], Moments, str]:
     """Write all fields; the mask ``(T, *grid)``, the moments of the training split, the digest of what was written."""
     at_once = max(1, BLOCK // (4 * math.prod(stored.shape[2:])))
@@ -173,7 +173,7 @@ def _stream(
                 stored[trajectory, frames] = block
                 written.update(np.ascontiguousarray(block, np.float32).data)
             if training[trajectory]:
-                moments.add(block.reshape(len(block), -1, block.shape[-1]), (weights * every_frame).ravel())
+                moments.add(block.reshape(len(block), -1, block.shape[-1]), source.weights * every_frame.ravel())
     progress.tell(source.trajectories - 1, stored.shape[1], last=True)
     if gaps:
         print(f"{gaps / mask.size:.2%} of the points have gaps in some frames: they count as not valid", flush=True)
@@ -259,20 +259,8 @@ def _data(
         name=name,
         fields=fields,
         mask=np.ones((source.trajectories, *source.grid), dtype=bool) if mask is None else mask,
-        axes=source.axes,
-        axis_units=source.axis_units,
-        time=source.time,
-        time_units=source.time_units,
-        parameters=source.parameters,
-        parameter_units=source.parameter_units,
         split=split,
-        channels=source.channels,
-        units=source.units,
         mean=np.zeros(channels) if mean is None else mean,
         std=np.ones(channels) if std is None else std,
-        periodic=source.periodic,
-        vector=source.vector,
-        provenance=source.provenance,
-        scattered=source.scattered,
-        point_weights=source.point_weights,
+        **source.description(),
     )

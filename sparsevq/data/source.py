@@ -1,15 +1,14 @@
 """What `preprocess` reads from, wherever the trajectories lie: a description, and a function that reads a part."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.hdf5 import Array
 
 Read = Callable[[int, int, int], npt.NDArray[np.float32]]
 
@@ -18,10 +17,8 @@ AT_ONCE = 2**26
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Source:
+class Source(Description):
     """Trajectories that may be larger than memory.
-
-    Letters in shapes are those of `sparsevq.data.field_data.FieldData`, and so are attributes that are not named here.
 
     Attributes
     ----------
@@ -43,28 +40,9 @@ class Source:
     label: str
     trajectories: int
     read: Read
-    axes: dict[str, npt.NDArray[np.float64]]
-    axis_units: dict[str, str]
-    time: npt.NDArray[np.float64]
-    time_units: str
-    channels: tuple[str, ...]
-    units: tuple[str, ...]
     files: tuple[Path, ...]
-    parameters: dict[str, Array] = field(default_factory=dict)
-    parameter_units: dict[str, str] = field(default_factory=dict)
-    periodic: tuple[str, ...] = ()
-    vector: dict[str, str] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    scattered: bool = False
-    point_weights: npt.NDArray[np.float64] | None = None
     ood: npt.NDArray[np.bool_] | None = None
     split: npt.NDArray[np.str_] | None = None
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Size of the grid along each axis; of scattered points ``(N,)``."""
-        sizes = tuple(len(at) for at in self.axes.values())
-        return sizes[:1] if self.scattered else sizes
 
 
 def with_channels(source: Source, channels: Sequence[str]) -> Source:

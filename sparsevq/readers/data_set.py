@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
 from sparsevq.data.source import Source
+from sparsevq.simulators.shards import Shard
 
 
 def open_data_set(path: str | Path) -> Source:
@@ -21,8 +22,8 @@ def open_data_set(path: str | Path) -> Source:
     return as_source(read_data(path), path)
 
 
-def as_source(data: FieldData, path: str | Path) -> Source:
-    """A data set that was read from `path`, as a source."""
+def as_source(data: FieldData | Shard, path: str | Path) -> Source:
+    """A data set or a shard that was read from `path`, as a source; a data set with its split."""
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         values = np.array(data.fields[trajectory, start:stop])
@@ -33,19 +34,8 @@ def as_source(data: FieldData, path: str | Path) -> Source:
         label=str(path),
         trajectories=len(data.fields),
         read=read,
-        axes=data.axes,
-        axis_units=data.axis_units,
-        time=data.time,
-        time_units=data.time_units,
-        channels=data.channels,
-        units=data.units,
         files=(Path(path),),
-        parameters=data.parameters,
-        parameter_units=data.parameter_units,
-        periodic=data.periodic,
-        vector=data.vector,
-        provenance=data.provenance,
-        scattered=data.scattered,
-        point_weights=data.point_weights,
-        split=data.split,
+        split=data.split if isinstance(data, FieldData) else None,
+        ood=data.ood if isinstance(data, Shard) else None,
+        **data.description(),
     )

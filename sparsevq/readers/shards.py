@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.faults import not_finite
-from sparsevq.data.layout import read_common
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.hdf5 import Array, open_layout, read_dataset
-from sparsevq.simulators.shards import SCHEMA, VERSION, read_trajectory_numbers
+from sparsevq.runtime.hdf5 import open_layout
+from sparsevq.simulators.shards import SCHEMA, VERSION, Shard, read_shard
 
 SAME = ("channels", "units", "time", "time_units", "provenance")
 
@@ -36,22 +34,14 @@ def open_shards(paths: Sequence[str | Path], label: str) -> Source:
     if not paths:
         raise SparseVQError(f"{label}: no shards", "name at least one")
     files = [Path(path) for path in paths]
-    numbers = [read_trajectory_numbers(path) for path in files]
-    where = _places(files, numbers)
-    total = len(where)
-    headers = [_header(path) for path in files]
-    for path, header in zip(files[1:], headers[1:], strict=True):
-        _same_simulation(headers[0], header, files[0], path)
-    parameters: dict[str, Array] = {}
-    for name in headers[0]["parameters"]:
-        values = np.empty(total, dtype=object)
-        for header, some in zip(headers, numbers, strict=True):
-            values[some] = header["parameters"][name]
-        text = headers[0]["parameters"][name].dtype.kind == "U"
-        parameters[name] = values.astype(str) if text else values.astype(np.float64)
-    ood = np.zeros(total, dtype=bool)
-    for header, some in zip(headers, numbers, strict=True):
-        ood[some] = header.pop("ood")
+    shards = [read_shard(path, "none") for path in files]
+    where = _places(files, [shard.trajectory for shard in shards])
+    for path, shard in zip(files[1:], shards[1:], strict=True):
+        _same_simulation(shards[0], shard, files[0], path)
+    order = np.argsort(np.concatenate([shard.trajectory for shard in shards]))
+    parameters = {
+        name: np.concatenate([shard.parameters[name] for shard in shards])[order] for name in shards[0].parameters
+    }
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         path, row = where[trajectory]
@@ -59,24 +49,20 @@ def open_shards(paths: Sequence[str | Path], label: str) -> Source:
             values = file["fields"][row, start:stop].astype(np.float32, copy=False)
             mask = np.asarray(file["mask"][row], dtype=bool)
         flat = values.reshape(1, len(values), -1, values.shape[-1])
-        fault = next(not_finite(flat, mask.reshape(1, -1), headers[0]["channels"], np.array([trajectory])), None)
+        fault = next(not_finite(flat, mask.reshape(1, -1), shards[0].channels, np.array([trajectory])), None)
         if fault is not None:
             raise fault.error(str(path))
         values[:, ~mask] = np.nan
         return values
 
-    shared = {key: value for key, value in headers[0].items() if key not in ("fields", "mask", "parameters")}
     return Source(
-        label=label, trajectories=total, read=read, parameters=parameters, files=tuple(files), ood=ood, **shared
+        label=label,
+        trajectories=len(where),
+        read=read,
+        files=tuple(files),
+        ood=np.concatenate([shard.ood for shard in shards])[order],
+        **shards[0].description() | {"parameters": parameters},
     )
-
-
-def _header(path: Path) -> dict[str, Any]:
-    with open_layout(path, SCHEMA, VERSION) as file:
-        header = read_common(file, "none")
-        held = (len(header["fields"]),)
-        read_dataset(file, "trajectory", held)  # as many as there are fields
-        return header | {"ood": read_dataset(file, "ood", held).astype(bool)}
 
 
 def _places(files: list[Path], numbers: list[npt.NDArray[np.int64]]) -> list[tuple[Path, int]]:
@@ -97,13 +83,13 @@ def _places(files: list[Path], numbers: list[npt.NDArray[np.int64]]) -> list[tup
     return [where[number] for number in range(len(where))]
 
 
-def _same_simulation(first: dict[str, Any], other: dict[str, Any], first_path: Path, path: Path) -> None:
+def _same_simulation(first: Shard, other: Shard, first_path: Path, path: Path) -> None:
     """Check that two shards can be of one data set."""
-    same = {key: np.array_equal(first[key], other[key]) for key in SAME}
-    same["axes"] = list(first["axes"]) == list(other["axes"]) and all(
-        np.array_equal(first["axes"][axis], other["axes"][axis]) for axis in first["axes"]
+    same = {key: np.array_equal(getattr(first, key), getattr(other, key)) for key in SAME}
+    same["axes"] = list(first.axes) == list(other.axes) and all(
+        np.array_equal(first.axes[axis], other.axes[axis]) for axis in first.axes
     )
-    same["parameters"] = sorted(first["parameters"]) == sorted(other["parameters"])
+    same["parameters"] = sorted(first.parameters) == sorted(other.parameters)
     different = [what for what, equal in same.items() if not equal]
     if different:
         raise SparseVQError(

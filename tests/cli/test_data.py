@@ -17,7 +17,7 @@ from PIL import Image
 from sparsevq.cli.main import main
 from sparsevq.cli.opened import open_source
 from sparsevq.cli.suggestion import name_for
-from sparsevq.cli.survey import survey, weights_of
+from sparsevq.cli.survey import survey
 from sparsevq.config import Config, FileConfig, PreprocessConfig, parse
 from sparsevq.data import validation
 from sparsevq.data.layout import read_data, write_data
@@ -215,7 +215,7 @@ def test_blocks_and_gaps_do_not_change_what_is_found(monkeypatch):
     by_frame = survey(source)
     for name in ("minimum", "maximum", "mean", "std", "missing", "masked", "gaps", "empty_frames", "blank"):
         np.testing.assert_allclose(getattr(by_frame, name), getattr(whole, name), rtol=1e-6, err_msg=name)
-    weights = np.broadcast_to(weights_of(source).reshape(8, 16, 1), flow.fields.shape)
+    weights = np.broadcast_to(source.weights.reshape(8, 16, 1), flow.fields.shape)
     there = np.isfinite(flow.fields)
     for channel in (0, 1):
         values, share = flow.fields[..., channel][there[..., channel]], weights[..., channel][there[..., channel]]

@@ -38,6 +38,7 @@ pathvars:
     experiment=f"{CONFIG.results}/{CONFIG.experiment}",
     data="<experiment>/{data_set}",
     run="<data>/n{num_sensors}/seed{seed}",
+    held_out="<run>",  # forecasts and scores of the test split; <run>/ood in rules for trajectories outside training
 
 
 report: "workflow/report/workflow.rst"

@@ -51,34 +51,14 @@ if taken := {f"{data_set}-ood" for data_set in OOD_SWEEP["data_set"]} & set(CONF
     )
 
 
-def evaluated(folder, data_set):
-    """Tables and figures of one evaluation, by the names that its script knows them by."""
+def figure(path, category, label):
+    """A figure of one evaluation, with its place in the report."""
 
-    def figure(file, caption, category, label):
-        return report(
-            f"{folder}/figures/{file}",
-            caption=f"../report/{caption}.rst",
-            category=category,
-            labels={"data set": data_set, "sensors": "{num_sensors}", "seed": "{seed}", "figure": label},
-        )
+    def labels(wildcards, params):
+        data_set = wildcards.data_set if params.split == "test" else f"{wildcards.data_set}-{params.split}"
+        return {"data set": data_set, "sensors": wildcards.num_sensors, "seed": wildcards.seed, "figure": label}
 
-    gains = "Where the error comes from"
-    return {
-        "scores": f"{folder}/scores.csv",
-        "chain": f"{folder}/chain.csv",
-        "calibration": f"{folder}/calibration.csv",
-        "codebook": f"{folder}/codebook.csv",
-        "cases": f"{folder}/cases.csv",
-        "spectra_table": f"{folder}/spectra.csv",
-        "strip": figure("strip.png", "strip", "Forecasts", "truth, forecast, error"),
-        "animation": figure("animation.gif", "animation", "Forecasts", "animation"),
-        "lead_time": figure("lead_time.png", "lead_time", "Forecasts", "error against lead time"),
-        "spectra": figure("spectra.png", "spectra", "Forecasts", "energy spectra"),
-        "calibration_figure": figure("calibration.png", "calibration", "Forecasts", "calibration of the ensemble"),
-        "chain_figure": figure("chain.png", "chain", gains, "chain of errors"),
-        "codebook_figure": figure("codebook.png", "codebook", gains, "use of the codebook"),
-        "training": figure("training.png", "training", "Training", "training curves"),
-    }
+    return report(path, caption=f"../report/{Path(path).stem}.rst", category=category, labels=labels)
 
 
 def of_all_runs(output):

@@ -6,13 +6,26 @@ rule evaluate:
         data="<data>/data.h5",
         sensors="<run>/sensors.h5",
         codes="<run>/codes.h5",
-        forecast="<run>/forecast.h5",
-        baselines="<run>/baselines.h5",
+        forecast="<held_out>/forecast.h5",
+        baselines="<held_out>/baselines.h5",
         histories=expand(
             "<run>/{stage}/history.csv", stage=["semi_sparse", "sparse", "tokenizer", "gpt"], allow_missing=True
         ),
     output:
-        **evaluated("<run>", "{data_set}"),
+        scores="<held_out>/scores.csv",
+        chain="<held_out>/chain.csv",
+        calibration="<held_out>/calibration.csv",
+        codebook="<held_out>/codebook.csv",
+        cases="<held_out>/cases.csv",
+        spectra_table="<held_out>/spectra.csv",
+        strip=figure("<held_out>/figures/strip.png", "Forecasts", "truth, forecast, error"),
+        animation=figure("<held_out>/figures/animation.gif", "Forecasts", "animation"),
+        lead_time=figure("<held_out>/figures/lead_time.png", "Forecasts", "error against lead time"),
+        spectra=figure("<held_out>/figures/spectra.png", "Forecasts", "energy spectra"),
+        calibration_figure=figure("<held_out>/figures/calibration.png", "Forecasts", "calibration of the ensemble"),
+        chain_figure=figure("<held_out>/figures/chain.png", "Where the error comes from", "chain of errors"),
+        codebook_figure=figure("<held_out>/figures/codebook.png", "Where the error comes from", "use of the codebook"),
+        training=figure("<held_out>/figures/training.png", "Training", "training curves"),
     log:
         "<run>/logs/evaluate.log",
     benchmark:
@@ -34,22 +47,14 @@ rule evaluate:
 
 
 use rule evaluate as evaluate_ood with:
-    input:
-        data="<data>/data.h5",
-        sensors="<run>/sensors.h5",
-        codes="<run>/codes.h5",
-        forecast=rules.forecast_ood.output.forecast,
-        baselines=rules.baselines_ood.output.baselines,
-        histories=rules.evaluate.input.histories,
-    output:
-        **evaluated("<run>/ood", "{data_set}-ood"),
     log:
         "<run>/logs/evaluate_ood.log",
     benchmark:
         "<run>/benchmarks/evaluate_ood.tsv"
+    pathvars:
+        held_out="<run>/ood",
     params:
         split="ood",
-        version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: scores outside the training range"
 

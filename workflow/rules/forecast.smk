@@ -12,7 +12,7 @@ rule forecast:
         gpt="<run>/gpt/model.safetensors",
         codes="<run>/codes.h5",
     output:
-        forecast="<run>/forecast.h5",
+        forecast="<held_out>/forecast.h5",
     log:
         "<run>/logs/forecast.log",
     benchmark:
@@ -34,16 +34,14 @@ rule forecast:
 
 
 use rule forecast as forecast_ood with:
-    output:
-        forecast="<run>/ood/forecast.h5",
     log:
         "<run>/logs/forecast_ood.log",
     benchmark:
         "<run>/benchmarks/forecast_ood.tsv"
+    pathvars:
+        held_out="<run>/ood",
     params:
-        forecast=settings("forecast"),
         split="ood",
-        version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting outside the training range"
 
@@ -52,9 +50,9 @@ rule baselines:
     input:
         data="<data>/data.h5",
         sensors="<run>/sensors.h5",
-        forecast="<run>/forecast.h5",
+        forecast="<held_out>/forecast.h5",
     output:
-        baselines="<run>/baselines.h5",
+        baselines="<held_out>/baselines.h5",
     log:
         "<run>/logs/baselines.log",
     benchmark:
@@ -77,15 +75,11 @@ rule baselines:
 
 
 use rule baselines as baselines_ood with:
-    input:
-        data="<data>/data.h5",
-        sensors="<run>/sensors.h5",
-        forecast=rules.forecast_ood.output.forecast,
-    output:
-        baselines="<run>/ood/baselines.h5",
     log:
         "<run>/logs/baselines_ood.log",
     benchmark:
         "<run>/benchmarks/baselines_ood.tsv"
+    pathvars:
+        held_out="<run>/ood",
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: baselines outside the training range"

@@ -23,7 +23,6 @@ BASELINES = {
     "import lightning_fabric": "import lightning_fabric",
     "import mlflow": "from mlflow import MlflowClient",
     "import sparsevq's job": "import sparsevq.runtime.job",
-    "import sparsevq's Fabric": "import sparsevq.runtime.devices.fabric",
 }
 PREAMBLE = ("from snakemake.logging import logger", "from snakemake.iocontainers import Snakemake")
 """What Snakemake puts before a script."""
@@ -88,7 +87,7 @@ def imports_of(script: Path, repeats: int) -> Imports:
 
     inside = imported(block.body)
     if ".fabric(" in ast.unparse(block):
-        inside.append("import torch, sparsevq.runtime.devices.fabric")
+        inside.append("import torch, lightning_fabric")
     parts = {"preamble": PREAMBLE, "before": imported(tree.body), "block": inside}
     lines = ["import sys"]
     for part, statements in parts.items():

@@ -25,7 +25,7 @@ from sparsevq.stage3.codes import read_codes
 from sparsevq.stage3.train import Sequences
 
 if TYPE_CHECKING:
-    from sparsevq.runtime.devices.fabric import Fabric
+    from lightning_fabric import Fabric
 
 Scores = dict[str, float]
 

@@ -25,8 +25,9 @@ from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, 
 from sparsevq.stage3.codes import read_codes
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from sparsevq.runtime.checkpoints import Checkpoints
-    from sparsevq.runtime.devices.fabric import Fabric
     from sparsevq.runtime.tracking.tracker import Tracker
 
 Role = Literal["sparse", "semi_sparse"]

@@ -26,9 +26,10 @@ from sparsevq.runtime.devices.processes import together
 from sparsevq.runtime.files import digest
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from sparsevq.cli.stages import Stage
     from sparsevq.forecasting.run_folder import RunFolder
-    from sparsevq.runtime.devices.fabric import Fabric
 
 RUN_OF_PARENT = "SPARSEVQ_RUN"
 """Tells processes that train together the run's folder, which the first of them made."""

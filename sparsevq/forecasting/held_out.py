@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.config import ForecastConfig, Symmetries
@@ -12,7 +13,6 @@ from sparsevq.data.field_data import FieldData, Split
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.model import ForecastModel, load_forecast_model
-from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.hdf5 import created, stamp
 from sparsevq.runtime.integrity import require_made_from

@@ -27,8 +27,9 @@ from sparsevq.runtime.signals import stop_with_snakemake
 from sparsevq.runtime.tracking.tracker import Job, Tracker, tracked
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from sparsevq.runtime.checkpoints import Checkpoints
-    from sparsevq.runtime.devices.fabric import Fabric
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Faults of the user's disk or folder, whoever meets them."""

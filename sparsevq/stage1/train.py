@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage1Config
@@ -14,7 +15,6 @@ from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
 from sparsevq.runtime.checkpoints import Checkpoints
-from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.sensors.placement import read_sensors

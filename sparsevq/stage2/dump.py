@@ -4,6 +4,7 @@ from pathlib import Path
 
 import h5py
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
@@ -11,7 +12,6 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
-from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.hdf5 import created, stamp
 from sparsevq.runtime.integrity import require_made_from
 from sparsevq.runtime.model_file import load_model

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage2Config
@@ -13,7 +14,6 @@ from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
 from sparsevq.runtime.checkpoints import Checkpoints
-from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.sensors.placement import SensorSets, read_sensors

@@ -4,13 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTShape
 from sparsevq.runtime.checkpoints import Checkpoints
-from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.stage3.codes import Codes, read_codes

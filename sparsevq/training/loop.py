@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import TrainingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.checkpoints import Checkpoint, Checkpoints, read_checkpoint
-from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.files import written_whole
 from sparsevq.runtime.signals import Requests, deferred_stop
 from sparsevq.version import VERSION

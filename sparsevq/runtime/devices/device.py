@@ -22,7 +22,8 @@ from sparsevq.runtime.devices.leases import lease
 from sparsevq.runtime.devices.processes import join, under_torchrun
 
 if TYPE_CHECKING:
-    from sparsevq.runtime.devices.fabric import Fabric
+    from lightning_fabric import Fabric
+
     from sparsevq.runtime.devices.parallel import DataParallel
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -162,8 +163,8 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
         ``cuda`` was asked for and this torch cannot use it, or there are no such nodes.
     """
     import torch
-
-    from sparsevq.runtime.devices.fabric import Fabric, LightningEnvironment
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
 
     cuda = lease.kind == "cuda" and torch.cuda.is_available()
     if lease.kind == "cuda" and not cuda:

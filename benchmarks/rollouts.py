@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 from measuring import peak_mb, reset_peak, seconds
+from sparsevq.stage3.codes import Codes
 from synthetic import smooth_fields
 from torch import Tensor
 
@@ -19,10 +20,9 @@ from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors
 from sparsevq.stage1.encoding import Role, Stage1Model, position_features, sensor_points
-from sparsevq.stage1.train import autoencoder_shape
-from sparsevq.stage2.train import tokenizer_shape
-from sparsevq.stage3.codes import Codes
-from sparsevq.stage3.train import gpt_shape
+from sparsevq.stage1.train import autoencoder_config
+from sparsevq.stage2.train import tokenizer_config
+from sparsevq.stage3.train import gpt_config
 
 PREDICTIONS = ("next_frame", "next_token")
 
@@ -99,7 +99,7 @@ def time_forecasts(
 
 def generate_without_cache(gpt: GPT, prompt: Tensor, frames: int, temperature: float) -> Tensor:
     """A baseline: what `GPT.generate` gives, with the whole sequence so far computed anew for all that is predicted."""
-    size, block, context = gpt.shape.tokens_per_frame, gpt.shape.block, gpt.shape.context_frames
+    size, block, context = gpt.config.tokens_per_frame, gpt.config.block, gpt.config.context_frames
     generator = torch.Generator(prompt.device).manual_seed(0)
     tokens = prompt
     while tokens.shape[1] < size * (1 + frames):
@@ -115,22 +115,22 @@ def untrained(config: Config, data: FieldData, prediction: str, device: torch.de
     torch.manual_seed(0)
     sensors = place_sensors(data, config.sensors, config.num_sensors[0], seed=0)
     sparse, teacher = (_stage1(config, data, sensors, role, device) for role in ("sparse", "semi_sparse"))
-    tokenizer = LatentTokenizer(tokenizer_shape(teacher, config.stage2)).to(device).eval().requires_grad_(False)
+    tokenizer = LatentTokenizer(tokenizer_config(teacher, config.stage2)).to(device).eval().requires_grad_(False)
     codebook = torch.randn_like(tokenizer.quantizer.codebook().float())
     none = torch.zeros(1, 1, 1, config.stage2.tokens_per_frame, len(codebook), dtype=torch.long, device=device)
     settings = config.stage3.model_copy(update={"prediction": prediction})
-    gpt = GPT(gpt_shape(Codes(none, none, codebook, ["test"]), settings), codebook)
+    gpt = GPT(gpt_config(Codes(none, none, codebook, ["test"]), settings), codebook)
     return ForecastModel(sparse, teacher, tokenizer, gpt.to(device).eval().requires_grad_(False))
 
 
 def random_codes(model: ForecastModel, cases: int) -> Tensor:
     """Observed frames, (cases, P, Q)."""
-    shape = model.gpt.shape
+    shape = model.gpt.config
     device = model.gpt.codebook.device
     return torch.randint(shape.num_vq_embeddings, (cases, shape.tokens_per_frame, shape.num_quantizers), device=device)
 
 
 def _stage1(config: Config, data: FieldData, sensors: SensorSets, role: Role, device: torch.device) -> Stage1Model:
-    autoencoder = SensorAutoencoder(autoencoder_shape(data, config.stage1)).to(device).eval().requires_grad_(False)
+    autoencoder = SensorAutoencoder(autoencoder_config(data, config.stage1)).to(device).eval().requires_grad_(False)
     where, features = sensor_points(sensors, role), position_features(data, config.stage1.space_bands, device)
     return Stage1Model(autoencoder, where.to(device), features, config.stage1)

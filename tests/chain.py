@@ -1,6 +1,7 @@
 """All stages on a small flow, a few steps each: what a run of the workflow leaves behind, in seconds."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ from sparsevq.config import ForecastConfig, SensorsConfig, Stage1Config, Stage2C
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.forecasting.held_out import forecast_held_out
+from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
-from sparsevq.stage1.train import train_encoder
+from sparsevq.stage1.train import EncoderStage
 from sparsevq.stage2.dump import dump_indices
-from sparsevq.stage2.train import train_tokenizer
-from sparsevq.stage3.train import train_gpt
+from sparsevq.stage2.train import TokenizerStage
+from sparsevq.stage3.train import GPTStage
+from sparsevq.training.stage import train
 from tests.flows import travelling_waves
 
 QUICK = {"max_steps": 4, "val_every": 2, "warmup_steps": 1, "lr": 1e-3, "precision": "32-true"}
@@ -95,45 +98,49 @@ class Chain:
     def sensors(self) -> SensorSets:
         return read_sensors(self.sensors_path)
 
+    def run(self, **files: Path | None) -> Run:
+        """The run, some files of which may be others."""
+        return Run(self.folder, **{name: file for name, file in files.items() if file is not None})
+
     def encoder(
         self, role: str, out: Path | None = None, seed: int = 1, start_from: Path | None = None, **changes: Any
-    ):
-        return _train(
-            train_encoder,
-            (self.data_path, self.sensors_path),
-            out or self.folder / role,
-            STAGE1,
-            changes,
-            role=role,
-            seed=seed,
-            start_from=start_from,
-        )
+    ) -> Trained:
+        make = partial(EncoderStage, self.run(), role, start_from=start_from)
+        return _train(make, out or self.folder / role, STAGE1, changes, seed)
 
-    def tokenizer(self, out: Path | None = None, seed: int = 1, teacher: Path | None = None, **changes: Any) -> Trained:
-        models = self.model("sparse"), teacher or self.model("semi_sparse")
-        files = self.data_path, self.sensors_path, *models
-        return _train(train_tokenizer, files, out or self.folder / "tokenizer", STAGE2, changes, seed=seed)
+    def tokenizer(
+        self,
+        out: Path | None = None,
+        seed: int = 1,
+        teacher: Path | None = None,
+        start_from: Path | None = None,
+        **changes: Any,
+    ) -> Trained:
+        make = partial(TokenizerStage, self.run(semi_sparse=teacher), start_from=start_from)
+        return _train(make, out or self.folder / "tokenizer", STAGE2, changes, seed)
 
     def codes(self, out: Path | None = None, seed: int = 1, precision: Any = "32-true", **files: Path) -> Path:
-        given = self._files("data", "sensors", "sparse", "semi_sparse", "tokenizer", **files)
         out = out or self.codes_path
-        dump_indices(*given, out, seed=seed, fabric=fabric(precision))
+        dump_indices(self.run(**files), out, seed=seed, fabric=fabric(precision))
         return out
 
-    def gpt(self, out: Path | None = None, seed: int = 1, codes: Path | None = None, **changes: Any) -> Trained:
-        return _train(train_gpt, (codes or self.codes_path,), out or self.folder / "gpt", STAGE3, changes, seed=seed)
+    def gpt(
+        self,
+        out: Path | None = None,
+        seed: int = 1,
+        codes: Path | None = None,
+        start_from: Path | None = None,
+        **changes: Any,
+    ) -> Trained:
+        make = partial(GPTStage, Run(codes=codes or self.codes_path), start_from=start_from)
+        return _train(make, out or self.folder / "gpt", STAGE3, changes, seed)
 
     def forecast(
         self, out: Path, seed: int = 1, precision: Any = "32-true", files: dict[str, Path] | None = None, **changes: Any
     ) -> Path:
-        given = self._files("data", "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes", **(files or {}))
         settings = ForecastConfig(**{**FORECAST.model_dump(), **changes})
-        forecast_held_out(*given, out, settings=settings, seed=seed, fabric=fabric(precision), tracker=Recorder())
+        forecast_held_out(self.run(**(files or {})), out, settings=settings, seed=seed, fabric=fabric(precision))
         return out
-
-    def _files(self, *names: str, **others: Path) -> list[Path]:
-        known = {"data": self.data_path, "sensors": self.sensors_path, "codes": self.codes_path}
-        return [others.get(name) or known.get(name) or self.model(name) for name in names]
 
 
 def write_small_flow(chain: Chain, trajectories: int = 7, frames: int = 10) -> None:
@@ -161,9 +168,9 @@ def fabric(precision: Any = "32-true"):
     return fabric_for(Lease("cpu", (), "cpu"), precision)
 
 
-def _train(train, files: tuple[Path, ...], out: Path, settings, changes: dict[str, Any], **more: Any) -> Trained:
+def _train(make, out: Path, settings, changes: dict[str, Any], seed: int) -> Trained:
     given = {key: changes.pop(key) for key in ("checkpoints", "tracker") if key in changes}
     changed = type(settings)(**{**settings.model_dump(), **changes})
     tracker = given.setdefault("tracker", Recorder())
-    train(*files, out, settings=changed, fabric=fabric(changed.precision), **given, **more)
+    train(make(settings=changed, seed=seed, fabric=fabric(changed.precision)), out, **given)
     return out, tracker.rows

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sparsevq"
 BASE = {"version", "errors"}
 PLUMBING = BASE | {"config", "runtime"}
-TRAINED = PLUMBING | {"data", "sensors", "models", "training"}
+TRAINED = PLUMBING | {"data", "sensors", "models", "runs", "training"}
 MAY_IMPORT = {
     "version": set(),
     "errors": BASE,
@@ -19,12 +19,13 @@ MAY_IMPORT = {
     "data": PLUMBING,
     "sensors": PLUMBING | {"data"},
     "models": set(),
-    "training": PLUMBING | {"data", "sensors", "models"},
+    "runs": PLUMBING | {"data", "sensors"},
+    "training": PLUMBING | {"data"},
     "stage1": TRAINED,
     "stage2": TRAINED | {"stage1"},
     "stage3": TRAINED,
     "forecasting": TRAINED | {"stage1", "stage2", "stage3"},
-    "evaluation": PLUMBING | {"data", "sensors"},
+    "evaluation": PLUMBING | {"data", "sensors", "runs"},
     "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
 }
 

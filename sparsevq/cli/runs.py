@@ -11,7 +11,7 @@ import yaml
 
 from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.run_folder import Part, RunFolder
+from sparsevq.runs.run import Part, Run
 from sparsevq.runtime.files import digest, unwritable, written_whole
 from sparsevq.runtime.integrity import note_version
 from sparsevq.version import VERSION
@@ -47,7 +47,7 @@ def find_data(name: str, results: Path) -> Path:
     return found[-1]
 
 
-def find_run(name: str | None, flag: str, runs: Path) -> RunFolder:
+def find_run(name: str | None, flag: str, runs: Path) -> Run:
     """The run that a flag names: a folder, or the time stamp of a run below `runs`.
 
     Raises
@@ -59,7 +59,7 @@ def find_run(name: str | None, flag: str, runs: Path) -> RunFolder:
         raise SparseVQError(f"--{flag} is missing, and an earlier stage is needed", f"name a run: {listed(runs)}")
     for path in (runs / name, Path(name)):
         if path.is_dir():
-            return RunFolder(path)
+            return Run(path)
     raise SparseVQError(
         f"--{flag} {name}: there is no such run", f"there are {listed(runs)}; or give the folder of a run"
     )
@@ -67,7 +67,7 @@ def find_run(name: str | None, flag: str, runs: Path) -> RunFolder:
 
 def listed(runs: Path) -> str:
     """The newest runs and what they hold, for a message."""
-    found = [RunFolder(path) for path in sorted(runs.glob("*"), reverse=True)]
+    found = [Run(path) for path in sorted(runs.glob("*"), reverse=True)]
     found = [run for run in found if run.parts]
     if not found:
         return f"none in {runs}"
@@ -75,7 +75,7 @@ def listed(runs: Path) -> str:
     return ", ".join(told) + (" and older ones" if len(found) > MOST_LISTED else "") + f" in {runs}"
 
 
-def new_run(runs: Path) -> RunFolder:
+def new_run(runs: Path) -> Run:
     """A new folder, named after the time.
 
     Raises
@@ -94,11 +94,11 @@ def new_run(runs: Path) -> RunFolder:
             continue
         except OSError as error:
             raise unwritable(path, error) from None
-        return RunFolder(path)
+        return Run(path)
     raise SparseVQError(f"{runs} has a thousand runs of {stamp}", "wait a second")
 
 
-def discard(run: RunFolder) -> None:
+def discard(run: Run) -> None:
     """Remove the folder of a run that failed, unless it can go on from a checkpoint; then that is said."""
     if any(checkpoints_of(run).glob("*.safetensors")):
         print(
@@ -108,12 +108,12 @@ def discard(run: RunFolder) -> None:
         shutil.rmtree(run.path, ignore_errors=True)
 
 
-def checkpoints_of(run: RunFolder) -> Path:
+def checkpoints_of(run: Run) -> Path:
     """Where the training of a run leaves its state until it is done."""
     return run.path / "checkpoints"
 
 
-def interrupted_run(name: str, runs: Path) -> tuple[RunFolder, list[str]]:
+def interrupted_run(name: str, runs: Path) -> tuple[Run, list[str]]:
     """The run that ``--resume`` names, and the flags that it was started with.
 
     Raises
@@ -151,15 +151,15 @@ def link(source: Path, target: Path) -> None:
         raise unwritable(target, error) from None
 
 
-def link_model(source: RunFolder, part: Part, target: RunFolder, as_part: Part) -> None:
+def link_model(source: Run, part: Part, target: Run, as_part: Part) -> None:
     """Take over a model of an earlier run, with its history."""
-    link(source.model(part), target.model(as_part))
+    link(source.file(part), target.file(as_part))
     history = source.folder(part) / "history.csv"
     if history.is_file():
         link(history, target.folder(as_part) / "history.csv")
 
 
-def place_data(source: Path, time_sub: int, run: RunFolder) -> None:
+def place_data(source: Path, time_sub: int, run: Run) -> None:
     """Give a run its data set: the file itself, or every `time_sub`-th frame of it.
 
     Raises
@@ -177,14 +177,14 @@ def place_data(source: Path, time_sub: int, run: RunFolder) -> None:
     preprocess(open_data_set(source), own, source.stem, DataSetConfig(), PreprocessConfig(time_sub=time_sub))
 
 
-def write_record(run: RunFolder, record: dict[str, Any]) -> None:
+def write_record(run: Run, record: dict[str, Any]) -> None:
     """Write what was run."""
     with written_whole(run.path / RECORD) as part:
         about = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "sparsevq_version": VERSION}
         part.write_text(yaml.safe_dump(about | record, sort_keys=False))
 
 
-def read_record(run: RunFolder) -> dict[str, Any]:
+def read_record(run: Run) -> dict[str, Any]:
     """What `write_record` wrote; empty for a run of the workflow."""
     path = run.path / RECORD
     if not path.is_file():

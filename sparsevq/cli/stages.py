@@ -17,12 +17,10 @@ from sparsevq.cli.settings import check_against, contradiction, stage1_settings,
 from sparsevq.config import SensorsConfig, Stage1Config, Stage2Config, Stage3Config, TrainingConfig, parse
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.run_folder import Part, RunFolder
+from sparsevq.runs.run import Part, Run
 from sparsevq.runtime.files import digest
-from sparsevq.runtime.integrity import require_made_from
 from sparsevq.runtime.model_file import ModelFile, load_model
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
-from sparsevq.stage3.codes import read_codes
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from sparsevq.runtime.tracking.tracker import Tracker
 
 Role = Literal["sparse", "semi_sparse"]
-CODED_BY: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer")
-"""Models that an index dump is made by."""
 
 
 class Stage(Protocol):
@@ -53,12 +49,10 @@ class Stage(Protocol):
     def inputs(self) -> dict[str, Path]:
         """Files of earlier runs that it starts from."""
 
-    def prepare(self, run: RunFolder) -> None:
+    def prepare(self, run: Run) -> None:
         """Put into a new run's folder what the training reads."""
 
-    def train(
-        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
-    ) -> None:
+    def train(self, run: Run, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints") -> None:
         """Train, and write the models into the run's folder."""
 
 
@@ -83,29 +77,18 @@ class Stage1:
         """See `Stage`."""
         return {} if self.start_from is None else {"start": self.start_from}
 
-    def prepare(self, run: RunFolder) -> None:
+    def prepare(self, run: Run) -> None:
         """See `Stage`."""
         place_data(self.source, self.data["time_sub"], run)
-        write_sensors(run.sensors, self.sensors, {"data": run.data})
+        write_sensors(run.file("sensors"), self.sensors, {"data": run.file("data")})
 
-    def train(
-        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
-    ) -> None:
+    def train(self, run: Run, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints") -> None:
         """See `Stage`."""
-        from sparsevq.stage1.train import train_encoder
+        from sparsevq.stage1.train import EncoderStage
+        from sparsevq.training.stage import train
 
-        train_encoder(
-            run.data,
-            run.sensors,
-            run.folder(self.role),
-            role=self.role,
-            settings=self.settings,
-            seed=seed,
-            fabric=fabric,
-            tracker=tracker,
-            start_from=self.start_from,
-            checkpoints=checkpoints,
-        )
+        stage = EncoderStage(run, self.role, self.settings, seed=seed, fabric=fabric, start_from=self.start_from)
+        train(stage, run.folder(self.role), tracker=tracker, checkpoints=checkpoints)
 
 
 @dataclass(frozen=True)
@@ -114,8 +97,8 @@ class Stage2:
 
     settings: Stage2Config
     data: dict[str, Any]
-    sparse: RunFolder
-    teacher: RunFolder
+    sparse: Run
+    teacher: Run
     teacher_part: Part
     sensors: SensorSets
     start_from: Path | None
@@ -128,36 +111,26 @@ class Stage2:
 
     def inputs(self) -> dict[str, Path]:
         """See `Stage`."""
-        files = {"sparse": self.sparse.model("sparse"), "semi_sparse": self.teacher.model(self.teacher_part)}
+        files = {"sparse": self.sparse.file("sparse"), "semi_sparse": self.teacher.file(self.teacher_part)}
         return files if self.start_from is None else files | {"start": self.start_from}
 
-    def prepare(self, run: RunFolder) -> None:
+    def prepare(self, run: Run) -> None:
         """See `Stage`."""
-        link(self.sparse.data, run.path / "data.h5")
-        write_sensors(run.sensors, self.sensors, {"data": run.data})
+        link(self.sparse.file("data"), run.path / "data.h5")
+        write_sensors(run.file("sensors"), self.sensors, {"data": run.file("data")})
         link_model(self.sparse, "sparse", run, "sparse")
         link_model(self.teacher, self.teacher_part, run, "semi_sparse")
 
-    def train(
-        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
-    ) -> None:
+    def train(self, run: Run, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints") -> None:
         """See `Stage`."""
         from sparsevq.stage2.dump import dump_indices
-        from sparsevq.stage2.train import train_tokenizer
+        from sparsevq.stage2.train import TokenizerStage
+        from sparsevq.training.stage import train
 
-        given = (run.data, run.sensors, run.model("sparse"), run.model("semi_sparse"))
-        train_tokenizer(
-            *given,
-            run.folder("tokenizer"),
-            settings=self.settings,
-            seed=seed,
-            fabric=fabric,
-            tracker=tracker,
-            start_from=self.start_from,
-            checkpoints=checkpoints,
-        )
+        stage = TokenizerStage(run, self.settings, seed=seed, fabric=fabric, start_from=self.start_from)
+        train(stage, run.folder("tokenizer"), tracker=tracker, checkpoints=checkpoints)
         if fabric.is_global_zero:
-            dump_indices(*given, run.model("tokenizer"), run.codes, seed=seed, fabric=fabric)
+            dump_indices(run, run.file("codes"), seed=seed, fabric=fabric)
         fabric.barrier()
 
 
@@ -167,41 +140,33 @@ class Stage3:
 
     settings: Stage3Config
     data: dict[str, Any]
-    earlier: RunFolder
+    earlier: Run
     num_sensors: int
     start_from: Path | None
     name: str = "stage3"
 
     def inputs(self) -> dict[str, Path]:
         """See `Stage`."""
-        files = {"codes": self.earlier.codes, "tokenizer": self.earlier.model("tokenizer")}
+        files = {"codes": self.earlier.file("codes"), "tokenizer": self.earlier.file("tokenizer")}
         return files if self.start_from is None else files | {"start": self.start_from}
 
-    def prepare(self, run: RunFolder) -> None:
+    def prepare(self, run: Run) -> None:
         """See `Stage`."""
-        link(self.earlier.data, run.path / "data.h5")
-        for file in (self.earlier.sensors, self.earlier.sensors.with_suffix(".csv"), self.earlier.codes):
+        link(self.earlier.file("data"), run.path / "data.h5")
+        sensors = self.earlier.file("sensors")
+        for file in (sensors, sensors.with_suffix(".csv"), self.earlier.file("codes")):
             link(file, run.path / file.name)
         for part in self.earlier.parts:
             if part != "gpt":
                 link_model(self.earlier, part, run, part)
 
-    def train(
-        self, run: RunFolder, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints"
-    ) -> None:
+    def train(self, run: Run, seed: int, fabric: "Fabric", tracker: "Tracker", checkpoints: "Checkpoints") -> None:
         """See `Stage`."""
-        from sparsevq.stage3.train import train_gpt
+        from sparsevq.stage3.train import GPTStage
+        from sparsevq.training.stage import train
 
-        train_gpt(
-            run.codes,
-            run.folder("gpt"),
-            settings=self.settings,
-            seed=seed,
-            fabric=fabric,
-            tracker=tracker,
-            start_from=self.start_from,
-            checkpoints=checkpoints,
-        )
+        stage = GPTStage(run, self.settings, seed=seed, fabric=fabric, start_from=self.start_from)
+        train(stage, run.folder("gpt"), tracker=tracker, checkpoints=checkpoints)
 
 
 # ------------------------------------------------------------------------------------------------ plans
@@ -244,14 +209,14 @@ def plan_stage2(args: Namespace) -> Stage2:
         raise SparseVQError("--load_model False: stage 2 works on trained encoders", "give --load_model True")
     sparse = find_run(args.model_name, "model_name", args.runs)
     sparse.needs("sparse")
-    student = load_model(sparse.model("sparse"), "sparse", "semi_sparse")
+    student = load_model(sparse.file("sparse"), "sparse", "semi_sparse")
     teacher, part = _teacher(args, sparse)
-    complete = load_model(teacher.model(part), "sparse", "semi_sparse")
+    complete = load_model(teacher.file(part), "sparse", "semi_sparse")
     _same_latents(student, complete)
     start, loaded = None, None
     if args.load_stage2:
         if "tokenizer" in sparse.parts:
-            start = sparse.model("tokenizer")
+            start = sparse.file("tokenizer")
             loaded = load_model(start, "tokenizer").settings
         print(f"tokenizer: {f'from {start}' if start else f'from scratch, since {sparse.path} has none'}", flush=True)
     check_against("stage1", args, student.settings, student.path)
@@ -273,9 +238,9 @@ def plan_stage3(args: Namespace) -> Stage3:
         if getattr(args, flag) is False:
             raise SparseVQError(f"--{flag} False: stage 3 works on the indices of stage 2", f"give --{flag} True")
     earlier = find_run(args.model_name, "model_name", args.runs)
-    earlier.needs("sparse", "semi_sparse", "tokenizer", "codes.h5")
-    student = load_model(earlier.model("sparse"), "sparse", "semi_sparse")
-    tokenizer = load_model(earlier.model("tokenizer"), "tokenizer")
+    earlier.needs("sparse", "semi_sparse", "tokenizer", "codes")
+    student = load_model(earlier.file("sparse"), "sparse", "semi_sparse")
+    tokenizer = load_model(earlier.file("tokenizer"), "tokenizer")
     check_against("stage1", args, student.settings, student.path)
     # The published commands give stage 3 another num_hiddens than stage 2; indices do not depend on it.
     check_against("stage2", args, tokenizer.settings, tokenizer.path, but=("num_hiddens",))
@@ -287,12 +252,11 @@ def plan_stage3(args: Namespace) -> Stage3:
         )
     start, loaded = None, None
     if "gpt" in earlier.parts:
-        start = earlier.model("gpt")
+        start = earlier.file("gpt")
         loaded = load_model(start, "gpt").settings
         print(f"GPT: from {start}", flush=True)
-    models: dict[str, str] = {part: digest(earlier.model(part)) for part in CODED_BY}
-    require_made_from(earlier.codes, read_codes(earlier.codes).made_from, models, "codes")
-    count = len(read_sensors(earlier.sensors).sparse)
+    earlier.codes()  # checks that the models beside it made it
+    count = len(read_sensors(earlier.file("sensors")).sparse)
     _same_sensors(args, count, earlier)
     return Stage3(stage3_settings(args, loaded, start), _same_data(args, earlier), earlier, count, start)
 
@@ -313,16 +277,16 @@ def _start_of_stage1(args: Namespace, role: Role) -> Path | None:
             print("--model_name is not used: stage 1 starts from a run with --load_model True", flush=True)
         return None
     run.needs(part)
-    print(f"encoder: from {run.model(part)}", flush=True)
-    return run.model(part)
+    print(f"encoder: from {run.file(part)}", flush=True)
+    return run.file(part)
 
 
-def _encoder_of(run: RunFolder) -> Part:
+def _encoder_of(run: Run) -> Part:
     """The encoder of a run that is to be somebody's teacher: its semi-sparse one, or the only one it has."""
     return "semi_sparse" if "semi_sparse" in run.parts else "sparse"
 
 
-def _teacher(args: Namespace, sparse: RunFolder) -> tuple[RunFolder, Part]:
+def _teacher(args: Namespace, sparse: Run) -> tuple[Run, Part]:
     """Whose latents stand for the complete features."""
     if args.semi_sparse is False:
         return sparse, "sparse"
@@ -348,9 +312,9 @@ def _same_latents(student: ModelFile, teacher: ModelFile) -> None:
         )
 
 
-def _nested(sparse: RunFolder, teacher: RunFolder, part: Part) -> SensorSets:
+def _nested(sparse: Run, teacher: Run, part: Part) -> SensorSets:
     """The sensors of two runs as one pair of sets, the sparse one first."""
-    few, many = read_sensors(sparse.sensors), read_sensors(teacher.sensors)
+    few, many = read_sensors(sparse.file("sensors")), read_sensors(teacher.file("sensors"))
     of_teacher, places = (many.sparse if part == "sparse" else many.semi_sparse), many.coordinates
     alone = np.setdiff1d(few.sparse, of_teacher)
     if len(alone):
@@ -371,21 +335,23 @@ def _nested(sparse: RunFolder, teacher: RunFolder, part: Part) -> SensorSets:
     )
 
 
-def _same_sensors(args: Namespace, found: int, run: RunFolder) -> None:
+def _same_sensors(args: Namespace, found: int, run: Run) -> None:
     if args.num_sensors not in (None, found):
-        raise contradiction("num_sensors", args.num_sensors, found, run.sensors)
+        raise contradiction("num_sensors", args.num_sensors, found, run.file("sensors"))
 
 
-def _same_data(args: Namespace, run: RunFolder) -> dict[str, Any]:
+def _same_data(args: Namespace, run: Run) -> dict[str, Any]:
     """What a run's data set is; flags about it must agree."""
-    if not run.data.is_file():
-        raise SparseVQError(f"{run.path} has lost its data set {run.data}", "put it back, or train the run again")
-    name = run.data.resolve().parent.name
-    known = read_record(run).get("data") or data_record(name, run.data, 1)
+    if not run.file("data").is_file():
+        raise SparseVQError(
+            f"{run.path} has lost its data set {run.file('data')}", "put it back, or train the run again"
+        )
+    name = run.file("data").resolve().parent.name
+    known = read_record(run).get("data") or data_record(name, run.file("data"), 1)
     if args.time_sub not in (None, known["time_sub"]):
         raise contradiction("time_sub", args.time_sub, known["time_sub"], run.path)
     if args.data_name not in (None, known["name"]):
         given = find_data(args.data_name, args.results)
-        if digest(given) not in (known["sha256"], digest(run.data)):
+        if digest(given) not in (known["sha256"], digest(run.file("data"))):
             raise contradiction("data_name", args.data_name, known["path"], run.path)
     return dict(known)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from sparsevq.cli.stages import Stage
-    from sparsevq.forecasting.run_folder import RunFolder
+    from sparsevq.runs.run import Run
 
 RUN_OF_PARENT = "SPARSEVQ_RUN"
 """Tells processes that train together the run's folder, which the first of them made."""
@@ -223,9 +223,9 @@ def run(args: Namespace, argv: list[str]) -> None:
         Something that was given is missing, faulty or does not fit.
     """
     from sparsevq.cli.runs import discard, interrupted_run, new_run, write_record
-    from sparsevq.forecasting.run_folder import RunFolder
+    from sparsevq.runs.run import Run
 
-    interrupted: RunFolder | None = None
+    interrupted: Run | None = None
     if getattr(args, "resume", None) is not None:
         interrupted, before = interrupted_run(args.resume, args.runs)
         args = args.parser.parse_args([*before, *argv[1:]])
@@ -249,7 +249,7 @@ def run(args: Namespace, argv: list[str]) -> None:
         stage: Stage = PLANS[args.training_stage](args)
     if not first and RUN_OF_PARENT not in os.environ:
         raise SparseVQError("sparsevq train starts one process a GPU itself", "call it directly, without torchrun")
-    folder = (interrupted or new_run(args.runs)) if first else RunFolder(Path(os.environ[RUN_OF_PARENT]))
+    folder = (interrupted or new_run(args.runs)) if first else Run(Path(os.environ[RUN_OF_PARENT]))
     try:
         if first:
             os.environ[RUN_OF_PARENT] = str(folder.path.resolve())
@@ -270,7 +270,7 @@ def run(args: Namespace, argv: list[str]) -> None:
         print(f"run {folder.path.name} is finished: {folder.path}", flush=True)
 
 
-def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric") -> None:
+def _train(args: Namespace, stage: "Stage", folder: "Run", fabric: "Fabric") -> None:
     from sparsevq.cli.runs import checkpoints_of
     from sparsevq.runtime.checkpoints import Checkpoints
     from sparsevq.runtime.tracking.tracker import Job, tracked
@@ -280,7 +280,7 @@ def _train(args: Namespace, stage: "Stage", folder: "RunFolder", fabric: "Fabric
     identity = Job(
         args.experiment, args.training_stage, stage.data["name"], stage.num_sensors, args.seed, part=folder.path.name
     )
-    inputs = {"data": folder.data, "sensors": folder.sensors, **stage.inputs()}
+    inputs = {"data": folder.file("data"), "sensors": folder.file("sensors"), **stage.inputs()}
     with tracked(
         identity,
         TrackingConfig(enabled=args.tracking, uri=args.tracking_uri),

@@ -14,14 +14,11 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from sparsevq.data.layout import read_domain
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.model import load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
-from sparsevq.forecasting.run_folder import PARTS, RunFolder
+from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.files import digest
-from sparsevq.runtime.model_file import load_model
-from sparsevq.sensors.placement import read_sensors
 from sparsevq.sensors.readings import obstacle_test, read_readings
 from sparsevq.stage1.encoding import features_at
 
@@ -56,32 +53,13 @@ class Forecaster:
     def __init__(
         self, run: str | Path, *, data: str | Path | None = None, device: Literal["auto", "cpu", "cuda"] = "auto"
     ):
-        self.run = RunFolder(Path(run))
+        self.run = Run(run) if data is None else Run(run, data=data)
         self.run.needs(*PARTS)
         self._device = _device(device)
-        self.data = read_domain(Path(data) if data is not None else self.run.data)
-        self.sensors = read_sensors(self.run.sensors)
-        trained_on = load_model(self.run.model("sparse"), "sparse", "semi_sparse").made_from["data"]
-        if trained_on != self.data.digest:
-            raise SparseVQError(
-                f"{self.run.path} was trained on another data set than {data or self.run.data} is now "
-                f"(SHA-256 {trained_on[:12]}..., found {self.data.digest[:12]}...)",
-                "give the data set that it was trained on, or train it again",
-            )
-        self._model = load_forecast_model(
-            self.data,
-            self.sensors,
-            sparse_model=self.run.model("sparse"),
-            semi_sparse_model=self.run.model("semi_sparse"),
-            tokenizer_model=self.run.model("tokenizer"),
-            gpt_model=self.run.model("gpt"),
-            device=self._device,
-        )
-        self._digests = {part: digest(self.run.model(part)) for part in PARTS} | {
-            "data": self.data.digest,
-            "sensors": self.sensors.digest,
-        }
+        self.data, self.sensors = self.run.domain, self.run.sensors
+        self._model = load_forecast_model(self.run, self._device)
         training = self.data.mask[self.data.split == "train"]
+        self._digests = self.run.digests(*PARTS, "data", "sensors")
         self._in_obstacle = obstacle_test(self.data)
         self._ever_valid = training.any(axis=0)
 
@@ -134,7 +112,7 @@ class Forecaster:
             "top_k": top_k,
             "run": str(self.run.path),
             "digest_readings": source,
-            **{f"digest_{name}": value for name, value in sorted(self._digests.items())},
+            **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
         }
         return as_dataset(self.data, fields, self._lead_times(frames), places, attributes)
 

@@ -1,7 +1,9 @@
 """Forecast the held-out trajectories, and reconstruct the same frames by every link of the chain."""
 
+from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -10,123 +12,101 @@ from torch import Tensor
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.model import ForecastModel, load_forecast_model
-from sparsevq.runtime.files import digest
+from sparsevq.runs.codes import Codes
+from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
-from sparsevq.runtime.integrity import require_made_from
-from sparsevq.sensors.placement import read_sensors
 from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
-from sparsevq.stage3.codes import Codes, read_codes
-from sparsevq.training.loop import Logs
 
 SCHEMA = "sparsevq-forecast"
 VERSION = 1
 
 
 def forecast_held_out(
-    data_path: Path,
-    sensors_path: Path,
-    sparse_model: Path,
-    semi_sparse_model: Path,
-    tokenizer_model: Path,
-    gpt_model: Path,
-    codes_path: Path,
-    out: Path,
-    *,
-    settings: ForecastConfig,
-    seed: int,
-    fabric: Fabric,
-    tracker: Logs,
-    split: Split = "test",
+    run: Run, out: Path, *, settings: ForecastConfig, seed: int, fabric: Fabric, split: Split = "test"
 ) -> None:
     """Write `forecast.h5` (docs/data-format.md): every trajectory of a held-out split from every start frame.
+
+    Parameters
+    ----------
+    run
+        All its files are read.
+    out
+        The file to write.
+    seed
+        Of the ensemble's draws.
 
     Raises
     ------
     SparseVQError
         An input is missing, damaged or doesn't fit the others; or a start frame leaves too few frames to score.
     """
-    data = read_data(data_path)
-    sensors = read_sensors(sensors_path, data)
-    codes = read_codes(codes_path, fabric.device)
-    model = load_forecast_model(
-        data,
-        sensors,
-        sparse_model=sparse_model,
-        semi_sparse_model=semi_sparse_model,
-        tokenizer_model=tokenizer_model,
-        gpt_model=gpt_model,
-        device=fabric.device,
-        codes=codes,
-    )
-    given = {"data": data.digest, "sensors": sensors.digest, "tokenizer": digest(tokenizer_model)}
-    given |= {"sparse": model.sparse.digest, "semi_sparse": model.teacher.digest}
-    _require_dumped_by(codes_path, codes, model, given)
+    data, model = run.data, load_forecast_model(run, fabric.device)
+    codes = run.codes(fabric.device)
+    if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
+        raise SparseVQError(
+            f"{run.file('codes')} was dumped by another tokenizer than the one beside it", "dump it again"
+        )
     fields = DeviceFields(data, Symmetries(), fabric.device)
     trajectory, start = cases(data, settings, split)
     frames = torch.from_numpy(start)[:, None] + torch.arange(settings.horizon + 1)
     which = torch.from_numpy(trajectory)[:, None].expand_as(frames)
-    frames, which = frames.to(fabric.device), which.to(fabric.device)
-    views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))
+    frames, which = frames.to(fabric.device), which.to(fabric.device)  # (case, lead 0 ... horizon)
+    generate = partial(
+        model.generate,
+        frames=settings.horizon,
+        members=settings.members,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        seed=seed,
+    )
 
-    def shaped(values: Tensor) -> np.ndarray:
-        """(..., N, C) -> (..., *grid, C)."""
-        return values.unflatten(-2, data.grid).cpu().numpy()
-
-    def ensemble_of(prompt: Tensor) -> Tensor:
-        """Code indices (case, member, lead, P, Q) that follow the prompts (case, P, Q)."""
-        return model.generate(
-            prompt,
-            settings.horizon,
-            settings.members,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            seed=seed,
-        )
-
-    def reconstructed(by: Stage1Model) -> np.ndarray:
-        guess = fields.physical(decode_everywhere(by, encode_views(by, fields, views)))
-        return shaped(guess.unflatten(0, frames.shape))
-
-    made_from = {
-        "data": data_path,
-        "sensors": sensors_path,
-        "sparse": sparse_model,
-        "semi_sparse": semi_sparse_model,
-        "tokenizer": tokenizer_model,
-        "gpt": gpt_model,
-        "codes": codes_path,
-    }
     with fabric.autocast(), created(out) as file:
+        made_from = run.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes")
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
         file["trajectory"], file["start_frame"] = trajectory, start
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
         file["lead_time"].attrs["units"] = data.time_units
+        views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))
+        _write_reconstructions(file, model, codes, fields, views, (*frames.shape, *data.grid))
 
-        file["reconstruction/semi_sparse"] = reconstructed(model.teacher)
-        file["reconstruction/sparse"] = reconstructed(model.sparse)
-        file["reconstruction/quantized"] = shaped(model.decode(codes.sparse[0, which, frames], fields))
-        print(f"reconstructed {len(views)} frames by each link of the chain", flush=True)
-
-        tokens = ensemble_of(codes.sparse[0, which[:, 0], frames[:, 0]])
+        prompt = codes.sparse[0, which[:, 0], frames[:, 0]]
+        tokens = generate(prompt)
         file["tokens"] = tokens.cpu().numpy().astype(np.int32)
         shape = (*tokens.shape[:3], *data.grid, len(data.channels))
         ensemble = file.create_dataset("ensemble", shape, "f4", chunks=(1, 1, *shape[2:]))
         for case, indices in enumerate(tokens):
-            ensemble[case] = shaped(model.decode(indices, fields))
+            ensemble[case] = model.decode(indices, fields).unflatten(-2, data.grid).cpu().numpy()
             print(f"case {case + 1}/{len(tokens)}: trajectory {trajectory[case]} from frame {start[case]}", flush=True)
 
-        prompted = ensemble_of(codes.semi_sparse[0, which[:, 0], frames[:, 0]])
-        file["teacher_prompt"] = np.stack([shaped(model.decode(indices, fields).mean(0)) for indices in prompted])
+        prompt = codes.semi_sparse[0, which[:, 0], frames[:, 0]]
+        prompted = generate(prompt)
+        means = [model.decode(indices, fields).mean(0).unflatten(-2, data.grid).cpu() for indices in prompted]
+        file["teacher_prompt"] = torch.stack(means).numpy()
 
 
-def _require_dumped_by(path: Path, codes: Codes, model: ForecastModel, given: dict[str, str]) -> None:
-    """Check that an index dump was made from the files given (name -> digest), with the tokenizer's very codebook."""
-    require_made_from(path, codes.made_from, given, "codes")
-    if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
-        raise SparseVQError(f"{path} was dumped by another tokenizer than the one beside it", "dump it again")
+def _write_reconstructions(
+    file: h5py.File,
+    model: ForecastModel,
+    codes: Codes,
+    fields: DeviceFields,
+    views: Views,
+    shape: tuple[int, ...],
+) -> None:
+    """Reconstruct frames by each link of the chain: by either encoder, and from the sparse codes.
+
+    `shape` is (case, lead, *grid), of which the views are the flattened cases and leads.
+    """
+
+    def by_encoder(encoder: Stage1Model) -> Tensor:
+        return fields.physical(decode_everywhere(encoder, encode_views(encoder, fields, views)))
+
+    quantized = model.decode(codes.sparse[0, views.trajectory, views.frame], fields)
+    links = {"semi_sparse": by_encoder(model.teacher), "sparse": by_encoder(model.sparse), "quantized": quantized}
+    for name, values in links.items():
+        file[f"reconstruction/{name}"] = values.cpu().numpy().reshape(*shape, -1)
+    print(f"reconstructed {len(views)} frames by each link of the chain", flush=True)
 
 
 def cases(data: FieldData, settings: ForecastConfig, split: Split = "test") -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from sparsevq.models.attention import (
 
 
 @dataclass(frozen=True)
-class AutoencoderShape:
+class AutoencoderConfig:
     """Sizes of the networks; names as in `sparsevq.config.Stage1Config`."""
 
     channels: int
@@ -47,13 +47,13 @@ LOUDNESS = 5.0
 class EncoderBlock(nn.Module):
     """Cross-attention to the sensors, then self-attention among the latents."""
 
-    def __init__(self, shape: AutoencoderShape):
+    def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        dim, ratio = shape.enc_num_latent_channels, shape.mlp_ratio
-        self.look = CrossAttentionBlock(dim, shape.enc_preproc_ch, shape.num_cross_attention_heads, ratio)
+        dim, ratio = config.enc_num_latent_channels, config.mlp_ratio
+        self.look = CrossAttentionBlock(dim, config.enc_preproc_ch, config.num_cross_attention_heads, ratio)
         self.mix = nn.ModuleList(
-            SelfAttentionBlock(dim, shape.num_self_attention_heads, ratio)
-            for _ in range(shape.num_self_attention_layers_per_block)
+            SelfAttentionBlock(dim, config.num_self_attention_heads, ratio)
+            for _ in range(config.num_self_attention_layers_per_block)
         )
 
     def forward(self, latents: Tensor, keys_values: Tensor) -> Tensor:
@@ -66,15 +66,15 @@ class EncoderBlock(nn.Module):
 class SensorEncoder(nn.Module):
     """Readings (b, n_s, c) at positions with features (n_s, f) or (b, n_s, f) -> latents (b, num_latents, dim)."""
 
-    def __init__(self, shape: AutoencoderShape):
+    def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        self.num_layers = shape.num_layers
-        self.preprocess = nn.Linear(shape.channels + shape.position_features, shape.enc_preproc_ch)
+        self.num_layers = config.num_layers
+        self.preprocess = nn.Linear(config.channels + config.position_features, config.enc_preproc_ch)
         with torch.no_grad():  # few channels beside many position features: let the readings be heard
-            self.preprocess.weight[:, : shape.channels] *= LOUDNESS
-        self.queries = learned_queries(shape.num_latents, shape.enc_num_latent_channels)
-        self.first = EncoderBlock(shape)
-        self.later = EncoderBlock(shape) if shape.num_layers > 1 else None
+            self.preprocess.weight[:, : config.channels] *= LOUDNESS
+        self.queries = learned_queries(config.num_latents, config.enc_num_latent_channels)
+        self.first = EncoderBlock(config)
+        self.later = EncoderBlock(config) if config.num_layers > 1 else None
 
     def forward(self, readings: Tensor, features: Tensor) -> Tensor:
         features = features.expand(*readings.shape[:2], -1)
@@ -92,17 +92,17 @@ class SensorEncoder(nn.Module):
 class CoordinateDecoder(nn.Module):
     """Latents (b, num_latents, dim) asked at positions with features (p, f) -> the normalised field (b, p, c)."""
 
-    def __init__(self, shape: AutoencoderShape):
+    def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        dim = shape.dec_num_latent_channels
+        dim = config.dec_num_latent_channels
         self.query = learned_queries(1, dim)
-        self.preprocess = nn.Linear(shape.position_features + dim, shape.dec_preproc_ch)
+        self.preprocess = nn.Linear(config.position_features + dim, config.dec_preproc_ch)
         self.attention = CrossAttention(
-            shape.dec_preproc_ch, shape.enc_num_latent_channels, dim, shape.num_cross_attention_heads
+            config.dec_preproc_ch, config.enc_num_latent_channels, dim, config.num_cross_attention_heads
         )
-        self.position = nn.Linear(shape.dec_preproc_ch, dim)  # lets the answer depend on where it was asked
-        self.feed_forward = FeedForward(dim, shape.mlp_ratio)
-        self.out = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, shape.channels))
+        self.position = nn.Linear(config.dec_preproc_ch, dim)  # lets the answer depend on where it was asked
+        self.feed_forward = FeedForward(dim, config.mlp_ratio)
+        self.out = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, config.channels))
 
     def forward(self, latents: Tensor, features: Tensor) -> Tensor:
         # Positions are the same for every frame of the batch: their queries are made once, (1, p, dec_preproc_ch).
@@ -115,11 +115,11 @@ class CoordinateDecoder(nn.Module):
 class SensorAutoencoder(nn.Module):
     """Encoder and decoder, trained together in stage 1."""
 
-    def __init__(self, shape: AutoencoderShape):
+    def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        self.shape = shape
-        self.encoder = SensorEncoder(shape)
-        self.decoder = CoordinateDecoder(shape)
+        self.config = config
+        self.encoder = SensorEncoder(config)
+        self.decoder = CoordinateDecoder(config)
 
     def forward(self, readings: Tensor, sensor_features: Tensor, query_features: Tensor) -> Tensor:
         """(b, n_s, c), (n_s, f), (p, f) -> (b, p, c)."""

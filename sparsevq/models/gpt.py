@@ -28,7 +28,7 @@ from sparsevq.models.attention import FeedForward, attend
 
 
 @dataclass(frozen=True)
-class GPTShape:
+class GPTConfig:
     """Sizes; names as in `sparsevq.config.Stage3Config`."""
 
     tokens_per_frame: int
@@ -85,14 +85,14 @@ class Cache:
 class Layer(nn.Module):
     """Pre-normalised causal attention and feed-forward."""
 
-    def __init__(self, shape: GPTShape):
+    def __init__(self, config: GPTConfig):
         super().__init__()
-        dim = shape.time_transformer_dim
-        self.heads, self.dropout = shape.time_transformer_heads, shape.dropout
+        dim = config.time_transformer_dim
+        self.heads, self.dropout = config.time_transformer_heads, config.dropout
         self.norm = nn.LayerNorm(dim)
         self.to_query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
-        self.feed_forward = FeedForward(dim, 4, shape.dropout)
+        self.feed_forward = FeedForward(dim, 4, config.dropout)
 
     def forward(self, x: Tensor, frame: Tensor, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
         query, key, value = rearrange(
@@ -109,27 +109,27 @@ class Layer(nn.Module):
 class GPT(nn.Module):
     """See the module's docstring. `codebook` (Q, K, D) comes from the index dump and stays as it is."""
 
-    def __init__(self, shape: GPTShape, codebook: Tensor):
+    def __init__(self, config: GPTConfig, codebook: Tensor):
         super().__init__()
-        dim, levels, codes = shape.time_transformer_dim, shape.num_quantizers, shape.num_vq_embeddings
-        if codebook.shape != (levels, codes, shape.vq_embedding_dim):
+        dim, levels, codes = config.time_transformer_dim, config.num_quantizers, config.num_vq_embeddings
+        if codebook.shape != (levels, codes, config.vq_embedding_dim):
             raise ValueError(
                 f"the codebook is {tuple(codebook.shape)}, "
-                f"the GPT was made for {(levels, codes, shape.vq_embedding_dim)}"
+                f"the GPT was made for {(levels, codes, config.vq_embedding_dim)}"
             )
-        self.shape = shape
+        self.config = config
         # Scaled by the first level's spread, so that any tokenizer's codes enter with about unit size.
         self.register_buffer("codebook", codebook / codebook[0].std().clamp_min(1e-8))
         self.codebook: Tensor
-        self.from_code = nn.Linear(shape.vq_embedding_dim, dim)
+        self.from_code = nn.Linear(config.vq_embedding_dim, dim)
         self.code_vectors = nn.Parameter(torch.zeros(levels, codes, dim))
-        self.token_position = nn.Parameter(torch.randn(shape.tokens_per_frame, dim) * 0.02)
+        self.token_position = nn.Parameter(torch.randn(config.tokens_per_frame, dim) * 0.02)
         self.prompt = nn.Parameter(torch.zeros(dim))  # marks the observed frame, whose codes the sensors gave
-        layers = [Layer(shape) for _ in range(shape.time_transformer_layers)]
+        layers = [Layer(config) for _ in range(config.time_transformer_layers)]
         self.layers = nn.ModuleList(layers)
-        self.from_levels = nn.Linear(shape.vq_embedding_dim, dim, bias=False)
+        self.from_levels = nn.Linear(config.vq_embedding_dim, dim, bias=False)
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, shape.vq_embedding_dim))
+            nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, config.vq_embedding_dim))
             for _ in range(levels)
         )
         self.bias = nn.Parameter(torch.zeros(levels, codes))
@@ -150,7 +150,7 @@ class GPT(nn.Module):
         targets
             Sequences as they are, (b, s, P, Q).
         """
-        block, size = self.shape.block, self.shape.tokens_per_frame
+        block, size = self.config.block, self.config.tokens_per_frame
         hidden = self.trunk(inputs.flatten(1, 2)[:, :-block])
         # Position i predicts token i + block; the observed frame's own tokens are given, not forecast.
         return self.cross_entropy(hidden[:, size - block :], targets.flatten(1, 2)[:, size:])
@@ -160,7 +160,7 @@ class GPT(nn.Module):
         vectors = self.vectors(targets)  # (b, n, Q, D)
         seen = torch.zeros_like(vectors[..., 0, :])
         losses = []
-        for level in range(self.shape.num_quantizers):
+        for level in range(self.config.num_quantizers):
             logits = self.logits(hidden, seen, level)
             losses.append(F.cross_entropy(logits.flatten(0, 1).float(), targets[..., level].flatten()))
             seen = seen + vectors[..., level, :]
@@ -169,7 +169,7 @@ class GPT(nn.Module):
     def trunk(self, tokens: Tensor) -> Tensor:
         """Tokens (b, n, Q), the first of them the first token of a frame -> hidden states (b, n, dim)."""
         place = torch.arange(tokens.shape[1], device=tokens.device)
-        frame, block = place // self.shape.tokens_per_frame, place // self.shape.block
+        frame, block = place // self.config.tokens_per_frame, place // self.config.block
         mask = block[:, None] >= block[None, :]
         x = self.embed(tokens, place)
         for layer in self.layers:
@@ -178,14 +178,14 @@ class GPT(nn.Module):
 
     def embed(self, tokens: Tensor, place: Tensor) -> Tensor:
         """Tokens (b, n, Q) at places (n,) in the sequence -> (b, n, dim)."""
-        size = self.shape.tokens_per_frame
-        levels = torch.arange(self.shape.num_quantizers, device=tokens.device)
+        size = self.config.tokens_per_frame
+        levels = torch.arange(self.config.num_quantizers, device=tokens.device)
         x = self.from_code(self.vectors(tokens).sum(-2)) + self.code_vectors[levels, tokens].sum(-2)
         return x + self.token_position[place % size] + (place < size).to(x.dtype)[:, None] * self.prompt
 
     def vectors(self, tokens: Tensor) -> Tensor:
         """Codes (..., Q) -> their vectors (..., Q, D)."""
-        levels = torch.arange(self.shape.num_quantizers, device=tokens.device)
+        levels = torch.arange(self.config.num_quantizers, device=tokens.device)
         return self.codebook[levels, tokens]
 
     def logits(self, hidden: Tensor, seen: Tensor, level: int) -> Tensor:
@@ -225,11 +225,11 @@ class GPT(nn.Module):
         -------
         Indices (b, frames, P, Q).
         """
-        shape = self.shape
-        size, block = shape.tokens_per_frame, shape.block
+        config = self.config
+        size, block = config.tokens_per_frame, config.block
         # As much as a position sees in training: the frames before the one that it predicts, and of that one the tokens
         # that are made.
-        room = (shape.context_frames + 1) * size - block
+        room = (config.context_frames + 1) * size - block
         caches = [Cache(room, size) for _ in self.layers]
         given, place = prompt, 0
         made: list[Tensor] = []
@@ -250,9 +250,9 @@ class GPT(nn.Module):
 
     def sample(self, hidden: Tensor, temperature: float, top_k: int, generator: torch.Generator | None) -> Tensor:
         """Draw the codes (b, n, Q) that follow hidden states (b, n, dim), level after level."""
-        seen = torch.zeros(*hidden.shape[:2], self.shape.vq_embedding_dim, device=hidden.device)
+        seen = torch.zeros(*hidden.shape[:2], self.config.vq_embedding_dim, device=hidden.device)
         drawn = []
-        for level in range(self.shape.num_quantizers):
+        for level in range(self.config.num_quantizers):
             logits = self.logits(hidden, seen, level).float()
             if top_k and top_k < logits.shape[-1]:
                 logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)

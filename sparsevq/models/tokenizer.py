@@ -20,7 +20,7 @@ from sparsevq.models.attention import CrossAttentionBlock, SelfAttentionBlock, l
 
 
 @dataclass(frozen=True)
-class TokenizerShape:
+class TokenizerConfig:
     """Sizes; names as in `sparsevq.config.Stage2Config`."""
 
     num_latents: int
@@ -53,11 +53,11 @@ class Quantizer(nn.Module):
     Whatever the kind, a token's vector is the sum over its levels of ``codebook[level, index]``.
     """
 
-    def __init__(self, shape: TokenizerShape):
+    def __init__(self, config: TokenizerConfig):
         super().__init__()
-        dim, codes = shape.vq_embedding_dim, shape.num_vq_embeddings
+        dim, codes = config.vq_embedding_dim, config.num_vq_embeddings
         self.core: FSQ | ResidualVQ
-        if shape.quantizer == "fsq":
+        if config.quantizer == "fsq":
             if codes not in FSQ_LEVELS:
                 raise ValueError(f"fsq has no levels for {codes} codes; choose one of {sorted(FSQ_LEVELS)}")
             self.core = FSQ(levels=list(FSQ_LEVELS[codes]), dim=dim)
@@ -66,9 +66,9 @@ class Quantizer(nn.Module):
             # (Fifty et al. 2024), dead codes drawn anew from the batch.
             self.core = ResidualVQ(
                 dim=dim,
-                num_quantizers=1 if shape.quantizer == "vq" else shape.num_quantizers,
+                num_quantizers=1 if config.quantizer == "vq" else config.num_quantizers,
                 codebook_size=codes,
-                commitment_weight=shape.commitment_cost,
+                commitment_weight=config.commitment_cost,
                 kmeans_init=True,
                 kmeans_iters=10,
                 threshold_ema_dead_code=1,
@@ -110,24 +110,24 @@ class Quantizer(nn.Module):
 class AttentionTokenizer(nn.Module):
     """P learned queries pool n latents; n learned queries unfold P tokens."""
 
-    def __init__(self, shape: TokenizerShape, heads: int = 4, depth: int = 2):
+    def __init__(self, config: TokenizerConfig, heads: int = 4, depth: int = 2):
         super().__init__()
-        hidden, dim = shape.num_hiddens, shape.vq_embedding_dim
+        hidden, dim = config.num_hiddens, config.vq_embedding_dim
 
         def stack() -> nn.Sequential:
             return nn.Sequential(*(SelfAttentionBlock(hidden, heads, 2) for _ in range(depth)))
 
-        self.read = nn.Linear(shape.latent_channels, hidden)
+        self.read = nn.Linear(config.latent_channels, hidden)
         self.pool = CrossAttentionBlock(hidden, hidden, heads, 2)
-        self.pool_queries = learned_queries(shape.tokens_per_frame, hidden)
+        self.pool_queries = learned_queries(config.tokens_per_frame, hidden)
         self.mix = stack()
         self.to_tokens = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, dim))
         self.from_tokens = nn.Linear(dim, hidden)
-        self.token_positions = learned_queries(shape.tokens_per_frame, hidden)
+        self.token_positions = learned_queries(config.tokens_per_frame, hidden)
         self.unmix = stack()
         self.unfold = CrossAttentionBlock(hidden, hidden, heads, 2)
-        self.unfold_queries = learned_queries(shape.num_latents, hidden)
-        self.write = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, shape.latent_channels))
+        self.unfold_queries = learned_queries(config.num_latents, hidden)
+        self.write = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, config.latent_channels))
 
     def encode(self, latents: Tensor) -> Tensor:
         """(b, n, c) -> (b, P, D)."""
@@ -147,10 +147,10 @@ class AttentionTokenizer(nn.Module):
 class ConvTokenizer(nn.Module):
     """Latents as a (side, side) picture, two stride-2 convolutions to (side / 4, side / 4), and mirrored."""
 
-    def __init__(self, shape: TokenizerShape):
+    def __init__(self, config: TokenizerConfig):
         super().__init__()
-        self.side = math.isqrt(shape.num_latents)
-        hidden, dim, channels = shape.num_hiddens, shape.vq_embedding_dim, shape.latent_channels
+        self.side = math.isqrt(config.num_latents)
+        hidden, dim, channels = config.num_hiddens, config.vq_embedding_dim, config.latent_channels
         self.down = nn.Sequential(
             nn.Conv2d(channels, hidden // 2, 4, stride=2, padding=1),
             nn.GELU(),
@@ -180,15 +180,15 @@ class ConvTokenizer(nn.Module):
 class LatentTokenizer(nn.Module):
     """Standardised latents, tokenizer encoder, quantizer, tokenizer decoder."""
 
-    def __init__(self, shape: TokenizerShape):
+    def __init__(self, config: TokenizerConfig):
         super().__init__()
-        self.shape = shape
-        self.codec = ConvTokenizer(shape) if shape.tokenizer == "conv" else AttentionTokenizer(shape)
-        self.quantizer = Quantizer(shape)
+        self.config = config
+        self.codec = ConvTokenizer(config) if config.tokenizer == "conv" else AttentionTokenizer(config)
+        self.quantizer = Quantizer(config)
         self.center: Tensor
         self.spread: Tensor
-        self.register_buffer("center", torch.zeros(shape.num_latents, shape.latent_channels))
-        self.register_buffer("spread", torch.ones(shape.num_latents, shape.latent_channels))
+        self.register_buffer("center", torch.zeros(config.num_latents, config.latent_channels))
+        self.register_buffer("spread", torch.ones(config.num_latents, config.latent_channels))
 
     def standardise_by(self, latents: Tensor) -> None:
         """Take mean and standard deviation of the complete latents (b, n, c) of the training split."""

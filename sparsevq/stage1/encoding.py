@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,10 +13,9 @@ from sparsevq.config import Stage1Config, parse
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
+from sparsevq.models.autoencoder import AutoencoderConfig, SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features
-from sparsevq.runtime.integrity import require_made_from
-from sparsevq.runtime.model_file import load_model
+from sparsevq.runs.run import Run
 from sparsevq.sensors.placement import SensorSets
 
 Role = Literal["sparse", "semi_sparse"]
@@ -45,9 +43,15 @@ class Stage1Model:
     settings: Stage1Config
     digest: str = ""
 
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """Latents of a frame, and channels of each."""
+        config = self.autoencoder.config
+        return config.num_latents, config.enc_num_latent_channels
 
-def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, device: torch.device) -> Stage1Model:
-    """A trained encoder and decoder, ready to use.
+
+def load_stage1(run: Run, role: Role, device: torch.device) -> Stage1Model:
+    """A run's trained encoder and decoder, ready to use.
 
     Parameters
     ----------
@@ -59,23 +63,22 @@ def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, de
     ------
     SparseVQError
         The file is missing, damaged, of another kind, or was trained on another grid, other channels, another data set
-        or other sensors than these. Which file the sensors are from does not matter, nor their order.
+        or other sensors than the run's. Which file the sensors are from does not matter, nor their order.
     """
-    file = load_model(path, "sparse", "semi_sparse")
-    settings = parse(Stage1Config, file.settings, str(path))
+    data, sensors, file = run.domain, run.sensors, run.model(role)
+    settings = parse(Stage1Config, file.settings, str(file.path))
     if file.extra["grid"] != list(data.grid) or file.shape["channels"] != len(data.channels):
         raise SparseVQError(
-            f"{path} was trained on a grid {file.extra['grid']} with {file.shape['channels']} channels, "
+            f"{file.path} was trained on a grid {file.extra['grid']} with {file.shape['channels']} channels, "
             f"but {data.name} has {list(data.grid)} with {len(data.channels)}",
             "train it on this data set",
         )
-    require_made_from(path, file.made_from, {"data": data.digest}, file.kind)
     if file.extra.get("points", "") not in ("", points_digest(sensors, role)):
         raise SparseVQError(
-            f"{path} was trained with other sensors than the {role.replace('_', '-')} ones that it is used with",
+            f"{file.path} was trained with other sensors than the {role.replace('_', '-')} ones that it is used with",
             f"train it again (snakemake --forcerun {file.kind}), or give the sensors.h5 that it was made from",
         )
-    autoencoder = SensorAutoencoder(AutoencoderShape(**file.shape))
+    autoencoder = SensorAutoencoder(AutoencoderConfig(**file.shape))
     file.restore(autoencoder)
     return Stage1Model(
         autoencoder.to(device).eval().requires_grad_(False),
@@ -84,6 +87,24 @@ def load_stage1(path: Path, role: Role, data: FieldData, sensors: SensorSets, de
         settings,
         file.digest,
     )
+
+
+def load_encoders(run: Run, device: torch.device) -> tuple[Stage1Model, Stage1Model]:
+    """A run's sparse encoder and its teacher, whose latents are alike in shape.
+
+    Raises
+    ------
+    SparseVQError
+        As `load_stage1`; or the latents differ in shape.
+    """
+    sparse, teacher = load_stage1(run, "sparse", device), load_stage1(run, "semi_sparse", device)
+    if sparse.latent_shape != teacher.latent_shape:
+        raise SparseVQError(
+            f"{run.file('sparse')} gives latents of shape {sparse.latent_shape}, {run.file('semi_sparse')} of shape "
+            f"{teacher.latent_shape}",
+            "train both encoders with the same num_latents and enc_num_latent_channels",
+        )
+    return sparse, teacher
 
 
 def sensor_points(sensors: SensorSets, role: Role) -> Tensor:

@@ -1,5 +1,6 @@
 """The frames that stages 2 and 3 learn from: training trajectories in several symmetry variants, and their latents."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,8 +66,7 @@ class TrainingLatents:
     """
 
     def __init__(self, sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views):
-        shape = complete.autoencoder.shape
-        needed = 2 * 4 * len(views) * shape.num_latents * shape.enc_num_latent_channels
+        needed = 2 * 4 * len(views) * math.prod(complete.latent_shape)
         self._draw = partial(latents_of, sparse, complete, fields)
         self._views = views
         self._kept = latents_of_all(sparse, complete, fields, views) if needed <= LATENTS_KEPT else None

@@ -1,6 +1,5 @@
-"""Train the tokenizer: sparse latents, through a few discrete codes, to complete latents."""
+"""Stage 2: train the tokenizer, from sparse latents through a few discrete codes to complete latents."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,22 +8,18 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage2Config
 from sparsevq.data.device_fields import DeviceFields
-from sparsevq.data.field_data import FieldData
-from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
-from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
-from sparsevq.runtime.checkpoints import Checkpoints
+from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
+from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
-from sparsevq.runtime.model_file import load_model, save_model
-from sparsevq.sensors.placement import SensorSets, read_sensors
-from sparsevq.stage1.encoding import Stage1Model, decode_at, load_stage1
-from sparsevq.stage1.train import PointsByArea, reconstruction_metrics, validation_points, validation_views
+from sparsevq.stage1.encoding import Stage1Model, decode_at, load_encoders
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
 from sparsevq.stage2.shared_codebooks import share_codebooks
-from sparsevq.training.loop import Logs, fit
+from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
+from sparsevq.training.stage import Stage
 
 KMEANS_FRAMES = 2048
-"""Frames whose tokens the codebook is started from."""
+"""Frames whose tokens initialise the codebook."""
 
 
 class CompletionLoss(nn.Module):
@@ -36,7 +31,7 @@ class CompletionLoss(nn.Module):
         self.decoder = teacher.autoencoder.decoder
         self.features = teacher.features
         self.field_weight = settings.field_weight
-        # Its projections take no part before there are codes.
+        # FSQ's projections get no gradient before there are codes.
         self.parameters_rest = settings.quantizer == "fsq" and settings.continuous_steps > 0
 
     def forward(
@@ -55,151 +50,110 @@ class CompletionLoss(nn.Module):
         return terms
 
 
-def train_tokenizer(
-    data_path: Path,
-    sensors_path: Path,
-    sparse_model: Path,
-    semi_sparse_model: Path,
-    out_dir: Path,
-    *,
-    settings: Stage2Config,
-    seed: int,
-    fabric: Fabric,
-    tracker: Logs,
-    start_from: Path | None = None,
-    checkpoints: Checkpoints | None = None,
-) -> None:
-    """Stage 2. Writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
+class TokenizerStage(Stage):
+    """Latents of either encoder in, the teacher's latents of the same frames out.
 
     Half of each batch enters as the sparse encoder's latents and half as the teacher's, since both are tokenized later
     (prompt and targets of stage 3); the target is always the teacher's. Both encoders and the decoder are frozen.
 
     Parameters
     ----------
+    run
+        Its data set, sensors and encoders are read.
     start_from
-        A tokenizer of the same shape whose weights to begin with.
-    checkpoints
-        Where to leave the state of the training, and to go on from.
+        A tokenizer of the same sizes whose weights to begin with.
 
     Raises
     ------
     SparseVQError
         An input is missing, damaged or doesn't fit the others.
     """
-    require_rows(settings.batch_frames, "stage2.batch_frames")
-    fabric.seed_everything(seed, verbose=False)
-    data = read_data(data_path)
-    sensors = read_sensors(sensors_path, data)
-    sparse, teacher = _encoders(sparse_model, semi_sparse_model, data, sensors, fabric.device)
-    fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
-    views = training_views(data, fields, variant_symmetries(fields, sparse.settings.symmetries.variants, seed))
-    with fabric.autocast():
-        train = TrainingLatents(sparse, teacher, fields, views)
-        val, at = latents_of(sparse, teacher, fields, validation_views(data, fields)), validation_points(fields)
-        unquantized = reconstruction_metrics(fields, val.views, decode_at(sparse, val.sparse, at), at)
 
-    shape = tokenizer_shape(teacher, settings)
-    tokenizer = _new_tokenizer(shape).to(fabric.device)
-    with fabric.autocast():
-        tokenizer.standardise_by(train.complete())
-    made_from = {"data": data.digest, "sensors": sensors.digest}
-    made_from |= {"sparse": sparse.digest, "semi_sparse": teacher.digest}
-    if start_from is not None:
-        start = load_model(start_from, "tokenizer")
-        start.restore(tokenizer)
-        made_from["start"] = start.digest
-    share_codebooks(tokenizer)
-    objective = CompletionLoss(tokenizer, teacher, settings)
-    area = PointsByArea(data, fabric.device)
-    batch = settings.batch_frames
+    name, kind = "stage 2 tokenizer", "tokenizer"
+    module: LatentTokenizer
+    config: TokenizerConfig
+    settings: Stage2Config
 
-    def draw(generator: torch.Generator, step: int) -> tuple[Tensor | bool, ...]:
-        if step == settings.continuous_steps + 1 and not tokenizer.quantizer.started:
-            start_codebook(tokenizer, train, generator, fabric)
-        mine = slice(fabric.global_rank, None, fabric.world_size)
-        row = torch.randint(len(train), (batch,), generator=generator, device=fabric.device)
-        from_teacher = torch.rand(batch, 1, 1, generator=generator, device=fabric.device) < 0.5
-        points = area.draw(settings.batch_pixels, generator)
+    def __init__(self, run: Run, settings: Stage2Config, *, seed: int, fabric: Fabric, start_from: Path | None = None):
+        require_rows(settings.batch_frames, "stage2.batch_frames")
+        super().__init__(settings, seed, fabric)
+        data, device = run.data, fabric.device
+        sparse, self.teacher = load_encoders(run, device)
+        symmetries = sparse.settings.symmetries
+        self.fields = DeviceFields(data, symmetries, device)
+        self.area, self.val_points = PointsByArea(data, device), validation_points(self.fields)
+        views = training_views(data, self.fields, variant_symmetries(self.fields, symmetries.variants, seed))
         with fabric.autocast():
-            drawn = train.take(row[mine])
-        latents = torch.where(from_teacher[mine], drawn.complete, drawn.sparse)
-        values, valid = fields.gather(drawn.views, points)
-        return latents, drawn.complete, step > settings.continuous_steps, points, values, valid
+            self.latents = TrainingLatents(sparse, self.teacher, self.fields, views)
+            self.val = latents_of(sparse, self.teacher, self.fields, validation_views(data, self.fields))
+            unquantized = self._metrics(decode_at(sparse, self.val.sparse, self.val_points))
+        self.unquantized_error = unquantized["val_relative_l2"]
 
-    def validate() -> dict[str, float]:
+        self.config = tokenizer_config(self.teacher, settings)
+        self.module = _new_tokenizer(self.config).to(device)
+        with fabric.autocast():
+            self.module.standardise_by(self.latents.complete())
+        self.made_from = {"data": data.digest, "sensors": run.sensors.digest}
+        self.made_from |= {"sparse": sparse.digest, "semi_sparse": self.teacher.digest}
+        self.start_from(start_from, "tokenizer")
+        share_codebooks(self.module)
+        self.objective = CompletionLoss(self.module, self.teacher, settings)
+        self.best_after = settings.continuous_steps + 1
+
+    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor | bool, ...]:
+        """Latents to complete and complete ones (b, n, c), whether to quantize; points, values and validity there."""
+        quantize = step > self.settings.continuous_steps
+        if step == self.settings.continuous_steps + 1 and not self.module.quantizer.started:
+            self._initialise_codebook(generator)
+        batch, device = self.settings.batch_frames, self.fabric.device
+        row = torch.randint(len(self.latents), (batch,), generator=generator, device=device)
+        from_teacher = torch.rand(batch, 1, 1, generator=generator, device=device) < 0.5
+        points = self.area.draw(self.settings.batch_pixels, generator)
+        with self.fabric.autocast():
+            drawn = self.latents.take(row[self.mine])
+        latents = torch.where(from_teacher[self.mine], drawn.complete, drawn.sparse)
+        return latents, drawn.complete, quantize, points, *self.fields.gather(drawn.views, points)
+
+    def validate(self) -> dict[str, float]:
+        """Error of the completed sparse latents' reconstruction, and use of the codebook once there is one."""
         use: dict[str, float] = {}
-        with fabric.autocast():
-            if tokenizer.quantizer.started:
-                indices = tokenizer.tokenize(val.sparse)
-                completed, use = tokenizer.detokenize(indices), codebook_use(indices, shape.num_vq_embeddings)
+        with self.fabric.autocast():
+            if self.module.quantizer.started:
+                indices = self.module.tokenize(self.val.sparse)
+                completed = self.module.detokenize(indices)
+                use = codebook_use(indices, self.config.num_vq_embeddings)
             else:
-                completed, _ = tokenizer(val.sparse, quantize=False)
-            metrics = reconstruction_metrics(fields, val.views, decode_at(teacher, completed, at), at)
-        ratio = metrics["val_relative_l2"] / unquantized["val_relative_l2"]
-        return {**metrics, "val_ratio_to_unquantized": ratio, **use}
+                completed, _ = self.module(self.val.sparse, quantize=False)
+            metrics = self._metrics(decode_at(self.teacher, completed, self.val_points))
+        return {**metrics, "val_ratio_to_unquantized": metrics["val_relative_l2"] / self.unquantized_error, **use}
 
-    out_dir.mkdir(parents=True, exist_ok=True)
-    best = fit(
-        fabric, objective, draw, validate, settings,
-        seed=seed, name="stage 2 tokenizer", tracker=tracker, history=out_dir / "history.csv",
-        best_after=settings.continuous_steps + 1, made_from=made_from, checkpoints=checkpoints,
-    )  # fmt: skip
-    if fabric.is_global_zero:
-        save_model(
-            out_dir / "model.safetensors",
-            tokenizer,
-            "tokenizer",
-            shape=asdict(shape),
-            settings=settings.model_dump(mode="json"),
-            made_from=made_from,
-            extra={"seed": seed, "validation": best},
-        )
+    @torch.no_grad()
+    def _initialise_codebook(self, generator: torch.Generator) -> None:
+        """k-means on the tokens of `KMEANS_FRAMES` frames, by the quantizer at its first batch in training mode."""
+        row = torch.randint(len(self.latents), (KMEANS_FRAMES,), generator=generator, device=self.fabric.device)
+        with self.fabric.autocast():
+            self.module.quantizer(self.module.encode(self.latents.take(row[self.mine]).complete))
+
+    def _metrics(self, guess: Tensor) -> dict[str, float]:
+        return reconstruction_metrics(self.fields, self.val.views, guess, self.val_points)
 
 
-def _encoders(
-    sparse_path: Path, teacher_path: Path, data: FieldData, sensors: SensorSets, device: torch.device
-) -> tuple[Stage1Model, Stage1Model]:
-    """The sparse encoder and its teacher, whose latents are alike in shape."""
-    models = (
-        load_stage1(sparse_path, "sparse", data, sensors, device),
-        load_stage1(teacher_path, "semi_sparse", data, sensors, device),
-    )
-    shapes = [model.autoencoder.shape for model in models]
-    sizes = [(shape.num_latents, shape.enc_num_latent_channels) for shape in shapes]
-    if sizes[0] != sizes[1]:
-        raise SparseVQError(
-            f"{sparse_path} gives latents of shape {sizes[0]}, {teacher_path} of shape {sizes[1]}",
-            "train both encoders with the same num_latents and enc_num_latent_channels",
-        )
-    return models
-
-
-def _new_tokenizer(shape: TokenizerShape) -> LatentTokenizer:
+def _new_tokenizer(config: TokenizerConfig) -> LatentTokenizer:
     try:
-        return LatentTokenizer(shape)
+        return LatentTokenizer(config)
     except ValueError as error:
         raise SparseVQError(f"stage2: {error}") from None
 
 
-def tokenizer_shape(teacher: Stage1Model, settings: Stage2Config) -> TokenizerShape:
+def tokenizer_config(teacher: Stage1Model, settings: Stage2Config) -> TokenizerConfig:
     """The sizes that the encoders and the configuration ask for."""
-    names = TokenizerShape.__dataclass_fields__.keys() & Stage2Config.model_fields.keys()
-    return TokenizerShape(
-        num_latents=teacher.autoencoder.shape.num_latents,
-        latent_channels=teacher.autoencoder.shape.enc_num_latent_channels,
+    names = TokenizerConfig.__dataclass_fields__.keys() & Stage2Config.model_fields.keys()
+    num_latents, latent_channels = teacher.latent_shape
+    return TokenizerConfig(
+        num_latents=num_latents,
+        latent_channels=latent_channels,
         **{name: getattr(settings, name) for name in names},
     )
-
-
-@torch.no_grad()
-def start_codebook(
-    tokenizer: LatentTokenizer, train: TrainingLatents, generator: torch.Generator, fabric: Fabric
-) -> None:
-    """k-means on the tokens of `KMEANS_FRAMES` frames: the quantizer does it at its first batch in training mode."""
-    row = torch.randint(len(train), (KMEANS_FRAMES,), generator=generator, device=fabric.device)
-    mine = row[fabric.global_rank :: fabric.world_size]
-    with fabric.autocast():
-        tokenizer.quantizer(tokenizer.encode(train.take(mine).complete))
 
 
 def codebook_use(indices: Tensor, codes: int) -> dict[str, float]:

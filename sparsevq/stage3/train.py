@@ -1,6 +1,5 @@
-"""Train the GPT on sequences of code indices: the observed frame's by the sparse encoder, then those to forecast."""
+"""Stage 3: train the GPT on sequences of code indices: the observed frame's by the sparse encoder, then the next."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,15 +8,14 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
-from sparsevq.models.gpt import GPT, GPTShape
-from sparsevq.runtime.checkpoints import Checkpoints
+from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.runs.codes import Codes
+from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
-from sparsevq.runtime.model_file import load_model, save_model
-from sparsevq.stage3.codes import Codes, read_codes
-from sparsevq.training.loop import Logs, fit
+from sparsevq.training.stage import Stage
 
 VALIDATION_STARTS = 4
-"""Sequences of each validation trajectory, evenly spaced, at which training is judged."""
+"""Validation sequences of each trajectory, evenly spaced."""
 
 
 class NextCodeLoss(nn.Module):
@@ -32,83 +30,67 @@ class NextCodeLoss(nn.Module):
         return {"loss": weights_of(torch.tensor(len(inputs), device=inputs.device))[0] * self.gpt(inputs, targets)}
 
 
-def train_gpt(
-    codes_path: Path,
-    out_dir: Path,
-    *,
-    settings: Stage3Config,
-    seed: int,
-    fabric: Fabric,
-    tracker: Logs,
-    start_from: Path | None = None,
-    checkpoints: Checkpoints | None = None,
-) -> None:
-    """Stage 3. Reads the index dump alone; writes ``model.safetensors`` and ``history.csv`` into `out_dir`.
+class GPTStage(Stage):
+    """Sequences of code indices: a part of the tokens replaced by noise in, the codes that follow out.
 
     Parameters
     ----------
+    run
+        Its index dump alone is read.
     start_from
-        A GPT of the same shape whose weights to begin with.
-    checkpoints
-        Where to leave the state of the training, and to go on from.
+        A GPT of the same sizes whose weights to begin with.
 
     Raises
     ------
     SparseVQError
         The dump is missing or damaged, or its trajectories are too short for the sequences asked for.
     """
-    batch = settings.batch_frames // settings.stage2_frames
-    require_rows(batch, "stage3.batch_frames / stage2_frames")
-    fabric.seed_everything(seed, verbose=False)
-    codes = read_codes(codes_path, fabric.device)
-    sequences = Sequences(codes, settings)
-    shape = gpt_shape(codes, settings)
-    gpt = GPT(shape, codes.codebook).to(fabric.device)
-    made_from = {"codes": codes.digest}
-    if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
-        made_from["tokenizer"] = codes.made_from["tokenizer"]
-    if start_from is not None:
-        start = load_model(start_from, "gpt")
-        start.restore(gpt)
-        made_from["start"] = start.digest
-    objective = NextCodeLoss(gpt)
 
-    def draw(generator: torch.Generator, step: int) -> tuple[Tensor, Tensor]:
-        targets = sequences.draw(batch, generator)
-        inputs = noisy(targets, settings.token_noise, shape.num_vq_embeddings, generator)
-        mine = slice(fabric.global_rank, None, fabric.world_size)
-        return inputs[mine], targets[mine]
+    name, kind = "stage 3 GPT", "gpt"
+    module: GPT
+    config: GPTConfig
+    settings: Stage3Config
 
-    val = sequences.held_out()
+    def __init__(self, run: Run, settings: Stage3Config, *, seed: int, fabric: Fabric, start_from: Path | None = None):
+        self.batch = settings.batch_frames // settings.stage2_frames
+        require_rows(self.batch, "stage3.batch_frames / stage2_frames")
+        super().__init__(settings, seed, fabric)
+        codes = run.codes(fabric.device)
+        self.sequences = Sequences(codes, settings)
+        self.val = self.sequences.held_out()
+        self.config = gpt_config(codes, settings)
+        self.module = GPT(self.config, codes.codebook).to(fabric.device)
+        self.made_from = {"codes": codes.digest}
+        if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
+            self.made_from["tokenizer"] = codes.made_from["tokenizer"]
+        self.start_from(start_from, "gpt")
+        self.objective = NextCodeLoss(self.module)
 
-    def validate() -> dict[str, float]:
-        with fabric.autocast():
-            losses = torch.stack([gpt(part, part) for part in val.split(batch)])
-        weights = torch.tensor([len(part) for part in val.split(batch)], device=fabric.device)
-        return {"val_loss": float((losses * weights).sum() / weights.sum())}
+    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor, Tensor]:
+        """Sequences (b, s, P, Q) with noise, and without."""
+        targets = self.sequences.draw(self.batch, generator)
+        inputs = noisy(targets, self.settings.token_noise, self.config.num_vq_embeddings, generator)
+        return inputs[self.mine], targets[self.mine]
 
-    out_dir.mkdir(parents=True, exist_ok=True)
-    best = fit(
-        fabric, objective, draw, validate, settings,
-        seed=seed, name="stage 3 GPT", tracker=tracker, history=out_dir / "history.csv",
-        made_from=made_from, checkpoints=checkpoints,
-    )  # fmt: skip
-    if fabric.is_global_zero:
-        save_model(
-            out_dir / "model.safetensors",
-            gpt,
-            "gpt",
-            shape=asdict(shape),
-            settings=settings.model_dump(mode="json"),
-            made_from=made_from,
-            extra={"seed": seed, "validation": best},
-        )
+    def validate(self) -> dict[str, float]:
+        """Cross-entropy of the validation sequences."""
+        with self.fabric.autocast():
+            return {"val_loss": cross_entropy(self.module, self.val, self.batch)}
 
 
-def gpt_shape(codes: Codes, settings: Stage3Config) -> GPTShape:
+@torch.no_grad()
+def cross_entropy(gpt: GPT, sequences: Tensor, at_once: int) -> float:
+    """Mean over sequences (n, s, P, Q), in nats a code; `at_once` of them are in one batch."""
+    parts = sequences.split(at_once)
+    losses = torch.stack([gpt(part, part) for part in parts])
+    weights = torch.tensor([len(part) for part in parts], device=sequences.device)
+    return float((losses * weights).sum() / weights.sum())
+
+
+def gpt_config(codes: Codes, settings: Stage3Config) -> GPTConfig:
     """The sizes that the dump and the configuration ask for."""
     levels, count, dim = codes.codebook.shape
-    return GPTShape(
+    return GPTConfig(
         tokens_per_frame=codes.sparse.shape[3],
         num_quantizers=levels,
         num_vq_embeddings=count,

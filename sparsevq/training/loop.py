@@ -1,19 +1,18 @@
 """The one training loop: optimizer steps, validation, early stopping, history, checkpoints.
 
 Devices and precision are Fabric's. Everything random in a step depends on (seed, step, rank) alone, so that a training
-that goes on from a checkpoint is the one that was killed, and several devices draw the batches of one.
+that resumes from a checkpoint is the one that was killed, and several devices draw the batches of one.
 """
 
 import csv
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsevq.config import TrainingConfig
 from sparsevq.errors import SparseVQError
@@ -22,51 +21,23 @@ from sparsevq.runtime.files import written_whole
 from sparsevq.runtime.signals import Requests, deferred_stop
 from sparsevq.version import VERSION
 
+if TYPE_CHECKING:
+    from sparsevq.training.stage import Logs, Stage
+
 SECONDS_BETWEEN_AGREEMENTS = 1.0
-"""Several processes must stop at the same step; asking each other costs a round trip, so they do it now and then."""
+"""Several processes must stop at the same step; agreeing costs a round trip, so it is done now and then."""
 MOST_STEPS_BETWEEN_AGREEMENTS = 100
 
 
-class Logs(Protocol):
-    """What the loop needs of tracking (`sparsevq.runtime.tracking.tracker.Tracker`)."""
-
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None: ...
-
-
-def fit(
-    fabric: Fabric,
-    objective: nn.Module,
-    draw: Callable[[torch.Generator, int], tuple[Any, ...]],
-    validate: Callable[[], dict[str, float]],
-    settings: TrainingConfig,
-    *,
-    seed: int,
-    name: str,
-    tracker: Logs,
-    history: Path,
-    best_after: int = 0,
-    made_from: Mapping[str, str] | None = None,
-    checkpoints: Checkpoints | None = None,
-) -> dict[str, float]:
-    """Train `objective` and leave it with the weights of its best validation.
+def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoints | None = None) -> dict[str, float]:
+    """Train a stage's objective and leave it with the weights of its best validation.
 
     Parameters
     ----------
-    objective
-        ``objective(*batch)`` returns a dictionary of scalars with the ``loss`` to minimise. Its parameters that require
-        gradients are trained. On several devices the mean over ranks of each scalar is that of the whole batch.
-    draw
-        ``draw(generator, step)`` makes a batch on the device; in data-parallel training, this rank's part of it.
-    validate
-        Metrics of the current weights; ``val_loss`` decides which are best.
     history
         The CSV of training curves to write.
-    best_after
-        Validations before this step don't compete for the best weights, nor try the patience.
-    made_from
-        Name -> digest of what the training has read: with the settings and the seed, what a checkpoint must be made of.
     checkpoints
-        Where to leave the state now and then, and to go on from; None: nowhere.
+        Where to save the state now and then, and to resume from; None: nowhere.
 
     Returns
     -------
@@ -77,57 +48,46 @@ def fit(
     SparseVQError
         The loss is not finite.
     Terminated, KeyboardInterrupt
-        The job was asked to stop; there is a checkpoint of the step before.
+        The job was asked to stop; there is a checkpoint of the last step.
     """
-    training = _Training(fabric, objective, draw, validate, settings, seed, name, tracker, history, best_after)
+    training = _Training(stage, tracker, history)
+    fabric, settings = stage.fabric, stage.budget
     made_of = {
-        "training": name,
-        "seed": seed,
+        "training": stage.name,
+        "seed": stage.seed,
         "settings": settings.model_dump(mode="json"),
-        "made_from": dict(made_from or {}),
+        "made_from": stage.made_from,
         "version": VERSION,
     }
     if checkpoints is not None:
-        training.go_on(checkpoints, made_of)
+        training.resume(checkpoints, made_of)
     with deferred_stop() as requests:
         while not training.finished:
             training.advance()
             if training.step % settings.val_every == 0 or training.step == settings.max_steps:
-                training.judge()
+                training.validate()
             save, stop = training.agree(requests, checkpoints is not None and checkpoints.due())
             if save and checkpoints is not None:
                 state = training.state()
                 if fabric.is_global_zero:
                     checkpoints.save(state, made_of)
             if stop:
-                fabric.print(f"{name}: asked to stop, stopped after step {training.step}", flush=True)
+                fabric.print(f"{stage.name}: asked to stop, stopped after step {training.step}", flush=True)
                 raise requests.why
     if not training.best_weights:
-        raise SparseVQError(f"{name}: no validation gave a finite loss", "lower lr")
-    objective.load_state_dict(training.best_weights)
-    objective.eval()
+        raise SparseVQError(f"{stage.name}: no validation gave a finite loss", "lower lr")
+    stage.objective.load_state_dict(training.best_weights)
+    stage.objective.eval()
     return training.best
 
 
 class _Training:
     """A training between two steps."""
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        objective: nn.Module,
-        draw: Callable[[torch.Generator, int], tuple[Any, ...]],
-        validate: Callable[[], dict[str, float]],
-        settings: TrainingConfig,
-        seed: int,
-        name: str,
-        tracker: Logs,
-        history: Path,
-        best_after: int,
-    ):
-        self._fabric, self._objective, self._draw, self._validate = fabric, objective, draw, validate
-        self._settings, self._seed, self._name = settings, seed, name
-        self._tracker, self._history, self._best_after = tracker, history, best_after
+    def __init__(self, stage: "Stage", tracker: "Logs", history: Path):
+        self._stage, self._tracker, self._history = stage, tracker, history
+        self._fabric, self._objective, self._settings = stage.fabric, stage.objective, stage.budget
+        fabric, objective, settings = self._fabric, self._objective, self._settings
         parameters = [p for p in objective.parameters() if p.requires_grad]
         self._adamw = torch.optim.AdamW(
             parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
@@ -155,11 +115,11 @@ class _Training:
         for group in self._adamw.param_groups:
             group["lr"] = settings.lr * learning_rate(self.step - 1, settings)
         for part in range(settings.accum_grads):
-            mixed = _mix(self._seed, self.step, part)
+            mixed = _mix(self._stage.seed, self.step, part)
             self._generator.manual_seed(mixed)  # the same on all devices, which share the batch
             torch.manual_seed(mixed + 1_000_000_007 * (fabric.global_rank + 1))  # dropout, codes drawn anew
             with fabric.no_backward_sync(self._model, enabled=part + 1 < settings.accum_grads):
-                terms = self._model(*self._draw(self._generator, self.step))
+                terms = self._model(*self._stage.draw(self._generator, self.step))
                 terms = {key: value / settings.accum_grads for key, value in terms.items()}
                 fabric.backward(terms["loss"])
             self._sums = {key: self._sums.get(key, 0.0) + value.detach() for key, value in terms.items()}
@@ -167,36 +127,36 @@ class _Training:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
-    def judge(self) -> None:
+    def validate(self) -> None:
         """Validate, log, and keep the weights if they are the best so far."""
         settings, step, fabric = self._settings, self.step, self._fabric
         count = (step - 1) % settings.val_every + 1
         sums = fabric.all_reduce(torch.stack(list(self._sums.values())).float(), reduce_op="mean")
         means = {f"train_{key}": float(value) / count for key, value in zip(self._sums, sums, strict=True)}
         if not math.isfinite(means["train_loss"]):
-            raise SparseVQError(f"{self._name}: the loss is not finite by step {step}", "lower lr or grad_clip")
+            raise SparseVQError(f"{self._stage.name}: the loss is not finite by step {step}", "lower lr or grad_clip")
         seconds = (time.perf_counter() - self._since) / (step - self._from)
         self._model.eval()
         with torch.no_grad():
             # All ranks must take the same decisions from it, to the last bit.
-            metrics = fabric.broadcast(self._validate())
+            metrics = fabric.broadcast(self._stage.validate())
         self._model.train()
         self._rows.append({"step": step, **means, **metrics, "lr": self._adamw.param_groups[0]["lr"]})
         self._tracker.log_metrics({**self._rows[-1], "seconds_per_step": seconds}, step)
         self._write_history()
         news = "  ".join(f"{key} {value:.4g}" for key, value in (means | metrics).items())
         left = (settings.max_steps - step) * seconds / 60
-        fabric.print(f"{self._name}: step {step}/{settings.max_steps}  {news}  {left:.1f} min left", flush=True)
-        self._waited += step >= self._best_after
-        if metrics["val_loss"] < self.best["val_loss"] and step >= self._best_after:
+        fabric.print(f"{self._stage.name}: step {step}/{settings.max_steps}  {news}  {left:.1f} min left", flush=True)
+        self._waited += step >= self._stage.best_after
+        if metrics["val_loss"] < self.best["val_loss"] and step >= self._stage.best_after:
             self.best, self._waited = metrics, 0
             self.best_weights = {k: v.detach().clone() for k, v in self._objective.state_dict().items()}
         if self._waited >= settings.patience:
-            fabric.print(f"{self._name}: no improvement in {self._waited} validations, stopped at step {step}")
+            fabric.print(f"{self._stage.name}: no improvement in {self._waited} validations, stopped at step {step}")
         self._sums, self._since, self._from = {}, time.perf_counter(), step
 
     def agree(self, requests: Requests, due: bool) -> tuple[bool, bool]:
-        """Whether all ranks are to leave a checkpoint after this step, and to stop: when any of them is asked to."""
+        """Whether all ranks save a checkpoint after this step, and stop: when any of them is asked to."""
         save, stop = requests.save or due or requests.stop, requests.stop
         if self._fabric.world_size > 1:
             if self.step < self._agree_at:
@@ -225,7 +185,7 @@ class _Training:
         values = {"rows": self._rows, "best": self.best, "waited": self._waited}
         return Checkpoint(self.step, tensors, values)
 
-    def go_on(self, checkpoints: Checkpoints, made_of: Mapping[str, Any]) -> None:
+    def resume(self, checkpoints: Checkpoints, made_of: Mapping[str, Any]) -> None:
         """Take the state of the last checkpoint of this training, if there is one."""
         path = self._fabric.broadcast(checkpoints.latest(made_of) if self._fabric.is_global_zero else None)
         if path is None:
@@ -252,9 +212,9 @@ class _Training:
         self._agree_at = self.step + 1
         self._rows, self.best = checkpoint.values["rows"], checkpoint.values["best"]
         self._waited = checkpoint.values["waited"]
-        self._write_history()  # with the other outputs of the killed job the workflow removed it
+        self._write_history()  # the workflow removed it with the other outputs of the killed job
         self._since = time.perf_counter()
-        self._fabric.print(f"{self._name}: goes on after step {self.step}, from {path}", flush=True)
+        self._fabric.print(f"{self._stage.name}: resumes after step {self.step}, from {path}", flush=True)
 
     def _write_history(self) -> None:
         if not self._fabric.is_global_zero or not self._rows:
@@ -267,7 +227,7 @@ class _Training:
 
 
 def learning_rate(step: int, settings: TrainingConfig) -> float:
-    """Share of the peak learning rate: linear warm-up, then constant or a cosine to nought at `max_steps`."""
+    """Share of the peak learning rate: linear warm-up, then constant or cosine decay to zero at `max_steps`."""
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":

@@ -140,7 +140,7 @@ def test_faulty_readings(lines, told, fails, workplace, chain):
         ("runs/{stage2}", "has no gpt/model.safetensors, which stage 3 makes"),
         ("runs/none", "there is no run folder runs/none"),
         ("runs", "give the folder of one run, such as runs/"),
-        ("runs/{stage3} --data faulty/nan.h5", "was trained on another data set than faulty/nan.h5"),
+        ("runs/{stage3} --data faulty/nan.h5", "sensors.h5 was made from another data set"),
     ],
 )
 def test_faulty_forecasts(command, told, fails, chain, readings, faulty_data):

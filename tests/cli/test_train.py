@@ -160,7 +160,7 @@ def test_an_interrupted_training_goes_on_where_it_was(stage, workplace, chain, c
 
     assert workplace(f"train --resume {run}") == 0
     said = capsys.readouterr().out
-    assert "goes on after step 3" in said
+    assert "resumes after step 3" in said
     assert f"run {run} is finished" in said
     models = [workplace.path / "runs" / name / part / "model.safetensors" for name in (undisturbed, run)]
     assert models[0].read_bytes() == models[1].read_bytes()

@@ -123,7 +123,7 @@ def test_faults_of_a_table_name_its_line(model, run):
 
 def test_another_data_set_is_refused(run, tmp_path):
     write_data(tmp_path / "other.h5", travelling_waves(seed=1))
-    with pytest.raises(SparseVQError, match="was trained on another data set"):
+    with pytest.raises(SparseVQError, match=r"sensors\.h5 was made from another data set"):
         sparsevq.Forecaster(run.path, data=tmp_path / "other.h5", device="cpu")
 
 

@@ -15,12 +15,12 @@ from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.held_out import cases
 from sparsevq.forecasting.model import load_forecast_model
-from sparsevq.models.gpt import GPT, GPTShape
-from sparsevq.models.tokenizer import LatentTokenizer, TokenizerShape
+from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
+from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
-from sparsevq.stage3.codes import read_codes
 from tests.chain import FORECAST, Chain
 
 CPU = torch.device("cpu")
@@ -46,12 +46,12 @@ def trained(trained, tmp_path_factory):
     torch.manual_seed(0)
     run = Chain(tmp_path_factory.mktemp("held_out") / "run")
     shutil.copytree(trained.folder, run.folder)
-    teacher = load_stage1(run.model("semi_sparse"), "semi_sparse", run.data, run.sensors, CPU)
+    teacher = load_stage1(run.run(), "semi_sparse", CPU)
     fields = DeviceFields(run.data, Symmetries(), CPU)
     latents = encode_views(teacher, fields, fields.views(torch.arange(4), torch.arange(10)))
 
     file = load_model(run.model("tokenizer"), "tokenizer")
-    tokenizer = LatentTokenizer(TokenizerShape(**file.shape))
+    tokenizer = LatentTokenizer(TokenizerConfig(**file.shape))
     tokenizer.standardise_by(latents)
     shake(tokenizer)
     tokenizer.train()(latents)  # k-means
@@ -61,7 +61,7 @@ def trained(trained, tmp_path_factory):
     run.codes()
 
     file = load_model(run.model("gpt"), "gpt")
-    gpt = GPT(GPTShape(**file.shape), read_codes(run.codes_path).codebook)
+    gpt = GPT(GPTConfig(**file.shape), read_codes(run.codes_path).codebook)
     shake(gpt)
     made_from = {"codes": digest(run.codes_path), "tokenizer": digest(run.model("tokenizer"))}
     rest = {"shape": file.shape, "settings": file.settings, "made_from": made_from}
@@ -84,15 +84,7 @@ def forecast(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(trained):
-    return load_forecast_model(
-        trained.data,
-        trained.sensors,
-        sparse_model=trained.model("sparse"),
-        semi_sparse_model=trained.model("semi_sparse"),
-        tokenizer_model=trained.model("tokenizer"),
-        gpt_model=trained.model("gpt"),
-        device=CPU,
-    )
+    return load_forecast_model(trained.run(), CPU)
 
 
 # ------------------------------------------------------------------ the file

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models.autoencoder import AutoencoderShape, SensorAutoencoder
+from sparsevq.models.autoencoder import AutoencoderConfig, SensorAutoencoder
 
-SHAPE = AutoencoderShape(
+SHAPE = AutoencoderConfig(
     channels=2,
     position_features=12,
     enc_preproc_ch=8,

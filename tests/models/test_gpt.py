@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models.gpt import GPT, GPTShape, members_of
+from sparsevq.models.gpt import GPT, GPTConfig, members_of
 
-SHAPE = GPTShape(
+SHAPE = GPTConfig(
     tokens_per_frame=3,
     num_quantizers=2,
     num_vq_embeddings=5,
@@ -37,7 +37,7 @@ def gpt(seed: int = 0, **changes) -> GPT:
     return model
 
 
-def sequences(count: int, frames: int, shape: GPTShape = SHAPE, seed: int = 1) -> torch.Tensor:
+def sequences(count: int, frames: int, shape: GPTConfig = SHAPE, seed: int = 1) -> torch.Tensor:
     draws = torch.Generator().manual_seed(seed)
     size = (count, frames, shape.tokens_per_frame, shape.num_quantizers)
     return torch.randint(shape.num_vq_embeddings, size, generator=draws)
@@ -168,7 +168,7 @@ def test_generation_sees_what_training_saw(prediction, seed):
     """
     model, prompt = gpt(seed, prediction=prediction), sequences(4, 1)[:, 0]
     tokens, hidden = generate_and_watch(model, prompt, SHAPE.context_frames)
-    block = model.shape.block
+    block = model.config.block
     with torch.no_grad():
         whole = model.trunk(tokens[:, :-block])[:, 3 - block :]
     torch.testing.assert_close(hidden, whole, rtol=1e-3, atol=1e-4)
@@ -200,7 +200,7 @@ def test_a_forecast_goes_on_past_the_trained_context(prediction):
 def test_past_the_trained_context_the_latest_frames_are_seen(prediction):
     """With one layer, whose keys hold no memory of older frames: attention to 4 frames and those tokens made so far."""
     model = gpt(prediction=prediction, time_transformer_layers=1, context_frames=4)
-    size, block = 3, model.shape.block
+    size, block = 3, model.config.block
     tokens, hidden = generate_and_watch(model, sequences(3, 1)[:, 0], 9)
     for target in range(size, tokens.shape[1], block):
         place = torch.arange(max(0, target // size - 4) * size, target)
@@ -275,7 +275,7 @@ def test_a_flow_that_repeats_is_learnt_by_heart(prediction):
     """A cycle of 5 frames, started anywhere, goes on for 12 frames, well past the trained context of 5."""
     torch.manual_seed(0)
     cycle = torch.randint(8, (5, 2, 2), generator=seeded(4))
-    model = GPT(GPTShape(2, 2, 8, 4, prediction, 5, 1, 2, 32), torch.randn(2, 8, 4)).train()
+    model = GPT(GPTConfig(2, 2, 8, 4, prediction, 5, 1, 2, 32), torch.randn(2, 8, 4)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     whole = cycle[(torch.arange(5)[:, None] + torch.arange(6)) % 5]
     for _ in range(60):

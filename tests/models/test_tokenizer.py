@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models.tokenizer import FSQ_LEVELS, LatentTokenizer, TokenizerShape
+from sparsevq.models.tokenizer import FSQ_LEVELS, LatentTokenizer, TokenizerConfig
 
-SHAPE = TokenizerShape(
+SHAPE = TokenizerConfig(
     num_latents=16,
     latent_channels=6,
     tokenizer="attention",
@@ -28,7 +28,7 @@ KINDS = [
 ]
 
 
-def latents(count: int = 40, shape: TokenizerShape = SHAPE, seed: int = 1) -> torch.Tensor:
+def latents(count: int = 40, shape: TokenizerConfig = SHAPE, seed: int = 1) -> torch.Tensor:
     draws = torch.Generator().manual_seed(seed)
     return 3 + 2 * torch.randn(count, shape.num_latents, shape.latent_channels, generator=draws)
 

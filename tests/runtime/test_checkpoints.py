@@ -78,7 +78,7 @@ def test_the_resumed_training_is_the_undisturbed_one_bit_for_bit(chain, tmp_path
     (out / "history.csv").unlink()  # as the workflow does with the outputs of a job that failed
 
     _, logged = train(chain, out=out, checkpoints=kept, **LONGER, **dropout)
-    assert f"goes on after step {stopped_after}" in capsys.readouterr().out
+    assert f"resumes after step {stopped_after}" in capsys.readouterr().out
     assert [row["step"] for row in logged] == [step for step in (3, 6, 9, 12, 14) if step > stopped_after]
     assert (out / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
     assert (out / "history.csv").read_bytes() == (undisturbed / "history.csv").read_bytes()

@@ -27,15 +27,15 @@ from sparsevq.data.preprocess import preprocess
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines.registry import run_baselines
 from sparsevq.evaluation.scores import score
-from sparsevq.forecasting.run_folder import RunFolder
 from sparsevq.readers.data_set import open_data_set
 from sparsevq.readers.shards import open_shards
+from sparsevq.runs.codes import read_codes
+from sparsevq.runs.run import Run
 from sparsevq.runtime import files, integrity
 from sparsevq.runtime.files import digest, written_whole
 from sparsevq.runtime.integrity import SEAL_BYTES, require_made_from
 from sparsevq.sensors.placement import place_sensors, read_sensors, write_sensors
 from sparsevq.simulators.shards import read_shard
-from sparsevq.stage3.codes import read_codes
 from tests.chain import Chain, make_chain
 from tests.edited import edited
 from tests.shards import shards_of
@@ -146,7 +146,7 @@ def test_every_file_tells_its_layout_its_code_and_what_it_was_made_from(finished
 READ_BY = [
     ("data.h5", "semi_sparse", "sensors.h5 was made from another data set .*--forcerun sensors"),
     ("data.h5", "tokenizer", "sensors.h5 was made from another data set"),
-    ("data.h5", "sparsevq forecast", "run was trained on another data set than"),
+    ("data.h5", "sparsevq forecast", "sensors.h5 was made from another data set"),
     ("data.h5", "evaluate", "sensors.h5 was made from another data set"),
     ("sensors.h5", "sparse", "sensors.h5 was made from another data set"),
     ("semi_sparse", "tokenizer", "semi_sparse/model.safetensors was made from another data .*--forcerun semi_sparse"),
@@ -181,12 +181,12 @@ def test_stage_3_of_the_command_line_refuses_codes_by_other_models(run, other):
     arguments.data_name, arguments.results, arguments.load_model, arguments.load_stage2 = None, run.folder, None, None
     assert plan_stage3(arguments).num_sensors == 6
     shutil.copy(other / "codes.h5", run.codes_path)
-    with pytest.raises(SparseVQError, match=r"codes\.h5 was made from another sparse model .*--forcerun codes"):
+    with pytest.raises(SparseVQError, match=r"codes\.h5 was made from another data set .*--forcerun codes"):
         plan_stage3(arguments)
 
 
 def test_a_run_of_the_command_line_tells_its_layout(tmp_path):
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     write_record(folder, {"seed": 1})
     about = read_record(folder)
     assert (about["schema"], about["schema_version"], about["seed"]) == ("sparsevq-run", 1, 1)

@@ -10,16 +10,20 @@ from sparsevq.config import Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.errors import SparseVQError
 from sparsevq.models.positions import sine_cosine_features
+from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1 import encoding
 from sparsevq.stage1.encoding import decode_at, decode_everywhere, encode_views, load_stage1
-from sparsevq.stage1.train import reconstruction_metrics, validation_views
+from sparsevq.training.fields import reconstruction_metrics, validation_views
 from tests.flows import travelling_waves
 
 CPU = torch.device("cpu")
 
 
 def loaded(trained, role, data=None):
-    return load_stage1(trained.model(role), role, data or trained.data, trained.sensors, CPU)
+    run = trained.run()
+    if data is not None:
+        run.domain = data
+    return load_stage1(run, role, CPU)
 
 
 def all_views(fields):
@@ -72,7 +76,7 @@ def test_a_model_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trai
     fields = DeviceFields(trained.data, Symmetries(), CPU)
     val = validation_views(trained.data, fields)
     again = reconstruction_metrics(fields, val, decode_everywhere(model, encode_views(model, fields, val)))
-    file = encoding.load_model(trained.model(role), role)
+    file = load_model(trained.model(role), role)
     assert again == pytest.approx(file.extra["validation"], rel=1e-5)
 
 
@@ -91,7 +95,7 @@ def test_a_model_of_another_grid_is_refused(trained, grid):
 
 def test_a_model_that_is_no_encoder_is_refused(trained):
     with pytest.raises(SparseVQError, match="is a tokenizer model, not sparse or semi_sparse"):
-        load_stage1(trained.model("tokenizer"), "sparse", trained.data, trained.sensors, CPU)
+        load_stage1(trained.run(sparse=trained.model("tokenizer")), "sparse", CPU)
 
 
 def test_decoding_at_some_points_is_decoding_everywhere_and_looking_there(trained):

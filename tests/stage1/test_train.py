@@ -15,15 +15,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import place_sensors, write_sensors
-from sparsevq.stage1.train import (
-    PointsByArea,
-    ReconstructionLoss,
-    autoencoder_shape,
-    reconstruction_metrics,
-    training_frames,
-    validation_points,
-    validation_views,
-)
+from sparsevq.stage1.train import ReconstructionLoss, autoencoder_config, training_frames
+from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from tests.chain import STAGE1, Chain
 from tests.flows import on_a_sphere, travelling_waves
 
@@ -95,7 +88,7 @@ def test_it_learns(tmp_path):
 def problem():
     data = travelling_waves(grid=(8, 12))
     torch.manual_seed(0)
-    autoencoder = SensorAutoencoder(autoencoder_shape(data, STAGE1))
+    autoencoder = SensorAutoencoder(autoencoder_config(data, STAGE1))
     features = torch.randn(96, 16)
     points = torch.randint(96, (40,))
     valid = torch.rand(3, 40) < 0.7
@@ -251,7 +244,7 @@ def test_channels_of_different_units_count_alike():
     assert found == pytest.approx(error / size, rel=1e-4)
 
 
-def test_a_large_grid_is_judged_at_some_of_its_points(monkeypatch):
+def test_a_large_grid_is_validated_at_some_of_its_points(monkeypatch):
     """An estimate of the error everywhere, the same at every validation."""
     data = travelling_waves(grid=(40, 40), obstacle=False)
     fields = DeviceFields(data, Symmetries(), CPU)
@@ -259,7 +252,7 @@ def test_a_large_grid_is_judged_at_some_of_its_points(monkeypatch):
     truth, _ = fields.gather(views, torch.arange(fields.points))
     guess = truth + torch.sin(truth)
     assert validation_points(fields).tolist() == list(range(1600))
-    monkeypatch.setattr("sparsevq.stage1.train.VALIDATION_POINTS", 400)
+    monkeypatch.setattr("sparsevq.training.fields.VALIDATION_POINTS", 400)
     at = validation_points(fields)
     assert len(at.unique()) == 400
     assert torch.equal(at, validation_points(fields))

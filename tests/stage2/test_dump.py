@@ -50,10 +50,10 @@ def test_variants_are_of_training_trajectories_alone(trained):
 def test_indices_are_those_of_the_encoders_and_the_tokenizer(trained):
     codes = read(trained.codes_path)
     fields = DeviceFields(trained.data, Symmetries(), CPU)
-    teacher = load_stage1(trained.model("semi_sparse"), "semi_sparse", trained.data, trained.sensors, CPU)
-    tokenizer = load_tokenizer(trained.model("tokenizer"), teacher, CPU)
+    teacher = load_stage1(trained.run(), "semi_sparse", CPU)
+    tokenizer = load_tokenizer(trained.run(), teacher, CPU)
     for role in ("sparse", "semi_sparse"):
-        model = load_stage1(trained.model(role), role, trained.data, trained.sensors, CPU)
+        model = load_stage1(trained.run(), role, CPU)
         for trajectory, frame in ((0, 0), (3, 9), (6, 4)):
             views = fields.views(torch.tensor([trajectory]), torch.tensor([frame]))
             expected = tokenizer.tokenize(encode_views(model, fields, views))[0]
@@ -87,7 +87,10 @@ def test_a_tokenizer_of_another_teacher_is_refused(trained, tmp_path):
     assert not (tmp_path / "codes.h5").exists()
 
 
-def test_a_tokenizer_of_other_latents_is_refused(trained, tmp_path):
-    other, _ = trained.encoder("semi_sparse", tmp_path / "other", num_latents=4)
+def test_a_tokenizer_of_other_latents_is_refused(trained, tmp_path, unchecked_origins):
+    files = {role: tmp_path / role / "model.safetensors" for role in ("sparse", "semi_sparse")}
+    for role, file in files.items():
+        trained.encoder(role, file.parent, num_latents=4)
     with pytest.raises(SparseVQError, match=r"completes latents of shape \(16, 16\), the encoders give \(4, 16\)"):
-        trained.codes(tmp_path / "codes.h5", semi_sparse=other / "model.safetensors")
+        trained.codes(tmp_path / "codes.h5", **files)
+    assert not (tmp_path / "codes.h5").exists()

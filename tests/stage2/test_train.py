@@ -12,24 +12,24 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
-from sparsevq.stage1.train import reconstruction_metrics, validation_views
 from sparsevq.stage2 import latents
 from sparsevq.stage2 import train as stage2
 from sparsevq.stage2.dump import load_tokenizer
-from sparsevq.stage2.train import CompletionLoss, codebook_use, train_tokenizer
-from tests.chain import STAGE1, STAGE2, Recorder, fabric
+from sparsevq.stage2.train import CompletionLoss, TokenizerStage, codebook_use
+from sparsevq.training.fields import reconstruction_metrics, validation_views
+from tests.chain import STAGE1, STAGE2
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def teacher(trained):
-    return load_stage1(trained.model("semi_sparse"), "semi_sparse", trained.data, trained.sensors, CPU)
+    return load_stage1(trained.run(), "semi_sparse", CPU)
 
 
 @pytest.fixture
 def tokenizer(trained, teacher):
-    return load_tokenizer(trained.model("tokenizer"), teacher, CPU)
+    return load_tokenizer(trained.run(), teacher, CPU)
 
 
 def test_a_tokenizer_and_its_curves_are_written(trained):
@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_file(trained, tmp_path):
 
 
 def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trained, teacher, tokenizer):
-    sparse = load_stage1(trained.model("sparse"), "sparse", trained.data, trained.sensors, CPU)
+    sparse = load_stage1(trained.run(), "sparse", CPU)
     fields = DeviceFields(trained.data, Symmetries(), CPU)
     views = validation_views(trained.data, fields)
     latents = encode_views(sparse, fields, views)
@@ -68,7 +68,7 @@ def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(
 
 def training_latents(trained, role):
     """Of every frame of the training trajectories, as simulated and mirrored, (80, n, c)."""
-    model = load_stage1(trained.model(role), role, trained.data, trained.sensors, CPU)
+    model = load_stage1(trained.run(), role, CPU)
     fields = DeviceFields(trained.data, STAGE1.symmetries, CPU)
     views = fields.views(torch.arange(4), torch.arange(10))
     mirrored = Views(views.trajectory, views.frame, torch.ones_like(views.symmetry))
@@ -137,14 +137,15 @@ def test_the_codebook_starts_after_the_continuous_steps(trained, tmp_path, conti
 @pytest.mark.parametrize("accum_grads", [1, 2])
 def test_k_means_sees_the_teachers_tokens_once(trained, tmp_path, monkeypatch, accum_grads):
     calls = []
-    start = stage2.start_codebook
+    initialise = TokenizerStage._initialise_codebook
 
-    def watched(tokenizer, train, generator, fabric):
-        calls.append(tokenizer.quantizer.started)
-        torch.testing.assert_close(train.complete(), training_latents(trained, "semi_sparse"), rtol=1e-3, atol=1e-4)
-        start(tokenizer, train, generator, fabric)
+    def watched(stage, generator):
+        calls.append(stage.module.quantizer.started)
+        complete = stage.latents.complete()
+        torch.testing.assert_close(complete, training_latents(trained, "semi_sparse"), rtol=1e-3, atol=1e-4)
+        initialise(stage, generator)
 
-    monkeypatch.setattr(stage2, "start_codebook", watched)
+    monkeypatch.setattr(TokenizerStage, "_initialise_codebook", watched)
     trained.tokenizer(tmp_path, continuous_steps=2, accum_grads=accum_grads)
     assert calls == [False]
 
@@ -155,19 +156,7 @@ def test_patience_waits_for_the_codebook(trained, tmp_path):
 
 
 def test_a_run_may_start_from_another_tokenizers_weights_and_codebook(trained, tmp_path):
-    settings = STAGE2.model_copy(update={"lr": 1e-30, "max_steps": 1, "continuous_steps": 0})
-    train_tokenizer(
-        trained.data_path,
-        trained.sensors_path,
-        trained.model("sparse"),
-        trained.model("semi_sparse"),
-        tmp_path,
-        settings=settings,
-        seed=1,
-        fabric=fabric(),
-        tracker=Recorder(),
-        start_from=trained.model("tokenizer"),
-    )
+    trained.tokenizer(tmp_path, start_from=trained.model("tokenizer"), lr=1e-30, max_steps=1, continuous_steps=0)
     before = load_model(trained.model("tokenizer"), "tokenizer").weights
     after = load_model(tmp_path / "model.safetensors", "tokenizer").weights
     for name, weight in before.items():

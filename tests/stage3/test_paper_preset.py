@@ -10,10 +10,10 @@ import torch
 from sparsevq.config import load
 from sparsevq.models.gpt import GPT
 from sparsevq.models.tokenizer import ConvTokenizer
+from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage2 import train as stage2
-from sparsevq.stage3.codes import read_codes
-from sparsevq.stage3.train import gpt_shape
+from sparsevq.stage3.train import gpt_config
 from tests.chain import Chain, write_small_flow
 from tests.test_config import REPOSITORY
 
@@ -46,7 +46,7 @@ def test_the_papers_networks_train_and_forecast_at_their_full_sizes(tmp_path, mo
 
     _, rows = chain.gpt(**everything(PAPER.stage3, batch_frames=21))
     codes = read_codes(chain.codes_path)
-    shape = gpt_shape(codes, PAPER.stage3)
+    shape = gpt_config(codes, PAPER.stage3)
     assert sum(weight.numel() for weight in GPT(shape, codes.codebook).layers.parameters()) > 12 * 12 * 512**2
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
@@ -60,7 +60,7 @@ def test_the_papers_networks_train_and_forecast_at_their_full_sizes(tmp_path, mo
 def test_the_release_s_hidden_layers_are_built(num_hiddens):
     """Both widths of the release; on the meta device, which takes no memory."""
     with torch.device("meta"):
-        codec = ConvTokenizer(stage2.TokenizerShape(256, 48, "conv", 16, "vq", 1, 256, 512, 0.25, num_hiddens))
+        codec = ConvTokenizer(stage2.TokenizerConfig(256, 48, "conv", 16, "vq", 1, 256, 512, 0.25, num_hiddens))
         tokens = codec.encode(torch.empty(2, 256, 48))
         assert tokens.shape == (2, 16, 512)
         assert codec.decode(tokens).shape == (2, 256, 48)

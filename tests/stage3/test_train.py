@@ -10,11 +10,11 @@ import torch
 
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
-from sparsevq.models.gpt import GPT, GPTShape
+from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.runs.codes import Codes, read_codes
 from sparsevq.runtime.model_file import load_model
-from sparsevq.stage3.codes import Codes, read_codes
-from sparsevq.stage3.train import NextCodeLoss, Sequences, noisy, train_gpt
-from tests.chain import STAGE3, Recorder, fabric
+from sparsevq.stage3.train import NextCodeLoss, Sequences, noisy
+from tests.chain import STAGE3
 
 
 def seeded(seed=0):
@@ -176,7 +176,7 @@ def test_another_seed_gives_another_model(trained, tmp_path):
 
 def test_a_gpt_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trained):
     file, codes = load_model(trained.model("gpt"), "gpt"), read_codes(trained.codes_path)
-    gpt = GPT(GPTShape(**file.shape), codes.codebook)
+    gpt = GPT(GPTConfig(**file.shape), codes.codebook)
     file.restore(gpt)
     val = Sequences(codes, STAGE3).held_out()
     with torch.no_grad():
@@ -192,10 +192,8 @@ def test_the_validation_loss_does_not_depend_on_the_batch(trained, tmp_path):
 
 
 def test_a_run_may_start_from_another_gpts_weights(trained, tmp_path):
-    settings = STAGE3.model_copy(update={"lr": 1e-30, "max_steps": 1})
     start = trained.model("gpt")
-    common = {"settings": settings, "seed": 9, "fabric": fabric(), "tracker": Recorder()}
-    train_gpt(trained.codes_path, tmp_path, start_from=start, **common)
+    trained.gpt(tmp_path, seed=9, start_from=start, lr=1e-30, max_steps=1)
     after = load_model(tmp_path / "model.safetensors", "gpt").weights
     for name, weight in load_model(start, "gpt").weights.items():
         torch.testing.assert_close(after[name], weight, rtol=1e-6, atol=1e-12, msg=name)

@@ -10,8 +10,8 @@ from torch import nn
 
 from sparsevq.config import TrainingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.training.loop import fit, learning_rate
+from tests.stages import made_of
 
 
 class Regression(nn.Module):
@@ -49,18 +49,15 @@ def train(tmp_path):
         run.tracker, run.history = Recorder(), tmp_path / "history.csv"
         settings = {"lr": 0.05, "warmup_steps": 2, "max_steps": 12, "val_every": 3, "precision": "32-true"} | settings
         held_out = points(torch.Generator().manual_seed(99))
-        run.best = fit(
-            fabric_for(Lease("cpu", (), "cpu"), "32-true"),
+        stage = made_of(
             objective,
             draw,
             validate or (lambda: {"val_loss": objective(*held_out)["loss"].item()}),
             TrainingConfig(**settings),
             seed=seed,
-            name="stage 1 sparse",
-            tracker=run.tracker,
-            history=run.history,
             best_after=best_after,
         )
+        run.best = fit(stage, tracker=run.tracker, history=run.history)
         return objective
 
     return run
@@ -170,7 +167,7 @@ def test_the_first_step_of_adamw_is_the_learning_rate(train):
     torch.testing.assert_close(moved, torch.full((1, 3), 0.025), rtol=1e-3, atol=0)
 
 
-def test_a_run_that_is_as_long_as_its_warm_up_is_no_division_by_nought():
+def test_a_run_that_is_as_long_as_its_warm_up_is_no_division_by_zero():
     settings = TrainingConfig(warmup_steps=100, max_steps=100)
     assert learning_rate(99, settings) == 1
     assert math.isfinite(learning_rate(100, settings))

@@ -5,15 +5,8 @@ from pathlib import Path
 from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
+    from sparsevq.runs.run import Run
     from sparsevq.stage2.dump import dump_indices
 
-    dump_indices(
-        Path(snakemake.input.data),
-        Path(snakemake.input.sensors),
-        Path(snakemake.input.sparse),
-        Path(snakemake.input.semi_sparse),
-        Path(snakemake.input.tokenizer),
-        Path(snakemake.output.codes),
-        seed=int(snakemake.wildcards.seed),
-        fabric=work.fabric(work.config.stage2.precision),
-    )
+    fabric, seed = work.fabric(work.config.stage2.precision), int(snakemake.wildcards.seed)
+    dump_indices(Run.of(snakemake.input.items()), Path(snakemake.output.codes), seed=seed, fabric=fabric)

@@ -1,4 +1,4 @@
-"""data.h5, sensors.h5, all models -> forecast.h5: forecasts of the held-out trajectories."""
+"""data.h5, sensors.h5, all models, codes.h5 -> forecast.h5: forecasts of the held-out trajectories."""
 
 from pathlib import Path
 
@@ -7,19 +7,13 @@ from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.forecasting.held_out import forecast_held_out
+    from sparsevq.runs.run import Run
 
     forecast_held_out(
-        Path(snakemake.input.data),
-        Path(snakemake.input.sensors),
-        Path(snakemake.input.sparse),
-        Path(snakemake.input.semi_sparse),
-        Path(snakemake.input.tokenizer),
-        Path(snakemake.input.gpt),
-        Path(snakemake.input.codes),
+        Run.of(snakemake.input.items()),
         Path(snakemake.output.forecast),
         settings=ForecastConfig(**snakemake.params.forecast),
         seed=int(snakemake.wildcards.seed),
         fabric=work.fabric(work.config.stage3.precision),
-        tracker=work.tracker,
         split=snakemake.params.split,
     )

@@ -6,20 +6,20 @@ from sparsevq.config import Stage1Config
 from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
-    from sparsevq.stage1.train import train_encoder
+    from sparsevq.runs.run import Run
+    from sparsevq.stage1.train import EncoderStage
+    from sparsevq.training.stage import train
 
     settings = Stage1Config(**snakemake.params.stage1)
     start_from = snakemake.input.get("start_from")
-    train_encoder(
-        Path(snakemake.input.data),
-        Path(snakemake.input.sensors),
-        Path(snakemake.output.model).parent,
-        role=snakemake.rule,
-        settings=settings,
+    stage = EncoderStage(
+        Run.of(snakemake.input.items()),
+        snakemake.rule,
+        settings,
         seed=int(snakemake.wildcards.seed),
         fabric=work.fabric(settings.precision),
-        tracker=work.tracker,
-        checkpoints=work.checkpoints(Path(snakemake.output.model)),
         start_from=Path(start_from) if start_from else None,
     )
+    model = Path(snakemake.output.model)
+    train(stage, model.parent, tracker=work.tracker, checkpoints=work.checkpoints(model))
     work.tracker.log_artifact(snakemake.output.history)

@@ -6,19 +6,13 @@ from sparsevq.config import Stage2Config
 from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
-    from sparsevq.stage2.train import train_tokenizer
+    from sparsevq.runs.run import Run
+    from sparsevq.stage2.train import TokenizerStage
+    from sparsevq.training.stage import train
 
     settings = Stage2Config(**snakemake.params.stage2)
-    train_tokenizer(
-        Path(snakemake.input.data),
-        Path(snakemake.input.sensors),
-        Path(snakemake.input.sparse),
-        Path(snakemake.input.semi_sparse),
-        Path(snakemake.output.model).parent,
-        settings=settings,
-        seed=int(snakemake.wildcards.seed),
-        fabric=work.fabric(settings.precision),
-        tracker=work.tracker,
-        checkpoints=work.checkpoints(Path(snakemake.output.model)),
-    )
+    fabric, seed = work.fabric(settings.precision), int(snakemake.wildcards.seed)
+    stage = TokenizerStage(Run.of(snakemake.input.items()), settings, seed=seed, fabric=fabric)
+    model = Path(snakemake.output.model)
+    train(stage, model.parent, tracker=work.tracker, checkpoints=work.checkpoints(model))
     work.tracker.log_artifact(snakemake.output.history)

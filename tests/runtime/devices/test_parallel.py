@@ -214,6 +214,7 @@ with job(snakemake) as work:
     import torch
     from sparsevq.config import TrainingConfig
     from sparsevq.training.loop import fit
+    from tests.stages import made_of
 
     class Line(torch.nn.Linear):
         def forward(self, x):
@@ -225,10 +226,8 @@ with job(snakemake) as work:
         return (torch.rand(4, 3, generator=generator),)
 
     settings = TrainingConfig(max_steps=10**8, val_every=10**7)
-    fit(
-        fabric, Line(3, 1), draw, lambda: {"val_loss": 1.0}, settings,
-        seed=1, name="stage 1 sparse", tracker=work.tracker, history=Path("history.csv"),
-    )
+    stage = made_of(Line(3, 1), draw, lambda: {"val_loss": 1.0}, settings, fabric=fabric)
+    fit(stage, tracker=work.tracker, history=Path("history.csv"))
 """
 
 
@@ -330,6 +329,6 @@ def test_two_processes_go_on_where_two_were_stopped(trained, tmp_path):
     assert not (tmp_path / "stopped/model.safetensors").exists()
     resumed = run("stopped", "no")
     assert resumed.returncode == 0, resumed.stderr
-    assert "goes on after step" in resumed.stdout
+    assert "resumes after step" in resumed.stdout
     for name in ("history.csv", "model.safetensors"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()

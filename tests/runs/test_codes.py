@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sparsevq.errors import SparseVQError
-from sparsevq.stage3.codes import read_codes
+from sparsevq.runs.codes import read_codes
 from tests.edited import edited
 
 

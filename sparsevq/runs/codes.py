@@ -11,6 +11,9 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.hdf5 import open_layout, read_dataset, read_made_from
 
+SCHEMA = "sparsevq-codes"
+VERSION = 1
+
 
 @dataclass(frozen=True)
 class Codes:
@@ -36,7 +39,7 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
     SparseVQError
         The file is missing, damaged or of another schema, or an index points outside the codebook.
     """
-    with open_layout(path, "sparsevq-codes", 1) as file:
+    with open_layout(path, SCHEMA, VERSION) as file:
         codebook = torch.from_numpy(read_dataset(file, "codebook", (None, None, None)))
         sparse, semi_sparse = (
             torch.from_numpy(read_dataset(file, name, (None,) * 5)).long() for name in ("sparse", "semi_sparse")

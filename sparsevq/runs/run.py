@@ -1,0 +1,222 @@
+"""One run: which files it has, what made each of them, and reading them checked against each other.
+
+The names of the files are the same whether the workflow or `sparsevq train` wrote them (``docs/architecture.md``).
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from sparsevq.data.field_data import FieldData
+from sparsevq.data.layout import read_data, read_domain
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.integrity import require_made_from
+from sparsevq.sensors.placement import SensorSets, read_sensors
+
+if TYPE_CHECKING:
+    import torch
+
+    from sparsevq.runs.codes import Codes
+    from sparsevq.runtime.model_file import ModelFile
+
+Part = Literal["sparse", "semi_sparse", "tokenizer", "gpt"]
+
+PARTS: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer", "gpt")
+"""The models of a run, in the order in which they are trained (the semi-sparse encoder may come first)."""
+
+FILES: dict[str, str] = {
+    "data": "data.h5",
+    "sensors": "sensors.h5",
+    **{part: f"{part}/model.safetensors" for part in PARTS},
+    "codes": "codes.h5",
+}
+"""Name -> where the file is in the run's folder."""
+
+MADE_BY: dict[str, str] = {
+    "sparse": "stage 1",
+    "semi_sparse": "stage 1",
+    "tokenizer": "stage 2",
+    "codes": "stage 2",
+    "gpt": "stage 3",
+}
+
+CHECKED: dict[str, tuple[str, ...]] = {
+    "sensors": ("data",),
+    "sparse": ("data",),
+    "semi_sparse": ("data",),
+    "tokenizer": ("semi_sparse", "sparse"),
+    "codes": ("data", "sensors", "tokenizer", "sparse", "semi_sparse"),
+    "gpt": ("tokenizer", "codes"),
+}
+"""Name -> the files of the run that it must have been made from.
+
+Encoders are bound to the places of their sensors (`sparsevq.stage1.encoding.load_stage1`), not to the sensors' file.
+"""
+
+
+class Run:
+    """The files of one run.
+
+    A file is read once, and checked against the other files of the run that are there: that it was made from them.
+
+    Parameters
+    ----------
+    path
+        Folder of the run: ``results/<experiment>/<data_set>/n<num_sensors>/seed<seed>`` of the workflow, or the folder
+        that `sparsevq train` wrote; None: the run has only `files`.
+    **files
+        Name (a key of `FILES`) -> a file that takes the place of the folder's own.
+    """
+
+    def __init__(self, path: str | Path | None = None, **files: str | Path):
+        self._path = None if path is None else Path(path)
+        self._files = {name: Path(file) for name, file in files.items()}
+        self._models: dict[str, ModelFile] = {}
+
+    @classmethod
+    def of(cls, files: Iterable[tuple[str, object]]) -> Self:
+        """A run of the files that a rule of the workflow declares, by name; other names are left out."""
+        return cls(None, **{name: str(file) for name, file in files if name in FILES and file})
+
+    # -------------------------------------------------------------------------------------------- files
+
+    @property
+    def path(self) -> Path:
+        """Folder of the run.
+
+        Raises
+        ------
+        SparseVQError
+            It has none, but only files.
+        """
+        if self._path is None:
+            raise SparseVQError("this run has no folder", "give it one, or name each of its files")
+        return self._path
+
+    def file(self, name: str) -> Path:
+        """Where a file of the run is, or is to be.
+
+        Raises
+        ------
+        SparseVQError
+            The run has no folder, and the file is not one of those that it was given.
+        """
+        if name in self._files:
+            return self._files[name]
+        own = self.path / FILES[name]
+        # The workflow has the data set two folders above, for all runs on it.
+        above = self.path.resolve().parent.parent / FILES[name]
+        return above if name == "data" and not own.exists() and above.exists() else own
+
+    def folder(self, part: Part) -> Path:
+        """Folder of a model and its training curves."""
+        return self.file(part).parent
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (name in self._files or self._path is not None) and self.file(name).is_file()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The models that are there."""
+        return tuple(part for part in PARTS if self.has(part))
+
+    def needs(self, *names: str) -> None:
+        """Check that files are there.
+
+        Raises
+        ------
+        SparseVQError
+            The folder or one of the files is missing; the message says which stage makes it.
+        """
+        if not self.path.is_dir():
+            raise SparseVQError(f"there is no run folder {self.path}", "check the path")
+        for name in names:
+            if not self.has(name):
+                below = sorted(str(file.parent.parent) for file in self.path.glob(f"**/{FILES['gpt']}"))
+                raise SparseVQError(
+                    f"{self.path} has no {FILES[name]}, which {MADE_BY[name]} makes",
+                    f"give the folder of one run, such as {below[0]}" if below else "train that stage first",
+                )
+
+    def digest(self, name: str) -> str:
+        """SHA-256 digest of a file."""
+        return digest(self.file(name))
+
+    def digests(self, *names: str) -> dict[str, str]:
+        """Name -> SHA-256 digest."""
+        return {name: self.digest(name) for name in names}
+
+    def paths(self, *names: str) -> dict[str, Path]:
+        """Name -> path."""
+        return {name: self.file(name) for name in names}
+
+    # -------------------------------------------------------------------------------------------- contents
+
+    @cached_property
+    def data(self) -> FieldData:
+        """The data set.
+
+        Raises
+        ------
+        SparseVQError
+            The file is missing, damaged or faulty.
+        """
+        return read_data(self.file("data"))
+
+    @cached_property
+    def domain(self) -> FieldData:
+        """The data set without its frames, which may be many gigabytes."""
+        return self.__dict__.get("data") or read_domain(self.file("data"))
+
+    @cached_property
+    def sensors(self) -> SensorSets:
+        """The sensors.
+
+        Raises
+        ------
+        SparseVQError
+            The file is missing, damaged, or of another data set.
+        """
+        sensors = read_sensors(self.file("sensors"))
+        self._check("sensors", sensors.made_from)
+        return sensors
+
+    def model(self, part: Part) -> "ModelFile":
+        """A trained model as read.
+
+        An encoder may have been trained in either role: another run's only encoder may be the teacher of this one.
+
+        Raises
+        ------
+        SparseVQError
+            The file is missing, damaged, of another kind, or was made from other files than those of this run.
+        """
+        from sparsevq.runtime.model_file import load_model  # imports torch, which takes seconds
+
+        if part not in self._models:
+            kinds = ("sparse", "semi_sparse") if part in ("sparse", "semi_sparse") else (part,)
+            file = load_model(self.file(part), *kinds)
+            self._check(part, file.made_from, rule=file.kind)
+            self._models[part] = file
+        return self._models[part]
+
+    def codes(self, device: "torch.device | str" = "cpu") -> "Codes":
+        """The index dump, on a device.
+
+        Raises
+        ------
+        SparseVQError
+            The file is missing, damaged, or was made from other files than those of this run.
+        """
+        from sparsevq.runs.codes import read_codes
+
+        codes = read_codes(self.file("codes"), device)
+        self._check("codes", codes.made_from)
+        return codes
+
+    def _check(self, name: str, made_from: Mapping[str, str], rule: str | None = None) -> None:
+        given = self.digests(*(other for other in CHECKED[name] if self.has(other)))
+        require_made_from(self.file(name), made_from, given, rule or name)

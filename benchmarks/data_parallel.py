@@ -129,66 +129,54 @@ def train_all(arguments: argparse.Namespace, name: str, count: int, folder: Path
         fabric = fabric_for(claim_devices(arguments.device, count), arguments.precision)
         from synthetic import write_inputs
 
+        from sparsevq.runs.run import Run
         from sparsevq.stage2.dump import dump_indices
+        from sparsevq.training.stage import train
 
         if name == "one":
             write_inputs(folder, config, arguments.trajectories)
-        if name == "nudged":
-            nudge_first_weights()
-        given = (folder / "data.h5", folder / "sensors.h5")
-        models = tuple(
-            folder / f"{stage}-one" / "model.safetensors" for stage in ("sparse", "semi_sparse", "tokenizer")
-        )
+        models = {
+            stage: folder / f"{stage}-one" / "model.safetensors" for stage in ("sparse", "semi_sparse", "tokenizer")
+        }
+        run = Run(folder, **models)
         curves: Curves = {}
         for stage in STAGES:
             recorder = Recorder()
-            common: dict[str, Any] = {"seed": config.seeds[0], "fabric": fabric, "tracker": recorder}
-            train_stage(stage, config, arguments.steps, folder / f"{stage}-{name}", (*given, *models), common)
+            training = stage_of(stage, run, config, arguments.steps, fabric)
+            if name == "nudged":
+                nudge(training.objective)
+            train(training, folder / f"{stage}-{name}", tracker=recorder)
             curves[stage] = recorder.rows
             if stage == "tokenizer" and name == "one":
-                dump_indices(*given, *models, folder / "codes.h5", seed=config.seeds[0], fabric=fabric)
+                dump_indices(run, run.file("codes"), seed=config.seeds[0], fabric=fabric)
         if fabric.is_global_zero:
             (folder / f"{name}.json").write_text(json.dumps(curves))
 
 
-def train_stage(
-    stage: str, config: Config, steps: int, out: Path, files: tuple[Path, ...], common: dict[str, Any]
-) -> None:
-    """One stage by its own function."""
-    from sparsevq.stage1.train import train_encoder
-    from sparsevq.stage2.train import train_tokenizer
-    from sparsevq.stage3.train import train_gpt
+def stage_of(name: str, run: Any, config: Config, steps: int, fabric: Any) -> Any:
+    """One stage, shortened."""
+    from sparsevq.stage1.train import EncoderStage
+    from sparsevq.stage2.train import TokenizerStage
+    from sparsevq.stage3.train import GPTStage
 
-    if stage == "tokenizer":
+    common = {"seed": config.seeds[0], "fabric": fabric}
+    if name == "tokenizer":
         settings = shortened(config.stage2, steps, continuous_steps=steps // VALIDATIONS)
-        train_tokenizer(*files[:4], out, settings=settings, **common)
-    elif stage == "gpt":
-        settings = shortened(config.stage3, steps, dropout=0.0)  # each device draws its own
-        train_gpt(files[0].parent / "codes.h5", out, settings=settings, **common)
-    else:
-        settings = shortened(config.stage1, steps)
-        train_encoder(*files[:2], out, role=stage, settings=settings, **common)
+        return TokenizerStage(run, settings, **common)
+    if name == "gpt":
+        return GPTStage(run, shortened(config.stage3, steps, dropout=0.0), **common)  # each device draws its own
+    return EncoderStage(run, name, shortened(config.stage1, steps), **common)
 
 
-def nudge_first_weights() -> None:
-    """Let every stage start from weights that are rounded otherwise."""
+def nudge(objective: Any) -> None:
+    """Round the first weights otherwise."""
     import torch
 
-    import sparsevq.stage1.train
-    import sparsevq.stage2.train
-    import sparsevq.stage3.train
-    from sparsevq.training.loop import fit
-
-    def nudged_fit(fabric: Any, objective: torch.nn.Module, *others: Any, **more: Any) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for weights in filter(lambda p: p.requires_grad, objective.parameters()):
-                change = NUDGE * torch.randn(weights.shape, generator=generator)
-                weights.mul_(1 + change.to(weights.device))
-        return fit(fabric, objective, *others, **more)
-
-    for module in (sparsevq.stage1.train, sparsevq.stage2.train, sparsevq.stage3.train):
-        vars(module)["fit"] = nudged_fit
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weights in filter(lambda p: p.requires_grad, objective.parameters()):
+            change = NUDGE * torch.randn(weights.shape, generator=generator)
+            weights.mul_(1 + change.to(weights.device))
 
 
 def shortened(settings: TrainingConfig, steps: int, **changes: Any) -> Any:

@@ -19,11 +19,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from report import REPOSITORY, machine, print_machine, print_table, write_json
@@ -180,24 +178,18 @@ def sample(
 
 
 def opened(data: Path, settings: Stage1Config, fabric: Any, in_memory: int) -> Any:
-    """Stage 1 at the door of its training loop (`steps.Stage`), its data set mapped or read."""
-    from steps import handed_to_fit
-
-    import sparsevq.stage1.train as stage1
-    from sparsevq.runtime.tracking.tracker import Tracker
+    """Stage 1 before its training, its data set mapped or read."""
+    from sparsevq.runs.run import Run
+    from sparsevq.stage1.train import EncoderStage
 
     sensors = data.with_name(f"{data.stem}_sensors.h5")
     write_sensors(sensors, place_sensors(read_domain(data), SensorsConfig(num_semi_sparse=100), 20, seed=1))
     settings = settings.model_copy(update={"symmetries": Symmetries()})  # whatever the configuration's flow has
-    with mock.patch.object(stage1, "read_data", partial(read_data, in_memory=in_memory)):
-        return handed_to_fit(
-            stage1,
-            lambda fabric: stage1.train_encoder(
-                data, sensors, data.parent / "model", role="sparse", settings=settings, seed=1, fabric=fabric,
-                tracker=Tracker(),
-            ),
-            fabric,
-        )  # fmt: skip
+    run = Run(data=data, sensors=sensors)
+    run.data = read_data(data, in_memory=in_memory)
+    stage = EncoderStage(run, "sparse", settings, seed=1, fabric=fabric)
+    stage.objective.to(fabric.device)
+    return stage
 
 
 # ------------------------------------------------------------------------------------------------ the data set

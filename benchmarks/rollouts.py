@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 from measuring import peak_mb, reset_peak, seconds
-from sparsevq.stage3.codes import Codes
 from synthetic import smooth_fields
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from sparsevq.forecasting.model import ForecastModel
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.gpt import GPT, members_of
 from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.runs.codes import Codes
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors
 from sparsevq.stage1.encoding import Role, Stage1Model, position_features, sensor_points

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -17,21 +16,20 @@ import torch
 from lightning_fabric import Fabric
 from measuring import now, peak_mb, reset_peak
 from synthetic import write_codes, write_inputs
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-import sparsevq.stage1.train
-import sparsevq.stage2.train
-import sparsevq.stage3.train
 from sparsevq.config import Config, Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.runtime.tracking.tracker import Tracker
-from sparsevq.stage1.encoding import Role
-from sparsevq.stage2.train import CompletionLoss
-from sparsevq.stage3.train import Sequences
+from sparsevq.stage1.train import EncoderStage
+from sparsevq.stage2.train import TokenizerStage
+from sparsevq.stage3.train import GPTStage, Sequences
 from sparsevq.training.loop import fit
+from sparsevq.training.stage import Stage, train
 
 WARM_UP = 2
 PARTS = ("draw", "model", "optimizer")
@@ -40,21 +38,9 @@ Draw = Callable[[torch.Generator, int], tuple[Any, ...]]
 Validate = Callable[[], dict[str, float]]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What a stage hands to `sparsevq.training.loop.fit`."""
-
-    name: str
-    fabric: Fabric
-    objective: nn.Module
-    draw: Draw
-    validate: Validate
-    settings: TrainingConfig
-
-    @property
-    def step_before(self) -> int:
-        """The step before those to time: the tokenizer's codebook has been started."""
-        return self.settings.continuous_steps + 1 if isinstance(self.settings, Stage2Config) else 0
+def step_before(stage: Stage) -> int:
+    """The step before those to time: the tokenizer's codebook has been initialised."""
+    return stage.settings.continuous_steps + 1 if isinstance(stage.settings, Stage2Config) else 0
 
 
 @dataclass
@@ -94,61 +80,30 @@ def time_stages(
 
 
 def stages(folder: Path, config: Config, lease: Lease, trajectories: int | None) -> Iterator[Stage]:
-    """Run every stage's own function on synthetic data up to its training loop."""
-    data, sensors = write_inputs(folder, config, trajectories)
-    common: dict[str, Any] = {"seed": config.seeds[0], "tracker": Tracker()}
-    model = {part: folder / part / "model.safetensors" for part in ("sparse", "semi_sparse", "tokenizer", "gpt")}
-
-    def encoder(role: Role) -> Stage:
-        return handed_to_fit(
-            sparsevq.stage1.train,
-            lambda fabric: sparsevq.stage1.train.train_encoder(
-                data, sensors, folder / role, role=role, settings=config.stage1, fabric=fabric, **common
-            ),
-            fabric_for(lease, config.stage1.precision),
-        )
-
-    yield encoder("semi_sparse")
-    yield encoder("sparse")
-    stage = handed_to_fit(
-        sparsevq.stage2.train,
-        lambda fabric: sparsevq.stage2.train.train_tokenizer(
-            data, sensors, model["sparse"], model["semi_sparse"], folder / "tokenizer",
-            settings=config.stage2, fabric=fabric, **common,
-        ),
-        fabric_for(lease, config.stage2.precision),
-    )  # fmt: skip
-    assert isinstance(stage.objective, CompletionLoss)
-    codebook = stage.objective.tokenizer.quantizer.codebook()
-    codes = write_codes(folder / "codes.h5", data, config, codebook)
-    yield stage
-    del stage
-    yield handed_to_fit(
-        sparsevq.stage3.train,
-        lambda fabric: sparsevq.stage3.train.train_gpt(
-            codes, folder / "gpt", settings=config.stage3, fabric=fabric, **common
-        ),
-        fabric_for(lease, config.stage3.precision),
-    )
+    """Every stage on synthetic data before its training; each gets the untrained models of those before it."""
+    data, _ = write_inputs(folder, config, trajectories)
+    seed = config.seeds[0]
+    for role in ("semi_sparse", "sparse"):
+        fabric = fabric_for(lease, config.stage1.precision)
+        yield untrained(EncoderStage(Run(folder), role, config.stage1, seed=seed, fabric=fabric), folder / role)
+    fabric = fabric_for(lease, config.stage2.precision)
+    tokenizer = TokenizerStage(Run(folder), config.stage2, seed=seed, fabric=fabric)
+    untrained(tokenizer, folder / "tokenizer")
+    codes = write_codes(folder / "codes.h5", data, config, tokenizer.module.quantizer.codebook())
+    yield tokenizer
+    del tokenizer
+    fabric = fabric_for(lease, config.stage3.precision)
+    yield untrained(GPTStage(Run(codes=codes), config.stage3, seed=seed, fabric=fabric), folder / "gpt")
 
 
-def handed_to_fit(module: ModuleType, train: Callable[[Fabric], None], fabric: Fabric) -> Stage:
-    """Run a stage's function with a loop that keeps what it is given and trains nothing."""
-    kept = []
-
-    def keep(
-        fabric: Fabric, objective: nn.Module, draw: Draw, validate: Validate, settings: TrainingConfig, **others: Any
-    ) -> dict[str, float]:
-        stage = Stage(others["name"], fabric, objective, draw, validate, settings)
-        objective.to(fabric.device)
-        if stage.step_before:
-            draw(torch.Generator(fabric.device).manual_seed(0), stage.step_before)
-        kept.append(stage)
-        return {"val_loss": 0.0}
-
-    with mock.patch.object(module, "fit", keep):
-        train(fabric)
-    return kept[0]
+def untrained(stage: Stage, folder: Path) -> Stage:
+    """Save a stage's model without training it."""
+    stage.objective.to(stage.fabric.device)
+    if before := step_before(stage):
+        stage.draw(torch.Generator(stage.fabric.device).manual_seed(0), before)
+    with mock.patch("sparsevq.training.stage.fit", return_value={"val_loss": 0.0}):
+        train(stage, folder, tracker=Tracker())
+    return stage
 
 
 def time_stage(stage: Stage, lease: Lease, steps: int, rounds: int) -> StageTimings:
@@ -218,7 +173,7 @@ def timed_steps(stage: Stage, fabric: Fabric, steps: int, watch: Stopwatch) -> N
 
     def draw(generator: torch.Generator, step: int) -> tuple[Any, ...]:
         watch.begin("draw")
-        batch = stage.draw(generator, stage.step_before + step)
+        batch = stage.draw(generator, step_before(stage) + step)
         watch.begin("model")
         return batch
 
@@ -241,7 +196,7 @@ def free_running(stage: Stage, fabric: Fabric, steps: int) -> float:
     def draw(generator: torch.Generator, step: int) -> tuple[Any, ...]:
         if step == WARM_UP + 1 and not bounds:
             bounds.append(now(fabric.device))
-        return stage.draw(generator, stage.step_before + step)
+        return stage.draw(generator, step_before(stage) + step)
 
     def validate() -> dict[str, float]:
         bounds.append(now(fabric.device))
@@ -268,13 +223,26 @@ def gathered_in_a_loop() -> Iterator[None]:
         yield
 
 
+class _Timed(Stage):
+    """The training of another stage, of some steps, with other functions to draw and to validate."""
+
+    def __init__(self, stage: Stage, fabric: Fabric, steps: int, draw: Draw, validate: Validate):
+        vars(self).update(vars(stage), fabric=fabric)
+        self.name, self.seed, self.best_after = stage.name, 0, 0
+        self.settings = stage.settings.model_copy(update={"max_steps": steps, "val_every": steps})
+        self._draw, self._validate = draw, validate
+
+    def draw(self, generator: torch.Generator, step: int) -> tuple[Any, ...]:
+        return self._draw(generator, step)
+
+    def validate(self) -> dict[str, float]:
+        return self._validate()
+
+
 def _fit(stage: Stage, fabric: Fabric, steps: int, draw: Draw, validate: Validate) -> None:
-    settings = stage.settings.model_copy(update={"max_steps": steps, "val_every": steps})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        fit(
-            fabric, stage.objective, draw, validate, settings,
-            seed=0, name=stage.name, tracker=Tracker(), history=Path(folder) / "history.csv",
-        )  # fmt: skip
+        timed = _Timed(stage, fabric, steps, draw, validate)
+        fit(timed, tracker=Tracker(), history=Path(folder) / "history.csv")
 
 
 def _batch(settings: TrainingConfig) -> str:

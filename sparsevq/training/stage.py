@@ -12,6 +12,7 @@ from torch import nn
 from sparsevq.config import TrainingConfig
 from sparsevq.runtime.checkpoints import Checkpoints
 from sparsevq.runtime.model_file import load_model, save_model
+from sparsevq.training.loop import fit
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -112,8 +113,6 @@ def train(stage: Stage, folder: Path, *, tracker: Logs, checkpoints: Checkpoints
     Terminated, KeyboardInterrupt
         The job was asked to stop; there is a checkpoint of the last step.
     """
-    from sparsevq.training.loop import fit
-
     folder.mkdir(parents=True, exist_ok=True)
     best = fit(stage, tracker=tracker, history=folder / "history.csv", checkpoints=checkpoints)
     if stage.fabric.is_global_zero:

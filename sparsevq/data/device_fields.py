@@ -1,4 +1,4 @@
-"""Batches of a data set on the training device, gathered without a loop and normalised there, whatever its size."""
+"""Batches of a data set of any size on the training device, gathered without a loop and normalised there."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from sparsevq.data.mapped_rows import MappedRows
 from sparsevq.data.symmetries import symmetry_group
 
 DEVICE_SHARE = 0.5
-"""Share of a GPU's free memory that a data set may take; a larger one stays in the host's."""
+"""Fraction of a GPU's free memory that fields in memory may take to be copied there; larger ones stay on the host."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """b frames to look at: which trajectory and frame, under which element of the symmetry group; each (b,) int64."""
+    """Indices of b frames: trajectory, frame, and element of the symmetry group; each (b,) int64."""
 
     trajectory: Tensor
     frame: Tensor
@@ -33,9 +33,8 @@ class Views:
 class DeviceFields:
     """Fields of a data set, gathered by frame, point and symmetry, and normalised.
 
-    They stay as they are, in physical units: a mapped data set (`sparsevq.data.layout.read_data`) in its file, one in
-    memory where it is, without a copy, unless the device is a GPU with room for it. What a batch holds does not depend
-    on where they are.
+    The fields stay in physical units and are not copied: a mapped data set (`sparsevq.data.layout.read_data`) stays in
+    its file, one in memory stays there, unless the device is a GPU with room for a copy. Batches do not depend on it.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ class DeviceFields:
     symmetries
         The group to augment with; element 0 is the identity.
     device
-        Where batches are wanted.
+        Device of the batches.
     """
 
     def __init__(self, data: FieldData, symmetries: Symmetries, device: torch.device):
@@ -69,8 +68,8 @@ class DeviceFields:
         SparseVQError
             The data set is mapped, and a value at a valid point is not finite.
         """
-        source = self._source[views.symmetry][:, points]  # (b, p)
-        # A mirrored component changes sign in physical units, before its mean is taken off.
+        source = self._source[views.symmetry[:, None], points]  # (b, p)
+        # A mirrored component changes sign in physical units, before its mean is subtracted.
         values = self._physical(views, source).mul_(self._sign[views.symmetry][:, None])
         return values.sub_(self.mean).div_(self.std), self._mask[views.trajectory[:, None] * self.points + source]
 

@@ -1,6 +1,6 @@
-"""What may be wrong with a data set, rule by rule."""
+"""Rules that every data set must satisfy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,9 @@ import numpy.typing as npt
 from sparsevq.data.field_data import SPLITS, FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.hdf5 import Array
+
+FRAMES_AT_ONCE = 64
+"""Frames of a trajectory that are checked at a time: bounds the memory of checks."""
 
 
 class Fault(NamedTuple):
@@ -30,18 +33,85 @@ def faults(data: FieldData, values: bool = True) -> Iterator[Fault]:
     data
         The data set.
     values
-        Look at every value of the fields too.
+        Check every value of the fields too.
     """
     wrong_shapes = list(_wrong_shapes(data))
     yield from wrong_shapes
     if wrong_shapes:
         return
+    yield from _wrong_axes(data)
+    if len(set(data.channels)) < len(data.channels):
+        yield Fault("two channels have one name", "name each differently")
+    unknown = sorted(set(data.split.tolist()) - set(SPLITS))
+    if unknown:
+        yield Fault(f"split holds {unknown[0]!r}", f"use {', '.join(SPLITS)}")
+    if not (data.split == "train").any():
+        yield Fault("no trajectory is for training", "mark at least one `train` in split")
+    if data.point_weights is not None and not (data.point_weights > 0).all():
+        yield Fault("weights are not positive", "give each point the area that it stands for")
+    empty = np.flatnonzero(~data.flat_mask.any(axis=1))
+    if len(empty):
+        yield Fault(f"trajectory {empty[0]} has no valid point", "fix its mask or leave it out")
+    for channel, mean, std in zip(data.channels, data.mean, data.std, strict=True):
+        if not (np.isfinite(mean) and np.isfinite(std) and std > 0):
+            yield Fault(
+                f"channel {channel} has mean {mean:g} and standard deviation {std:g} over the training split",
+                "leave out a channel that is constant",
+            )
+    if values:
+        yield from not_finite(data.flat_fields, data.flat_mask, data.channels)
+
+
+def require_faultless(data: FieldData, where: str, values: bool = True) -> None:
+    """Raise the first fault of `faults`, as an error of the file `where`, if there is any."""
+    fault = next(faults(data, values), None)
+    if fault is not None:
+        raise fault.error(where)
+
+
+def expected_shapes(fields: tuple[int, ...], parameters: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Dataset -> the shape that it must have beside `fields` of shape ``(T, F, *grid, C)``."""
+    trajectories, frames, *grid, channels = fields
+    return {
+        "mask": (trajectories, *grid),
+        "time": (frames,),
+        "split": (trajectories,),
+        "normalisation/mean": (channels,),
+        "normalisation/std": (channels,),
+        "weights": tuple(grid),
+        **{f"parameters/{name}": (trajectories,) for name in parameters},
+    }
+
+
+def _wrong_shapes(data: FieldData) -> Iterator[Fault]:
+    trajectories, frames, *_, channels = data.fields.shape
+    found = {
+        "fields": data.fields.shape,
+        "mask": data.mask.shape,
+        "time": data.time.shape,
+        "split": data.split.shape,
+        "channels": (len(data.channels),),
+        "units": (len(data.units),),
+        "normalisation/mean": data.mean.shape,
+        "normalisation/std": data.std.shape,
+        **{f"parameters/{name}": values.shape for name, values in data.parameters.items()},
+    }
+    if data.point_weights is not None:
+        found["weights"] = data.point_weights.shape
+    expected = expected_shapes(data.fields.shape, data.parameters)
+    expected |= {"fields": (trajectories, frames, *data.grid, channels), "channels": (channels,), "units": (channels,)}
+    for name, shape in found.items():
+        if shape != expected[name]:
+            yield Fault(f"{name} has shape {shape}, not {expected[name]}", "see docs/data-format.md")
+
+
+def _wrong_axes(data: FieldData) -> Iterator[Fault]:
     for axis, at in data.axes.items():
         if not np.isfinite(at).all():
-            yield Fault(f"coordinates/{axis} are not finite", "mend the coordinates")
+            yield Fault(f"coordinates/{axis} are not finite", "fix the coordinates")
         elif not data.scattered and not (np.diff(at) > 0).all():
             yield Fault(f"coordinates/{axis} are not increasing", "sort the grid along it")
-        elif axis in data.periodic and not data.scattered and not _evenly_spaced(at):
+        elif axis in data.periodic and not data.scattered and not np.allclose(np.diff(at), np.diff(at[:2]), rtol=1e-3):
             yield Fault(
                 f"coordinates/{axis} are not evenly spaced, but the axis is periodic", "interpolate, or drop it"
             )
@@ -53,54 +123,6 @@ def faults(data: FieldData, values: bool = True) -> Iterator[Fault]:
                 f"{name} names {', '.join(sorted(known - set(data.axes)))}, which is no axis",
                 f"the axes are {', '.join(data.axes)}",
             )
-    if len(set(data.channels)) < len(data.channels):
-        yield Fault("two channels have one name", "name each differently")
-    odd = sorted(set(data.split.tolist()) - set(SPLITS))
-    if odd:
-        yield Fault(f"split holds {odd[0]!r}", f"use {', '.join(SPLITS)}")
-    if not (data.split == "train").any():
-        yield Fault("no trajectory is for training", "mark at least one `train` in split")
-    if data.point_weights is not None and not (data.point_weights > 0).all():
-        yield Fault("weights are not positive", "give each point the area that it stands for")
-    empty = np.flatnonzero(~data.flat_mask.any(axis=1))
-    if len(empty):
-        yield Fault(f"trajectory {empty[0]} has no valid point", "mend its mask or leave it out")
-    for channel, mean, std in zip(data.channels, data.mean, data.std, strict=True):
-        if not (np.isfinite(mean) and np.isfinite(std) and std > 0):
-            yield Fault(
-                f"channel {channel} has mean {mean:g} and standard deviation {std:g} over the training split",
-                "leave out a channel that is constant",
-            )
-    if values:
-        yield from not_finite(data.flat_fields, data.flat_mask, data.channels)
-
-
-def _wrong_shapes(data: FieldData) -> Iterator[Fault]:
-    trajectories, frames, *grid, channels = data.fields.shape
-    expected_grid = tuple(len(at) for at in data.axes.values())
-    if data.scattered:
-        expected_grid = expected_grid[:1]
-    wanted: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-        "fields": (data.fields.shape, (trajectories, frames, *expected_grid, channels)),
-        "mask": (data.mask.shape, (trajectories, *grid)),
-        "time": (data.time.shape, (frames,)),
-        "split": (data.split.shape, (trajectories,)),
-        "channels": ((len(data.channels),), (channels,)),
-        "units": ((len(data.units),), (channels,)),
-        "normalisation/mean": (data.mean.shape, (channels,)),
-        "normalisation/std": (data.std.shape, (channels,)),
-    }
-    if data.point_weights is not None:
-        wanted["weights"] = (data.point_weights.shape, tuple(grid))
-    wanted |= {f"parameters/{name}": (values.shape, (trajectories,)) for name, values in data.parameters.items()}
-    for name, (found, expected) in wanted.items():
-        if found != expected:
-            yield Fault(f"{name} has shape {found}, not {expected}", "see docs/data-format.md")
-
-
-def _evenly_spaced(at: Array) -> bool:
-    spacing = np.diff(at)
-    return len(at) < 2 or bool(np.allclose(spacing, spacing[0], rtol=1e-3))
 
 
 def not_finite(
@@ -134,9 +156,5 @@ def not_finite(
     if count:
         yield Fault(
             f"{count} NaN or infinite value{'s' * (count > 1)} at valid points, first in {first}",
-            "mend or leave out that trajectory",
+            "fix or leave out that trajectory",
         )
-
-
-FRAMES_AT_ONCE = 64
-"""Frames of a trajectory that are looked at together: bounds the memory of checks."""

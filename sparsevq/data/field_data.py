@@ -1,4 +1,4 @@
-"""A data set in memory, or mapped: what every part of the package works on."""
+"""A data set in memory or mapped, and the description that data sets share with shards and sources."""
 
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -17,7 +17,7 @@ Split = Literal["train", "val", "test", "ood"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Description:
-    """What is known of trajectories beside their values, whether they are in memory, in a shard or still to be read.
+    """Points, times, channels and origin of trajectories, whether or not their fields have been read.
 
     Letters in shapes: ``T`` trajectories, ``F`` frames, ``grid`` one size for each of the ``d`` axes (C order),
     ``N`` points of the grid, ``C`` channels.
@@ -85,7 +85,7 @@ class Description:
 
     @property
     def closed(self) -> tuple[bool, ...]:
-        """Whether the domain closes on itself, for each axis."""
+        """Whether each axis is periodic."""
         return tuple(axis in self.periodic for axis in self.axes)
 
     @cached_property
@@ -96,7 +96,7 @@ class Description:
         return grid_points(tuple(self.axes.values()))
 
     def scaled(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """Places ``(n, d)`` in the axes' units as the networks see them, ``(n, d)``.
+        """Coordinates ``(n, d)`` in the axes' units, scaled for the networks, ``(n, d)``.
 
         Each axis runs from -1 (first point) to 1: the last point, or on a periodic axis the first point's image.
         """
@@ -113,7 +113,7 @@ class Description:
 
     @property
     def domain(self) -> dict[str, tuple[float, float]]:
-        """Axis -> where places may be; on an axis that closes also one turn further (330 degrees east is 30 west)."""
+        """Axis -> valid coordinates; on a periodic axis one period more at each end (330 degrees east is 30 west)."""
         reach = {}
         for axis, at in self.axes.items():
             turn = axis_span(at, True)[1] if axis in self.periodic else 0.0
@@ -127,7 +127,7 @@ class Description:
 
     @cached_property
     def _tree(self) -> tuple[Any, npt.NDArray[np.float64]]:
-        """The points by place, and the length of each axis that closes on itself (0: it does not)."""
+        """k-d tree of the points, and the period of each axis (0: not periodic)."""
         from scipy.spatial import cKDTree
 
         period = np.where(self.closed, np.array(self.resolution, dtype=np.float64), 0)
@@ -135,7 +135,7 @@ class Description:
 
     def _in_spacings(self, places: npt.NDArray[np.float64], period: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         length = np.maximum(np.array(self.resolution) - (period == 0), 1)
-        # Twice modulo: a place just below 0 is rounded to the period itself, which lies outside.
+        # Modulo twice: a coordinate just below 0 is rounded to the period itself, which is out of range.
         found = (self.scaled(places).astype(np.float64) + 1) / 2 * length
         for axis, size in enumerate(period):
             if size:
@@ -144,7 +144,7 @@ class Description:
 
     @cached_property
     def weights(self) -> npt.NDArray[np.float64]:
-        """``(N,)``: the area (volume) that each point stands for, with mean 1: what means over space are taken with.
+        """``(N,)``: the area (volume) that each point stands for, with mean 1; means over space are weighted by it.
 
         On a grid the product of the cells' widths, on a sphere the sine of the latitude between a cell's edges
         (`axis_weights`); of scattered points 1, unless the data set says otherwise.
@@ -241,6 +241,6 @@ def axis_weights(at: Array, units: str) -> npt.NDArray[np.float64]:
 
 
 LATITUDE_UNITS = ("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN")
-"""Units by which the CF conventions tell a latitude."""
+"""Units that mark a latitude in the CF conventions."""
 LONGITUDE_UNITS = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
-"""Units by which they tell a longitude."""
+"""Units that mark a longitude."""

@@ -1,4 +1,4 @@
-"""The HDF5 layout that every data set has (``docs/data-format.md``)."""
+"""The HDF5 layout of data sets (``docs/data-format.md``)."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.faults import faults
+from sparsevq.data.faults import require_faultless
 from sparsevq.data.field_data import Description, FieldData
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.hdf5 import (
@@ -60,9 +60,7 @@ def write_data(
     SparseVQError
         A shape is wrong, a valid point is not finite, no trajectory is for training, or the file can't be written.
     """
-    fault = next(faults(data), None)
-    if fault is not None:
-        raise fault.error(str(path))
+    require_faultless(data, str(path))
     with created(path) as file:
         stamp(file, SCHEMA, VERSION, made_from or {}, settings)
         file.create_dataset("fields", data=data.fields.astype(np.float32, copy=False))
@@ -81,10 +79,10 @@ def write_header(file: h5py.File, data: FieldData) -> None:
 def read_data(path: str | Path, in_memory: int = IN_MEMORY) -> FieldData:
     """Read and check a data set.
 
-    Fields of up to `in_memory` bytes are read and checked, and values where the mask is False set to 0, whatever the
-    file holds there. Larger ones are mapped: `fields` is an array that the system reads from the file part by part as
-    it is looked at, and forgets again, so that memory stays bounded. What their values are was checked by whoever wrote
-    them (`preprocess`, or `sparsevq data validate` for a file of your own).
+    Fields of up to `in_memory` bytes are read and checked, and values where the mask is False are set to 0. Larger ones
+    are mapped: the system reads parts of `fields` from the file as they are accessed, so that memory stays bounded.
+    Their values are not checked: that was done when they were written (by `preprocess`, or for a file of your own by
+    `sparsevq data validate`).
 
     Raises
     ------
@@ -94,9 +92,7 @@ def read_data(path: str | Path, in_memory: int = IN_MEMORY) -> FieldData:
         large but compressed or in chunks, which cannot be mapped.
     """
     data, mapped = read_unchecked(path, in_memory)
-    fault = next(faults(data, values=not mapped), None)
-    if fault is not None:
-        raise fault.error(str(path))
+    require_faultless(data, str(path), values=not mapped)
     if not mapped:
         for values, valid in zip(data.flat_fields, data.flat_mask, strict=True):
             values[:, ~valid] = 0

@@ -1,4 +1,4 @@
-"""Frames of a large file, drawn at random: only pages that are asked for are read, all of a batch at once."""
+"""Random access to the frames of a large file: only the pages that are needed are read, all of a batch at once."""
 
 import math
 import mmap
@@ -14,21 +14,21 @@ from torch import Tensor
 from sparsevq.errors import SparseVQError
 
 PAGE_COST = 2**16
-"""Bytes read in sequence in the time that one page at random takes (`docs/lab-notes.md`)."""
+"""Bytes that can be read sequentially in the time of one random page (`docs/lab-notes.md`)."""
 
 
 class MappedRows:
     """Frames ``(frames, N, C)`` float32 that stay in their file.
 
-    A mapping of its own: the system does not read around each page that is looked at, as it does for readers in
-    sequence. Where a batch needs a good part of its frames, all of them are asked for before the first is looked at.
+    The file is mapped once more, for random access: the system does not read ahead around each page, as it does for
+    sequential readers. Where a batch needs a large part of its frames, all of them are prefetched.
 
     Parameters
     ----------
     fields
         ``(T, F, *grid, C)``, the whole of a mapped dataset.
     mask
-        ``(T, N)`` bool; what the file holds elsewhere is never seen.
+        ``(T, N)`` bool; values elsewhere are never used.
     name
         Of the data set, for messages.
     """
@@ -45,7 +45,7 @@ class MappedRows:
         self._offset = fields.offset
         rows = np.frombuffer(self._mapping, np.float32, fields.size, fields.offset).reshape(-1, self._channels)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch has no tensor that can't be written; this one is not
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of read-only memory; it is never written
             self._rows = torch.from_numpy(rows)
         self._mask = torch.from_numpy(mask.reshape(-1))
 
@@ -65,12 +65,12 @@ class MappedRows:
         valid = self._mask[trajectory[:, None] * self._points + points]
         values.masked_fill_(~valid[..., None], 0)
         finite = torch.isfinite(values)
-        if not finite.all():  # a large file is not checked when it is read
+        if not finite.all():  # a large file is not checked when it is opened
             row = int(torch.nonzero(~finite)[0, 0])
             raise SparseVQError(
                 f"{self._name}: NaN or infinite values at valid points of trajectory {int(trajectory[row])}, "
                 f"frame {int(frame[row])}",
-                "see all that is wrong with `sparsevq data validate`, and mend or leave out that trajectory",
+                "list all faults with `sparsevq data validate`, and fix or leave out that trajectory",
             )
         return values
 

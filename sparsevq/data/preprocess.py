@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time as clock
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import DataSetConfig, PreprocessConfig
-from sparsevq.data.faults import faults
+from sparsevq.data.faults import require_faultless
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import SCHEMA, VERSION, write_header
 from sparsevq.data.source import Source, every, with_channels
@@ -19,12 +19,12 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.hdf5 import created, stamp
 
 BLOCK = 2**27
-"""Bytes of fields that are in memory at a time. A larger trajectory is written as it comes, and looked at once more in
-the file when its mask is known."""
+"""Bytes of fields that are in memory at a time. A larger trajectory is written as it is read, and read back
+from the file when its mask is known."""
 WELL_CONDITIONED = 8.0
-"""Times its standard deviation that a mean may be before squares are taken of what is left without it."""
+"""Ratio of mean to standard deviation above which the mean is subtracted before values are squared."""
 CONSTANT = 1e-9
-"""Times its mean that a channel's standard deviation is by rounding alone; neighbouring float32 differ by 1e-7."""
+"""Ratio of standard deviation to mean below which a channel is constant but for rounding (float32: 1e-7)."""
 PROGRESS = 5.0
 """Seconds between lines of progress."""
 
@@ -54,17 +54,25 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
         trajectories or frames, or the file can't be written.
     """
     source = every(with_channels(source, data_set.channels), settings.time_sub)
-    split = source.split if source.split is not None else assign_splits(source, data_set, settings)
-    shape = (source.trajectories, len(source.time), *source.grid, len(source.channels))
-    shown = _data(source, name, split, np.broadcast_to(np.float32(0), shape))
-    _faultless(shown, source.label)  # before what takes long
+    channels = len(source.channels)
+    shape = (source.trajectories, len(source.time), *source.grid, channels)
+    data = FieldData(
+        name=name,
+        fields=np.broadcast_to(np.float32(0), shape),  # never read: only for its shape
+        mask=np.ones((source.trajectories, *source.grid), dtype=bool),
+        split=source.split if source.split is not None else assign_splits(source, data_set, settings),
+        mean=np.zeros(channels),
+        std=np.ones(channels),
+        **source.description(),
+    )
+    require_faultless(data, source.label, values=False)  # before the fields are read, which takes long
     digests: dict[str, str] = {}
     with created(out, digests) as file:
         stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
-        mask, moments, digests["fields"] = _stream(source, stored, split == "train")
+        mask, moments, digests["fields"] = _stream(source, stored, data.split == "train")
         mean, std = moments.mean_and_std()
-        data = _data(source, name, split, shown.fields, mask, mean, std)
-        _faultless(data, source.label)
+        data = replace(data, mask=mask, mean=mean, std=std)
+        require_faultless(data, source.label, values=False)
         write_header(file, data)
         files = {
             path.name if len(source.files) == 1 else f"{index:04d}": path for index, path in enumerate(source.files)
@@ -125,7 +133,7 @@ class Moments:
         small = variance < np.square(mean / WELL_CONDITIONED)
         if small.any():
             shift = np.where(small, mean, 0).astype(np.float32)
-            apart = flat - np.tile(shift, len(weights))  # exact: within a factor of two of the mean, nothing is rounded
+            apart = flat - np.tile(shift, len(weights))  # exact: no rounding within a factor of two of the mean
             variance = average(np.einsum("fk,fk->k", apart, apart, dtype=np.float64)) - np.square(mean - shift)
         between = mean - self.mean
         merged = self.weight + total
@@ -134,7 +142,7 @@ class Moments:
         self.weight = merged
 
     def mean_and_std(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """``(C,)`` each; the standard deviation of a constant is nought, whatever rounding made of it."""
+        """``(C,)`` each; the standard deviation of a constant is 0, whatever its rounding error."""
         if not self.weight:
             raise SparseVQError("no point of the training split is valid", "check the masks")
         std = np.sqrt(np.maximum(self.squares, 0) / self.weight)
@@ -158,7 +166,7 @@ def _stream(
             block = _read(source, trajectory, frames, every_frame, some_frame)
             stored[trajectory, frames] = block
             as_read.update(np.ascontiguousarray(block, np.float32).data)
-            progress.tell(trajectory, frames.stop)
+            progress.report(trajectory, frames.stop)
         _not_empty(source, trajectory, some_frame)
         mask[trajectory] = every_frame
         gaps += int((some_frame.any(axis=-1) & ~every_frame).sum())
@@ -174,7 +182,7 @@ def _stream(
                 written.update(np.ascontiguousarray(block, np.float32).data)
             if training[trajectory]:
                 moments.add(block.reshape(len(block), -1, block.shape[-1]), source.weights * every_frame.ravel())
-    progress.tell(source.trajectories - 1, stored.shape[1], last=True)
+    progress.report(source.trajectories - 1, stored.shape[1], last=True)
     if gaps:
         print(f"{gaps / mask.size:.2%} of the points have gaps in some frames: they count as not valid", flush=True)
     return mask, moments, written.hexdigest()
@@ -187,7 +195,7 @@ def _read(
     every_frame: npt.NDArray[np.bool_],
     some_frame: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float32]:
-    """Frames of a trajectory; what is there of each point (and channel) is noted in the other two."""
+    """Frames of a trajectory; which points (and channels) have values in them is noted in the last two arguments."""
     block = source.read(trajectory, frames.start, frames.stop)
     if np.isfinite(block).all():  # most blocks
         some_frame[:] = True
@@ -198,7 +206,7 @@ def _read(
         raise SparseVQError(
             f"{source.label}: {int(infinite.sum())} infinite values, first in trajectory {trajectory}, frame "
             f"{frames.start + frame}, channel {source.channels[channel]}",
-            "mend or leave out that trajectory",
+            "fix or leave out that trajectory",
         )
     there = ~np.isnan(block)
     every_frame &= there.all(axis=(0, -1))
@@ -207,18 +215,18 @@ def _read(
 
 
 class _Progress:
-    """Lines every `PROGRESS` seconds: how far, how fast, how long it will still take."""
+    """Lines every `PROGRESS` seconds: share done, speed, time left."""
 
     def __init__(self, shape: tuple[int, ...]):
         self._trajectories, self._frames = shape[:2]
         self._megabytes = 4e-6 * math.prod(shape)
-        self._began = self._told = clock.perf_counter()
+        self._began = self._printed = clock.perf_counter()
 
-    def tell(self, trajectory: int, frames: int, last: bool = False) -> None:
+    def report(self, trajectory: int, frames: int, last: bool = False) -> None:
         now = clock.perf_counter()
-        if now - self._told < PROGRESS and not last:
+        if now - self._printed < PROGRESS and not last:
             return
-        self._told = now
+        self._printed = now
         share = (trajectory + frames / self._frames) / self._trajectories
         speed = self._megabytes * share / (now - self._began)
         left = (now - self._began) * (1 - share) / share
@@ -229,12 +237,6 @@ class _Progress:
         )
 
 
-def _faultless(data: FieldData, label: str) -> None:
-    fault = next(faults(data, values=False), None)
-    if fault is not None:
-        raise fault.error(label)
-
-
 def _not_empty(source: Source, trajectory: int, some_frame: npt.NDArray[np.bool_]) -> None:
     for channel, there in zip(source.channels, np.moveaxis(some_frame, -1, 0), strict=True):
         if not there.any():
@@ -242,25 +244,3 @@ def _not_empty(source: Source, trajectory: int, some_frame: npt.NDArray[np.bool_
                 f"{source.label}: channel {channel} of trajectory {trajectory} is NaN everywhere",
                 "leave out the channel or the trajectory",
             )
-
-
-def _data(
-    source: Source,
-    name: str,
-    split: npt.NDArray[np.str_],
-    fields: npt.NDArray[np.float32],
-    mask: npt.NDArray[np.bool_] | None = None,
-    mean: npt.NDArray[np.float64] | None = None,
-    std: npt.NDArray[np.float64] | None = None,
-) -> FieldData:
-    """The data set's description; `fields` is a stand-in of the right shape."""
-    channels = len(source.channels)
-    return FieldData(
-        name=name,
-        fields=fields,
-        mask=np.ones((source.trajectories, *source.grid), dtype=bool) if mask is None else mask,
-        split=split,
-        mean=np.zeros(channels) if mean is None else mean,
-        std=np.ones(channels) if std is None else std,
-        **source.description(),
-    )

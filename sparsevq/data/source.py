@@ -1,4 +1,4 @@
-"""What `preprocess` reads from, wherever the trajectories lie: a description, and a function that reads a part."""
+"""Input of `preprocess`: a description of trajectories, and a function that reads some of their frames."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from sparsevq.errors import SparseVQError
 Read = Callable[[int, int, int], npt.NDArray[np.float32]]
 
 AT_ONCE = 2**26
-"""Bytes of frames that are read to keep some of them."""
+"""Bytes of frames that `every` reads at a time."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,7 +23,7 @@ class Source(Description):
     Attributes
     ----------
     label
-        What it is called in messages: a file, or what several have in common.
+        Name for messages: a file, or what several have in common.
     trajectories
         How many there are: ``T``.
     read
@@ -34,7 +34,7 @@ class Source(Description):
     split
         ``(T,)`` str where the source says which trajectory is for what; None: it is drawn.
     files
-        What was read, for digests.
+        The files read, for their digests.
     """
 
     label: str
@@ -71,7 +71,7 @@ def with_channels(source: Source, channels: Sequence[str]) -> Source:
 
 
 def every(source: Source, stride: int) -> Source:
-    """Only every `stride`-th frame, without holding many of those between.
+    """Only every `stride`-th frame; few of those between are in memory at a time.
 
     Raises
     ------

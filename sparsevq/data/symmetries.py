@@ -5,8 +5,9 @@ group is a permutation of the points and a sign for each channel. A batch is aug
 transformed field is ever stored.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import product
+from itertools import compress, product
 
 import numpy as np
 import numpy.typing as npt
@@ -48,57 +49,23 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
         the equator, is a longitude (mirror) or not periodic (shift); or a channel is the vorticity of a flow that is
         not two-dimensional, whose sign under a mirror is unknown.
     """
-    axes = list(data.axes)
-    if data.scattered and (symmetries.reflect or symmetries.roll):
-        raise SparseVQError(
-            f"stage1.symmetries: the points of {data.name} are not a grid, which no mirror or shift maps on itself",
-            "leave out stage1.symmetries",
-        )
-    for axis in (*symmetries.reflect, *symmetries.roll):
-        if axis not in axes:
-            raise SparseVQError(
-                f"stage1.symmetries: {data.name} has no axis {axis!r}", f"choose among {', '.join(axes)}"
-            )
-    for axis in symmetries.reflect:
-        spacing = np.diff(data.axes[axis])
-        if not np.allclose(spacing, spacing[0]):
-            raise SparseVQError(f"stage1.symmetries.reflect: axis {axis!r} of {data.name} is not evenly spaced")
-        if data.axis_units.get(axis) in LONGITUDE_UNITS:
-            raise SparseVQError(
-                f"stage1.symmetries.reflect: mirrored along {axis!r} the sphere rotates the other way",
-                "turn the flow about the axis instead (roll), or mirror it across the equator",
-            )
-        at = data.axes[axis]
-        if data.axis_units.get(axis) in LATITUDE_UNITS and not np.isclose(at[0], -at[-1]):
-            raise SparseVQError(
-                f"stage1.symmetries.reflect: latitudes {at[0]:g} ... {at[-1]:g} are not the same on both sides of the "
-                "equator, across which alone a flow on a sphere can be mirrored",
-                f"leave out {axis}",
-            )
-        if "vorticity" in data.channels and len(axes) != 2:
-            raise SparseVQError("stage1.symmetries.reflect: vorticity is a pseudo-scalar in two dimensions only")
-    for axis in symmetries.roll:
-        if axis not in data.periodic:
-            raise SparseVQError(
-                f"stage1.symmetries.roll: axis {axis!r} of {data.name} is not periodic",
-                f"periodic are: {', '.join(data.periodic) or 'none'}",
-            )
-
+    _validate(data, symmetries)
     points = np.arange(data.num_points).reshape(data.grid)
-    mirrors = list(product(*([False, True] for _ in symmetries.reflect)))
-    shifts = list(product(*(_shifts(reach) for reach in symmetries.roll.values())))
+    number = {axis: index for index, axis in enumerate(data.axes)}
+    flips = product([False, True], repeat=len(symmetries.reflect))
+    mirrors = [list(compress(symmetries.reflect, flipped)) for flipped in flips]
+    # 0 first, so that the group's first element is the identity
+    shifts = product(*(sorted(range(-reach, reach + 1), key=abs) for reach in symmetries.roll.values()))
     source, sign = [], []
-    for mirror, shift in product(mirrors, shifts):
-        moved = np.roll(points, shift, [axes.index(axis) for axis in symmetries.roll]) if shift else points
-        flips = [axis for axis, flip in zip(symmetries.reflect, mirror, strict=True) if flip]
-        moved = np.flip(moved, tuple(axes.index(axis) for axis in flips)) if flips else moved
-        source.append(moved.ravel())
-        sign.append([_sign(channel, data.vector, flips) for channel in data.channels])
+    for mirrored, shift in product(mirrors, shifts):
+        shifted = np.roll(points, shift, [number[axis] for axis in symmetries.roll])
+        source.append(np.flip(shifted, tuple(number[axis] for axis in mirrored)).ravel())
+        sign.append([_sign(channel, data.vector, mirrored) for channel in data.channels])
     return SymmetryGroup(np.array(source, dtype=np.int64), np.array(sign, dtype=np.float32))
 
 
 def variant_elements(group: int, trajectories: int, variants: int, seed: int) -> npt.NDArray[np.int64]:
-    """Which element of a group of `group` elements each variant of each trajectory is, ``(variants, trajectories)``.
+    """Element of a group of `group` elements for each variant of each trajectory, ``(variants, trajectories)``.
 
     Variant 0 is the identity; the others are drawn without replacement as long as the group has enough elements.
     """
@@ -110,12 +77,49 @@ def variant_elements(group: int, trajectories: int, variants: int, seed: int) ->
     return chosen
 
 
-def _shifts(reach: int) -> list[int]:
-    """0 first, so that the group's first element is the identity."""
-    return sorted(range(-reach, reach + 1), key=abs)
+def _validate(data: FieldData, symmetries: Symmetries) -> None:
+    """Raise unless the data set has these symmetries."""
+    if data.scattered and (symmetries.reflect or symmetries.roll):
+        raise SparseVQError(
+            f"stage1.symmetries: the points of {data.name} are not a grid, which no mirror or shift maps onto itself",
+            "leave out stage1.symmetries",
+        )
+    for axis in (*symmetries.reflect, *symmetries.roll):
+        if axis not in data.axes:
+            raise SparseVQError(
+                f"stage1.symmetries: {data.name} has no axis {axis!r}", f"choose among {', '.join(data.axes)}"
+            )
+    for axis in symmetries.reflect:
+        _validate_mirror(data, axis)
+    for axis in symmetries.roll:
+        if axis not in data.periodic:
+            raise SparseVQError(
+                f"stage1.symmetries.roll: axis {axis!r} of {data.name} is not periodic",
+                f"periodic are: {', '.join(data.periodic) or 'none'}",
+            )
 
 
-def _sign(channel: str, vector: dict[str, str], flips: list[str]) -> float:
-    if channel == "vorticity":  # a pseudo-scalar: each mirror turns it round
-        return (-1.0) ** len(flips)
-    return -1.0 if vector.get(channel) in flips else 1.0
+def _validate_mirror(data: FieldData, axis: str) -> None:
+    where, at, unit = "stage1.symmetries.reflect", data.axes[axis], data.axis_units.get(axis)
+    spacing = np.diff(at)
+    if not np.allclose(spacing, spacing[0]):
+        raise SparseVQError(f"{where}: axis {axis!r} of {data.name} is not evenly spaced")
+    if unit in LONGITUDE_UNITS:
+        raise SparseVQError(
+            f"{where}: mirrored along {axis!r} the sphere rotates the other way",
+            "rotate the flow about the axis instead (roll), or mirror it across the equator",
+        )
+    if unit in LATITUDE_UNITS and not np.isclose(at[0], -at[-1]):
+        raise SparseVQError(
+            f"{where}: latitudes {at[0]:g} ... {at[-1]:g} are not the same on both sides of the equator, across which "
+            "alone a flow on a sphere can be mirrored",
+            f"leave out {axis}",
+        )
+    if "vorticity" in data.channels and len(data.axes) != 2:
+        raise SparseVQError(f"{where}: vorticity is a pseudo-scalar in two dimensions only")
+
+
+def _sign(channel: str, vector: dict[str, str], mirrored: Collection[str]) -> float:
+    if channel == "vorticity":  # a pseudo-scalar: each mirror changes its sign
+        return (-1.0) ** len(mirrored)
+    return -1.0 if vector.get(channel) in mirrored else 1.0

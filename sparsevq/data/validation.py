@@ -1,4 +1,4 @@
-"""Every rule of the layout of data sets, checked on a file: all faults, not only the first."""
+"""All faults of a data set's file, not only the first."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sparsevq.data.faults import Fault, faults
+from sparsevq.data.faults import Fault, expected_shapes, faults
 from sparsevq.data.field_data import LATITUDE_UNITS, FieldData
 from sparsevq.data.layout import IN_MEMORY, SCHEMA, VERSION, read_unchecked
 from sparsevq.data.preprocess import Moments
@@ -15,9 +15,9 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.hdf5 import open_layout, read_attribute, read_json, read_strings, require_dataset
 
 BLOCK = 2**26
-"""Bytes of fields that are looked at together."""
+"""Bytes of fields that are read at a time."""
 CLOSE = 1e-3
-"""How far statistics may be from those of the training split, in standard deviations: rounding is far less."""
+"""Largest error of the stored statistics, in standard deviations; rounding gives far less."""
 
 Tell = Callable[[str], None]
 
@@ -30,9 +30,9 @@ def file_faults(path: str | Path, tell: Tell = lambda message: None, in_memory: 
     Parameters
     ----------
     path
-        The file; fields of any size, in memory of at most `in_memory` bytes.
+        The file; its fields may be of any size.
     tell
-        Is told of the progress, as a fraction in words.
+        Called with a line of progress after each trajectory.
     in_memory
         As for `sparsevq.data.layout.read_data`.
 
@@ -61,7 +61,7 @@ def file_faults(path: str | Path, tell: Tell = lambda message: None, in_memory: 
 
 
 def _missing(file: h5py.File) -> Iterator[SparseVQError]:
-    """Datasets and attributes that are not there, or cannot be what they should."""
+    """Datasets and attributes that are missing or of a wrong type or shape."""
     wanted: list[Callable[[], object]] = [
         *(partial(read_attribute, file, name) for name in ("name", "axes", "periodic")),
         *(partial(read_json, file, name) for name in ("provenance", "vector")),
@@ -77,28 +77,14 @@ def _missing(file: h5py.File) -> Iterator[SparseVQError]:
         if axes and fields.ndim != dimensions + 3:
             wanted.append(partial(require_dataset, file, "fields", (None, None, *(None,) * dimensions, None)))
         elif fields.ndim > 3:
-            wanted += _shapes(file, fields.shape)
-    for look in wanted:
+            shapes = expected_shapes(fields.shape, file.get("parameters", {}))
+            there = {name: shape for name, shape in shapes.items() if isinstance(file.get(name), h5py.Dataset)}
+            wanted += [partial(require_dataset, file, name, shape) for name, shape in there.items()]
+    for check in wanted:
         try:
-            look()
+            check()
         except SparseVQError as error:
             yield error
-
-
-def _shapes(file: h5py.File, fields: tuple[int, ...]) -> list[Callable[[], object]]:
-    """What must fit the fields' shape, of what is there."""
-    trajectories, frames, *grid, channels = fields
-    shapes: dict[str, tuple[int, ...]] = {
-        "mask": (trajectories, *grid),
-        "time": (frames,),
-        "split": (trajectories,),
-        "normalisation/mean": (channels,),
-        "normalisation/std": (channels,),
-        "weights": tuple(grid),
-        **{f"parameters/{name}": (trajectories,) for name in file.get("parameters", {})},
-    }
-    there = {name: shape for name, shape in shapes.items() if isinstance(file.get(name), h5py.Dataset)}
-    return [partial(require_dataset, file, name, shape) for name, shape in there.items()]
 
 
 def _further_faults(data: FieldData) -> Iterator[Fault]:
@@ -112,9 +98,9 @@ def _further_faults(data: FieldData) -> Iterator[Fault]:
         yield Fault("weights are not finite", "give each point the area that it stands for")
     for axis in data.periodic:
         at, unit = data.axes.get(axis), data.axis_units.get(axis, "")
-        round_ = unit.startswith("degree") and unit not in LATITUDE_UNITS and not data.scattered
-        if at is not None and round_ and np.isclose(np.ptp(at), 360):
-            yield Fault(f"coordinates/{axis} reach once around, so that the first point repeats", "leave out the last")
+        angle = unit.startswith("degree") and unit not in LATITUDE_UNITS and not data.scattered
+        if at is not None and angle and np.isclose(np.ptp(at), 360):
+            yield Fault(f"coordinates/{axis} span 360 degrees, so that the first point repeats", "leave out the last")
 
 
 def _value_faults(data: FieldData, mapped: bool, tell: Tell) -> Iterator[Fault]:
@@ -129,7 +115,7 @@ def _value_faults(data: FieldData, mapped: bool, tell: Tell) -> Iterator[Fault]:
             block = np.asarray(fields[start : start + at_once])
             hidden += int(np.count_nonzero(block[:, ~valid])) if mapped else 0
             if data.split[index] == "train":
-                with np.errstate(invalid="ignore"):  # of what is not finite, which is a fault of its own
+                with np.errstate(invalid="ignore"):  # values that are not finite are a fault of their own
                     moments.add(block[:, valid], data.weights[valid])
         tell(f"trajectory {index + 1} of {len(data.fields)}")
     if hidden:

@@ -1,30 +1,24 @@
 """The one place that picks a device: which GPUs this process may use, how many threads, which precision.
 
-Several jobs on one host must get different GPUs, and Snakemake only counts tokens. So a process leases its GPUs: it
-holds one `flock` for each, taken all or none under a gate lock. The kernel drops the locks when the process ends,
-even by SIGKILL, whatever children it leaves. A lease must come before CUDA starts, since CUDA reads
-``CUDA_VISIBLE_DEVICES`` once.
+Several jobs on one host must get different GPUs, and Snakemake only counts tokens. So a process leases its GPUs
+(`leases.py`), and they are free again when it ends, even by SIGKILL, whatever children it leaves. The lease must come
+before CUDA is initialised, since CUDA reads ``CUDA_VISIBLE_DEVICES`` once.
 """
 
 import contextlib
 import functools
 import os
-import re
-import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.devices.leases import lease
 from sparsevq.runtime.devices.processes import join, under_torchrun
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from lightning_fabric import Fabric
-
-    from sparsevq.runtime.devices.parallel import DataParallel
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -44,6 +38,8 @@ class Lease:
         The leased GPUs, as in ``CUDA_VISIBLE_DEVICES``; none for ``cpu``.
     wanted
         What was asked for; with ``auto`` a GPU that torch cannot use is passed over.
+    locks
+        What keeps other processes from the GPUs; none where another process holds the lease.
     processes
         With ``cpu``, processes that train together; with ``cuda`` it is one a GPU.
     """
@@ -51,15 +47,14 @@ class Lease:
     kind: Literal["cpu", "cuda"]
     gpus: tuple[str, ...]
     wanted: Device
-    locks: tuple[int, ...] = ()
+    locks: "tuple[FileLock, ...]" = ()
     processes: int = 1
 
     def release(self) -> None:
         """Let other processes have the GPUs; the end of the process does the same."""
         global _held
         for lock in self.locks:
-            with contextlib.suppress(OSError):
-                os.close(lock)
+            lock.release()
         if _held is self:
             _held = None
 
@@ -67,24 +62,11 @@ class Lease:
 _held: Lease | None = None  # CUDA reads its devices once, so a process has one lease
 
 
-def _leave_locks_to_the_parent() -> None:
-    """In a forked child: a copy of a descriptor would keep the lock when the parent is gone."""
-    global _held
-    if _held is not None:
-        for lock in _held.locks:
-            with contextlib.suppress(OSError):
-                os.close(lock)
-        _held = replace(_held, locks=())
-
-
-os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
-
-
 def claim_devices(device: Device, count: int = 1, *, patience: float | None = None) -> Lease:
-    """Lease `count` GPUs, or settle for the CPU; sets ``CUDA_VISIBLE_DEVICES``.
+    """Lease `count` GPUs, or fall back to the CPU; sets ``CUDA_VISIBLE_DEVICES``.
 
-    GPUs are looked for in ``SPARSEVQ_GPUS`` (for tests), else ``CUDA_VISIBLE_DEVICES``, else what `nvidia-smi` lists;
-    in a SLURM job only in what SLURM gave. Waits while too few of them are free.
+    GPUs are looked for in ``SPARSEVQ_GPUS`` (for tests), else ``CUDA_VISIBLE_DEVICES``, else in the driver's list
+    (NVML); in a SLURM job only in what SLURM gave. Waits while too few of them are free.
 
     Parameters
     ----------
@@ -101,38 +83,43 @@ def claim_devices(device: Device, count: int = 1, *, patience: float | None = No
         ``cuda`` was asked for and there is no GPU, there are fewer than `count`, or `patience` ran out.
     """
     global _held
-    if _held is not None:
-        return _held
-    pool, space = ((), "") if device == "cpu" else _pool(os.environ)
-    if "SLURM_JOB_GPUS" in os.environ and not pool and count and device == "auto":
-        print("SLURM gave this job GPUs, but CUDA_VISIBLE_DEVICES names none: working on the CPU", flush=True)
-    if device == "cuda" and not (pool and count):
+    if _held is None:
+        pool = {} if device == "cpu" else _pool()
+        _held = _gpu_lease(device, count, pool, patience) if pool and count else _cpu_lease(device, count)
+        # Empty for the CPU: without a lease, nothing may initialise CUDA accidentally.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_held.gpus)
+    return _held
+
+
+def _cpu_lease(device: Device, count: int) -> Lease:
+    if device == "cuda":
         reason = "this SLURM job was given none" if "SLURM_JOB_ID" in os.environ else "there is none"
         raise SparseVQError(
             f"device=cuda needs a GPU, but {reason if count else 'resources.gpu is 0'}",
             "set device to auto or cpu, or ask for a GPU (resources.gpu)",
         )
-    if not pool or count == 0:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # without a lease, nothing may start CUDA by the way
-        _held = Lease("cpu", (), device, processes=max(1, count) if device == "cpu" else 1)
-        return _held
-    slices = tuple(name for name in pool if name.startswith("MIG-"))
+    if "SLURM_JOB_GPUS" in os.environ and count and device == "auto":
+        print("SLURM gave this job GPUs, but CUDA_VISIBLE_DEVICES names none: working on the CPU", flush=True)
+    return Lease("cpu", (), device, processes=max(1, count) if device == "cpu" else 1)
+
+
+def _gpu_lease(device: Device, count: int, pool: dict[str, str], patience: float | None) -> Lease:
+    slices = [name for name in pool if name.startswith("MIG-")]
     if count > 1:  # CUDA gives a process one slice of a split GPU, and slices cannot exchange gradients
-        pool = tuple(name for name in pool if name not in slices)
+        pool = {name: same for name, same in pool.items() if name not in slices}
     if len(pool) < count:
         besides = f" beside {len(slices)} MIG slices, which cannot train together" if slices else ""
         raise SparseVQError(
             f"{count} GPUs were asked for, but there are {len(pool)} here{besides}", "lower resources.gpu"
         )
     if "LOCAL_RANK" in os.environ:  # one of several processes that share a lease, which the first of them holds
-        shared = _names(os.environ.get("CUDA_VISIBLE_DEVICES", "")) or pool
-        _held = Lease("cuda", shared[:count], device)
-        return _held
+        shared = _names(os.environ.get("CUDA_VISIBLE_DEVICES", "")) or [*pool]
+        return Lease("cuda", tuple(shared[:count]), device)
 
-    held = lease({name: f"{space}{_same_name(name, space)}" for name in pool}, count, patience)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
-    _held = Lease("cuda", tuple(held), device, tuple(held.values()))
-    return _held
+    from sparsevq.runtime.devices.leases import lease  # jobs on the CPU need no locks
+
+    held = lease(pool, count, patience)
+    return Lease("cuda", tuple(held), device, tuple(held.values()))
 
 
 def set_threads(count: int) -> None:
@@ -166,6 +153,8 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
 
+    from sparsevq.runtime.devices.parallel import DataParallel
+
     cuda = lease.kind == "cuda" and torch.cuda.is_available()
     if lease.kind == "cuda" and not cuda:
         problem = f"there is a GPU, but torch {torch.__version__} cannot use it"
@@ -185,19 +174,13 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
         accelerator="cuda" if cuda else "cpu",
         devices=count,
         num_nodes=nodes,
-        strategy=_data_parallel() if together else "auto",
+        strategy=DataParallel() if together else "auto",
         precision=resolve_precision(precision, cuda=cuda),
-        # Else Fabric sees SLURM's variables and expects SLURM to have started one task a GPU.
+        # Otherwise Fabric sees SLURM's variables and expects SLURM to have started one task for each GPU.
         plugins=None if under_torchrun() else [LightningEnvironment()],
     )
     fabric.launch()
     return fabric
-
-
-def _data_parallel() -> "DataParallel":
-    from sparsevq.runtime.devices.parallel import DataParallel  # imports torch
-
-    return DataParallel()
 
 
 def resolve_precision(precision: Precision, *, cuda: bool) -> Literal["32-true", "bf16-mixed"]:
@@ -222,75 +205,77 @@ def _cpu_has(flag: str) -> bool:
 
 
 def _repeatable() -> None:
-    """The same seed must give the same table: keep CUDA to algorithms that sum in a fixed order, where it has them."""
+    """Where CUDA has algorithms that sum in a fixed order, use those: the same seed must give the same table."""
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # A check that costs time and changes no result.
+    # Filling uninitialised memory takes time, and is of use only to programs that read it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 
 def visible_gpus() -> tuple[str, ...]:
     """The GPUs that `claim_devices` chooses among, in their order."""
-    return _pool(os.environ)[0]
+    return tuple(_pool())
 
 
 # ------------------------------------------------------------------------------------------------ which GPUs there are
 
 
-def _pool(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
-    """The GPUs to choose among, and the name space in which their names are unique on this host."""
-    if "SPARSEVQ_GPUS" in environment:
-        return _names(environment["SPARSEVQ_GPUS"]), ""
-    if "SLURM_JOB_ID" in environment:
-        # Where SLURM confines jobs, each calls its first GPU 0: names are unique within the job alone.
-        return _names(environment.get("CUDA_VISIBLE_DEVICES", "")), "-".join(
-            ("slurm", environment["SLURM_JOB_ID"], environment.get("SLURMD_NODENAME", ""), "")
-        )
-    if "CUDA_VISIBLE_DEVICES" in environment:
-        return _names(environment["CUDA_VISIBLE_DEVICES"]), ""
-    return _listed(), ""
+def _pool() -> dict[str, str]:
+    """The GPUs to choose among -> a name of each that is the same for all processes of this host."""
+    if "SPARSEVQ_GPUS" in os.environ:
+        return {name: name for name in _names(os.environ["SPARSEVQ_GPUS"])}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if "SLURM_JOB_ID" in os.environ:
+        # Where SLURM confines jobs, each calls its first GPU 0: names are unique only within the job.
+        job = f"slurm-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURMD_NODENAME', '')}"
+        return {name: f"{job}-{name}" for name in _names(visible or "")}
+    listed = [name for gpu in _gpus() for name in gpu] if visible is None else _names(visible)
+    return {name: _uuid(name) for name in listed}
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _names(text: str) -> list[str]:
     """As CUDA reads such a list: up to the first entry that names no device."""
     names = []
     for name in map(str.strip, text.split(",")):
         if not name or name.startswith("-") or name == "NoDevFiles":
             break
         names.append(name)
-    return tuple(dict.fromkeys(names))
+    return names
+
+
+def _uuid(name: str) -> str:
+    """The UUID of a GPU that is given by its index, its UUID or the UUID's first part; unknown names stay."""
+    gpus = _gpus()
+    if name.isdigit():
+        return gpus[int(name)][0] if int(name) < len(gpus) else name  # of a split GPU, CUDA takes the first slice
+    meant = [uuid for gpu in gpus for uuid in gpu if uuid.startswith(name)]
+    return meant[0] if len(meant) == 1 else name
 
 
 @functools.cache
 def _gpus() -> tuple[tuple[str, ...], ...]:
-    """What `nvidia-smi` lists: of each GPU its UUID or, where it is split, those of its MIG devices."""
+    """What the driver lists: of each GPU its UUID or, where it is split, those of its MIG devices."""
     try:
-        answer = subprocess.run(("nvidia-smi", "-L"), capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        import pynvml
+    except ImportError:
         return ()
-    gpus: list[tuple[str, ...]] = []
-    for name in re.findall(r"UUID: ((?:GPU|MIG)-[^)\s]+)", answer.stdout) if answer.returncode == 0 else []:
-        if name.startswith("GPU-"):
-            gpus.append((name,))
-        elif gpus:
-            gpus[-1] = (*(other for other in gpus[-1] if other.startswith("MIG-")), name)
-    return tuple(gpus)
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(_mig_devices(handle) or (pynvml.nvmlDeviceGetUUID(handle),) for handle in handles)
+    except pynvml.NVMLError:  # no driver, or one that does not answer
+        return ()
 
 
-def _listed() -> tuple[str, ...]:
-    """UUIDs of the GPUs (of split ones, of their MIG devices) that `nvidia-smi` lists."""
-    return tuple(name for gpu in _gpus() for name in gpu)
+def _mig_devices(gpu: object) -> tuple[str, ...]:
+    import pynvml
 
-
-def _same_name(name: str, space: str) -> str:
-    """One name for one GPU, whether it was given as an index, by its UUID or by the UUID's first part."""
-    if space or "SPARSEVQ_GPUS" in os.environ:
-        return name
-    if name.isdigit():
-        gpus = _gpus()
-        return gpus[int(name)][0] if int(name) < len(gpus) else name  # of a split GPU, CUDA takes the first slice
-    meant = [whole for whole in _listed() if whole.startswith(name)]
-    return meant[0] if len(meant) == 1 else name
+    found = []
+    with contextlib.suppress(pynvml.NVMLError):  # this GPU cannot be split
+        for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+            with contextlib.suppress(pynvml.NVMLError_NotFound):  # this place is free
+                found.append(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)))
+    return tuple(found)

@@ -1,7 +1,9 @@
 """Jobs on one host never share a GPU, none waits for ever, and one that dies gives its GPUs back."""
 
+import importlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -65,27 +67,69 @@ def kill(process) -> None:
     process.wait()
 
 
+PYNVML = """
+# Stands for the driver: GPUs, each with the UUIDs of its MIG devices by place; None: it cannot be split.
+GPUS = {gpus!r}
+
+
+class NVMLError(Exception):
+    pass
+
+
+class NVMLError_NotFound(NVMLError):
+    pass
+
+
+def nvmlInit():
+    if GPUS is None:
+        raise NVMLError("Driver Not Loaded")
+
+
+def nvmlDeviceGetCount():
+    return len(GPUS)
+
+
+def nvmlDeviceGetHandleByIndex(index):
+    return list(GPUS.items())[index]
+
+
+def nvmlDeviceGetMaxMigDeviceCount(gpu):
+    if gpu[1] is None:
+        raise NVMLError("Not Supported")
+    return len(gpu[1])
+
+
+def nvmlDeviceGetMigDeviceHandleByIndex(gpu, index):
+    if gpu[1][index] is None:
+        raise NVMLError_NotFound
+    return gpu[1][index], None
+
+
+def nvmlDeviceGetUUID(device):
+    return device[0]
+"""
+
+
 @pytest.fixture
-def nvidia_smi(monkeypatch, tmp_path):
-    """Pretend that `nvidia-smi -L` prints these lines."""
-    program = tmp_path / "nvidia-smi"
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def driver(monkeypatch, tmp_path):
+    """Pretend that NVIDIA's driver lists these GPUs; None: there is no driver."""
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
 
-    def prints(*lines):
+    def lists(gpus):
         device._gpus.cache_clear()
-        program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
-        program.chmod(0o755)
+        monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+        (folder / "pynvml.py").write_text(PYNVML.format(gpus=gpus))
+        importlib.invalidate_caches()
 
-    return prints
+    yield lists
+    sys.modules.pop("pynvml", None)
 
 
-TWO_GPUS = ("GPU 0: H200 (UUID: GPU-aa11)", "GPU 1: H200 (UUID: GPU-bb22)")
-SPLIT = (
-    TWO_GPUS[0],
-    "  MIG 3g.71gb     Device  0: (UUID: MIG-cc33)",
-    "  MIG 3g.71gb     Device  1: (UUID: MIG-dd44)",
-    TWO_GPUS[1],
-)
+TWO_GPUS = {"GPU-aa11": None, "GPU-bb22": []}
+SPLIT = {"GPU-aa11": ["MIG-cc33", None, "MIG-dd44"], "GPU-bb22": None}
 
 
 # ------------------------------------------------------------------------------------------------ many at once
@@ -191,7 +235,7 @@ def test_a_killed_holder_gives_its_gpu_back(monkeypatch, start):
     monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
     first, second = start(), start()
     assert sorted([*gpus(first), *(freed := gpus(second))]) == ["0", "1"]
-    with pytest.raises(SparseVQError, match="other processes hold them"):
+    with pytest.raises(SparseVQError, match="other processes still hold them"):
         claim_devices("cuda", 1, patience=0.3)
     kill(second)
     assert list(claim_devices("cuda", 1, patience=10).gpus) == freed
@@ -264,8 +308,8 @@ def test_ranks_share_the_lease_of_the_first_and_outlive_it(monkeypatch, start):
         ("MIG-cc33", ("MIG-cc33",)),
     ],
 )
-def test_what_is_visible_is_what_cuda_would_see(monkeypatch, nvidia_smi, value, pool):
-    nvidia_smi(*TWO_GPUS)
+def test_what_is_visible_is_what_cuda_would_see(monkeypatch, driver, value, pool):
+    driver(TWO_GPUS)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert device.visible_gpus() == pool
     lease = claim_devices("auto", 1)
@@ -273,26 +317,39 @@ def test_what_is_visible_is_what_cuda_would_see(monkeypatch, nvidia_smi, value, 
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(pool[:1])
 
 
-def test_nvidia_smi_names_gpus_and_the_slices_of_split_ones(nvidia_smi):
-    nvidia_smi(*TWO_GPUS)
+def test_the_driver_names_gpus_and_the_mig_devices_of_split_ones(driver):
+    driver(TWO_GPUS)
     assert device.visible_gpus() == ("GPU-aa11", "GPU-bb22")
-    nvidia_smi(*SPLIT)
+    driver(SPLIT)
     assert device.visible_gpus() == ("MIG-cc33", "MIG-dd44", "GPU-bb22")
-    nvidia_smi("exit 9")
+    driver(None)
     assert device.visible_gpus() == ()
 
 
+def test_without_pynvml_there_are_no_gpus(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # importing it fails
+    assert device.visible_gpus() == ()
+    assert claim_devices("auto", 1).kind == "cpu"
+
+
+def test_the_real_pynvml_has_what_is_used_of_it():
+    """The tests above pretend one."""
+    used = set(re.findall(r"pynvml\.(\w+)", Path(device.__file__).read_text()))
+    assert len(used) >= 8
+    assert used <= set(dir(importlib.import_module("pynvml")))
+
+
 @pytest.mark.parametrize("other_name", ["GPU-bb22", "GPU-b"])
-def test_a_gpu_has_one_lock_whichever_name_is_used(monkeypatch, nvidia_smi, start, other_name):
-    nvidia_smi(*TWO_GPUS)
+def test_a_gpu_has_one_lock_whichever_name_is_used(monkeypatch, driver, start, other_name):
+    driver(TWO_GPUS)
     assert gpus(start(CUDA_VISIBLE_DEVICES="1")) == ["1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", other_name)
     with pytest.raises(SparseVQError, match=f"{other_name}: process"):
         claim_devices("cuda", 1, patience=0)
 
 
-def test_slices_of_a_gpu_cannot_train_together(nvidia_smi):
-    nvidia_smi(*SPLIT)
+def test_slices_of_a_gpu_cannot_train_together(driver):
+    driver(SPLIT)
     with pytest.raises(SparseVQError, match="2 GPUs were asked for, but there are 1 here beside 2 MIG slices"):
         claim_devices("auto", 2)
     assert claim_devices("auto", 1).gpus == ("MIG-cc33",)
@@ -301,8 +358,8 @@ def test_slices_of_a_gpu_cannot_train_together(nvidia_smi):
 # ------------------------------------------------------------------------------------------------ SLURM
 
 
-def test_in_a_slurm_job_only_what_slurm_gave_is_used(monkeypatch, nvidia_smi, capsys):
-    nvidia_smi(*TWO_GPUS)
+def test_in_a_slurm_job_only_what_slurm_gave_is_used(monkeypatch, driver, capsys):
+    driver(TWO_GPUS)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     with pytest.raises(SparseVQError, match="this SLURM job was given none"):
         claim_devices("cuda", 1)

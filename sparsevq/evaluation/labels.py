@@ -44,10 +44,10 @@ METRICS = {
 }
 
 
-def in_usual_order(methods: Iterable[str]) -> list[str]:
-    """Each once: those known here in the order above, others after them by name."""
-    place = {name: index for index, name in enumerate(METHODS)}
-    return sorted(set(methods), key=lambda name: (place.get(name, len(place)), name))
+def in_usual_order(names: Iterable[str], order: Iterable[str] = METHODS) -> list[str]:
+    """Each name once: those of `order` in that order, others after them by name."""
+    place = {name: index for index, name in enumerate(order)}
+    return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
 
 
 def method_style(method: str, rank: int = 0) -> MethodStyle:

@@ -1,7 +1,6 @@
 """Statistics of a data set by split: do training and test trajectories come from the same distribution?"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import comb
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 
 from sparsevq.data.field_data import SPLITS, FieldData, Split
-from sparsevq.runtime.files import written_whole
+from sparsevq.evaluation.table_files import markdown, write_csv, write_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,34 +28,6 @@ COMPARED = ("mean", "std", "space_step", "time_step")
 SIGNIFICANT = 0.05
 ROUNDED = 5
 """Decimals, in standard deviations of the channel, in which two trajectories must differ to be compared."""
-
-
-@dataclass
-class TrajectoryStatistics:
-    """One number for each trajectory and channel, ``(T, C)``; over valid points, means by the area of the points.
-
-    Attributes
-    ----------
-    mean, std, minimum, maximum
-        Over points and frames.
-    space_step
-        Root mean square of the difference between neighbouring points: along each axis of a grid (across the seam of a
-        periodic one too), of scattered points to the nearest. A wave of wavenumber k contributes its energy times
-        4 sin²(k d / 2), d the spacing: so it is the energy at high wavenumbers that it measures.
-    time_step
-        Root mean square of the difference between a frame and the next.
-    sample
-        For each trajectory ``(n, C)`` values at random points and frames, drawn by area; their number is in proportion
-        to the trajectory's share of the split.
-    """
-
-    mean: Floats
-    std: Floats
-    minimum: Floats
-    maximum: Floats
-    space_step: Floats
-    time_step: Floats
-    sample: list[npt.NDArray[np.float32]]
 
 
 def split_statistics(data: FieldData, seed: int = 0) -> pd.DataFrame:
@@ -83,7 +54,7 @@ def split_statistics(data: FieldData, seed: int = 0) -> pd.DataFrame:
     A row for each split and quantity. Columns: `split`; `kind` (``channel`` or ``parameter``); `name` (of a parameter
     that is text ``name = value``, once for each value, and its mean is the share that has it); `unit`; `trajectories`;
     `frames` (of each); `mean`, `std`, `min`, `p1`, `p50`, `p99`, `max`, in the quantity's unit, over points (weighted
-    by area), frames and trajectories; `space_step`, `time_step` as in `TrajectoryStatistics`; and for the splits other
+    by area), frames and trajectories; `space_step`, `time_step` as in `trajectory_statistics`; and for the splits other
     than `train` the p-values ``ks_p_<statistic>`` against it (of parameters, which have one value for each
     trajectory, ``ks_p_mean``). Empty where there is nothing to state.
 
@@ -91,22 +62,39 @@ def split_statistics(data: FieldData, seed: int = 0) -> pd.DataFrame:
     ----------
     Hodges, J. L. (1958), The significance probability of the Smirnov two-sample test, Arkiv för Matematik 3, 469-486.
     """
-    found = trajectory_statistics(data, seed)
-    rows = [*_channel_rows(data, found), *_parameter_rows(data)]
+    rows = [*_channel_rows(data, *trajectory_statistics(data, seed)), *_parameter_rows(data)]
     return pd.DataFrame(rows).sort_values(
         "split", key=lambda names: names.map(SPLITS.index), kind="stable", ignore_index=True
     )
 
 
-def trajectory_statistics(data: FieldData, seed: int = 0) -> TrajectoryStatistics:
-    """Statistics of each trajectory, in one pass over the data."""
+def trajectory_statistics(data: FieldData, seed: int = 0) -> tuple[dict[str, Floats], list[npt.NDArray[np.float32]]]:
+    """Statistics of each trajectory and channel over valid points, in one pass over the data.
+
+    Returns
+    -------
+    statistics
+        Name -> ``(T, C)``; means are weighted by the area of the points.
+
+        ``mean``, ``std``, ``min``, ``max``
+            Over points and frames.
+        ``space_step``
+            Root mean square of the difference between neighbouring points: along each axis of a grid (across the seam
+            of a periodic one too), of scattered points to the nearest. A wave of wavenumber k contributes its energy
+            times 4 sin²(k d / 2), d the spacing: so it is the energy at high wavenumbers that it measures.
+        ``time_step``
+            Root mean square of the difference between a frame and the next.
+    samples
+        For each trajectory ``(n, C)`` values at random points and frames, drawn by area; their number is in proportion
+        to the trajectory's share of the split.
+    """
     trajectories, frames, *_, channels = data.fields.shape
-    shape = (trajectories, channels)
-    mean, std, minimum, maximum, space_step, time_step = np.full((6, *shape), np.nan)
-    found = TrajectoryStatistics(mean, std, minimum, maximum, space_step, time_step, sample=[])
+    names = ("mean", "std", "min", "max", "space_step", "time_step")
+    found = {name: np.full((trajectories, channels), np.nan) for name in names}
+    samples = []
     shares = _sample_sizes(data)
     generator = np.random.default_rng(seed)
-    neighbours = _Neighbours(data)
+    neighbours = _neighbours(data)
     at_once = max(1, BLOCK // (4 * data.num_points * channels))
     for index in range(trajectories):
         valid = data.flat_mask[index]
@@ -125,62 +113,57 @@ def trajectory_statistics(data: FieldData, seed: int = 0) -> TrajectoryStatistic
             total += np.einsum("n,fnc->c", weights, apart, dtype=np.float64)
             squares += np.einsum("n,fnc,fnc->c", weights, apart, apart, dtype=np.float64)
             low, high = np.minimum(low, values.min((0, 1))), np.maximum(high, values.max((0, 1)))
-            space += neighbours.squares(block, valid)
-            before = values[:-1] if last is None else np.concatenate([last[None], values[:-1]])
-            steps = values[len(values) - len(before) :] - before
+            space += _squared_differences(block, valid, data.weights, neighbours)
+            steps = np.diff(values if last is None else np.concatenate([last[None], values]), axis=0)
             time += np.einsum("n,fnc,fnc->c", weights, steps, steps, dtype=np.float64)
             last = values[-1].copy()
             inside = (drawn >= start) & (drawn < start + len(block))
             sample.append(values[drawn[inside] - start, places[inside]])
-        found.mean[index] = shift + total / frames
-        found.std[index] = np.sqrt(np.maximum(squares / frames - (total / frames) ** 2, 0))
-        found.minimum[index], found.maximum[index] = low, high
-        found.space_step[index] = np.sqrt(space / frames)
-        found.time_step[index] = np.sqrt(time / (frames - 1)) if frames > 1 else np.nan
-        found.sample.append(np.concatenate(sample))
-    return found
+        found["mean"][index] = shift + total / frames
+        found["std"][index] = np.sqrt(np.maximum(squares / frames - (total / frames) ** 2, 0))
+        found["min"][index], found["max"][index] = low, high
+        found["space_step"][index] = np.sqrt(space / frames)
+        found["time_step"][index] = np.sqrt(time / (frames - 1)) if frames > 1 else np.nan
+        samples.append(np.concatenate(sample))
+    return found, samples
 
 
-class _Neighbours:
-    """Mean squared difference between neighbouring points, of which both must be valid."""
+Pairs = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
-    def __init__(self, data: FieldData):
-        self._grid, self._closed = data.grid, data.closed
-        self._weights = data.weights
-        self._nearest = None
-        if data.scattered and data.num_points > 1:
-            places = data.physical_coordinates
-            self._nearest = cKDTree(places).query(places, k=2)[1][:, 1]
 
-    def squares(self, block: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> Floats:
-        """``(C,)``: sum over the frames of ``(f, N, C)`` of the mean over pairs and axes."""
-        sums, pairs = np.zeros(block.shape[-1]), 0.0
-        for one, other in self._pairs():
-            both = valid[one] & valid[other]
-            weights = (self._weights[one] + self._weights[other])[both] / 2
-            for frame in block:  # all frames at once would copy the block for each axis
-                apart = frame[one[both]] - frame[other[both]]
-                sums += weights @ np.square(apart, dtype=np.float64)
-            pairs += weights.sum()
-        return sums / pairs if pairs else np.full(len(sums), np.nan)
+def _neighbours(data: FieldData) -> Pairs:
+    """Flat indices of both points of each pair of neighbours, along one axis after the other."""
+    points = np.arange(data.num_points)
+    if data.scattered and len(points) > 1:
+        return [(points, cKDTree(data.physical_coordinates).query(data.physical_coordinates, k=2)[1][:, 1])]
+    grid = points.reshape(data.grid)
+    pairs = []
+    for axis, closed in enumerate(data.closed):
+        following = np.roll(grid, -1, axis)
+        inner = slice(None) if closed and grid.shape[axis] > 2 else slice(0, -1)
+        chosen = (slice(None),) * axis + (inner,)
+        pairs.append((grid[chosen].ravel(), following[chosen].ravel()))
+    return pairs
 
-    def _pairs(self) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """Flat indices of each point of a pair, along one axis after the other."""
-        numbers = np.arange(len(self._weights))
-        if self._nearest is not None:
-            yield numbers, self._nearest
-            return
-        grid = numbers.reshape(self._grid)
-        for axis, closed in enumerate(self._closed):
-            following = np.roll(grid, -1, axis)
-            inner = slice(None) if closed and grid.shape[axis] > 2 else slice(0, -1)
-            chosen = (slice(None),) * axis + (inner,)
-            yield grid[chosen].ravel(), following[chosen].ravel()
+
+def _squared_differences(
+    block: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], weights: Floats, neighbours: Pairs
+) -> Floats:
+    """``(C,)``: sum over the frames of ``(f, N, C)`` of the mean over pairs and axes; both points must be valid."""
+    sums, area = np.zeros(block.shape[-1]), 0.0
+    for one, other in neighbours:
+        both = valid[one] & valid[other]
+        of_pairs = (weights[one] + weights[other])[both] / 2
+        for frame in block:  # all frames at once would copy the block for each axis
+            apart = frame[one[both]] - frame[other[both]]
+            sums += of_pairs @ np.square(apart, dtype=np.float64)
+        area += of_pairs.sum()
+    return sums / area if area else np.full(len(sums), np.nan)
 
 
 def _sample_sizes(data: FieldData) -> npt.NDArray[np.int64]:
     """``(T,)``: how many values each trajectory gives to the sample of its split, by its valid area."""
-    areas = _areas(data)
+    areas = data.flat_mask @ data.weights
     sizes = np.zeros(len(areas), dtype=np.int64)
     for split in ALL:
         inside = data.trajectories(split)
@@ -189,28 +172,24 @@ def _sample_sizes(data: FieldData) -> npt.NDArray[np.int64]:
     return sizes
 
 
-def _areas(data: FieldData) -> Floats:
-    """``(T,)``: area of each trajectory's valid points."""
-    return data.flat_mask @ data.weights
-
-
 # ------------------------------------------------------------------------------------------------ rows of the table
 
 
-def _channel_rows(data: FieldData, found: TrajectoryStatistics) -> Iterator[dict[str, object]]:
-    areas = _areas(data)
+def _channel_rows(
+    data: FieldData, found: dict[str, Floats], samples: list[npt.NDArray[np.float32]]
+) -> Iterator[dict[str, object]]:
+    areas = data.flat_mask @ data.weights
     # What differs by rounding alone, such as a mean that is conserved, is the same.
-    scale = np.maximum(found.std.max(axis=0), np.finfo(np.float32).tiny)
-    compared = {name: np.round(getattr(found, name) / scale, ROUNDED) for name in COMPARED}
+    scale = np.maximum(found["std"].max(axis=0), np.finfo(np.float32).tiny)
+    compared = {name: np.round(found[name] / scale, ROUNDED) for name in COMPARED}
     for split in ALL:
         inside = data.trajectories(split)
         if not len(inside):
             continue
         weights = areas[inside] / areas[inside].sum()
-        mean = weights @ found.mean[inside]
-        variance = weights @ (found.std[inside] ** 2 + (found.mean[inside] - mean) ** 2)
-        sample = np.concatenate([found.sample[index] for index in inside])
-        points = np.percentile(sample, PERCENTILES, axis=0)
+        mean = weights @ found["mean"][inside]
+        variance = weights @ (found["std"][inside] ** 2 + (found["mean"][inside] - mean) ** 2)
+        points = np.percentile(np.concatenate([samples[index] for index in inside]), PERCENTILES, axis=0)
         for channel, name in enumerate(data.channels):
             yield {
                 "split": split,
@@ -221,11 +200,10 @@ def _channel_rows(data: FieldData, found: TrajectoryStatistics) -> Iterator[dict
                 "frames": data.fields.shape[1],
                 "mean": mean[channel],
                 "std": np.sqrt(variance[channel]),
-                "min": found.minimum[inside, channel].min(),
+                "min": found["min"][inside, channel].min(),
                 **{f"p{point}": values[channel] for point, values in zip(PERCENTILES, points, strict=True)},
-                "max": found.maximum[inside, channel].max(),
-                "space_step": np.sqrt(weights @ found.space_step[inside, channel] ** 2),
-                "time_step": np.sqrt(weights @ found.time_step[inside, channel] ** 2),
+                "max": found["max"][inside, channel].max(),
+                **{name: np.sqrt(weights @ found[name][inside, channel] ** 2) for name in ("space_step", "time_step")},
                 **{f"ks_p_{name}": _p_value(data, values[:, channel], split) for name, values in compared.items()},
             }
 
@@ -279,39 +257,39 @@ def _p_value(data: FieldData, values: Floats, split: Split) -> float:
 # ------------------------------------------------------------------------------------------------ files
 
 
-def write_split_statistics(table: pd.DataFrame, name: str, csv: str | Path, markdown: str | Path) -> None:
+def write_split_statistics(table: pd.DataFrame, name: str, csv_path: str | Path, markdown_path: str | Path) -> None:
     """Write the table of `split_statistics` for programs and for people; each file appears whole or not at all."""
-    with written_whole(csv) as part:
-        table.to_csv(part, index=False, float_format="%.7g", lineterminator="\n")
-    with written_whole(markdown) as part:
-        part.write_text(_markdown(table, name), encoding="utf-8", newline="\n")
-
-
-def smallest_p(table: pd.DataFrame, split: str) -> tuple[float, int]:
-    """The smallest of the p-values of a split against the training split, and how many there are."""
-    values = table.loc[table["split"] == split, [f"ks_p_{name}" for name in COMPARED]].to_numpy(dtype=float)
-    values = values[np.isfinite(values)]
-    return (float(values.min()) if len(values) else np.nan), len(values)
-
-
-def _markdown(table: pd.DataFrame, name: str) -> str:
+    write_csv(csv_path, table)
     numbers = ("mean", "std", "min", *(f"p{point}" for point in PERCENTILES), "max")
-    channels = table[table["kind"] == "channel"]
-    parameters = table[table["kind"] == "parameter"]
+    channels, parameters = table[table["kind"] == "channel"], table[table["kind"] == "parameter"]
     parts = [f"### {name}: channels by split\n"]
-    parts.append(_rows(channels, ("trajectories", "frames", *numbers, "space_step", "time_step")))
+    parts.append(_texts(channels, ("trajectories", "frames", *numbers, "space_step", "time_step")))
     if len(parameters):
-        parts.append(f"\n### {name}: parameters by split\n")
-        parts.append(_rows(parameters, ("trajectories", *numbers)))
-    others = [split for split in OTHERS if split in set(table["split"])]
-    if others:
-        parts.append(f"\n### {name}: is it the training split's distribution?\n")
+        parts.append(f"### {name}: parameters by split\n")
+        parts.append(_texts(parameters, ("trajectories", *numbers)))
+    if len(others := table[table["split"] != FIRST]):
+        parts.append(f"### {name}: is it the training split's distribution?\n")
         parts.append(
             "p-values of the two-sample Kolmogorov-Smirnov test against `train`, over one value for each trajectory.\n"
         )
-        parts.append(_rows(table[table["split"] != FIRST], tuple(f"ks_p_{name}" for name in COMPARED)))
-        parts += [f"\n{line}." for line in conclusions(table)]
-    return "\n".join(parts) + "\n"
+        parts.append(_texts(others, tuple(f"ks_p_{name}" for name in COMPARED)))
+        parts += [f"{line}.\n" for line in conclusions(table)]
+    write_text(markdown_path, "\n".join(parts))
+
+
+def _texts(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Some columns as Markdown, the rows of each quantity together."""
+    table = table.sort_values("name", key=lambda names: pd.Series(pd.factorize(names)[0]), kind="stable")
+    units = table["unit"].map(lambda unit: f" ({unit})" if unit else "")
+    texts = table[list(columns)].astype(float).map(_cell)
+    texts.columns = [column.removeprefix("ks_p_").replace("_", " ") for column in columns]
+    return markdown(texts.set_index([(table["name"] + units).rename("quantity"), table["split"]]))
+
+
+def _cell(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
 
 
 def conclusions(table: pd.DataFrame) -> list[str]:
@@ -322,31 +300,22 @@ def conclusions(table: pd.DataFrame) -> list[str]:
         smallest, count = smallest_p(table, split)
         if not count:
             continue
-        least = (
-            2 / comb(int(sizes[FIRST] + sizes[split]), int(sizes[split])) * count
-        )  # no two samples are further apart
         corrected = min(1.0, smallest * count)
         verdict = "differs from" if corrected < SIGNIFICANT else "cannot be told from"
-        lines.append(
+        line = (
             f"{split} {verdict} {FIRST}: the smallest of {count} p-values is {smallest:.2g}, times their number "
             f"{corrected:.2g} (Bonferroni)"
-            + (f"; with {sizes[split]} trajectories it could not be below {SIGNIFICANT}" if least > SIGNIFICANT else "")
         )
+        # No two samples are further apart than those that do not overlap.
+        least = 2 / comb(int(sizes[FIRST] + sizes[split]), int(sizes[split]))
+        if least * count > SIGNIFICANT:
+            line += f"; with {sizes[split]} trajectories it could not be below {SIGNIFICANT}"
+        lines.append(line)
     return lines
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> str:
-    header = ["quantity", "split", *(column.removeprefix("ks_p_").replace("_", " ") for column in columns)]
-    lines = ["| " + " | ".join(header) + " |", "|---|---|" + "---:|" * len(columns)]
-    order = {name: rank for rank, name in enumerate(dict.fromkeys(table["name"]))}
-    for row in table.sort_values("name", key=lambda names: names.map(order), kind="stable").to_dict("records"):
-        label = f"{row['name']} ({row['unit']})" if row["unit"] else str(row["name"])
-        cells = [label, str(row["split"]), *(_cell(float(row[column])) for column in columns)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _cell(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
+def smallest_p(table: pd.DataFrame, split: str) -> tuple[float, int]:
+    """The smallest of the p-values of a split against the training split, and how many there are."""
+    values = table.loc[table["split"] == split, [f"ks_p_{name}" for name in COMPARED]].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    return (float(values.min()) if len(values) else np.nan), len(values)

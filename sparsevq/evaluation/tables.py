@@ -4,17 +4,17 @@ The same inputs give the same bytes, in whatever order they are named.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.labels import LINKS, METHODS, METRICS, OURS, method_style
+from sparsevq.evaluation.labels import LINKS, METHODS, METRICS, OURS, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
 from sparsevq.evaluation.scores import ALL
-from sparsevq.runtime.files import written_whole
+from sparsevq.evaluation.table_files import latex, markdown, write_csv, write_text
 
 LEADS = (1, 5, 10, 20)
 """Lead times (frames) that summaries show beside the mean over all."""
@@ -22,6 +22,14 @@ LEADS = (1, 5, 10, 20)
 RUN = ["data_set", "num_sensors", "seed"]
 SETTING = RUN[:2]
 TIME = "correlation_time"
+
+HEADINGS = {
+    **METRICS,
+    "ratio_to_best_baseline": "/ best baseline",
+    "codes_used": "used",
+    "share_used": "share used",
+    "share_of_top_code": "share of the commonest",
+}
 
 
 def tabulate(
@@ -63,18 +71,20 @@ def tabulate(
     """
     out_dir = Path(out_dir)
     forecast = _concatenate(scores)
-    _write_csv(out_dir / "forecast.csv", forecast)
-    _write_summary(out_dir, "summary", _summary(forecast), "method", lambda name: method_style(name).label)
+    write_csv(out_dir / "forecast.csv", forecast)
+    summary = _summary(forecast)
+    write_csv(out_dir / "summary.csv", _mean_and_std(summary, "method"))
+    _write_texts(out_dir, "summary", summary, "method", {name: style.label for name, style in METHODS.items()})
     if chains:
         chain = _concatenate(chains)
-        _write_csv(out_dir / "chain.csv", chain)
-        _write_texts(out_dir, "chain", _chain_summary(chain), "link", lambda name: LINKS.get(name, name))
+        write_csv(out_dir / "chain.csv", chain)
+        _write_texts(out_dir, "chain", _chain_summary(chain), "link", LINKS)
     if calibrations:
-        _write_csv(out_dir / "calibration.csv", _concatenate(calibrations))
+        write_csv(out_dir / "calibration.csv", _concatenate(calibrations))
     if codebooks:
         codebook = _concatenate(codebooks)
-        _write_csv(out_dir / "codebook.csv", codebook)
-        _write_text(out_dir / "codebook.md", _codebook_markdown(codebook))
+        write_csv(out_dir / "codebook.csv", codebook)
+        write_text(out_dir / "codebook.md", _codebook_markdown(codebook))
 
 
 # ------------------------------------------------------------------------------------------------ what is tabulated
@@ -109,13 +119,13 @@ def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
     best = baselines.groupby(RUN)["relative_l2"].min().rename("best")
     summary = summary.merge(best.reset_index(), on=RUN, how="left")
     summary["ratio_to_best_baseline"] = summary["relative_l2"] / summary.pop("best")
-    return _in_order(summary.dropna(axis=1, how="all"), "method", list(METHODS))
+    return _in_order(summary.dropna(axis=1, how="all"), "method", METHODS)
 
 
 def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
     """A row a link and run: its relative L2 on the frames that are forecast."""
     table = chain.query("channel == @ALL and metric == 'relative_l2' and lead_time > 0")
-    return _in_order(_mean_and_leads(table, [*RUN, "link"]).reset_index(), "link", list(LINKS))
+    return _in_order(_mean_and_leads(table, [*RUN, "link"]).reset_index(), "link", LINKS)
 
 
 def _mean_and_leads(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -127,136 +137,92 @@ def _mean_and_leads(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _in_order(table: pd.DataFrame, column: str, order: list[str]) -> pd.DataFrame:
-    """Known methods in their usual order, others after them by name."""
-    place = {name: index for index, name in enumerate(order)}
-    keys = table[column].map(lambda name: (place.get(name, len(place)), name))
-    return table.assign(_place=keys).sort_values([*SETTING, "_place", "seed"], ignore_index=True).drop(columns="_place")
+def _in_order(table: pd.DataFrame, column: str, order: Iterable[str]) -> pd.DataFrame:
+    """Rows by setting, the names in `column` in their usual order, then by seed."""
+    place = {name: index for index, name in enumerate(in_usual_order(table[column], order))}
+    return table.sort_values(
+        [*SETTING, column, "seed"],
+        key=lambda values: values.map(place) if values.name == column else values,
+        ignore_index=True,
+    )
 
 
-def _over_seeds(table: pd.DataFrame, first: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
-    """Mean and standard deviation over seeds, and how many, by setting and `first`, in the table's order."""
-    groups = table.drop(columns="seed").groupby([*SETTING, first], sort=False)
+def _over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """Mean and standard deviation over seeds, and how many, by setting and `keys`, in the table's order."""
+    groups = table.drop(columns="seed").groupby([*SETTING, *keys], sort=False)
     with np.errstate(invalid="ignore"):  # inf - inf, where a correlation never fell
-        mean, deviation = groups.mean(), groups.std()
+        mean, std = groups.mean(), groups.std()
     if TIME in mean:
         # A seed whose correlation never falls has no time to average: the (lower) median can do with it.
-        mean[TIME], deviation[TIME] = groups[TIME].quantile(0.5, interpolation="lower"), np.nan
-    return mean, deviation, groups.size()
+        mean[TIME], std[TIME] = groups[TIME].quantile(0.5, interpolation="lower"), np.nan
+    return mean, std, groups.size()
 
 
 # ------------------------------------------------------------------------------------------------ how it is written
 
 
-def _write_summary(out_dir: Path, name: str, table: pd.DataFrame, first: str, label: Callable[[str], str]) -> None:
-    mean, deviation, seeds = _over_seeds(table, first)
+def _mean_and_std(table: pd.DataFrame, first: str) -> pd.DataFrame:
+    """Mean and standard deviation over seeds side by side, as numbers."""
+    mean, std, seeds = _over_seeds(table, [first])
     columns = {"seeds": seeds}
     for column in mean:
         if column == TIME:
             columns[f"{column}_median"] = mean[column]
         else:
-            columns[f"{column}_mean"], columns[f"{column}_std"] = mean[column], deviation[column]
-    _write_csv(out_dir / f"{name}.csv", pd.DataFrame(columns).reset_index())
-    _write_texts(out_dir, name, table, first, label)
+            columns[f"{column}_mean"], columns[f"{column}_std"] = mean[column], std[column]
+    return pd.DataFrame(columns).reset_index()
 
 
-def _write_texts(out_dir: Path, name: str, table: pd.DataFrame, first: str, label: Callable[[str], str]) -> None:
+def _write_texts(out_dir: Path, name: str, table: pd.DataFrame, first: str, labels: Mapping[str, str]) -> None:
     """The table as Markdown and as LaTeX: one for each data set and number of sensors."""
-    mean, deviation, seeds = _over_seeds(table, first)
-    markdown, latex = [], []
-    for data_set, num_sensors in dict.fromkeys((index[0], index[1]) for index in mean.index):
-        rows = [index for index in mean.index if index[:2] == (data_set, num_sensors)]
-        count = int(seeds.loc[rows].max())
+    mean, std, seeds = _over_seeds(table, [first])
+    markdowns, latexes = [], []
+    for (data_set, num_sensors), means in mean.groupby(level=SETTING, sort=False):
+        count = seeds[means.index].max()
         title = f"{data_set}, {num_sensors} sensors, {count} seed{'s' if count > 1 else ''}"
-        table_mean, table_deviation = mean.loc[rows], deviation.loc[rows]
-        # One text a cell, column by column
-        cells: list[list[tuple[str, bool]]] = [[] for _ in rows]
-        for column in mean:
-            means, deviations = table_mean[column].to_numpy(), table_deviation[column].to_numpy()
-            best = means.max() if column == TIME else means.min()
-            for row, value, spread in zip(cells, means.tolist(), deviations.tolist(), strict=True):
-                row.append((_number(value, spread), first == "method" and len(rows) > 1 and value == best))
-        header = [first, *(_heading(str(column)) for column in mean)]
-        body = [(label(str(index[-1])), row) for index, row in zip(rows, cells, strict=True)]
-        markdown.append(_markdown(title, header, body))
-        latex.append(_latex(title, header, body))
-    _write_text(out_dir / f"{name}.md", "\n".join(markdown))
-    _write_text(out_dir / f"{name}.tex", "\n".join(latex))
-
-
-Body = list[tuple[str, list[tuple[str, bool]]]]
-
-
-def _markdown(title: str, header: list[str], body: Body) -> str:
-    lines = [f"### {title}", "", "| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    lines += [
-        f"| {name} | " + " | ".join(f"**{text}**" if bold else text for text, bold in cells) + " |"
-        for name, cells in body
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex(title: str, header: list[str], body: Body) -> str:
-    def escaped(text: str) -> str:
-        for character in "\\&%$#_{}":
-            text = text.replace(character, "\\" + character)
-        return text
-
-    def cell(text: str, bold: bool) -> str:
-        # The sign is set in math mode, which every engine has.
-        text = text.replace(" ± ", r" $\pm$ ")
-        return rf"\textbf{{{text}}}" if bold else text
-
-    lines = [f"% {title}", rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"\toprule"]
-    lines += [" & ".join(escaped(name) for name in header) + r" \\", r"\midrule"]
-    lines += [" & ".join([escaped(name), *(cell(text, bold) for text, bold in cells)]) + r" \\" for name, cells in body]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
+        best = means.min(skipna=False)
+        if TIME in means:
+            best[TIME] = means[TIME].max(skipna=False)
+        texts = _texts(means, std)
+        bold = means.eq(best).set_axis(texts.columns, axis=1) & (first == "method" and len(means) > 1)
+        names = means.index.get_level_values(first)
+        texts.index = bold.index = pd.Index([labels.get(key, key) for key in names], name=first)
+        markdowns.append(f"### {title}\n\n{markdown(texts.mask(bold, '**' + texts + '**'))}")
+        latexes.append(f"% {title}\n{latex(texts, bold)}")
+    write_text(out_dir / f"{name}.md", "\n".join(markdowns))
+    write_text(out_dir / f"{name}.tex", "\n".join(latexes))
 
 
 def _codebook_markdown(codebook: pd.DataFrame) -> str:
-    keys = [*SETTING, "encoder", "split", "level"]
-    groups = codebook.drop(columns="seed").groupby(keys, sort=False)
-    # A row a level, a pair of columns (mean, std) a quantity
-    table = groups.agg(["mean", "std"]).reset_index()
-    header = ["encoder", "split", "level", "codes", "used", "share used", "perplexity", "share of the commonest"]
+    keys = ["encoder", "split", "level"]
+    mean, std, _ = _over_seeds(codebook, keys)
     parts = []
-    for data_set, num_sensors in dict.fromkeys(zip(table["data_set"], table["num_sensors"], strict=True)):
-        rows = table[(table["data_set"] == data_set) & (table["num_sensors"] == num_sensors)]
-        body = []
-        for row in rows.to_dict("records"):
-            texts = [str(row["split", ""]), str(row["level", ""]), f"{row['codes', 'mean']:.0f}"]
-            for column in ("codes_used", "share_used", "perplexity", "share_of_top_code"):
-                texts.append(_number(row[column, "mean"], row[column, "std"]))
-            body.append((str(row["encoder", ""]), [(text, False) for text in texts]))
-        parts.append(_markdown(f"{data_set}, {num_sensors} sensors", header, body))
+    for (data_set, num_sensors), means in mean.groupby(level=SETTING, sort=False):
+        texts = means.reset_index()[keys].astype(str)
+        texts["codes"] = [f"{codes:.0f}" for codes in means.pop("codes")]
+        texts = texts.join(_texts(means, std)).set_index("encoder")
+        parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
     return "\n".join(parts)
+
+
+def _texts(mean: pd.DataFrame, std: pd.DataFrame) -> pd.DataFrame:
+    """The cells as people read them, under headings; `std` may have more rows."""
+    std = std.loc[mean.index]
+    return pd.DataFrame({_heading(str(column)): list(map(_number, mean[column], std[column])) for column in mean})
 
 
 def _heading(column: str) -> str:
     if column.startswith("relative_l2_lead_"):
         return f"lead {column.rsplit('_', 1)[1]}"
-    if column == "ratio_to_best_baseline":
-        return "/ best baseline"
-    return METRICS.get(column, column)
+    return HEADINGS.get(column, column)
 
 
-def _number(mean: float, deviation: float) -> str:
-    """Three significant digits, and the deviation to the same decimal; no deviation where there is but one seed."""
+def _number(mean: float, std: float) -> str:
+    """Three significant digits, and the standard deviation to the same decimal; none where there is but one seed."""
     if math.isnan(mean):
         return ""
     if math.isinf(mean):
         return "never"
     decimals = min(max(2 - math.floor(math.log10(abs(mean))), 0), 6) if mean else 2
     text = f"{mean:.{decimals}f}"
-    return text if math.isnan(deviation) else f"{text} ± {deviation:.{decimals}f}"
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with written_whole(path) as part:
-        table.to_csv(part, index=False, float_format="%.7g", lineterminator="\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with written_whole(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
+    return text if math.isnan(std) else f"{text} ± {std:.{decimals}f}"

@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "stage1": TRAINED,
     "stage2": TRAINED | {"stage1"},
     "stage3": TRAINED,
-    "forecasting": TRAINED | {"stage1", "stage2", "stage3"},
-    "evaluation": PLUMBING | {"data", "sensors", "runs"},
-    "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "forecasting", "evaluation"},
+    "plotting": PLUMBING | {"data"},
+    "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
+    "evaluation": PLUMBING | {"data", "sensors", "runs", "plotting"},
+    "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation"},
 }
 
 

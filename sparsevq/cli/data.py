@@ -213,7 +213,7 @@ def preview(args: Namespace, argv: list[str]) -> None:
         The file cannot be read, or the picture not written.
     """
     from sparsevq.cli.opened import open_source
-    from sparsevq.evaluation.figures.contact_sheet import draw_contact_sheet
+    from sparsevq.plotting.contact_sheet import draw_contact_sheet
 
     if args.out.suffix.lower() != ".png":
         raise SparseVQError(f"--out {args.out} is no PNG", "give a name that ends in .png")

@@ -15,9 +15,7 @@ from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.figures import codebook, lead_time, spectra
 from sparsevq.evaluation.figures.draw import CASE_FIGURES, _pictured, draw_case_figures, draw_summary_figures
 from sparsevq.evaluation.figures.fields import draw_animation, draw_strip
-from sparsevq.evaluation.figures.painter import panel_size
 from sparsevq.evaluation.figures.training import draw_training
-from sparsevq.evaluation.figures.view import choose_view
 from sparsevq.evaluation.labels import METHODS
 from sparsevq.evaluation.spectrum import spectrum_of
 from tests.evaluation.conftest import HORIZON, make_experiment
@@ -216,15 +214,3 @@ def test_figures_of_many_runs(evaluated, tmp_path):
     (path,) = draw_summary_figures(evaluated.folder / "scores" / "scores.csv", tmp_path)
     assert path == tmp_path / "lead_time.png"
     assert path.stat().st_size > 10_000
-
-
-def test_a_strip_of_the_globe_is_stretched_until_something_is_seen():
-    """Ten degrees of latitude all around the globe, in proportion, would be a line."""
-    data = on_a_sphere(grid=(12, 24))
-    globe = choose_view(data, data.flat_fields[0], data.flat_mask[0])
-    assert globe.proportions == pytest.approx(165 / 345)
-    tropics = dataclasses.replace(data, axes={**data.axes, "lat": data.axes["lat"] / 18})
-    strip = choose_view(tropics, data.flat_fields[0], data.flat_mask[0])
-    assert strip.proportions is None
-    width, height = panel_size(strip)
-    assert 0.3 < height / width < 0.7

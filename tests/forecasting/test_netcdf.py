@@ -116,6 +116,6 @@ def test_scattered_points_are_a_dimension_with_the_axes_along_it(data, tmp_path)
 def test_a_field_in_space_is_seen_from_the_side(tmp_path, monkeypatch):
     """z upwards: what rises is what a person wants to see."""
     forecast = forecast_of(travelling_waves(grid=(5, 6, 7)))
-    shown, plane = picture._in_two_axes(forecast)
-    assert picture._axes(shown) == ["z", "x"]
-    assert plane.startswith("; plane y = ")
+    viewer = picture._viewer(forecast)
+    assert viewer.shown_axes == ("x", "z")
+    assert viewer.part.startswith("y = ")

@@ -6,8 +6,8 @@ from sparsevq.runtime.job import job
 
 with job(snakemake, concludes=True) as work:
     from sparsevq.data.layout import read_data
-    from sparsevq.evaluation.figures.contact_sheet import draw_contact_sheet
     from sparsevq.evaluation.split_statistics import conclusions, split_statistics, write_split_statistics
+    from sparsevq.plotting.contact_sheet import draw_contact_sheet
     from sparsevq.readers.data_set import as_source
 
     name, out = snakemake.wildcards.data_set, snakemake.output

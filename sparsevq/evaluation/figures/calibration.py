@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sparsevq.evaluation.figures.style import new_figure, save, styled, with_unit
 from sparsevq.evaluation.scores import ALL
+from sparsevq.plotting.style import new_figure, save, styled, with_unit
 
 
 @styled

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sparsevq.evaluation.figures.style import new_figure, save, styled
 from sparsevq.evaluation.labels import LINKS, METRICS
 from sparsevq.evaluation.scores import ALL
+from sparsevq.plotting.style import new_figure, save, styled
 
 COLOURS = ("#56B4E9", "#0072B2", "#CC79A7", "#D55E00", "#E69F00")
 

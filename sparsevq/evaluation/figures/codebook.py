@@ -7,7 +7,7 @@ import pandas as pd
 
 from sparsevq.data.field_data import Split
 from sparsevq.evaluation.codebook import SCHEMA, VERSION
-from sparsevq.evaluation.figures.style import new_figure, save, styled
+from sparsevq.plotting.style import new_figure, save, styled
 from sparsevq.runtime.hdf5 import open_layout, read_dataset
 
 ENCODERS = {"sparse": "sparse", "semi_sparse": "teacher"}

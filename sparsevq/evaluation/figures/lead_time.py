@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sparsevq.evaluation.cases import Cases
-from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled, with_unit
 from sparsevq.evaluation.labels import METRICS, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL
+from sparsevq.plotting.style import legend_below, new_figure, save, styled, with_unit
 
 SHOWN = ("relative_l2", "vrmse", "anomaly_correlation")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sparsevq.evaluation.figures.style import legend_below, new_figure, save, styled, with_unit
 from sparsevq.evaluation.labels import in_usual_order, method_style
 from sparsevq.evaluation.metrics import BANDS, wavenumber_bands
 from sparsevq.evaluation.spectrum import Spectrum
+from sparsevq.plotting.style import legend_below, new_figure, save, styled, with_unit
 
 
 @styled

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.figures.style import new_figure, save, styled
+from sparsevq.plotting.style import new_figure, save, styled
 
 LOOKS = {"train": ("#56B4E9", "training"), "val": ("#D55E00", "validation"), "": ("#444444", "")}
 MOST_COLUMNS = 4

@@ -72,6 +72,11 @@ def with_unit(quantity: str, unit: str) -> str:
     return f"{quantity} ({unit})" if unit else quantity
 
 
+def lead_label(lead: int, time: float, unit: str) -> str:
+    """A lead time, in frames and as time, as the title of a panel."""
+    return f"lead {lead} ({time:.4g} {WRITTEN.get(unit, unit)})".replace(" )", ")")
+
+
 WRITTEN = {"1": "", "degrees": "°", "degree": "°"} | {
     f"{degree}{way}": f"°{short}"
     for degree in ("degrees_", "degree_")

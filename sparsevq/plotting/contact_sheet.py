@@ -1,0 +1,194 @@
+"""A data set at a glance: some trajectories of each split, frame by frame, one block for each channel."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from sparsevq.data.field_data import SPLITS
+from sparsevq.data.source import Source, with_channels
+from sparsevq.plotting.painter import FieldPainter, value_colours
+from sparsevq.plotting.style import new_figure, save, styled, with_unit
+from sparsevq.plotting.viewer import FieldViewer, view_middle
+
+Array = NDArray[Any]
+
+MOST_CHANNELS, MOST_ROWS, MOST_FRAMES = 4, 8, 6
+"""Channels, rows of all channels together (but each split has one), and frames of a trajectory that are drawn."""
+INSTANTS, COLUMNS = 256, 3
+"""Of fields on a line: frames in one diagram of space and time, and diagrams side by side."""
+OUTLIERS = 0.001
+"""Share of the values at either end that the scale of colours leaves out."""
+ANGLES = ("deg", "degree", "degrees", "rad", "radian", "radians", "°")
+
+
+class _Block(NamedTuple):
+    """A channel as it is drawn: for each trajectory ``(frames, ...)`` as its viewer shows them."""
+
+    viewer: FieldViewer
+    shown: Array
+
+
+@styled
+def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
+    """Draw some trajectories of each split, at frames that are spread evenly in time; the title says how many of all.
+
+    One block for each channel, with one scale of colours. 1-D: diagrams of space and time; 2-D: pictures in the
+    domain's proportions; 3-D, seen from the side: the largest value along the line of sight where most of the domain is
+    near the channel's lowest value, as with a plume, otherwise the middle plane; scattered points: dots, in 3-D those
+    around the middle. Points without a value are grey. Colours of a channel that takes both signs have white at 0.
+
+    Parameters
+    ----------
+    source
+        Where the trajectories are; only what is drawn is read.
+    path
+        The PNG to write; it appears whole or not at all.
+    name
+        Title; empty: the source's.
+
+    Raises
+    ------
+    SparseVQError
+        The source is faulty, or the file can't be written.
+    """
+    channels = len(source.channels)
+    source = with_channels(source, source.channels[:MOST_CHANNELS])
+    viewer = view_middle(source.axes, source.axis_units, source.scattered)
+    splits = _splits(source)
+    chosen = _choose(splits, MOST_ROWS // len(source.channels))
+    most = INSTANTS if viewer.is_line else MOST_FRAMES
+    frames = np.unique(np.linspace(0, len(source.time) - 1, most).round().astype(int))
+    blocks = _read(source, viewer, chosen, frames)
+
+    columns = COLUMNS if viewer.is_line else len(frames)
+    rows = -(-len(chosen) // columns) if viewer.is_line else len(chosen)
+    size = viewer.panel_size(1.25 if viewer.is_line else 1.0)
+    figure = new_figure(columns * size[0] + 1.4, len(blocks) * (0.9 + rows * (size[1] + 0.2)) + 0.3)
+    several = f"{len(chosen)} of {source.trajectories} trajectories, {len(frames)} of {len(source.time)} frames"
+    figure.suptitle(f"{name or source.label}: {several}, {len(blocks)} of {channels} channels", fontsize=10)
+    titles = [_title(source, splits, trajectory, 1 if viewer.is_line else 3) for trajectory in chosen]
+    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
+    for channel, unit, block, part in zip(source.channels, source.units, blocks, parts, strict=True):
+        quantity = with_unit(channel, unit)
+        part.suptitle(", ".join(filter(None, [quantity, block.viewer.part])), fontsize=10, fontweight="bold")
+        painter = FieldPainter(block.viewer, quantity, value_colours(block.shown, OUTLIERS), size)
+        panels = part.subplots(rows, columns, squeeze=False)
+        if viewer.is_line:
+            _draw_over_time(painter, panels, source, frames, block.shown, titles)
+        else:
+            _draw_frames(painter, panels, source, frames, block.shown, titles)
+        painter.colour_bar(part, ax=panels, extend="both", aspect=30)
+    return save(figure, path)
+
+
+def _draw_frames(
+    painter: FieldPainter, panels: Array, source: Source, frames: Array, shown: Array, titles: list[str]
+) -> None:
+    """A row for each trajectory, a column for each frame."""
+    for row, (line, title, fields) in enumerate(zip(panels, titles, shown, strict=True)):
+        for column, (axes, frame, field) in enumerate(zip(line, frames, fields, strict=True)):
+            painter.draw(axes, field)
+            painter.label_axes(axes, column == 0, row == len(panels) - 1)
+            when = f"t = {source.time[frame]:.6g} {source.time_units}".strip()
+            axes.set_title(f"{when}\n" if row == 0 else " ", fontsize=7, pad=2)  # leaves a line for the row's title
+        _title_row(line[0], title)
+
+
+def _draw_over_time(
+    painter: FieldPainter, panels: Array, source: Source, frames: Array, shown: Array, titles: list[str]
+) -> None:
+    """A diagram of space and time for each trajectory, row by row."""
+    columns = panels.shape[1]
+    for place, (axes, title, fields) in enumerate(zip(panels.flat, titles, shown, strict=False)):
+        painter.draw_over_time(axes, source.time[frames], fields)
+        below = place + columns >= len(titles)
+        painter.label_axes(axes, place % columns == 0, below, with_unit("time", source.time_units))
+        axes.set_title(" ", fontsize=7, pad=2)
+        _title_row(axes, title)
+    for axes in panels.flat[len(titles) :]:
+        axes.set_axis_off()
+
+
+def _title_row(axes: Axes, title: str) -> None:
+    """A title from the panel's left edge to the right, as long as it is, for which no column is widened."""
+    text = axes.annotate(title, (0, 1), (0, 2), xycoords="axes fraction", textcoords="offset points", fontsize=7)
+    text.set_in_layout(False)
+
+
+def _splits(source: Source) -> Array:
+    """``(T,)``: split of each trajectory, as far as the source knows."""
+    if source.split is not None:
+        return source.split
+    ood = np.zeros(source.trajectories, dtype=bool) if source.ood is None else source.ood
+    return np.where(ood, "ood", "")
+
+
+def _choose(splits: Array, most: int) -> list[int]:
+    """One trajectory of each split, but of the first (for training) as many as are left; spread evenly over it."""
+    groups = [np.flatnonzero(splits == split) for split in ("", *SPLITS) if (splits == split).any()]
+    counts = [max(most - len(groups) + 1, 1), *[1] * (len(groups) - 1)]
+    places = [
+        np.unique(np.linspace(0, len(group) - 1, count).round().astype(int))
+        for group, count in zip(groups, counts, strict=True)
+    ]
+    return [int(index) for group, some in zip(groups, places, strict=True) for index in group[some]]
+
+
+def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array) -> list[_Block]:
+    """What is drawn of each channel; one frame is in memory at a time."""
+    in_space = viewer.across is not None and not viewer.scattered
+    views = [viewer, replace(viewer, layer=None)] if in_space else [viewer]
+    shown: list[list[Array]] = [[] for _ in views]  # view, trajectory and frame -> (C, ...)
+    plumes = []
+    for trajectory in chosen:
+        for frame in frames.tolist():
+            field = source.read(trajectory, frame, frame + 1).reshape(-1, len(source.channels)).T  # (C, N)
+            for view, pictures in zip(views, shown, strict=True):
+                pictures.append(view.shown(field))
+            plumes.append([in_space and _is_plume(channel) for channel in field])
+    through = (np.mean(plumes, axis=0) > 0.5).astype(int)
+    values = [np.stack(pictures).reshape(len(chosen), len(frames), *pictures[0].shape) for pictures in shown]
+    return [_Block(views[view], values[view][:, :, channel]) for channel, view in enumerate(through)]
+
+
+def _is_plume(channel: Array) -> bool:
+    """Most of the domain is near the lowest value."""
+    there = channel[np.isfinite(channel)]
+    if not len(there):
+        return False
+    low, middle, high = np.percentile(there, (0, 75, 99.9))
+    return bool(middle - low < 0.25 * (high - low))
+
+
+def _title(source: Source, splits: Array, trajectory: int, most: int) -> str:
+    """Number and split of a trajectory, and the parameters that tell it from others best."""
+    told = [f"{trajectory} ({splits[trajectory]})" if splits[trajectory] else str(trajectory)]
+    for name in _telling(source)[:most]:
+        value, unit = source.parameters[name][trajectory], source.parameter_units.get(name, "")
+        number = f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g} {'' if unit == '1' else unit}"
+        told.append(value if isinstance(value, str) else number.strip())
+    return "   ".join(told)
+
+
+def _telling(source: Source) -> Sequence[str]:
+    """Parameters that vary: text first, then by their variation relative to the mean.
+
+    Angles and places come last: without a natural zero, relative variation says nothing.
+    """
+    ranked = []
+    for name, values in source.parameters.items():
+        several = len(np.unique(values))
+        if several < 2 or name == "attempts":
+            continue
+        if values.dtype.kind in "UO":
+            if several < len(values):
+                ranked.append((0, 0.0, name))
+            continue
+        without_zero = name in source.axes or source.parameter_units.get(name, "") in ANGLES
+        ranked.append((2 if without_zero else 1, -float(np.nanstd(values) / (abs(np.nanmean(values)) or 1.0)), name))
+    return [name for *_, name in sorted(ranked)]

@@ -5,15 +5,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-SHARPNESS = 4.0
+QUERY_SCALE = 4.0
 """Scale of a cross-attention's initial query weights. PyTorch's default leaves attention nearly uniform over its
-context: every latent is then the same mean over the sensors, and training stands still for hundreds of steps."""
+context: every latent is then the same mean over the sensors, and the loss does not fall for hundreds of steps."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
-    """Scaled dot-product attention of (b, h, q, d) with (b, h, k, d); `mask` True where a query may look."""
+    """Scaled dot-product attention of (b, h, q, d) with (b, h, k, d); `mask` True where a query may attend."""
     if query.device.type == "cpu" and torch.is_grad_enabled():
-        # Backwards, the CPU's fused kernel is 1.4 (GPT) to 9 (encoder) times slower in bf16 than in float32.
+        # In the backward pass the CPU's fused kernel is 1.4 (GPT) to 9 (encoder) times slower in bf16 than in float32.
         query, key, value = query.float(), key.float(), value.float()
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
@@ -35,7 +35,7 @@ class FeedForward(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Queries (b, q, query_dim) look at a context (b, k, context_dim); the answer is (b, q, dim).
+    """Queries (b, q, query_dim) attend to a context (b, k, context_dim); the output is (b, q, dim).
 
     Queries that are the same for the whole batch may come as (1, q, query_dim): they are projected once.
     """
@@ -48,26 +48,26 @@ class CrossAttention(nn.Module):
         self.to_query = nn.Linear(query_dim, dim, bias=False)
         self.to_key_value = nn.Linear(context_dim, 2 * dim, bias=False)
         self.out = nn.Linear(dim, dim)
-        with torch.no_grad():  # attention that looks somewhere from the first step (docs/lab-notes.md)
-            self.to_query.weight.mul_(SHARPNESS)
+        with torch.no_grad():  # attention that is not uniform at the first step (docs/lab-notes.md)
+            self.to_query.weight.mul_(QUERY_SCALE)
 
-    def look_at(self, context: Tensor) -> Tensor:
-        """Keys and values of a context (b, k, context_dim), (2, b, h, k, d): made once where it is asked repeatedly."""
+    def keys_values(self, context: Tensor) -> Tensor:
+        """Keys and values of a context (b, k, context_dim), (2, b, h, k, d): computed once for repeated queries."""
         return rearrange(
             self.to_key_value(self.context_norm(context)), "b k (two h d) -> two b h k d", two=2, h=self.heads
         )
 
     def forward(self, queries: Tensor, keys_values: Tensor) -> Tensor:
-        """Queries (b, q, query_dim), and what `look_at` made of the context -> (b, q, dim)."""
+        """Queries (b, q, query_dim), and what `keys_values` of the context -> (b, q, dim)."""
         query = rearrange(self.to_query(self.query_norm(queries)), "b q (h d) -> b h q d", h=self.heads)
         key, value = keys_values
         query = query.expand(len(key), -1, -1, -1)
-        answer = attend(query, key, value)
-        return self.out(rearrange(answer, "b h q d -> b q (h d)"))
+        mixed = attend(query, key, value)
+        return self.out(rearrange(mixed, "b h q d -> b q (h d)"))
 
 
 class CrossAttentionBlock(nn.Module):
-    """A residual cross-attention and a residual feed-forward layer: `latents` learn from `context`."""
+    """A residual cross-attention and a residual feed-forward layer: from a context to `latents`."""
 
     def __init__(self, dim: int, context_dim: int, heads: int, ratio: int):
         super().__init__()
@@ -75,7 +75,7 @@ class CrossAttentionBlock(nn.Module):
         self.feed_forward = FeedForward(dim, ratio)
 
     def forward(self, latents: Tensor, keys_values: Tensor) -> Tensor:
-        """Latents (b, n, dim), and what `attention.look_at` made of the context -> (b, n, dim)."""
+        """Latents (b, n, dim), and what `attention.keys_values` of the context -> (b, n, dim)."""
         latents = latents + self.attention(latents, keys_values)
         return latents + self.feed_forward(latents)
 
@@ -101,5 +101,5 @@ class SelfAttentionBlock(nn.Module):
 
 
 def learned_queries(count: int, dim: int) -> nn.Parameter:
-    """A learned array of `count` queries, as different from each other at the start as tokens are."""
+    """A learned array of `count` queries, initialised with unit variance, as tokens are."""
     return nn.Parameter(torch.randn(count, dim))

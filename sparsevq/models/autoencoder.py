@@ -2,8 +2,8 @@
 
 The encoder is a Perceiver (Jaegle et al. 2021) over the set of sensors, as in the Senseiver (Santos et al. 2023): a
 learned query array cross-attends to the sensors and mixes by self-attention, several times; the first block has its own
-weights, later ones share theirs. The decoder answers a coordinate by one cross-attention to the latents, so that its
-output isn't tied to a grid.
+weights, later ones share theirs. The decoder evaluates the field at a coordinate by one cross-attention to the latents,
+so that its output isn't tied to a grid.
 
     n_s sensors, c channels, p query points, f = 2 * d * space_bands features of a position
 """
@@ -40,7 +40,7 @@ class AutoencoderConfig:
     mlp_ratio: int
 
 
-LOUDNESS = 5.0
+READING_SCALE = 5.0
 """Scale of the readings' initial weights beside those of the position features (docs/lab-notes.md)."""
 
 
@@ -70,8 +70,8 @@ class SensorEncoder(nn.Module):
         super().__init__()
         self.num_layers = config.num_layers
         self.preprocess = nn.Linear(config.channels + config.position_features, config.enc_preproc_ch)
-        with torch.no_grad():  # few channels beside many position features: let the readings be heard
-            self.preprocess.weight[:, : config.channels] *= LOUDNESS
+        with torch.no_grad():  # few channels beside many position features
+            self.preprocess.weight[:, : config.channels] *= READING_SCALE
         self.queries = learned_queries(config.num_latents, config.enc_num_latent_channels)
         self.first = EncoderBlock(config)
         self.later = EncoderBlock(config) if config.num_layers > 1 else None
@@ -80,17 +80,17 @@ class SensorEncoder(nn.Module):
         features = features.expand(*readings.shape[:2], -1)
         sensors = self.preprocess(torch.cat([readings, features], dim=-1))  # (b, n_s, enc_preproc_ch)
         latents = self.queries.expand(len(readings), -1, -1)
-        latents = self.first(latents, self.first.look.attention.look_at(sensors))
+        latents = self.first(latents, self.first.look.attention.keys_values(sensors))
         if self.later is not None:
             # Later blocks share their weights and see the same sensors: their keys and values are the same too.
-            keys_values = self.later.look.attention.look_at(sensors)
+            keys_values = self.later.look.attention.keys_values(sensors)
             for _ in range(self.num_layers - 1):
                 latents = self.later(latents, keys_values)
         return latents
 
 
 class CoordinateDecoder(nn.Module):
-    """Latents (b, num_latents, dim) asked at positions with features (p, f) -> the normalised field (b, p, c)."""
+    """Latents (b, num_latents, dim), positions with features (p, f) -> the normalised field there (b, p, c)."""
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
@@ -100,16 +100,16 @@ class CoordinateDecoder(nn.Module):
         self.attention = CrossAttention(
             config.dec_preproc_ch, config.enc_num_latent_channels, dim, config.num_cross_attention_heads
         )
-        self.position = nn.Linear(config.dec_preproc_ch, dim)  # lets the answer depend on where it was asked
+        self.position = nn.Linear(config.dec_preproc_ch, dim)  # a direct path from the position to the output
         self.feed_forward = FeedForward(dim, config.mlp_ratio)
         self.out = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, config.channels))
 
     def forward(self, latents: Tensor, features: Tensor) -> Tensor:
-        # Positions are the same for every frame of the batch: their queries are made once, (1, p, dec_preproc_ch).
+        # Positions are the same for every frame of the batch: their queries are computed once, (1, p, dec_preproc_ch).
         queries = self.preprocess(torch.cat([features, self.query.expand(len(features), -1)], dim=-1))[None]
-        answer = self.position(queries) + self.attention(queries, self.attention.look_at(latents))  # (b, p, dim)
-        answer = answer + self.feed_forward(answer)
-        return self.out(answer)
+        values = self.position(queries) + self.attention(queries, self.attention.keys_values(latents))  # (b, p, dim)
+        values = values + self.feed_forward(values)
+        return self.out(values)
 
 
 class SensorAutoencoder(nn.Module):

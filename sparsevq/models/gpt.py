@@ -7,8 +7,8 @@ What is particular to it:
 - `next_frame`: attention is causal between frames and full within one, and position i predicts token i of the *next*
   frame (block-causal, as in BCAT); `next_token`: strictly causal, each position predicts the token that follows.
 - The levels of a token are predicted one after the other by a small head that has seen the levels before it.
-- Logits are scores of a predicted vector against the codebook plus a learned bias: codes that are close are
-  close for the network from the start.
+- Logits are dot products of a predicted vector with the codebook plus a learned bias: nearby codes have similar logits
+  from the first step.
 - Rotary positions over frames, learned positions within a frame; so a context can slide past the trained length.
 - Generation keeps keys and values, and runs trajectories and ensemble members as one batch.
 
@@ -118,13 +118,13 @@ class GPT(nn.Module):
                 f"the GPT was made for {(levels, codes, config.vq_embedding_dim)}"
             )
         self.config = config
-        # Scaled by the first level's spread, so that any tokenizer's codes enter with about unit size.
+        # Scaled by the std of the first level, so that the codes of any tokenizer have about unit size.
         self.register_buffer("codebook", codebook / codebook[0].std().clamp_min(1e-8))
         self.codebook: Tensor
         self.from_code = nn.Linear(config.vq_embedding_dim, dim)
         self.code_vectors = nn.Parameter(torch.zeros(levels, codes, dim))
         self.token_position = nn.Parameter(torch.randn(config.tokens_per_frame, dim) * 0.02)
-        self.prompt = nn.Parameter(torch.zeros(dim))  # marks the observed frame, whose codes the sensors gave
+        self.prompt = nn.Parameter(torch.zeros(dim))  # added to the tokens of the observed frame
         layers = [Layer(config) for _ in range(config.time_transformer_layers)]
         self.layers = nn.ModuleList(layers)
         self.from_levels = nn.Linear(config.vq_embedding_dim, dim, bias=False)

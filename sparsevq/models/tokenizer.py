@@ -63,7 +63,7 @@ class Quantizer(nn.Module):
             self.core = FSQ(levels=list(FSQ_LEVELS[codes]), dim=dim)
         else:
             # Plain VQ is residual VQ of one level. Codes by moving averages, gradients by the rotation trick
-            # (Fifty et al. 2024), dead codes drawn anew from the batch.
+            # (Fifty et al. 2024), dead codes replaced from the batch.
             self.core = ResidualVQ(
                 dim=dim,
                 num_quantizers=1 if config.quantizer == "vq" else config.num_quantizers,
@@ -132,7 +132,7 @@ class AttentionTokenizer(nn.Module):
     def encode(self, latents: Tensor) -> Tensor:
         """(b, n, c) -> (b, P, D)."""
         pooled = self.pool(
-            self.pool_queries.expand(len(latents), -1, -1), self.pool.attention.look_at(self.read(latents))
+            self.pool_queries.expand(len(latents), -1, -1), self.pool.attention.keys_values(self.read(latents))
         )
         return self.to_tokens(self.mix(pooled))
 
@@ -140,7 +140,7 @@ class AttentionTokenizer(nn.Module):
         """(b, P, D) -> (b, n, c)."""
         mixed = self.unmix(self.from_tokens(tokens) + self.token_positions)
         return self.write(
-            self.unfold(self.unfold_queries.expand(len(tokens), -1, -1), self.unfold.attention.look_at(mixed))
+            self.unfold(self.unfold_queries.expand(len(tokens), -1, -1), self.unfold.attention.keys_values(mixed))
         )
 
 

@@ -1,4 +1,4 @@
-"""The index dump as stage 3 reads it: the only thing that it sees of the earlier stages."""
+"""The layout of the index dump, which stage 2 writes: all that stage 3 reads of the earlier stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

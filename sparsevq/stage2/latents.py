@@ -44,7 +44,7 @@ def latents_of(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields,
 
 
 def latents_of_all(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views) -> Latents:
-    """As `latents_of`, of frames that all devices need: each of them encodes its share."""
+    """As `latents_of`, for frames that all devices need: each encodes its share."""
 
     def encoded(model: Stage1Model) -> Tensor:
         return computed_in_shares(lambda share: encode_views(model, fields, views[share]), len(views))

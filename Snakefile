@@ -71,7 +71,3 @@ rule all:
 
 onstart:
     before_slurm()
-
-
-onerror:
-    after_slurm(log)

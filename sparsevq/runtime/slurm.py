@@ -1,8 +1,8 @@
-"""What a user of a SLURM cluster should be told: before jobs are submitted, while they wait, and after they failed.
+"""What a user of a SLURM cluster should be told before jobs are submitted and while they wait.
 
 SLURM refuses a job when it is submitted, which for a training may be hours after the start, and lets others wait for
-ever. So the workflow compares what its jobs ask for with what the partitions have before it submits any; while it runs,
-it says which jobs wait for what will not come; and at its end it says what to do about each failure in the log.
+ever. So the workflow compares what its jobs ask for with what the partitions have before it submits any, and while it
+runs, it says which jobs wait for something that will not come.
 """
 
 import re
@@ -10,7 +10,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sparsevq.errors import SparseVQError
 
@@ -66,23 +65,8 @@ def require_possible(requests: Iterable[Request], status_command: str | None) ->
         _require_time_before_warning(request)
 
 
-def explain(log: str) -> list[str]:
-    """What to do about each failure that Snakemake's log tells of, one line each."""
-    lines = []
-    # Each failure is told after a line with the time; what SLURM said may go on in lines that are not indented.
-    failures = re.findall(
-        r"^Error in (?:rule|group) (\S+):\n(.*?)(?=^\[\w{3} \w{3} |\Z)", log, re.MULTILINE | re.DOTALL
-    )
-    for rule, told in failures:
-        if advice := _advice(told):
-            lines.append(f"{rule}: {advice}")
-    if "Unable to contact slurm controller" in log and not lines:
-        lines.append(f"SLURM's controller did not answer: {_CALL_SLURM}")
-    return list(dict.fromkeys(lines))
-
-
 def watch(tell: Callable[[str], None], every: float = SECONDS_BETWEEN_LOOKS) -> threading.Event:
-    """Say, in a thread of its own, which jobs wait for what will not come by itself; once for each job and reason.
+    """Say, in a thread of its own, which jobs wait for something that will not come; once for each job and reason.
 
     Returns
     -------
@@ -109,7 +93,13 @@ def watch(tell: Callable[[str], None], every: float = SECONDS_BETWEEN_LOOKS) -> 
 
 
 def waiting(listed: str) -> list[str]:
-    """Jobs of a workflow that wait for what will not come by itself, as `squeue` lists them: ``id|reason|comment``."""
+    """A line for each job of a workflow that waits for something that will not come.
+
+    Parameters
+    ----------
+    listed
+        What `squeue` prints: lines ``id|reason|comment``.
+    """
     lines = []
     for line in listed.splitlines():
         number, _, rest = line.partition("|")
@@ -120,7 +110,7 @@ def waiting(listed: str) -> list[str]:
         name = f"{rule[1]} ({rule[2]})" if rule[2] else rule[1]
         lines.append(
             f"{name}: SLURM job {number} waits ({reason}), perhaps for ever: see `scontrol show job {number}`; if it "
-            "cannot start, stop by Ctrl-C, mend partition, account or `resources`, and start again"
+            "cannot start, stop by Ctrl-C, fix partition, account or `resources`, and start again"
         )
     return lines
 
@@ -141,11 +131,11 @@ def _nodes() -> list[Node]:
 
 
 def _require_accounting() -> None:
-    """Without a database the plugin's status command fails without a word, and Snakemake waits for ever."""
+    """Without a database the plugin's status command fails silently, and Snakemake waits for ever."""
     answer = _ask("sacct", "--allocations", "--noheader", "--name=sparsevq")
     if answer.returncode:
         raise SparseVQError(
-            f"this cluster keeps no accounts of jobs ({_last(answer.stderr)}), by which they would be followed",
+            f"this cluster has no accounting of jobs ({_last(answer.stderr)}), by which they would be followed",
             f"add the line `slurm-status-command: squeue` to {PROFILE}",
         )
 
@@ -183,7 +173,7 @@ def _require_fit(request: Request, nodes: Sequence[Node]) -> None:
     if None not in limits and request.minutes > (most := max(limit for limit in limits if limit is not None)):
         raise SparseVQError(
             f"rule {request.rule} asks for {request.minutes} minutes, but {where} allows {most}",
-            "lower resources.runtime in the configuration (a training that does not end in it goes on from its "
+            "lower resources.runtime in the configuration (a training that does not end in it resumes from its "
             f"checkpoint when it is retried), or set another slurm_partition in {PROFILE}",
         )
 
@@ -199,63 +189,6 @@ def _require_time_before_warning(request: Request) -> None:
         )
 
 
-_ELSEWHERE = f"in the configuration, or set another slurm_partition in {PROFILE}"
-_ADVICE = (
-    (
-        r"status is: '(?:TIMEOUT|DEADLINE)'",
-        "its time ran out: start again (a training goes on from its checkpoint), or raise resources.runtime in the "
-        "configuration",
-    ),
-    (
-        r"status is: 'OUT_OF_MEMORY'|oom[-_ ]kill|exceeded memory limit",
-        "its memory ran out: raise resources.mem_mb in the configuration, or lower batch_frames",
-    ),
-    (r"status is: 'CANCELLED'", "it was cancelled (by scancel, or the cluster's limits): start again"),
-    (r"status is: '(?:NODE_FAIL|BOOT_FAIL)'", "its node failed: start again"),
-    (r"[Ii]nvalid partition", f"no such partition (`sinfo` lists them): set slurm_partition in {PROFILE}"),
-    (
-        r"account \S+ appears to be invalid|[Ii]nvalid account",
-        f"no such account (`sacctmgr show user $USER withassoc` lists yours): set slurm_account in {PROFILE}",
-    ),
-    (
-        r"time limit is invalid",
-        "it asks for more time than its partition allows (a retry, for twice as much as the first attempt): lower "
-        f"resources.runtime {_ELSEWHERE}",
-    ),
-    (
-        r"[Mm]emory specification",
-        "it asks for more memory than a node has (a retry, for twice as much as the first attempt): lower "
-        f"resources.mem_mb {_ELSEWHERE}",
-    ),
-    (r"More processors|CPU count", f"it asks for more CPUs than a node has: lower resources.threads {_ELSEWHERE}"),
-    (
-        r"generic resource|[Nn]ode configuration is not available",
-        f"no node of its partition has what it asks for: lower resources.gpu, threads or mem_mb {_ELSEWHERE}",
-    ),
-    (r"Invalid feature", f"no node has that feature: mend constraint in {PROFILE}"),
-    (
-        r"QOS|[Qq]os|AssocMax|AssocGrp",
-        "your account may not ask for that: lower `resources` in the configuration, or ask its administrators",
-    ),
-    (
-        r"contact slurm controller|Connection refused|Socket timed out",
-        f"SLURM's controller did not answer: {_CALL_SLURM}",
-    ),
-)
-
-
-def _advice(told: str) -> str | None:
-    return next((advice for pattern, advice in _ADVICE if re.search(pattern, told)), None)
-
-
-def explain_file(log: str | Path) -> list[str]:
-    """`explain` of a file; nothing if it cannot be read."""
-    try:
-        return explain(Path(log).read_text(errors="replace"))
-    except OSError:
-        return []
-
-
 def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_FOR_ANSWER, check=False)
@@ -266,7 +199,7 @@ def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _last(text: str) -> str:
-    return text.strip().split("\n")[-1].strip() or "without a word"
+    return text.strip().split("\n")[-1].strip() or "no message"
 
 
 def _number(text: str) -> int:

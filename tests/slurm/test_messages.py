@@ -6,7 +6,7 @@ import pytest
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime import slurm
-from sparsevq.runtime.slurm import Request, explain, require_possible, waiting
+from sparsevq.runtime.slurm import Request, require_possible, waiting
 
 from . import cluster
 
@@ -70,62 +70,6 @@ def test_a_cluster_without_accounts_needs_the_other_status_command(answers):
 def test_a_silent_controller_is_named(answers):
     answers["sinfo"] = (1, "", "slurm_load_partitions: Unable to contact slurm controller (connect failure)\n")
     assert "SLURM does not answer here (slurm_load_partitions: Unable to contact" in refusal(FITS)
-
-
-LOG = """\
-[Mon Nov 23 10:02:40 2026]
-Error in rule {rule}:
-    message: {message}
-For further error details see the cluster/cloud log and the log files of the involved rule(s).
-    jobid: 5
-    output: results/model.safetensors
-"""
-
-
-@pytest.mark.parametrize(
-    ("message", "advice"),
-    [
-        (
-            "SLURM-job '12' failed, SLURM status is: 'TIMEOUT'. Reason: Unknown.",
-            "its time ran out: start again (a training goes on from its checkpoint)",
-        ),
-        ("SLURM-job '12' failed, SLURM status is: 'OUT_OF_MEMORY'. Reason: Unknown.", "raise resources.mem_mb"),
-        (
-            "SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: nosuch\n"
-            "sbatch: error: Batch job submission failed: Invalid partition name specified'.\n    sbatch call:",
-            "no such partition",
-        ),
-        (
-            "Job submission failed with exception: The given account nobody appears to be invalid. Available "
-            "accounts:\nphysics",
-            "no such account",
-        ),
-        (
-            "SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: Requested time "
-            "limit is invalid (missing or exceeds some limit)'.",
-            "it asks for more time than its partition allows",
-        ),
-        (
-            "SLURM sbatch failed. The error message was 'sbatch: error: a notice of this cluster\n"
-            "sbatch: error: Memory specification can not be satisfied\n"
-            "sbatch: error: Batch job submission failed: Requested node configuration is not available'.",
-            "it asks for more memory than a node has",
-        ),
-        (
-            "SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: Unable to contact "
-            "slurm controller (connect failure)'.",
-            "SLURM's controller did not answer",
-        ),
-    ],
-)
-def test_a_failure_in_the_log_comes_with_advice(message, advice):
-    (line,) = explain(LOG.format(rule="gpt", message=message) * 2)
-    assert line.startswith("gpt: ")
-    assert advice in line
-
-
-def test_a_failure_of_the_job_itself_needs_none():
-    assert explain(LOG.format(rule="gpt", message="SLURM-job '12' failed, SLURM status is: 'FAILED'.")) == []
 
 
 def test_only_what_does_not_pass_is_told_of_waiting_jobs():

@@ -1,8 +1,8 @@
-# On SLURM (`--workflow-profile profiles/slurm`) users are told what is wrong before, while and after jobs run.
+# On SLURM (`--workflow-profile profiles/slurm`) users are told what is wrong before jobs are submitted and while they wait.
 
 from snakemake.logging import logger
 
-from sparsevq.runtime.slurm import Request, explain_file, require_possible, watch
+from sparsevq.runtime.slurm import Request, require_possible, watch
 
 
 def on_slurm():
@@ -27,7 +27,7 @@ def request(job):
 
 
 def before_slurm():
-    """End with one line if jobs could not run, or not be followed; else tell from now on of those that wait in vain."""
+    """End with one line if jobs could not run, or not be followed; otherwise report from now on those that wait in vain."""
     if not on_slurm():
         return
     submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local and not job.is_group()]
@@ -36,12 +36,3 @@ def before_slurm():
     except SparseVQError as error:
         raise WorkflowError(str(error)) from None
     watch(logger.warning)
-
-
-def after_slurm(log):
-    """Say what to do about the jobs that failed, of which Snakemake's log (several, if there are more loggers) tells."""
-    if not on_slurm():
-        return
-    advice = dict.fromkeys(line for path in ([log] if isinstance(log, str) else log) for line in explain_file(path))
-    if advice:
-        logger.error("\nWhat to do:\n" + "\n".join(f"  {line}" for line in advice))

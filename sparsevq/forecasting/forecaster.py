@@ -136,7 +136,7 @@ class Forecaster:
                 in_obstacle=self._in_obstacle,
             )
             source = digest(path)
-        # Floating-point sums depend on their order, and a code on their last bit: the order in the file must not matter.
+        # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
         order = np.lexsort(places.T)
         return places[order], values[order], source
 

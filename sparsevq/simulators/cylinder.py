@@ -6,27 +6,19 @@ Lengths are in units of L = 16 lattice cells, velocities in units of U, the infl
 import functools
 import importlib.metadata
 import sys
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import CylinderConfig
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 from sparsevq.simulators.obstacles import Draw, draw
-from sparsevq.simulators.shard_job import (
-    LEARNING,
-    BlownUpError,
-    Simulator,
-    Trajectory,
-    check_range,
-    main,
-)
+from sparsevq.simulators.shard_job import BlownUpError, Simulator, Trajectory, check_range, main
 from sparsevq.simulators.wind_tunnel import INFLOW, LENGTH, WIDTH, WindTunnel
 
 CELLS = 16  # lattice cells in one L
 WINDOW = slice(24, 24 + WIDTH)  # the part of the tunnel's length that is stored; the width is stored whole
-CHANNELS = ("u", "v", "vorticity")
 # A velocity that no flow at these Reynolds numbers reaches (their highest is below 2).
 ABSURD = 4.0
 # Wider obstacles would choke the tunnel: a circle blocks less than a third of it.
@@ -35,12 +27,8 @@ WIDEST = 40.0
 Fields = npt.NDArray[np.float32]
 
 
-class Tunnel(Protocol):
-    """What a trajectory needs of `WindTunnel`."""
-
-    def start(self, solid: npt.NDArray[np.bool_], viscosity: float, gust: npt.NDArray[np.float64]) -> None: ...
-    def run(self, steps: int) -> None: ...
-    def velocity(self) -> npt.NDArray[np.float64]: ...
+_tunnel = functools.cache(WindTunnel)
+"""One for all trajectories of the process: generating its code takes seconds."""
 
 
 def simulate(settings: CylinderConfig, number: int, attempt: int) -> Trajectory:
@@ -59,7 +47,7 @@ def simulate(settings: CylinderConfig, number: int, attempt: int) -> Trajectory:
         fields,
         valid,
         {
-            "reynolds": float(flow.reynolds),
+            "reynolds": flow.reynolds,
             "diameter": flow.diameter / CELLS,
             "x": flow.x / CELLS,
             "y": flow.y / CELLS,
@@ -70,23 +58,15 @@ def simulate(settings: CylinderConfig, number: int, attempt: int) -> Trajectory:
     )
 
 
-@functools.cache
-def _tunnel() -> WindTunnel:
-    """One for all trajectories of the process: generating its code takes seconds."""
-    return WindTunnel()
-
-
-def _flow(tunnel: Tunnel, settings: CylinderConfig, flow: Draw) -> tuple[Fields, npt.NDArray[np.bool_]]:
+def _flow(tunnel: WindTunnel, settings: CylinderConfig, flow: Draw) -> tuple[Fields, npt.NDArray[np.bool_]]:
     x, y = np.meshgrid(np.arange(LENGTH) + 0.5, np.arange(WIDTH) + 0.5, indexing="ij")
     solid = flow.inside(x, y)
     # A stored cell is valid if no lattice cell in it is solid: none mixes the flow with the obstacle.
     valid = _pooled((~solid).astype(np.float64), settings.grid) == 1
     tunnel.start(solid, INFLOW * flow.diameter / flow.reynolds, flow.gust(x, y))
-    tunnel.run(_steps(settings.spin_up))
     frames = []
     for frame in range(settings.frames):
-        if frame:
-            tunnel.run(_steps(settings.frame_interval))
+        tunnel.run(_steps(settings.frame_interval if frame else settings.spin_up))
         velocity = tunnel.velocity()
         velocity[solid] = 0
         speed = np.abs(velocity).max()
@@ -115,16 +95,16 @@ def _steps(duration: float) -> int:
     return max(1, round(duration * CELLS / INFLOW))
 
 
-def describe(settings: CylinderConfig) -> dict[str, Any]:
-    """What all trajectories share."""
+def describe(settings: CylinderConfig) -> Description:
+    """Description of all trajectories."""
     block = WIDTH // settings.grid
     centres = (block * (np.arange(settings.grid) + 0.5)) / CELLS
-    return {
-        "axes": {"y": centres, "x": centres + WINDOW.start / CELLS},
-        "axis_units": {"y": "L", "x": "L"},
-        "time": np.arange(settings.frames) * _steps(settings.frame_interval) * INFLOW / CELLS,
-        "time_units": "L/U",
-        "parameter_units": {
+    return Description(
+        axes={"y": centres, "x": centres + WINDOW.start / CELLS},
+        axis_units={"y": "L", "x": "L"},
+        time=np.arange(settings.frames, dtype=np.float64) * _steps(settings.frame_interval) * INFLOW / CELLS,
+        time_units="L/U",
+        parameter_units={
             "reynolds": "1",
             "diameter": "L",
             "x": "L",
@@ -132,20 +112,17 @@ def describe(settings: CylinderConfig) -> dict[str, Any]:
             "shape": "",
             "angle": "rad",
             "aspect": "1",
-            "attempts": "1",
         },
-        "channels": CHANNELS,
-        "units": ("U", "U", "U/L"),
-        "periodic": ("y",),
-        "vector": {"u": "x", "v": "y"},
-        "provenance": {
-            "simulator": "cylinder",
+        channels=("u", "v", "vorticity"),
+        units=("U", "U", "U/L"),
+        periodic=("y",),
+        vector={"u": "x", "v": "y"},
+        provenance={
             "solver": f"lbmpy {importlib.metadata.version('lbmpy')}, D2Q9, cumulant collisions, single precision",
             "lattice": [LENGTH, WIDTH],
             "units": f"L = {CELLS} lattice cells, U = {INFLOW} lattice cells a step",
-            "settings": settings.model_dump(mode="json", exclude={"shards", *LEARNING}),
         },
-    }
+    )
 
 
 def check(settings: CylinderConfig) -> None:

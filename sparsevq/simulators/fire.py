@@ -7,32 +7,21 @@ import functools
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import FireConfig
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 from sparsevq.simulators import openfoam
-from sparsevq.simulators.fire_case import (
-    MESHING,
-    PROGRAMS,
-    SOLVER,
-    centres,
-    first_frame,
-    valid_cells,
-    write_case,
-)
+from sparsevq.simulators.fire_case import MESHING, PROGRAMS, SOLVER, centres, first_frame, valid_cells, write_case
 from sparsevq.simulators.fire_scenes import AMBIENT, SIZE, Scene, draw
-from sparsevq.simulators.shard_job import LEARNING, BlownUpError, Simulator, Trajectory, check_range, main
+from sparsevq.simulators.shard_job import BlownUpError, Simulator, Trajectory, check_range, main
 
-CHANNELS = ("temperature", "smoke", "w")
-# An upward velocity that no such plume reaches (m/s): theirs stay below 6.
+# An upward velocity (m/s) that no such plume reaches: they stay below 6.
 ABSURD = 20.0
-TELL_EVERY = 20.0  # s of wall time
 
 Fields = npt.NDArray[np.float32]
 
@@ -43,7 +32,7 @@ def simulate(settings: FireConfig, number: int, attempt: int) -> Trajectory:
     Raises
     ------
     BlownUpError
-        The solver failed, or what it gave is no fire.
+        The solver failed, or its result is no fire.
     SparseVQError
         OpenFOAM is missing.
     """
@@ -60,7 +49,7 @@ def simulate(settings: FireConfig, number: int, attempt: int) -> Trajectory:
             "power": scene.power,
             "burner_temperature": scene.temperature,
             "ramp": scene.ramp,
-            "obstacles": float(len(scene.boxes)),
+            "obstacles": len(scene.boxes),
             "place": "room" if scene.is_room else "open",
         },
     )
@@ -68,21 +57,30 @@ def simulate(settings: FireConfig, number: int, attempt: int) -> Trajectory:
 
 def run(scene: Scene, settings: FireConfig) -> tuple[Fields, npt.NDArray[np.bool_]]:
     """Simulate a scene: ``(F, grid, grid, grid, 3)`` fields and ``(grid, grid, grid)`` mask."""
-    grid = settings.grid
-    valid = valid_cells(scene, grid)
-    tell = _Progress(scene, settings)
+    valid = valid_cells(scene, settings.grid)
     frames: list[Fields] = []
     begins = first_frame(settings) - settings.frame_interval / 2
+    end = first_frame(settings) + (settings.frames - 1) * settings.frame_interval
+    name, place = f"fire: scene {scene.number}", "in a room" if scene.is_room else f"wind {scene.wind:.2f} m/s"
+    print(f"{name} begins: {end:.4g} s of {scene.power:.0f} kW, {place}, {len(scene.boxes)} obstacles", flush=True)
 
     def keep(folder: Path) -> None:
         if float(folder.name) > begins:
             frames.append(_frame(folder, valid))
 
+    def progress(simulated: float, elapsed: float) -> None:
+        rate = simulated / elapsed
+        print(
+            f"{name}: {simulated:.1f} of {end:.4g} s, {rate:.2f} s simulated a second, "
+            f"{(end - simulated) / rate:.0f} s left",
+            flush=True,
+        )
+
     with tempfile.TemporaryDirectory(prefix="sparsevq-fire-") as folder:
         case = Path(folder)
         write_case(case, scene, settings)
         openfoam.prepare(case, MESHING)
-        openfoam.solve(case, SOLVER, keep, tell)
+        openfoam.solve(case, SOLVER, keep, progress)
     if len(frames) != settings.frames:
         raise SparseVQError(f"{SOLVER} wrote {len(frames)} of {settings.frames} frames", openfoam.OTHER_VERSION)
     return np.stack(frames), valid
@@ -100,41 +98,15 @@ def _frame(folder: Path, valid: npt.NDArray[np.bool_]) -> Fields:
     return fields.astype(np.float32)
 
 
-class _Progress:
-    """Says now and then how far a scene is."""
-
-    def __init__(self, scene: Scene, settings: FireConfig) -> None:
-        self.scene = f"fire: scene {scene.number}"
-        self.end = first_frame(settings) + (settings.frames - 1) * settings.frame_interval
-        self.begun = self.told = time.monotonic()
-        place = "in a room" if scene.is_room else f"wind {scene.wind:.2f} m/s"
-        print(
-            f"{self.scene} begins: {self.end:.4g} s of {scene.power:.0f} kW, {place}, {len(scene.boxes)} obstacles",
-            flush=True,
-        )
-
-    def __call__(self, simulated: float) -> None:
-        now = time.monotonic()
-        if now - self.told < TELL_EVERY or simulated <= 0:
-            return
-        self.told = now
-        rate = simulated / (now - self.begun)
-        left = (self.end - simulated) / rate
-        print(
-            f"{self.scene}: {simulated:.1f} of {self.end:.4g} s, {rate:.2f} s simulated a second, {left:.0f} s left",
-            flush=True,
-        )
-
-
-def describe(settings: FireConfig) -> dict[str, Any]:
-    """What all trajectories share."""
+def describe(settings: FireConfig) -> Description:
+    """Description of all trajectories."""
     at = centres(settings.grid)
-    return {
-        "axes": {"z": at, "y": at, "x": at},
-        "axis_units": {"z": "m", "y": "m", "x": "m"},
-        "time": first_frame(settings) + settings.frame_interval * np.arange(settings.frames),
-        "time_units": "s",
-        "parameter_units": {
+    return Description(
+        axes={"z": at, "y": at, "x": at},
+        axis_units={"z": "m", "y": "m", "x": "m"},
+        time=first_frame(settings) + settings.frame_interval * np.arange(settings.frames, dtype=np.float64),
+        time_units="s",
+        parameter_units={
             "wind": "m/s",
             "x": "m",
             "y": "m",
@@ -144,18 +116,15 @@ def describe(settings: FireConfig) -> dict[str, Any]:
             "ramp": "s",
             "obstacles": "1",
             "place": "",
-            "attempts": "1",
         },
-        "channels": CHANNELS,
-        "units": ("K", "1", "m/s"),
-        "vector": {"w": "z"},
-        "provenance": {
-            "simulator": "fire",
+        channels=("temperature", "smoke", "w"),
+        units=("K", "1", "m/s"),
+        vector={"w": "z"},
+        provenance={
             "solver": f"OpenFOAM {_version()} {SOLVER}, large-eddy simulation (Smagorinsky)",
             "domain": f"{SIZE:g} m cube, ambient {AMBIENT:g} K",
-            "settings": settings.model_dump(mode="json", exclude={"shards", *LEARNING}),
         },
-    }
+    )
 
 
 @functools.cache
@@ -171,10 +140,10 @@ def check(settings: FireConfig) -> None:
     openfoam.environment(PROGRAMS)
 
 
-# Whether a scene is a room depends on the number of those in the open.
+# Whether a scene is a room depends on the number of those in the open, `trajectories`.
 FIRE = Simulator("fire", FireConfig, check, simulate, describe, irrelevant=frozenset({"rooms"}))
 
 if __name__ == "__main__":
-    # A job that is asked to end does so by an exception: the solver is ended too, and its folder removed.
+    # SIGTERM raises an exception, so that the solver is ended and its folder removed.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main(FIRE))

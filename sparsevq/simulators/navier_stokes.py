@@ -15,14 +15,18 @@ import numpy.typing as npt
 import torch
 
 from sparsevq.config import NavierStokesConfig
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
-from sparsevq.simulators.shard_job import LEARNING, BlownUpError, Simulator, Trajectory, main
+from sparsevq.simulators.shard_job import BlownUpError, Simulator, Trajectory, main
 from sparsevq.simulators.torus import STABLE, Torus, courant, highest_wave_number
 
-CHANNELS = ("vorticity", "u", "v")
 # The first vorticity is drawn from N(0, TAU^(2 EXPONENT - 2) (-Laplacian + TAU^2)^-EXPONENT), without its mean.
 TAU = 7.0
 EXPONENT = 2.5
+
+
+_torus = functools.cache(Torus)
+"""One for all trajectories of the process."""
 
 
 def simulate(settings: NavierStokesConfig, number: int, attempt: int) -> Trajectory:
@@ -37,11 +41,9 @@ def simulate(settings: NavierStokesConfig, number: int, attempt: int) -> Traject
     seed = draw(settings, number, attempt)
     vorticity = torus.spectrum(initial_field(settings.grid, seed))
     initial = torus.fields(vorticity)
-    vorticity = torus.run(vorticity, _steps(settings, "spin_up"))
     frames = []
     for frame in range(settings.frames):
-        if frame:
-            vorticity = torus.run(vorticity, _steps(settings, "frame_interval"))
+        vorticity = torus.run(vorticity, _steps(settings, "frame_interval" if frame else "spin_up"))
         fields = torus.fields(vorticity)
         turned = torus.courant(fields[..., 1:])
         if not turned < STABLE:  # NaN is not below either
@@ -56,12 +58,6 @@ def simulate(settings: NavierStokesConfig, number: int, attempt: int) -> Traject
             "initial_energy": float(np.square(initial[..., 1:]).sum(axis=-1).mean() / 2),
         },
     )
-
-
-@functools.cache
-def _torus(grid: int, viscosity: float, forcing: float, time_step: float) -> Torus:
-    """One for all trajectories of the process."""
-    return Torus(grid, viscosity, forcing, time_step)
 
 
 def draw(settings: NavierStokesConfig, number: int, attempt: int = 0) -> int:
@@ -96,28 +92,26 @@ def initial_variance(kx: npt.NDArray[Any], ky: npt.NDArray[Any]) -> npt.NDArray[
     return np.asarray(TAU ** (2 * EXPONENT - 2) * (square + TAU**2) ** -EXPONENT)
 
 
-def describe(settings: NavierStokesConfig) -> dict[str, Any]:
-    """What all trajectories share."""
+def describe(settings: NavierStokesConfig) -> Description:
+    """Description of all trajectories."""
     points = np.arange(settings.grid) / settings.grid
-    return {
-        "axes": {"y": points, "x": points},
-        "axis_units": {"y": "1", "x": "1"},
-        "time": np.arange(settings.frames) * settings.frame_interval,
-        "time_units": "1",
-        "parameter_units": {"seed": "", "initial_enstrophy": "1", "initial_energy": "1", "attempts": "1"},
-        "channels": CHANNELS,
-        "units": ("1", "1", "1"),
-        "periodic": ("y", "x"),
-        "vector": {"u": "x", "v": "y"},
-        "provenance": {
-            "simulator": "navier_stokes",
+    return Description(
+        axes={"y": points, "x": points},
+        axis_units={"y": "1", "x": "1"},
+        time=np.arange(settings.frames, dtype=np.float64) * settings.frame_interval,
+        time_units="1",
+        parameter_units={"seed": "", "initial_enstrophy": "1", "initial_energy": "1"},
+        channels=("vorticity", "u", "v"),
+        units=("1", "1", "1"),
+        periodic=("y", "x"),
+        vector={"u": "x", "v": "y"},
+        provenance={
             "solver": "sparsevq, Fourier spectra with 2/3 dealiasing, fourth-order Runge-Kutta with integrating factor",
             "torch": torch.__version__,
             "dtype": "float64, stored as float32",
             "initial": f"N(0, tau^(2a - 2) (-Laplacian + tau^2)^-a), tau = {TAU:g}, a = {EXPONENT:g}",
-            "settings": settings.model_dump(mode="json", exclude={"shards", *LEARNING}),
         },
-    }
+    )
 
 
 def check(settings: NavierStokesConfig) -> None:

@@ -1,11 +1,12 @@
 """OpenFOAM from Python: find it, write its dictionaries, run it, read its fields."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from sparsevq.simulators.shard_job import BlownUpError
 
 INSTALL = "install it (Debian: `apt-get install --no-install-recommends openfoam`) or source its environment first"
 OTHER_VERSION = "this is written for version 1912 of openfoam.com: install that one"
-# Where Debian's package has the files that other installations tell of by WM_PROJECT_DIR.
+# Where Debian's package has the files that WM_PROJECT_DIR points to in other installations.
 DEBIAN = Path("/usr/share/openfoam")
-# A time step (s) that only a solution that is blowing up asks for.
+# A time step (s) below it means that the solution is blowing up.
 SHORTEST_STEP = 1e-5
-POLL = 0.2  # between looks at a running solver (s of wall time)
+POLL = 0.2  # s between checks of a running solver
+PROGRESS = 20.0  # s between reports of progress
 
 
 def environment(programs: tuple[str, ...]) -> dict[str, str]:
@@ -42,7 +44,7 @@ def environment(programs: tuple[str, ...]) -> dict[str, str]:
 
 
 def version(program: str) -> str:
-    """What a program says that its version is, such as ``1912``."""
+    """The version that a program reports, such as ``1912``."""
     text = subprocess.run(
         [program, "-help"], env=environment((program,)), capture_output=True, text=True, check=False
     ).stdout
@@ -89,7 +91,7 @@ def read_field(path: Path, cells: int) -> npt.NDArray[np.float64]:
 
 
 def prepare(case: Path, commands: tuple[str, ...]) -> None:
-    """Run programs that make a case's mesh.
+    """Run the programs that make a case's mesh.
 
     Raises
     ------
@@ -97,23 +99,13 @@ def prepare(case: Path, commands: tuple[str, ...]) -> None:
         OpenFOAM is missing, or one of them fails.
     """
     for command in commands:
-        program, *arguments = command.split()
-        with open(case / f"log.{program}", "w") as log:
-            done = subprocess.run(
-                [program, *arguments],
-                cwd=case,
-                env=environment((program,)),
-                stdout=log,
-                stderr=log,
-                check=False,
-                preexec_fn=killed_with_parent(),
-            )
-        if done.returncode:
-            raise SparseVQError(f"OpenFOAM's {program} failed ({last_line(log.name)})", OTHER_VERSION)
+        with _running(case, command) as (program, log):
+            if program.wait():
+                raise SparseVQError(f"OpenFOAM's {command.split()[0]} failed ({last_line(log)})", OTHER_VERSION)
 
 
-def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Callable[[float], None]) -> None:
-    """Run a solver to its end; each time's folder is removed when it has been looked at, so that the disk stays free.
+def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Callable[[float, float], None]) -> None:
+    """Run a solver to its end. Each time's folder is removed once `frame` has read it, to limit the space on disk.
 
     Parameters
     ----------
@@ -122,21 +114,44 @@ def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Cal
     program
         The solver.
     frame
-        ``frame(folder)`` is called once for each time written, in their order.
+        ``frame(folder)`` is called once for each time written, in order.
     progress
-        ``progress(simulated)`` is called now and then with the time reached.
+        ``progress(simulated, elapsed)`` is called every `PROGRESS` seconds with the simulated and the wall time (s).
 
     Raises
     ------
     BlownUpError
-        The solver failed after its first step, or its time step collapsed; the last line of its log tells how.
+        The solver failed after its first step (the message is the last line of its log), or its time step collapsed.
     SparseVQError
-        OpenFOAM is missing, or the solver does not begin.
+        OpenFOAM is missing, or the solver fails before its first step.
     """
+    with _running(case, program) as (running, log):
+        started = reported = time.monotonic()
+        while running.poll() is None:
+            time.sleep(POLL)
+            _read_frames(_times(case)[:-1], frame)  # the last may be incomplete
+            tail = _tail(log)
+            step, simulated = _last_number("deltaT", tail), _last_number("Time", tail)
+            if step is not None and step < SHORTEST_STEP:
+                raise BlownUpError(f"its time step fell to {step:g} s")
+            if simulated and time.monotonic() - reported >= PROGRESS:
+                reported = time.monotonic()
+                progress(simulated, reported - started)
+    if running.returncode:
+        if "\nTime = " not in log.read_text(errors="replace"):
+            raise SparseVQError(f"OpenFOAM's {program} does not begin ({last_line(log)})", OTHER_VERSION)
+        raise BlownUpError(last_line(log))
+    _read_frames(_times(case), frame)
+
+
+@contextlib.contextmanager
+def _running(case: Path, command: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A program that runs in a case's folder, and its log; it is killed if the block ends before it."""
+    program, *arguments = command.split()
     log = case / f"log.{program}"
     with open(log, "w") as out:
         running = subprocess.Popen(
-            [program],
+            [program, *arguments],
             cwd=case,
             env=environment((program,)),
             stdout=out,
@@ -144,36 +159,26 @@ def solve(case: Path, program: str, frame: Callable[[Path], None], progress: Cal
             preexec_fn=killed_with_parent(),
         )
     try:
-        while running.poll() is None:
-            time.sleep(POLL)
-            for folder in _times(case)[:-1]:  # the last may not be whole yet
-                frame(folder)
-                shutil.rmtree(folder)
-            tail = _tail(log)
-            step = _last_number("deltaT", tail)
-            if step is not None and step < SHORTEST_STEP:
-                raise BlownUpError(f"its time step fell to {step:g} s")
-            progress(_last_number("Time", tail) or 0.0)
+        yield running, log
     finally:
         running.kill()
         running.wait()
-    if running.returncode:
-        if "\nTime = " not in log.read_text(errors="replace"):
-            raise SparseVQError(f"OpenFOAM's {program} does not begin ({last_line(log)})", OTHER_VERSION)
-        raise BlownUpError(last_line(log))
-    for folder in _times(case):
+
+
+def _read_frames(folders: list[Path], frame: Callable[[Path], None]) -> None:
+    for folder in folders:
         frame(folder)
         shutil.rmtree(folder)
 
 
-def last_line(log: str | Path) -> str:
-    """The last line of a log that says something."""
-    lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+def last_line(log: Path) -> str:
+    """The last line of a log that is not empty."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "its log is empty"
 
 
 def _times(case: Path) -> list[Path]:
-    """Folders of the times written, in their order; without that of the initial values."""
+    """Folders of the times written, in order, without the initial values."""
     folders = [path for path in case.iterdir() if re.fullmatch(r"\d+(\.\d+)?(e-?\d+)?", path.name)]
     return sorted((path for path in folders if float(path.name) > 0), key=lambda path: float(path.name))
 

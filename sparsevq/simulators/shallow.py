@@ -3,15 +3,15 @@
 import functools
 import importlib.metadata
 import sys
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import ShallowConfig
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 from sparsevq.simulators.jets import Jet, draw
-from sparsevq.simulators.shard_job import LEARNING, BlownUpError, Simulator, Trajectory, check_range, main
+from sparsevq.simulators.shard_job import BlownUpError, Simulator, Trajectory, check_range, main
 from sparsevq.simulators.sphere import (
     GRAVITY,
     MEAN_DEPTH,
@@ -23,7 +23,7 @@ from sparsevq.simulators.sphere import (
     longest_time_step,
 )
 
-CHANNELS = ("height", "vorticity")
+SIDES = ("north", "south")
 PARAMETER_UNITS = {
     "speed": "m/s",
     "latitude": "degrees_north",
@@ -40,6 +40,10 @@ COARSEST_TRUNCATION, COARSEST_GRID = 21, (16, 32)
 FINEST_TRUNCATION = 341
 
 
+_sphere = functools.cache(Sphere)
+"""One for all trajectories of the process: its tables take up to a second."""
+
+
 def simulate(settings: ShallowConfig, number: int, attempt: int) -> Trajectory:
     """One attempt at a trajectory: ``(F, lat, lon, 2)`` fields.
 
@@ -53,17 +57,9 @@ def simulate(settings: ShallowConfig, number: int, attempt: int) -> Trajectory:
     jets = draw(settings, number, attempt)
     fields = _flow(_sphere(settings.truncation, settings.time_step, settings.grid), settings, jets)
     parameters: dict[str, float | str] = {
-        f"{hemisphere}_{name}": getattr(jet, name)
-        for hemisphere, jet in zip(("north", "south"), jets, strict=True)
-        for name in PARAMETER_UNITS
+        f"{side}_{name}": getattr(jet, name) for side, jet in zip(SIDES, jets, strict=True) for name in PARAMETER_UNITS
     }
     return Trajectory(fields, np.ones(settings.grid, dtype=bool), parameters)
-
-
-@functools.cache
-def _sphere(truncation: int, time_step: float, grid: tuple[int, int]) -> Sphere:
-    """One for all trajectories of the process: its tables take up to a second."""
-    return Sphere(truncation, time_step, grid)
 
 
 def _flow(sphere: Sphere, settings: ShallowConfig, jets: tuple[Jet, ...]) -> npt.NDArray[np.float32]:
@@ -83,25 +79,22 @@ def _flow(sphere: Sphere, settings: ShallowConfig, jets: tuple[Jet, ...]) -> npt
     return np.stack(frames).transpose(0, 2, 3, 1).astype(np.float32)
 
 
-def describe(settings: ShallowConfig) -> dict[str, Any]:
-    """What all trajectories share."""
+def describe(settings: ShallowConfig) -> Description:
+    """Description of all trajectories."""
     sphere = _sphere(settings.truncation, settings.time_step, settings.grid)
     rows, columns = settings.grid
     gaussian = gaussian_latitudes(settings.truncation)
     version = importlib.metadata.version("torch-harmonics")
-    units = {f"{side}_{name}": unit for side in ("north", "south") for name, unit in PARAMETER_UNITS.items()}
-    return {
-        "axes": {"lat": cell_centres(rows), "lon": np.arange(columns) * 360 / columns},
-        "axis_units": {"lat": "degrees_north", "lon": "degrees_east"},
-        "time": np.arange(settings.frames) * settings.frame_interval,
-        "time_units": "h",
-        "parameter_units": {**units, "attempts": "1"},
-        "channels": CHANNELS,
-        "units": ("m", "1/s"),
-        "periodic": ("lon",),
-        "vector": {},
-        "provenance": {
-            "simulator": "shallow",
+    return Description(
+        axes={"lat": cell_centres(rows), "lon": np.arange(columns) * 360 / columns},
+        axis_units={"lat": "degrees_north", "lon": "degrees_east"},
+        time=np.arange(settings.frames, dtype=np.float64) * settings.frame_interval,
+        time_units="h",
+        parameter_units={f"{side}_{name}": unit for side in SIDES for name, unit in PARAMETER_UNITS.items()},
+        channels=("height", "vorticity"),
+        units=("m", "1/s"),
+        periodic=("lon",),
+        provenance={
             "solver": f"spherical harmonics of torch-harmonics {version}, double precision",
             "truncation": f"T{settings.truncation}, Gaussian grid {gaussian}x{2 * gaussian}",
             "stored": f"harmonics up to T{sphere.stored_truncation}, evaluated at the grid's points",
@@ -110,9 +103,8 @@ def describe(settings: ShallowConfig) -> dict[str, Any]:
             "planet": {"radius_m": RADIUS, "gravity_m_s2": GRAVITY, "rotation_1_s": float(sphere.solver.omega)},
             "mean_depth_m": MEAN_DEPTH,
             "time": f"0 is {settings.spin_up:g} h after the start from balanced jets",
-            "settings": settings.model_dump(mode="json", exclude={"shards", *LEARNING}),
         },
-    }
+    )
 
 
 def check(settings: ShallowConfig) -> None:

@@ -1,4 +1,4 @@
-"""One shard of any simulator: trajectories one after the other, kept as they finish, replaced where they blow up.
+"""One shard of any simulator: each finished trajectory is kept, one that blows up is replaced by another draw.
 
 A simulator is a module of this folder, run as a process of its own (some solvers are under the GPL):
 ``python -m sparsevq.simulators.<name> --out 0.h5 --shard 0 --settings '{}'``.
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import SimulatedConfig, parse
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import written_whole
 from sparsevq.simulators.shards import Shard, write_shard
@@ -35,16 +36,16 @@ class BlownUpError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What a simulator gives for one trajectory.
+    """Output of a simulator for one trajectory.
 
     Attributes
     ----------
     fields
-        ``(F, *grid, C)`` float32, all the channels that the simulator knows.
+        ``(F, *grid, C)`` float32, all channels of the simulator.
     mask
         ``(*grid)`` bool; True where the field exists.
     parameters
-        What it was drawn with: name -> number or text.
+        Parameters of the draw: name -> number or text.
     """
 
     fields: npt.NDArray[np.float32]
@@ -54,31 +55,31 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Simulator(Generic[Settings]):
-    """A simulator, to `main`.
+    """What `main` needs of a simulator.
 
     Attributes
     ----------
     name
-        Of the module and of the data set.
+        Name of the module and of the data set.
     settings
         Its section of the configuration.
     check
         ``check(settings)`` raises `SparseVQError` where settings don't fit each other or a program is missing.
     simulate
         ``simulate(settings, number, attempt)``: one trajectory, which depends on nothing but these. Raises
-        `BlownUpError`. Whatever is costly to set up, it keeps (``functools.cache``).
+        `BlownUpError`. What is expensive to set up is cached (``functools.cache``).
     describe
-        ``describe(settings)``: the keyword arguments of `Shard` that all trajectories share: axes, axis_units, time,
-        time_units, parameter_units, channels, units, periodic, vector and provenance.
+        ``describe(settings)``: what all trajectories share, without parameters; simulator and settings are added to the
+        provenance, and the unit of `attempts`.
     irrelevant
-        Settings on which a single trajectory does not depend, beside the shards and what is learned.
+        Settings on which a single trajectory does not depend, beside `shards` and `LEARNING`.
     """
 
     name: str
     settings: type[Settings]
     check: Callable[[Settings], None]
     simulate: Callable[[Settings, int, int], Trajectory]
-    describe: Callable[[Settings], dict[str, Any]]
+    describe: Callable[[Settings], Description]
     irrelevant: frozenset[str] = frozenset({"trajectories"})
 
 
@@ -90,7 +91,7 @@ def simulate_shard(out: str | Path, simulator: Simulator[Settings], settings: Se
     """Simulate trajectories ``shard``, ``shard + settings.shards``, ... and write them to one file.
 
     The number of shards never changes the data. Each finished trajectory is kept in a folder beside `out` until the
-    shard is whole: a job that was killed continues there.
+    shard is complete, so that a job that was killed resumes there.
 
     Parameters
     ----------
@@ -130,17 +131,22 @@ def simulate_shard(out: str | Path, simulator: Simulator[Settings], settings: Se
             f"{simulator.name}, shard {shard}: trajectory {number} ({done}/{len(numbers)}), {took}: {drawn}", flush=True
         )
         finished.append(trajectory)
-    common = simulator.describe(settings)
+    described = simulator.describe(settings)
     names = finished[0].parameters
+    used = settings.model_dump(mode="json", exclude={"shards", *LEARNING})
+    shared = described.description() | {
+        "parameters": {name: np.array([trajectory.parameters[name] for trajectory in finished]) for name in names},
+        "parameter_units": {**described.parameter_units, "attempts": "1"},
+        "provenance": {**described.provenance, "simulator": simulator.name, "settings": used},
+    }
     write_shard(
         out,
         Shard(
             trajectory=np.array(numbers),
             fields=np.stack([trajectory.fields for trajectory in finished]),
             mask=np.stack([trajectory.mask for trajectory in finished]),
-            parameters={name: np.array([trajectory.parameters[name] for trajectory in finished]) for name in names},
             ood=np.array(numbers) >= settings.trajectories,
-            **common,
+            **shared,
         ),
         settings.model_dump(mode="json", exclude=set(LEARNING)),
     )
@@ -167,12 +173,12 @@ def one_trajectory(simulator: Simulator[Settings], settings: Settings, number: i
             )
         else:
             drawn = {**trajectory.parameters, "attempts": attempt + 1}
-            # NumPy's numbers have no JSON, and a kept trajectory must be the same as one that was not kept.
+            # JSON has no NumPy numbers, and a kept trajectory must be the same as one that was not kept.
             parameters = {name: value if isinstance(value, str) else float(value) for name, value in drawn.items()}
             return Trajectory(trajectory.fields, trajectory.mask, parameters)
     raise SparseVQError(
         f"{simulator.name}: all {MOST_ATTEMPTS} attempts at trajectory {number} blew up",
-        f"mend the settings of simulation.{simulator.name}",
+        f"fix the settings of simulation.{simulator.name}",
     )
 
 
@@ -202,29 +208,32 @@ def main(simulator: Simulator[Any], arguments: list[str] | None = None) -> int:
     parser.add_argument("--settings", default="{}", help=f"simulation.{simulator.name} of the configuration, as JSON")
     options = parser.parse_args(arguments)
     try:
-        try:
-            values = json.loads(options.settings)
-        except ValueError as error:
-            raise SparseVQError(f"--settings is not JSON ({error})", "write one JSON object") from None
-        if not isinstance(values, dict):
-            raise SparseVQError("--settings is no JSON object", "write one JSON object")
-        simulate_shard(options.out, simulator, parse(simulator.settings, values, "--settings"), options.shard)
+        settings = parse(simulator.settings, _json_object(options.settings), "--settings")
+        simulate_shard(options.out, simulator, settings, options.shard)
     except SparseVQError as error:
         print(f"sparsevq: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise SparseVQError(f"--settings is not JSON ({error})", "write one JSON object") from None
+    if not isinstance(values, dict):
+        raise SparseVQError("--settings is no JSON object", "write one JSON object")
+    return values
+
+
 def _made_with(simulator: Simulator[Any], settings: SimulatedConfig) -> str:
-    """What a kept trajectory must have been made with to be the same: the code and the settings, but for those it does
-    not depend on.
-    """
+    """Code and settings that a trajectory depends on: a kept one is only used if they have not changed."""
     relevant = settings.model_dump(mode="json", exclude={"shards", *LEARNING, *simulator.irrelevant})
     return json.dumps({"simulator": simulator.name, "version": VERSION, "settings": relevant}, sort_keys=True)
 
 
 def _shown(value: float | str) -> str:
-    """A parameter as a line of progress shows it: whole numbers, such as seeds, in full."""
+    """A parameter for a line of progress: whole numbers, such as seeds, in full."""
     return str(value) if isinstance(value, str) else f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
 
 
@@ -240,7 +249,7 @@ def _keep(part: Path, made_with: str, trajectory: Trajectory) -> None:
 
 
 def _kept(part: Path, made_with: str) -> Trajectory | None:
-    """A trajectory that an earlier run of the same settings finished."""
+    """A trajectory that an earlier run with the same settings finished."""
     if not part.is_file():
         return None
     try:
@@ -248,5 +257,5 @@ def _kept(part: Path, made_with: str) -> Trajectory | None:
             if str(saved["made_with"]) == made_with:
                 return Trajectory(saved["fields"], saved["mask"], json.loads(str(saved["parameters"])))
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        pass  # it is damaged, or not ours: simulated again
+        pass  # damaged, or another file: simulated again
     return None

@@ -1,5 +1,6 @@
 """The flow past an obstacle: what its shards hold, its draws, and what it refuses."""
 
+import functools
 import itertools
 import subprocess
 import sys
@@ -49,12 +50,10 @@ class StandInTunnel:
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setattr(cylinder, "WindTunnel", StandInTunnel)
+    monkeypatch.setattr(cylinder, "_tunnel", functools.cache(StandInTunnel))
     monkeypatch.setattr(StandInTunnel, "count", itertools.count(), raising=False)
     monkeypatch.setattr(StandInTunnel, "built", 0)
-    cylinder._tunnel.cache_clear()
-    yield StandInTunnel
-    cylinder._tunnel.cache_clear()
+    return StandInTunnel
 
 
 def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in):
@@ -94,8 +93,7 @@ def test_no_tunnel_is_built_where_all_trajectories_are_kept(tmp_path, stand_in, 
     with pytest.raises(KeyboardInterrupt):
         simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     monkeypatch.undo()
-    cylinder._tunnel.cache_clear()
-    monkeypatch.setattr(cylinder, "WindTunnel", lambda: pytest.fail("built"))
+    monkeypatch.setattr(cylinder, "_tunnel", lambda: pytest.fail("built"))
     simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     expected = [draw(SMALL, number).reynolds for number in range(3)]
     np.testing.assert_array_equal(read_shard(tmp_path / "0.h5").parameters["reynolds"], expected)

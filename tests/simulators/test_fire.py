@@ -151,7 +151,7 @@ def test_a_room_is_open_at_its_door_alone(tmp_path):
 def test_frames_begin_after_the_spin_up(stand_in):
     stand_in()
     settings = FireConfig(frames=4, frame_interval=0.2, spin_up=1.1)
-    np.testing.assert_allclose(fire.describe(settings)["time"], [1.2, 1.4, 1.6, 1.8])
+    np.testing.assert_allclose(fire.describe(settings).time, [1.2, 1.4, 1.6, 1.8])
 
 
 # ------------------------------------------------------------------------------------------------ fields
@@ -228,7 +228,7 @@ def test_a_frame_is_ordered_z_y_x_with_the_upward_velocity(tmp_path):
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Programs of OpenFOAM's names; the solver writes three frames of a uniform field, then does as it is told."""
+    """Programs of OpenFOAM's names; the solver writes three frames of a uniform field, then does what the test says."""
     programs, temporary = tmp_path / "bin", tmp_path / "tmp"
     programs.mkdir()
     temporary.mkdir()
@@ -332,7 +332,7 @@ def test_another_openfoam_is_a_fault_and_not_a_blow_up(stand_in, told, message):
 
 
 def test_a_running_scene_tells_how_far_it_is(stand_in, monkeypatch, capsys):
-    monkeypatch.setattr(fire, "TELL_EVERY", 0.0)
+    monkeypatch.setattr(openfoam, "PROGRESS", 0.0)
     stand_in(ends="sleep 0.2")
     fire.simulate(TINY, 0, 0)
     assert re.search(r"scene 0: 0\.6 of 0\.6 s, [\d.]+ s simulated a second, 0 s left", capsys.readouterr().out)

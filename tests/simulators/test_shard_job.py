@@ -1,4 +1,4 @@
-"""The frame of all simulators: no accident changes the data, and no work is done twice."""
+"""What all simulators share: no failure changes the data, and no work is done twice."""
 
 import json
 import multiprocessing
@@ -11,6 +11,7 @@ import pytest
 from pydantic import Field
 
 from sparsevq.config import SimulatedConfig, Symmetries, parse
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 from sparsevq.simulators import shard_job
 from sparsevq.simulators.shard_job import BlownUpError, Simulator, Trajectory, check_range, main, simulate_shard
@@ -18,7 +19,7 @@ from sparsevq.simulators.shards import read_shard
 
 
 class RippleConfig(SimulatedConfig):
-    """Ripples that stand in for a flow."""
+    """Ripples instead of a flow."""
 
     trajectories: int = Field(5, description="trajectories to simulate")
     frames: int = Field(3, description="frames a trajectory")
@@ -33,7 +34,7 @@ class RippleConfig(SimulatedConfig):
 
 @dataclass
 class Ripples:
-    """A simulator whose accidents a test chooses; it notes what it was asked for."""
+    """A simulator that fails where a test says; it records its calls."""
 
     blow_up: tuple[tuple[int, int], ...] = ()
     not_finite: tuple[tuple[int, int], ...] = ()
@@ -54,7 +55,7 @@ class Ripples:
         fields = np.where(mask[..., None], strength * np.cos(phase) + rng.normal(size=(4, 6, 2)), 0)
         if (number, attempt) in self.not_finite:
             fields[1, mask, 0] = np.inf
-        fields[:, ~mask] = np.nan  # what stands where there is no field never matters
+        fields[:, ~mask] = np.nan  # values where there is no field never matter
         return Trajectory(
             fields.astype(np.float32),
             mask,
@@ -62,18 +63,18 @@ class Ripples:
         )
 
     def describe(self, settings):
-        return {
-            "axes": {"y": np.arange(4.0), "x": np.arange(6.0)},
-            "axis_units": {"y": "m", "x": "m"},
-            "time": np.arange(settings.frames) * 1.0,
-            "time_units": "s",
-            "parameter_units": {"strength": "m", "arms": "1"},
-            "channels": ("height", "slope"),
-            "units": ("m", "1"),
-            "periodic": ("x",),
-            "vector": {"slope": "x"},
-            "provenance": {"simulator": "ripples"},
-        }
+        return Description(
+            axes={"y": np.arange(4.0), "x": np.arange(6.0)},
+            axis_units={"y": "m", "x": "m"},
+            time=np.arange(settings.frames) * 1.0,
+            time_units="s",
+            parameter_units={"strength": "m", "arms": "1"},
+            channels=("height", "slope"),
+            units=("m", "1"),
+            periodic=("x",),
+            vector={"slope": "x"},
+            provenance={"solver": "cosines"},
+        )
 
     def check(self, settings):
         check_range("ripples", "speed", (settings.speed, settings.speed), 0, 10)
@@ -104,6 +105,9 @@ def test_a_shard_holds_what_the_simulator_gave(tmp_path, capsys):
     assert shard.parameters["shape"].astype(str).tolist() == ["ripple 1", "ripple 3", "ripple 5"]
     assert shard.parameters["arms"].tolist() == [12345671, 12345673, 12345675]
     assert (shard.channels, shard.periodic, shard.vector) == (("height", "slope"), ("x",), {"slope": "x"})
+    assert shard.parameter_units == {"arms": "1", "attempts": "1", "shape": "", "strength": "m"}
+    settings = RippleConfig(storms=2).model_dump(exclude={"shards", "channels", "validation", "test", "symmetries"})
+    assert shard.provenance == {"simulator": "ripples", "solver": "cosines", "settings": settings}
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 3  # a line of progress each
     assert told[1].startswith("ripples, shard 1: trajectory 3 (2/3), 0.0 s: strength 1.")
@@ -123,7 +127,7 @@ def test_the_number_of_shards_never_changes_the_data(tmp_path):
             assert part.provenance == whole.provenance
 
 
-def test_an_interrupted_shard_goes_on_where_it_was(tmp_path, capsys):
+def test_an_interrupted_shard_resumes_where_it_was(tmp_path, capsys):
     run(tmp_path / "whole.h5", Ripples(blow_up=((1, 0),)))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "0.h5", Ripples(blow_up=((1, 0),), killed_at=3))
@@ -236,7 +240,7 @@ def test_a_draw_that_blows_up_is_replaced_by_another(tmp_path, capsys):
 
 def test_a_trajectory_that_always_blows_up_is_a_fault(tmp_path):
     ripples = Ripples(blow_up=tuple((1, attempt) for attempt in range(100)))
-    with pytest.raises(SparseVQError, match=r"ripples: all 10 attempts at trajectory 1 blew up: mend .*ripples"):
+    with pytest.raises(SparseVQError, match=r"ripples: all 10 attempts at trajectory 1 blew up: fix .*ripples"):
         run(tmp_path / "0.h5", ripples)
     assert not (tmp_path / "0.h5").exists()
 
@@ -249,7 +253,7 @@ def test_a_trajectory_that_always_blows_up_is_a_fault(tmp_path):
         ({"speed": 11.0}, 0, r"simulation.ripples.speed=\[11.0, 11.0\] is not a range within 0 ... 10"),
     ],
 )
-def test_what_cannot_be_simulated_is_refused_before_it_begins(tmp_path, changes, shard, message):
+def test_what_cannot_be_simulated_is_an_error_before_it_begins(tmp_path, changes, shard, message):
     ripples = Ripples()
     with pytest.raises(SparseVQError, match=message):
         run(tmp_path / "0.h5", ripples, SETTINGS.model_copy(update=changes), shard)
@@ -306,7 +310,7 @@ def test_the_command_writes_a_shard(tmp_path):
 
 
 def test_the_command_needs_not_know_what_is_held_out(tmp_path):
-    """A rule hands a job no settings of learning: a small set must not fail for the defaults of those."""
+    """A rule passes no settings of learning to a job: a small set must not fail because of their defaults."""
 
     arguments = ["--out", str(tmp_path / "0.h5"), "--shard", "0", "--settings", '{"trajectories": 3}']
     assert main(Ripples().simulator, arguments) == 0

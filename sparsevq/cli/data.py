@@ -3,13 +3,16 @@
 import argparse
 import contextlib
 import sys
-from argparse import SUPPRESS, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sparsevq.cli.flags import HelpFormatter, Parser, add_field_flags, add_flag, whole
-from sparsevq.config import FileConfig, load, parse
+from pydantic import Field
+
+from sparsevq.cli.flags import HelpFormatter, Parser, add_field_flags, add_flag
+from sparsevq.config import FileConfig, Section, load, parse
+from sparsevq.config.section import Count
 from sparsevq.errors import SparseVQError
 
 DESCRIPTION = """
@@ -77,6 +80,14 @@ OWN = ("path", "validation", "test", "channels", "symmetries", "coordinates", "t
 """Keys of a `files` entry that are no flags here, or flags with a form of their own."""
 
 
+class Survey(Section):
+    """How much to look at."""
+
+    sample: Count | None = Field(
+        None, description="frames to look at, spread evenly over trajectories and time (default: all)"
+    )
+
+
 def add_data(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
@@ -88,8 +99,7 @@ def add_data(commands: Any) -> None:
     )
     parts = parser.add_subparsers(required=True, metavar="PART", parser_class=Parser)
     described = _add_part(parts, "describe", "print what is in a file", DESCRIBE, describe)
-    explained = "frames to look at, spread evenly over trajectories and time (default: all)"
-    add_flag(described, "sample", explained, type=whole(1), default=SUPPRESS, metavar="N")
+    add_field_flags(described, Survey.model_fields)
     _add_part(parts, "validate", "check a file and name every fault", VALIDATE, validate)
     previewed = _add_part(parts, "preview", "draw a contact sheet", PREVIEW, preview)
     previewed.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="picture to write")
@@ -117,15 +127,15 @@ def _add_part(parts: Any, name: str, short: str, description: str, run: Callable
     parser.add_argument("file", nargs="*", metavar="FILE", help="file, folder or pattern; several are one data set")
     group = parser.add_argument_group("what the file does not say (the keys of `files` in a configuration)")
     explained = "configuration whose `files` has an entry for the file"
-    add_flag(group, "config", explained, type=Path, default=SUPPRESS, metavar="YAML")
-    add_flag(group, "name", "name of the entry, and of the data set", default=SUPPRESS, metavar="NAME")
+    add_flag(group, "config", explained, type=Path, metavar="YAML")
+    add_flag(group, "name", "name of the entry, and of the data set", metavar="NAME")
     fields = FileConfig.model_fields
-    add_field_flags(group, {name: field for name, field in fields.items() if name not in OWN}, {})
+    add_field_flags(group, {name: field for name, field in fields.items() if name not in OWN})
     own = {"coordinates": (_coordinates, "AXIS=ARRAY|FIRST:LAST,..."), "time": (_ends, "ARRAY|FIRST:STEP")}
     for key, (convert, metavar) in own.items():
-        add_flag(group, key, str(fields[key].description), type=convert, default=SUPPRESS, metavar=metavar)
+        add_flag(group, key, str(fields[key].description), type=convert, metavar=metavar)
     explained = "only these channels, or names for them where the file has none (default: all)"
-    add_flag(group, "channels", explained, type=_names, default=SUPPRESS, metavar="NAME,...")
+    add_flag(group, "channels", explained, type=_names, metavar="NAME,...")
     return parser
 
 

@@ -1,5 +1,6 @@
 """Folders that `sparsevq train` writes and reads: data sets by name, runs by time stamp."""
 
+import itertools
 import os
 import shlex
 import shutil
@@ -9,10 +10,9 @@ from typing import Any
 
 import yaml
 
-from sparsevq.config import DataSetConfig, PreprocessConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.runs.run import Part, Run
-from sparsevq.runtime.files import digest, unwritable, written_whole
+from sparsevq.runs.run import Run
+from sparsevq.runtime.files import unwritable, written_whole
 from sparsevq.runtime.integrity import note_version
 from sparsevq.version import VERSION
 
@@ -38,7 +38,7 @@ def find_data(name: str, results: Path) -> Path:
         return path
     found = sorted(results.glob(f"*/{name}/data.h5"), key=lambda file: file.stat().st_mtime)
     if not found:
-        known = ", ".join(sorted(str(file) for file in results.glob("*/*/data.h5"))[:MOST_LISTED])
+        known = ", ".join(sorted(map(str, results.glob("*/*/data.h5")))[:MOST_LISTED])
         others = f"found {known}" if known else "nor any other"
         raise SparseVQError(
             f"there is no data set {name!r}: no {results}/*/{name}/data.h5 ({others})",
@@ -55,24 +55,15 @@ def find_run(name: str | None, flag: str, runs: Path) -> Run:
     SparseVQError
         No run was named, or there is none of that name; the message lists those that are there.
     """
-    if name is None:
-        raise SparseVQError(f"--{flag} is missing, and an earlier stage is needed", f"name a run: {listed(runs)}")
-    for path in (runs / name, Path(name)):
+    for path in (runs / name, Path(name)) if name is not None else ():
         if path.is_dir():
             return Run(path)
-    raise SparseVQError(
-        f"--{flag} {name}: there is no such run", f"there are {listed(runs)}; or give the folder of a run"
-    )
-
-
-def listed(runs: Path) -> str:
-    """The newest runs and what they hold, for a message."""
-    found = [Run(path) for path in sorted(runs.glob("*"), reverse=True)]
-    found = [run for run in found if run.parts]
-    if not found:
-        return f"none in {runs}"
-    told = [f"{run.path.name} ({', '.join(run.parts)})" for run in found[:MOST_LISTED]]
-    return ", ".join(told) + (" and older ones" if len(found) > MOST_LISTED else "") + f" in {runs}"
+    found = [run for run in map(Run, sorted(runs.glob("*"), reverse=True)) if run.parts]
+    listed = ", ".join(f"{run.path.name} ({', '.join(run.parts)})" for run in found[:MOST_LISTED]) or "none"
+    listed += (" and older ones" if len(found) > MOST_LISTED else "") + f" in {runs}"
+    if name is None:
+        raise SparseVQError(f"--{flag} is missing, and an earlier stage is needed", f"name a run: {listed}")
+    raise SparseVQError(f"--{flag} {name}: there is no such run", f"there are {listed}; or give the folder of a run")
 
 
 def new_run(runs: Path) -> Run:
@@ -84,23 +75,20 @@ def new_run(runs: Path) -> Run:
         It can't be made.
     """
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    for number in range(1, 1000):
+    for number in itertools.count(1):
         path = runs / (stamp if number == 1 else f"{stamp}-{number}")
         try:
             path.mkdir(parents=True)
-        except FileExistsError:
-            if not runs.is_dir():
-                raise SparseVQError(f"{runs} is not a folder", "choose another with --runs") from None
-            continue
+            break
         except OSError as error:
-            raise unwritable(path, error) from None
-        return Run(path)
-    raise SparseVQError(f"{runs} has a thousand runs of {stamp}", "wait a second")
+            if not (isinstance(error, FileExistsError) and path.is_dir()):
+                raise unwritable(path, error) from None
+    return Run(path)
 
 
 def discard(run: Run) -> None:
-    """Remove the folder of a run that failed, unless it can go on from a checkpoint; then that is said."""
-    if any(checkpoints_of(run).glob("*.safetensors")):
+    """Remove the folder of a run that failed, unless it can be resumed from a checkpoint; then say so."""
+    if has_checkpoint(run):
         print(
             f"run {run.path.name} has a checkpoint: sparsevq train --resume {run.path.name} goes on from it", flush=True
         )
@@ -109,8 +97,13 @@ def discard(run: Run) -> None:
 
 
 def checkpoints_of(run: Run) -> Path:
-    """Where the training of a run leaves its state until it is done."""
+    """Where the training of a run saves its state until it is done."""
     return run.path / "checkpoints"
+
+
+def has_checkpoint(run: Run) -> bool:
+    """Whether a training can be resumed."""
+    return any(checkpoints_of(run).glob("*.safetensors"))
 
 
 def interrupted_run(name: str, runs: Path) -> tuple[Run, list[str]]:
@@ -128,13 +121,13 @@ def interrupted_run(name: str, runs: Path) -> tuple[Run, list[str]]:
             f"--resume {name}: {run.path / RECORD} does not say how it was started",
             "a run of the workflow goes on by itself when Snakemake is started again",
         )
-    if not any(checkpoints_of(run).glob("*.safetensors")):
+    if not has_checkpoint(run):
         raise SparseVQError(f"--resume {name}: {run.path} has no checkpoint to go on from", "train it anew")
     return run, shlex.split(record["command"])[2:]
 
 
 def link(source: Path, target: Path) -> None:
-    """One more name for a file of an earlier run, which takes no room; across file systems a symbolic link.
+    """One more name for a file of an earlier run, which takes no space; across file systems a symbolic link.
 
     Raises
     ------
@@ -151,36 +144,10 @@ def link(source: Path, target: Path) -> None:
         raise unwritable(target, error) from None
 
 
-def link_model(source: Run, part: Part, target: Run, as_part: Part) -> None:
-    """Take over a model of an earlier run, with its history."""
-    link(source.file(part), target.file(as_part))
-    history = source.folder(part) / "history.csv"
-    if history.is_file():
-        link(history, target.folder(as_part) / "history.csv")
-
-
-def place_data(source: Path, time_sub: int, run: Run) -> None:
-    """Give a run its data set: the file itself, or every `time_sub`-th frame of it.
-
-    Raises
-    ------
-    SparseVQError
-        The data set is faulty, or the run's folder can't be written.
-    """
-    own = run.path / "data.h5"
-    if time_sub == 1:
-        link(source, own)
-        return
-    from sparsevq.data.preprocess import preprocess
-    from sparsevq.readers.data_set import open_data_set
-
-    preprocess(open_data_set(source), own, source.stem, DataSetConfig(), PreprocessConfig(time_sub=time_sub))
-
-
 def write_record(run: Run, record: dict[str, Any]) -> None:
     """Write what was run."""
+    about = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "sparsevq_version": VERSION}
     with written_whole(run.path / RECORD) as part:
-        about = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "sparsevq_version": VERSION}
         part.write_text(yaml.safe_dump(about | record, sort_keys=False))
 
 
@@ -202,8 +169,3 @@ def read_record(run: Run) -> dict[str, Any]:
         )
     note_version(path, record.get("sparsevq_version"))
     return record
-
-
-def data_record(name: str, source: Path, time_sub: int) -> dict[str, Any]:
-    """What a run says of its data set."""
-    return {"name": name, "path": str(source.resolve()), "sha256": digest(source), "time_sub": time_sub}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparsevq.cli.flags import PUBLISHED, SECTIONS, SYMMETRIES, stage_defaults
+from sparsevq.cli.flags import PUBLISHED
 from sparsevq.cli.main import main, make_parser
+from sparsevq.cli.options import SECTIONS, SYMMETRIES, stage_defaults
 from sparsevq.config import SensorsConfig
 from tests.cli.conftest import PUBLISHED_COMMANDS
 
@@ -78,11 +79,11 @@ def test_lists_are_separated_by_commas():
     [
         ("train --num_latent 64x", "argument --num_latents"),
         ("train --lr -1", "greater than 0"),
-        ("train --num_sensors 0", "0 is less than 1"),
+        ("train --num_sensors 0", "'0' is not allowed: Input should be greater than or equal to 1"),
         ("train --load_model yes", "'yes' is neither True nor False"),
         ("train --quantizer vqvae", "'vq', 'rvq' or 'fsq'"),
         ("train --roll x:3", "not of the form a=b"),
-        ("train --training_stage stage4", "invalid choice: 'stage4'"),
+        ("train --training_stage stage4", "'stage4' is not allowed: Input should be 'stage1', 'stage2' or 'stage3'"),
         ("train --nm_sensors 20", "--nm_sensors is not a known flag; did you mean --num_sensors?"),
         ("train --num_l 3", "ambiguous option"),
         ("forecast", "required: RESULT_DIR, --readings, --out"),

@@ -1,7 +1,6 @@
 """`sparsevq train`: the published chain on a CPU, and what its stages take over from each other."""
 
 import os
-from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -136,7 +135,7 @@ def test_gpus_are_chosen_by_number(tmp_path, monkeypatch, capsys):
     for asked, leased, told in (("0,2", ("a", "c"), ""), ("2,3", ("c",), "there are 3 GPUs here, training on GPU 2")):
         with as_own_process(tmp_path):
             os.environ |= {"SPARSEVQ_GPUS": "a,b,c", "SPARSEVQ_LEASES": str(tmp_path)}
-            assert train._devices(Namespace(gpu_device=asked)).gpus == leased
+            assert train._devices(asked).gpus == leased
             claim_devices("cpu").release()
         assert told in capsys.readouterr().out
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import h5py
@@ -19,8 +18,9 @@ from safetensors import safe_open
 
 import sparsevq
 from sparsevq.cli.main import main
+from sparsevq.cli.options import Options
+from sparsevq.cli.prepare import prepare_run
 from sparsevq.cli.runs import read_record, write_record
-from sparsevq.cli.stages import plan_stage3
 from sparsevq.config import DataSetConfig, EvaluationConfig, PreprocessConfig, SensorsConfig
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.preprocess import preprocess
@@ -176,13 +176,12 @@ def test_a_file_of_another_run_is_named(run, other, name, consumer, message):
     assert before == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}, "nothing is written"
 
 
-def test_stage_3_of_the_command_line_refuses_codes_by_other_models(run, other):
-    arguments = Namespace(model_name=str(run.folder), runs=run.folder.parent, num_sensors=None, time_sub=None)
-    arguments.data_name, arguments.results, arguments.load_model, arguments.load_stage2 = None, run.folder, None, None
-    assert plan_stage3(arguments).num_sensors == 6
+def test_stage_3_of_the_command_line_refuses_codes_by_other_models(run, other, tmp_path):
+    options = Options(training_stage="stage3", model_name=str(run.folder))
+    assert prepare_run(options, {}, Run(tmp_path / "new"))["num_sensors"] == 6
     shutil.copy(other / "codes.h5", run.codes_path)
     with pytest.raises(SparseVQError, match=r"codes\.h5 was made from another data set .*--forcerun codes"):
-        plan_stage3(arguments)
+        prepare_run(options, {}, Run(tmp_path / "newer"))
 
 
 def test_a_run_of_the_command_line_tells_its_layout(tmp_path):

@@ -1,0 +1,58 @@
+"""Scores of a trained model of a run on the test split, by the metrics of its validation."""
+
+import torch
+from lightning_fabric import Fabric
+
+from sparsevq.config import Stage3Config, Symmetries, parse
+from sparsevq.data.device_fields import DeviceFields
+from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.runs.run import Part, Run
+from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_encoders, load_stage1
+from sparsevq.stage2.dump import load_tokenizer
+from sparsevq.stage3.train import Sequences, cross_entropy
+from sparsevq.training.fields import reconstruction_metrics, validation_views
+
+SEQUENCES_AT_ONCE = 8
+
+
+@torch.no_grad()
+def scores_on_test(run: Run, part: Part, fabric: Fabric) -> dict[str, float]:
+    """Name -> score of a model.
+
+    Of an encoder: reconstruction of frames from its sensors. Of the tokenizer: the same through the codes, without
+    them, and by the teacher. Of the GPT: cross-entropy of the codes to forecast, in nats a code.
+
+    Raises
+    ------
+    SparseVQError
+        A file of the run is missing, damaged or doesn't fit the others, or its data set has no test split.
+    """
+    device = fabric.device
+    with fabric.autocast():
+        if part == "gpt":
+            run.needs("gpt", "codes")
+            codes, file = run.codes(device), run.model("gpt")
+            sequences = Sequences(codes, parse(Stage3Config, file.settings, str(file.path))).held_out("test")
+            gpt = GPT(GPTConfig(**file.shape), codes.codebook)
+            file.restore(gpt)
+            return {"test_cross_entropy": cross_entropy(gpt.to(device).eval(), sequences, SEQUENCES_AT_ONCE)}
+        run.needs(*(("sparse", "semi_sparse", "tokenizer") if part == "tokenizer" else (part,)))
+        fields = DeviceFields(run.data, Symmetries(), device)
+        views = validation_views(run.data, fields, "test")
+        if part == "tokenizer":
+            sparse, teacher = load_encoders(run, device)
+            tokenizer = load_tokenizer(run, teacher, device)
+            latents, complete = encode_views(sparse, fields, views), encode_views(teacher, fields, views)
+            guesses = {
+                "test_": decode_everywhere(teacher, tokenizer.detokenize(tokenizer.tokenize(latents))),
+                "test_unquantized_": decode_everywhere(sparse, latents),
+                "test_teacher_": decode_everywhere(teacher, complete),
+            }
+        else:
+            model = load_stage1(run, part, device)
+            guesses = {"test_": decode_everywhere(model, encode_views(model, fields, views))}
+        return {
+            prefix + name.removeprefix("val_"): value
+            for prefix, guess in guesses.items()
+            for name, value in reconstruction_metrics(fields, views, guess).items()
+        }

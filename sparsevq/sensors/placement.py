@@ -1,4 +1,4 @@
-"""Where the sensors stand: the sparse set of the user's sensors, nested in the semi-sparse set of the teacher."""
+"""Placement of the sensors: the sparse set (the user's sensors), nested in the semi-sparse set of the teacher."""
 
 import csv
 import itertools
@@ -30,7 +30,7 @@ from sparsevq.sensors.table import read_table
 SCHEMA = "sparsevq-sensors"
 VERSION = 1
 
-# POD modes of 4096 points don't change visibly beyond this many snapshots, but their cost does.
+# More snapshots than these hardly change the POD modes of 4096 points, but cost more time.
 MOST_SNAPSHOTS = 2000
 
 Indices = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class SensorSets:
     coordinates
         ``(n_ss, d)`` in the axes' units, in the order of `semi_sparse`.
     placement
-        How they were placed.
+        Name of the placement.
     seed
         Of the draws.
     axes
@@ -78,14 +78,14 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
     Parameters
     ----------
     data
-        The data set; only ``qr`` looks at its fields, and only at the training split.
+        The data set; only ``qr`` uses its fields, and only those of the training split.
     settings
-        The placement and what it needs. ``qr`` takes at least as many POD modes as there are sensors: beyond the rank
-        of its basis, QR's pivots mean nothing.
+        The placement and its parameters. ``qr`` takes at least as many POD modes as there are sensors: beyond the rank
+        of its basis, QR's pivots are meaningless.
     num_sensors
         Sensors of the sparse set.
     seed
-        Of all draws; the same seed gives the same sensors.
+        Seed of all draws.
 
     Raises
     ------
@@ -125,9 +125,9 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
 
 
 def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Path] | None = None) -> None:
-    """Write the sensors to `path` (HDF5), and for people to ``sensors.csv`` beside it.
+    """Write the sensors to `path` (HDF5), and to a CSV file of the same name beside it.
 
-    The CSV has the columns ``sensor, <axes...>, set``; `sensor` is what `sparsevq.sensors.readings` calls the sensors.
+    The CSV has the columns ``sensor, <axes...>, set``; `sensor` is the number that `sparsevq.sensors.readings` expects.
     """
     path = Path(path)
     with written_whole(path.with_suffix(".csv")) as part, open(part, "w", newline="") as table:
@@ -153,8 +153,8 @@ def read_sensors(path: str | Path, data: FieldData | None = None) -> SensorSets:
     path
         The file.
     data
-        The data set that they are to be used with; None: none yet. The places of another data set's sensors are taken
-        over by their CSV (`sensors.csv` of the configuration), not by this file, whose indices mean points of its grid.
+        The data set that they are used with; None: not checked. To place the sensors of another data set, use their
+        CSV (`sensors.csv` of the configuration): the indices in this file are points of one grid.
 
     Raises
     ------
@@ -188,9 +188,9 @@ def read_sensors(path: str | Path, data: FieldData | None = None) -> SensorSets:
 def _drawn(data: FieldData, candidates: Indices, count: int, rng: np.random.Generator) -> Indices:
     """`count` of the candidates at random, the more likely the larger the area that they stand for.
 
-    The start of one order, so that with the same seed fewer sensors are among more (Efraimidis & Spirakis 2006:
-    weighted sampling without replacement by exponential keys). On a sphere sensors are spread evenly over its area
-    rather than over the grid, whose points crowd at the poles.
+    The first of one random order, so that with the same seed a smaller set is part of a larger one (Efraimidis &
+    Spirakis 2006: weighted sampling without replacement by exponential keys). On a sphere sensors are uniform over its
+    area rather than over the grid, whose points are denser at the poles.
     """
     keys = rng.exponential(size=len(candidates)) / data.weights[candidates]
     return candidates[np.argsort(keys, kind="stable")[:count]]
@@ -199,8 +199,8 @@ def _drawn(data: FieldData, candidates: Indices, count: int, rng: np.random.Gene
 def _qr(data: FieldData, candidates: Indices, num_sensors: int, modes: int, seed: int) -> Indices:
     """The first pivots of QR on POD modes (Manohar et al., IEEE Control Systems 38(3), 2018).
 
-    A mode is a picture of one channel: the channels' snapshots, each scaled by its standard deviation, are put
-    together, so that one sensor measures all channels at its place.
+    A mode is a field of one channel: the snapshots of all channels, each scaled by its standard deviation, are stacked,
+    so that one sensor measures all channels at its point.
     """
     from pysensors import SSPOR
     from pysensors.basis import SVD
@@ -211,28 +211,28 @@ def _qr(data: FieldData, candidates: Indices, num_sensors: int, modes: int, seed
     trajectory, frame = training[frames // len(data.time)], frames % len(data.time)
     snapshots = data.flat_fields[trajectory, frame][:, candidates]  # (snapshots, candidates, C)
     scaled = (snapshots - snapshots.mean(axis=0)) / data.std
-    pictures = scaled.transpose(0, 2, 1).reshape(-1, len(candidates))  # (T F C, candidates)
+    rows = scaled.transpose(0, 2, 1).reshape(-1, len(candidates))  # (T F C, candidates)
     modes = max(modes, num_sensors)
-    most = min(pictures.shape)
+    most = min(rows.shape)
     if modes > most:
         raise SparseVQError(
             f"sensors.placement=qr needs {modes} POD modes, but the training split has only {most} snapshots",
             "lower num_sensors or sensors.qr_modes, or choose another placement",
         )
     model = SSPOR(basis=SVD(n_basis_modes=modes, random_state=seed), n_sensors=num_sensors)
-    model.fit(pictures, quiet=True, seed=seed)
+    model.fit(rows, quiet=True, seed=seed)
     return candidates[np.asarray(model.get_selected_sensors(), dtype=np.int64)]
 
 
 def _regular(data: FieldData, candidates: Indices, num_sensors: int) -> Indices:
     """The candidates nearest to the nodes of the coarsest regular lattice that gives enough, evenly thinned."""
     places = data.scaled_coordinates[candidates]  # (candidates, d)
-    # Nodes inside an obstacle move to its rim, where two may meet: a finer lattice makes up for them.
+    # Nodes inside an obstacle move to its edge, where two may coincide: a finer lattice compensates for that.
     for wanted in range(num_sensors, 4 * num_sensors + 1):
         counts = _lattice([float(np.ptp(values)) for values in data.axes.values()], data.resolution, wanted)
         if counts is None:
             break
-        # Nodes stand in the middle of equal cells: none on the boundary.
+        # Nodes are the centres of equal cells: none is on the boundary.
         nodes = grid_points(tuple((np.arange(count) + 0.5) * 2 / count - 1 for count in counts))
         nearest = np.unique([np.linalg.norm(places - node, axis=1).argmin() for node in nodes])
         if len(nearest) >= num_sensors:
@@ -241,7 +241,7 @@ def _regular(data: FieldData, candidates: Indices, num_sensors: int) -> Indices:
 
 
 def _lattice(lengths: list[float], most: tuple[int, ...], wanted: int) -> tuple[int, ...] | None:
-    """Nodes along each axis: nearly equal spacing, at least `wanted` in all and as few more as can be."""
+    """Nodes along each axis: nearly equal spacing, at least `wanted` in all and as few more as possible."""
     long = [length for length in lengths if length]
     spacing = (math.prod(long) / wanted) ** (1 / max(len(long), 1))
     options = itertools.product(
@@ -254,7 +254,7 @@ def _lattice(lengths: list[float], most: tuple[int, ...], wanted: int) -> tuple[
 
 
 def _evenly(available: int, wanted: int) -> Indices:
-    """`wanted` different numbers below `available`, evenly spread."""
+    """`wanted` different numbers below `available`, evenly spaced."""
     return np.linspace(0, available - 1, wanted).round().astype(np.int64)
 
 
@@ -273,8 +273,7 @@ def _from_csv(data: FieldData, candidates: Indices, path: Path, num_sensors: int
     """The grid points nearest to the places in a user's file."""
     table = read_table(path)
     names = tuple(data.axes)
-    table.only(names)
-    table.needs(names)
+    table.require(names)
     allowed = set(candidates.tolist())
     taken: dict[int, int] = {}
     for row in table.rows:

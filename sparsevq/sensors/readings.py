@@ -1,4 +1,4 @@
-"""The user's readings: a CSV file with what sensors measured in one frame."""
+"""The user's readings: a CSV file with the values that sensors measured in one frame."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,12 +23,12 @@ def read_readings(
     domain: Mapping[str, tuple[float, float]] | None = None,
     in_obstacle: InObstacle | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Read what sensors measured in one frame.
+    """Read the values that sensors measured in one frame.
 
     The file has one line for each sensor, and the columns
 
-    - ``sensor`` (a number of ``sensors.csv``), or one column for each axis with the place of the sensor,
-    - and one column for each channel with the value measured, in the channel's physical unit.
+    - ``sensor`` (a number of ``sensors.csv``), or one column for each axis with the coordinate of the sensor,
+    - and one column for each channel with the measured value, in the channel's physical unit.
 
     Parameters
     ----------
@@ -37,11 +37,11 @@ def read_readings(
     axes, channels
         Names of the data's axes and channels.
     sensors
-        ``(n_s, d)`` places of the sensors that a ``sensor`` column numbers from 0; None: such a column is refused.
+        ``(n_s, d)`` coordinates of the sensors, which a ``sensor`` column numbers from 0; None: no such column.
     domain
-        Axis -> where places may be (`FieldData.domain`); None: any place is accepted.
+        Axis -> valid coordinates (`FieldData.domain`); None: any.
     in_obstacle
-        Tells of a place ``(d,)`` whether no flow was ever there; see `obstacle_test`.
+        Whether a place ``(d,)`` is inside an obstacle; see `obstacle_test`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def read_readings(
 
 
 def obstacle_test(data: FieldData) -> InObstacle:
-    """A test whether a place is where no flow ever was: its nearest point is valid in no training trajectory."""
+    """A test whether a place is inside an obstacle: its nearest point is valid in no training trajectory."""
     ever = data.flat_mask[data.split == "train"].any(axis=0)  # (N,)
 
     def in_obstacle(place: FloatArray) -> bool:
@@ -113,8 +113,7 @@ def _check_columns(
             f"{table.path}, line 1: no column tells where the sensors are",
             f"add the columns {', '.join(axes)}" + ("" if sensors is None else ", or a column sensor"),
         )
-    table.only(wanted)
-    table.needs(wanted)
+    table.require(wanted)
 
 
 def _sensor_number(row: Row, count: int) -> int:

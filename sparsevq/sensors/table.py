@@ -1,4 +1,4 @@
-"""The user's CSV files: read as text, so that every fault can be told with its line and column."""
+"""The user's CSV files, read as text, so that error messages can name line and column."""
 
 import csv
 import math
@@ -27,7 +27,7 @@ class Row:
     cells: dict[str, str]
 
     def fault(self, what: str, do: str) -> SparseVQError:
-        """The error to raise about this line."""
+        """The error to raise for this line."""
         return SparseVQError(f"{self.path}, line {self.line}: {what}", do)
 
     def number(self, column: str) -> float:
@@ -70,46 +70,33 @@ class Table:
     columns
         The header.
     rows
-        The lines below it; at least one.
+        The lines below the header; at least one.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
-    def only(self, known: tuple[str, ...]) -> None:
-        """Check that there are no other columns.
+    def require(self, columns: tuple[str, ...]) -> None:
+        """Check that there are these columns and no others.
 
         Raises
         ------
         SparseVQError
-            A column is not known.
+            A column is unknown or missing.
         """
-        unknown = [column for column in self.columns if column not in known]
+        unknown = [repr(column) for column in self.columns if column not in columns]
         if unknown:
-            raise SparseVQError(
-                f"{self.path}, line 1: unknown column{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}",
-                f"known are {', '.join(known)}",
-            )
-
-    def needs(self, columns: tuple[str, ...]) -> None:
-        """Check that columns are there.
-
-        Raises
-        ------
-        SparseVQError
-            A column is missing.
-        """
+            what = f"unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
+            raise SparseVQError(f"{self.path}, line 1: {what}", f"known are {', '.join(columns)}")
         missing = [column for column in columns if column not in self.columns]
         if missing:
-            raise SparseVQError(
-                f"{self.path}, line 1: column{'s' * (len(missing) > 1)} {', '.join(missing)} missing",
-                f"found are {', '.join(self.columns)}",
-            )
+            what = f"column{'s' * (len(missing) > 1)} {', '.join(missing)} missing"
+            raise SparseVQError(f"{self.path}, line 1: {what}", f"found are {', '.join(self.columns)}")
 
 
 def read_table(path: str | Path) -> Table:
-    """Read a CSV file: a header, then lines with as many cells; empty lines and spaces around cells don't count.
+    """Read a CSV file: a header, then lines with as many cells; empty lines and spaces around cells are ignored.
 
     Raises
     ------
@@ -137,7 +124,7 @@ def read_table(path: str | Path) -> Table:
     for line, cells in rest:
         if len(cells) != len(header):
             raise SparseVQError(
-                f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}", "mend the line"
+                f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}", "fix the line"
             )
     rows = tuple(Row(path, line, dict(zip(header, cells, strict=True))) for line, cells in rest)
     return Table(path, tuple(header), rows)

@@ -1,8 +1,8 @@
 """Fires as input files of NIST's Fire Dynamics Simulator: the same scenes that OpenFOAM simulates.
 
-What is the same: the box and its cells, wind, burner, growth of the power, obstacles, walls and door, times of the
-frames. What is not: FDS burns fuel where OpenFOAM blows hot gas, so the temperature of the burner's gas has no meaning
-there. Radiation is off in both: all power is convective.
+The domain and its cells, wind, burner, growth of the power, obstacles, walls and door, and times of the frames are the
+same. But FDS burns fuel where OpenFOAM blows hot gas, so the temperature of the burner's gas is not used. Radiation is
+off in both: all power is convective.
 
 References
 ----------
@@ -17,7 +17,7 @@ from pathlib import Path
 from sparsevq.config import FireConfig
 from sparsevq.runtime.files import written_whole
 from sparsevq.simulators.fire_case import WALL_TRANSFER, first_frame
-from sparsevq.simulators.fire_scenes import AMBIENT, SIZE, Box, Rectangle, Scene, draw
+from sparsevq.simulators.fire_scenes import AMBIENT, SIZE, Rectangle, Scene, draw
 from sparsevq.simulators.shard_job import LEARNING
 from sparsevq.version import VERSION
 
@@ -26,7 +26,7 @@ SOOT_YIELD = 0.024
 """Of propane, well ventilated (kg of soot a kg of fuel): SFPE Handbook of Fire Protection Engineering."""
 ZERO_CELSIUS = 273.15
 WIND_ALONG_X = 270.0
-"""Where the wind comes from, as FDS tells it (degrees from north, clockwise): the west."""
+"""Direction that the wind comes from, as FDS counts it (degrees from north, clockwise): the west."""
 QUANTITIES = ({"QUANTITY": "TEMPERATURE"}, {"QUANTITY": "DENSITY", "SPEC_ID": "SOOT"}, {"QUANTITY": "W-VELOCITY"})
 """Volumes to write; in FDS's files the second is called SOOT DENSITY."""
 
@@ -34,7 +34,7 @@ Value = str | float | bool | Sequence[float]
 
 
 def scene_name(number: int, settings: FireConfig) -> str:
-    """What FDS calls the run, and how its files begin: ``scene_007``, ``room_032``."""
+    """Name of the run in FDS, and prefix of its files: ``scene_007``, ``room_032``."""
     return f"{'scene' if number < settings.trajectories else 'room'}_{number:03d}"
 
 
@@ -46,10 +46,10 @@ def write_fds_inputs(folder: str | Path, settings: FireConfig) -> list[Path]:
     SparseVQError
         A file can't be written.
     """
-    # FDS takes lines that begin no namelist for comments.
-    told = json.dumps(settings.model_dump(mode="json", exclude={"shards", *LEARNING}), sort_keys=True)
+    # FDS treats lines that begin no namelist as comments.
+    used = json.dumps(settings.model_dump(mode="json", exclude={"shards", *LEARNING}), sort_keys=True)
     origin = (
-        f"sparsevq-fds-input, version 1; sparsevq {VERSION}; settings {hashlib.sha256(told.encode()).hexdigest()}\n"
+        f"sparsevq-fds-input, version 1; sparsevq {VERSION}; settings {hashlib.sha256(used.encode()).hexdigest()}\n"
     )
     paths = []
     for number in range(settings.total):
@@ -65,13 +65,6 @@ def fds_input(scene: Scene, settings: FireConfig) -> str:
 
     Temperature (C), density of soot (kg/m3) and upward velocity (m/s) are written as volumes every
     ``settings.frame_interval`` from ignition on, at the corners of the cells; and SMOKE3D for Smokeview.
-
-    Parameters
-    ----------
-    scene
-        What burns where.
-    settings
-        Cells and times.
     """
     return "".join(f"&{group} {', '.join(_parameters(values))} /\n" for group, values in _groups(scene, settings))
 
@@ -97,14 +90,14 @@ def _groups(scene: Scene, settings: FireConfig) -> Iterator[tuple[str, dict[str,
     yield "VENT", {"XB": (*_floor(scene.burner), 0.0, 0.0), "SURF_ID": "BURNER"}
     yield from _boundaries(scene)
     for box in scene.boxes:
-        yield "OBST", {"XB": _block(box), "SURF_ID": "INSULATED"}
+        yield "OBST", {"XB": (*_floor(box.floor), 0.0, box.height), "SURF_ID": "INSULATED"}
     for quantity in QUANTITIES:
         yield "SLCF", {"XB": whole, **quantity}
     yield "TAIL", {}
 
 
 def _boundaries(scene: Scene) -> Iterator[tuple[str, dict[str, Value]]]:
-    """What is around the box: air, or a room's walls and ceiling; the floor is insulated."""
+    """Boundary conditions of the domain: open, or walls and ceiling of a room; the floor is insulated."""
     low_x, high_x = (0.0, 0.0), (SIZE, SIZE)
     every = (0.0, SIZE)
     sides = [(*low_x, *every, *every), (*every, *low_x, *every), (*every, *high_x, *every), (*every, *every, *high_x)]
@@ -113,11 +106,9 @@ def _boundaries(scene: Scene) -> Iterator[tuple[str, dict[str, Value]]]:
             yield "VENT", {"XB": plane, "SURF_ID": "OPEN"}
         return
     door = scene.door
-    yield (
-        "SURF",
-        {"ID": "WALL", "TMP_FRONT": AMBIENT - ZERO_CELSIUS, "HEAT_TRANSFER_COEFFICIENT": WALL_TRANSFER},
-    )
-    # vents may not overlap: the wall with the door is what is beside and above it
+    temperature = AMBIENT - ZERO_CELSIUS
+    yield "SURF", {"ID": "WALL", "TMP_FRONT": temperature, "HEAT_TRANSFER_COEFFICIENT": WALL_TRANSFER}
+    # vents may not overlap: the wall with the door is made of the parts beside and above it
     around = [
         (*high_x, 0.0, door.y_low, *every),
         (*high_x, door.y_high, SIZE, *every),
@@ -130,10 +121,6 @@ def _boundaries(scene: Scene) -> Iterator[tuple[str, dict[str, Value]]]:
 
 def _floor(part: Rectangle) -> tuple[float, float, float, float]:
     return part.x_low, part.x_high, part.y_low, part.y_high
-
-
-def _block(box: Box) -> tuple[float, ...]:
-    return (*_floor(box.floor), 0.0, box.height)
 
 
 def _parameters(values: dict[str, Value]) -> Iterator[str]:

@@ -12,18 +12,18 @@ from sparsevq.runtime.signals import killed_with_parent
 
 PROGRAM = "fds"
 FINISHED = "FDS completed successfully"
-"""What FDS ends with; its exit status is 0 after numerical instability too."""
+"""Last line of a successful run; the exit status is 0 after a numerical instability too."""
 
 
 def run_fds(input_file: str | Path, folder: str | Path, threads: int = 1) -> None:
-    """Run FDS on an input file, in a folder that appears when it has finished.
+    """Run FDS on an input file, in a folder that appears once FDS has finished.
 
     Parameters
     ----------
     input_file
         ``<name>.fds``.
     folder
-        Where its outputs go; none of that name may be there.
+        Folder for its outputs, which must not exist.
     threads
         For OpenMP.
 
@@ -68,7 +68,7 @@ def run_fds(input_file: str | Path, folder: str | Path, threads: int = 1) -> Non
 
 
 def _reason(ended: subprocess.CompletedProcess[str]) -> str:
-    """The line in which FDS says why it stopped, or else its exit status."""
+    """The line of FDS's output with the reason why it stopped, or else its exit status."""
     lines = [line.strip() for line in ended.stdout.splitlines()]
-    telling = [line for line in lines if line.startswith(("ERROR", "STOP"))]
-    return telling[0] if telling else f"exit status {ended.returncode}"
+    reasons = (line for line in lines if line.startswith(("ERROR", "STOP")))
+    return next(reasons, f"exit status {ended.returncode}")

@@ -1,6 +1,6 @@
-"""What varies between fires: wind, burner, its growth, obstacles, and whether there is a room around it.
+"""Random parameters of fires: wind, burner, its growth, obstacles, and whether there is a room around it.
 
-Scenes are drawn here and nowhere else, whatever solver runs them. Lengths are in metres, z points up from the floor,
+The scenes are the same for every solver. Lengths are in metres, z points up from the floor,
 the wind blows along x, and the corner of the domain is the origin.
 """
 
@@ -16,7 +16,7 @@ SIZE = 4.0
 AMBIENT = 300.0
 """Temperature of the air at first, and of what flows in (K)."""
 
-# What is not in the configuration: ranges that are drawn from uniformly.
+# Ranges of uniform draws that are not in the configuration.
 BURNER_TEMPERATURE = (700.0, 1200.0)  # of the gas that leaves the burner at full power (K)
 RAMP = (1.0, 8.0)  # time that the power takes to grow (s)
 BOX_SIDE = (0.5, 1.2)
@@ -24,7 +24,7 @@ BOX_HEIGHT = (0.6, 2.2)
 MOST_BOXES = 3
 DOOR_WIDTH = (0.8, 1.4)
 DOOR_HEIGHT = (1.8, 2.4)
-# Clear floor: around the burner, between boxes and walls, and before a door.
+# Free floor: around the burner, between boxes and walls, and in front of a door.
 BURNER_GAP = 0.1
 EDGE_GAP = 0.3
 DOORWAY = 1.0
@@ -71,7 +71,7 @@ class Scene:
     Attributes
     ----------
     number, attempt
-        What the draw depends on, beside the settings.
+        Numbers that the draw depends on, beside the settings.
     wind
         Speed of the cross wind along x (m/s); 0 in a room.
     x, y
@@ -79,16 +79,16 @@ class Scene:
     side
         Of the square burner (m).
     power
-        Convective power when the fire is grown (kW).
+        Convective power after the growth (kW).
     temperature
-        Of the gas that leaves the burner then (K).
+        Of the gas that leaves the burner at that power (K).
     ramp
         Time that the power takes to grow, linearly from 0 (s).
     boxes
-        Obstacles; none on the burner, none over another.
+        Obstacles, which neither cover the burner nor overlap.
     door
-        None in the open, where air flows freely through all sides and the top; otherwise the scene is a room whose
-        walls and ceiling are the domain's, and the door their only opening.
+        None in the open, where air flows freely through all sides and the top; otherwise the sides and the top of the
+        domain are the walls and the ceiling of a room, with the door as the only opening.
     """
 
     number: int
@@ -105,7 +105,7 @@ class Scene:
 
     @property
     def burner(self) -> Rectangle:
-        """The burner's part of the floor."""
+        """The part of the floor that the burner covers."""
         half = self.side / 2
         return Rectangle(self.x - half, self.x + half, self.y - half, self.y + half)
 
@@ -136,45 +136,32 @@ def draw(settings: FireConfig, number: int, attempt: int = 0) -> Scene:
     x = rng.uniform(nearest, SIZE - nearest if room else max(FARTHEST_ALONG_WIND, nearest))
     y = rng.uniform(nearest, SIZE - nearest)
     door = _door(rng) if room else None
-    scene = Scene(
-        number=number,
-        attempt=attempt,
-        wind=0.0 if room else float(wind),
-        x=float(x),
-        y=float(y),
-        side=float(side),
-        power=float(power),
-        temperature=float(temperature),
-        ramp=float(ramp),
-        door=door,
-    )
+    scene = Scene(number, attempt, 0.0 if room else wind, x, y, side, power, temperature, ramp, door=door)
     share = settings.obstacles
-    if int((number + 1) * share + 1e-9) == int(number * share + 1e-9):
-        return scene
-    return _with_boxes(scene, rng)
+    with_boxes = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
+    return _with_boxes(scene, rng) if with_boxes else scene
 
 
 def _door(rng: np.random.Generator) -> Door:
     width = rng.uniform(*DOOR_WIDTH)
     low = rng.uniform(EDGE_GAP, SIZE - EDGE_GAP - width)
-    return Door(float(low), float(low + width), float(rng.uniform(*DOOR_HEIGHT)))
+    return Door(low, low + width, rng.uniform(*DOOR_HEIGHT))
 
 
 def _with_boxes(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene with one obstacle at least: places are drawn until they are free."""
+    """The scene with at least one obstacle: positions are drawn until they are free."""
     clear = [scene.burner]
     if scene.door is not None:
         clear.append(Rectangle(SIZE - DOORWAY, SIZE, scene.door.y_low, scene.door.y_high))
     wanted = rng.integers(1, MOST_BOXES + 1)
     boxes: list[Box] = []
     tries = 0
-    while len(boxes) < wanted and (not boxes or tries < 100):  # after so many, one obstacle or two must do
+    while len(boxes) < wanted and (not boxes or tries < 100):  # after 100 draws one or two obstacles are enough
         tries += 1
-        along, across = rng.uniform(*BOX_SIDE, size=2)
-        x, y = rng.uniform(EDGE_GAP, SIZE - EDGE_GAP - np.array([along, across]))
-        height = rng.uniform(*BOX_HEIGHT)
-        floor = Rectangle(float(x), float(x + along), float(y), float(y + across))
-        taken = [*clear, *(box.floor for box in boxes)]
-        if not any(floor.overlaps(other, BURNER_GAP) for other in taken):
-            boxes.append(Box(floor, float(height)))
+        along, across = rng.uniform(*BOX_SIDE, size=2).tolist()
+        x, y = rng.uniform(EDGE_GAP, SIZE - EDGE_GAP - np.array([along, across])).tolist()
+        box = Box(Rectangle(x, x + along, y, y + across), rng.uniform(*BOX_HEIGHT))
+        taken = [*clear, *(other.floor for other in boxes)]
+        if not any(box.floor.overlaps(other, BURNER_GAP) for other in taken):
+            boxes.append(box)
     return replace(scene, boxes=tuple(boxes))

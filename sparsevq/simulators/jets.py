@@ -1,4 +1,4 @@
-"""Initial conditions of the shallow water benchmark: zonal jets, and a bump in the height that disturbs each.
+"""Initial conditions of the shallow water benchmark: zonal jets, each disturbed by a bump in the height.
 
 Galewsky, Scott & Polvani, "An initial-value problem for testing numerical models of the global shallow-water
 equations", Tellus A 56, 429-440 (2004), equations 2 and 4, with the jet's speed, latitude and width and the bump's
@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from sparsevq.config import ShallowConfig
 
-# Half widths of a bump along longitude and latitude, where it has fallen to 1/e (radians; equation 4).
+# Distances along longitude and latitude at which a bump has fallen to 1/e (radians; equation 4).
 BUMP_LONGITUDE = 1 / 3
 BUMP_LATITUDE = 15**-0.5
-# How far north or south of its jet's axis a bump's centre may lie, in widths of the jet.
+# Largest distance of a bump's centre from the axis of its jet, in widths of the jet.
 BESIDE = 0.15
 
 Array = npt.NDArray[np.float64]
@@ -82,10 +82,10 @@ def _jet(settings: ShallowConfig, rng: np.random.Generator, hemisphere: int, cal
     latitude, width = rng.uniform(*settings.jet_latitude), rng.uniform(*settings.jet_width)
     beside, longitude = rng.uniform(-BESIDE, BESIDE) * width, rng.uniform(0, 360)
     return Jet(
-        speed=0.0 if calm else float(speed),
-        latitude=float(hemisphere * latitude),
-        width=float(width),
-        bump=0.0 if calm else float(bump),
-        bump_latitude=float(hemisphere * (latitude + beside)),
-        bump_longitude=float(longitude),
+        speed=0.0 if calm else speed,
+        latitude=hemisphere * latitude,
+        width=width,
+        bump=0.0 if calm else bump,
+        bump_latitude=hemisphere * (latitude + beside),
+        bump_longitude=longitude,
     )

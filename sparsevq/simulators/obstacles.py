@@ -1,4 +1,4 @@
-"""What varies between flows past an obstacle: its shape, size and place, the Reynolds number, the first kick."""
+"""Random parameters of flows past an obstacle: its shape, size and position, the Reynolds number, the first gust."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from sparsevq.config import CylinderConfig
 
-# Where an obstacle's centre may stand, along x and along y (lattice cells).
+# Range of an obstacle's centre, along x and along y (lattice cells).
 CENTRE = (48.0, 80.0)
-# Largest ratio that an ellipse's axes are stretched and shrunk by.
+# Largest factor by which an ellipse's axes are stretched and shrunk.
 ASPECT = 1.4
 # Half the side of a square with the area of the circle of diameter 1.
 HALF_SIDE = np.sqrt(np.pi) / 4
@@ -23,7 +23,7 @@ class Draw:
     Attributes
     ----------
     trajectory, attempt
-        What the draw depends on, beside the settings' seed.
+        Numbers that the draw depends on, beside the settings.
     reynolds
         Inflow speed * diameter / viscosity.
     diameter
@@ -33,11 +33,11 @@ class Draw:
     shape
         ``circle``, ``ellipse`` or ``square``.
     angle
-        By which an ellipse or a square is turned (radians).
+        Rotation of an ellipse or a square (radians).
     aspect
         An ellipse's half axes are ``aspect * diameter / 2`` and ``diameter / (2 * aspect)``.
     kick, kick_y
-        Strength (in inflow speeds) of the transverse gust that starts the shedding, and how far beside the centre.
+        Strength (in inflow speeds) of the transverse gust that starts the shedding, and its offset from the centre.
     """
 
     trajectory: int
@@ -71,23 +71,12 @@ def draw(settings: CylinderConfig, trajectory: int, attempt: int = 0) -> Draw:
     """The draw of a trajectory; it depends on nothing but the settings' ranges and seed and the two numbers."""
     rng = np.random.default_rng([settings.seed % 2**32, trajectory, attempt])
     diameter = rng.uniform(*settings.diameter)
-    reynolds = np.exp(rng.uniform(*np.log(settings.reynolds)))
+    reynolds = float(np.exp(rng.uniform(*np.log(settings.reynolds))))
     shape = settings.shapes[rng.integers(len(settings.shapes))]
-    x, y = rng.uniform(*CENTRE, size=2)
-    angle = rng.uniform(0, np.pi)
-    aspect = rng.uniform(1, ASPECT)
-    kick = rng.choice([-1, 1]) * rng.uniform(0.1, 0.3)
+    x, y = rng.uniform(*CENTRE, size=2).tolist()
+    angle, aspect = rng.uniform(0, np.pi), rng.uniform(1, ASPECT)
+    kick = float(rng.choice([-1, 1]) * rng.uniform(0.1, 0.3))
     kick_y = rng.uniform(-1, 1) * diameter
-    return Draw(
-        trajectory=trajectory,
-        attempt=attempt,
-        reynolds=float(reynolds),
-        diameter=float(diameter),
-        x=float(x),
-        y=float(y),
-        shape=shape,
-        angle=0.0 if shape == "circle" else float(angle),
-        aspect=float(aspect) if shape == "ellipse" else 1.0,
-        kick=float(kick),
-        kick_y=float(kick_y),
-    )
+    angle = 0.0 if shape == "circle" else angle
+    aspect = aspect if shape == "ellipse" else 1.0
+    return Draw(trajectory, attempt, reynolds, diameter, x, y, shape, angle, aspect, kick, kick_y)

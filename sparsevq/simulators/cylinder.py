@@ -19,13 +19,12 @@ from sparsevq.simulators.wind_tunnel import INFLOW, LENGTH, WIDTH, WindTunnel
 
 CELLS = 16  # lattice cells in one L
 WINDOW = slice(24, 24 + WIDTH)  # the part of the tunnel's length that is stored; the width is stored whole
-# A velocity that no flow at these Reynolds numbers reaches (their highest is below 2).
+# A speed that no flow at these Reynolds numbers reaches: they stay below 2.
 ABSURD = 4.0
-# Wider obstacles would choke the tunnel: a circle blocks less than a third of it.
+# Wider obstacles would block too much of the tunnel; a circle of this diameter blocks less than a third.
 WIDEST = 40.0
 
 Fields = npt.NDArray[np.float32]
-
 
 _tunnel = functools.cache(WindTunnel)
 """One for all trajectories of the process: generating its code takes seconds."""
@@ -61,7 +60,7 @@ def simulate(settings: CylinderConfig, number: int, attempt: int) -> Trajectory:
 def _flow(tunnel: WindTunnel, settings: CylinderConfig, flow: Draw) -> tuple[Fields, npt.NDArray[np.bool_]]:
     x, y = np.meshgrid(np.arange(LENGTH) + 0.5, np.arange(WIDTH) + 0.5, indexing="ij")
     solid = flow.inside(x, y)
-    # A stored cell is valid if no lattice cell in it is solid: none mixes the flow with the obstacle.
+    # A stored cell is valid if no lattice cell in it is solid, so that none mixes the flow with the obstacle.
     valid = _pooled((~solid).astype(np.float64), settings.grid) == 1
     tunnel.start(solid, INFLOW * flow.diameter / flow.reynolds, flow.gust(x, y))
     frames = []

@@ -1,7 +1,7 @@
 """Two-dimensional forced flow on the unit torus, in vorticity form.
 
 The recipe of Li et al. (Fourier Neural Operator, ICLR 2021), as Yin et al. (DINo, ICLR 2023) use it: a Gaussian random
-field is stirred by a steady wave along the diagonal. Everything is without dimension. Since the forcing stands still, a
+field is stirred by a steady wave along the diagonal. All quantities are dimensionless. The forcing is fixed in space: a
 flow that is shifted along one axis, or mirrored, is not a flow of the same forcing.
 """
 

@@ -33,9 +33,9 @@ PARAMETER_UNITS = {
     "bump_longitude": "degrees_east",
 }
 HOUR = 3600.0
-# A vorticity (1/s) that no such flow reaches: jets of 90 m/s roll up to 2e-4.
+# A vorticity (1/s) that no such flow reaches: jets of 90 m/s reach 2e-4.
 ABSURD = 2e-3
-# Coarsest truncation and stored grid that show a jet's meanders, of wavenumbers 4 to 8.
+# Coarsest truncation and stored grid that resolve a jet's meanders, of wavenumbers 4 to 8.
 COARSEST_TRUNCATION, COARSEST_GRID = 21, (16, 32)
 FINEST_TRUNCATION = 341
 
@@ -66,7 +66,7 @@ def _flow(sphere: Sphere, settings: ShallowConfig, jets: tuple[Jet, ...]) -> npt
     state = sphere.initial(jets)
     history: list[Complex] = []
     frames = []
-    with np.errstate(over="ignore", invalid="ignore"):  # of a flow that blows up, which is seen below
+    with np.errstate(over="ignore", invalid="ignore"):  # a flow that blows up is detected below
         for frame in range(settings.frames):
             duration = settings.frame_interval if frame else settings.spin_up
             for _ in range(round(duration * HOUR / settings.time_step)):
@@ -145,12 +145,12 @@ def check(settings: ShallowConfig) -> None:
 
 
 def _check_jets(settings: ShallowConfig) -> None:
-    """Each jet lies between the equator and its pole, and is no narrower than the harmonics can show."""
+    """Check that each jet lies between the equator and its pole, and that the harmonics resolve it."""
     half = settings.jet_width[1] / 2
     if settings.jet_latitude[0] < half or settings.jet_latitude[1] > 90 - half:
         raise SparseVQError(
             f"simulation.shallow.jet_latitude={list(settings.jet_latitude)} lets a jet of width {2 * half:g} "
-            "reach over the equator or a pole",
+            "extend across the equator or a pole",
             f"keep it within [{half:g}, {90 - half:g}], or lower jet_width",
         )
     narrowest = 2 * 360 / settings.truncation

@@ -1,13 +1,13 @@
 """Shallow water on the rotating sphere, by spherical harmonics from torch-harmonics.
 
 Equations, Legendre functions, hyperdiffusion and third-order Adams-Bashforth steps are those of
-`torch_harmonics.examples.shallow_water_equations.ShallowWaterSolver` (tests hold them to each other). What differs:
+`torch_harmonics.examples.shallow_water_equations.ShallowWaterSolver` (tests hold them to each other). The differences:
 
-- The Legendre sums of all fields are one product of real matrices for each zonal wavenumber, and nothing is
-  transformed that isn't used (divergence on the grid, curl of the mass flux): a step costs a fifth.
-- The history of tendencies lasts from frame to frame, where `ShallowWaterSolver.timestep` starts anew at each call.
-- The geopotential is kept as the anomaly from its mean, so that little is lost to rounding.
-- Enough grid points that products of two fields are free of aliases.
+- The Legendre sums of all fields are one product of real matrices for each zonal wavenumber, and fields that are not
+  used (divergence on the grid, curl of the mass flux) are not transformed: a step takes a fifth of the time.
+- The history of tendencies is kept from frame to frame; `ShallowWaterSolver.timestep` starts a new one at each call.
+- The geopotential is stored as the anomaly from its mean, to reduce rounding errors.
+- There are enough grid points that products of two fields are free of aliasing.
 """
 
 import math
@@ -91,7 +91,7 @@ class Sphere:
         along, across = slopes * quadrature / RADIUS
         self._to_curl = np.concatenate([-along, across], axis=-1)  # (M, L, 2 K): by parts, hence the signs
 
-        # The stored grid can hold no finer harmonics than these.
+        # The stored grid cannot represent finer harmonics.
         self.stored_truncation = min(truncation, grid[0] - 1, grid[1] // 2 - 1)
         stored = self.stored_truncation + 1
         sines = torch.sin(torch.deg2rad(torch.from_numpy(cell_centres(grid[0]))))
@@ -121,7 +121,7 @@ class Sphere:
     def fields(self, state: Complex) -> Real:
         """Height anomaly (m) and relative vorticity (1/s) on the stored grid, ``(2, *grid)``, from south to north.
 
-        The harmonics themselves are evaluated at the grid's points. Degrees above `stored_truncation` are left out.
+        The harmonics themselves are evaluated at the grid's points. Degrees above `stored_truncation` are omitted.
         """
         kept = state[:2, : self.stored_truncation + 1, : self.stored_truncation + 1]
         height, vorticity = _on_longitudes(_product(self._to_stored, kept), self.grid[1])
@@ -134,7 +134,7 @@ class Sphere:
     # ------------------------------------------------------------------------------------------ flow
 
     def initial(self, jets: tuple[Jet, ...]) -> Complex:
-        """Jets, the height that balances them, and their bumps, which nothing balances."""
+        """Jets, the height that balances them, and their bumps, which are not balanced."""
         wind, bumps = np.zeros((2, len(self.latitudes), 1)), np.zeros((len(self.latitudes), len(self.longitudes)))
         for jet in jets:
             wind[0] += jet.wind(self.latitudes[:, None])
@@ -142,7 +142,7 @@ class Sphere:
         return self.balanced(np.broadcast_to(wind, (2, *bumps.shape)), bumps)
 
     def balanced(self, wind: Real, height: Real) -> Complex:
-        """A wind ``(2, K, 2 K)`` and the geopotential that leaves its divergence as it is; and a height (m) on top.
+        """A wind ``(2, K, 2 K)``, the geopotential that keeps its divergence constant, and a height (m) added to it.
 
         The Laplacian of geopotential and kinetic energy is then the curl of the wind times the absolute vorticity
         (Galewsky et al., equation 3). The mean depth is `MEAN_DEPTH`, bumps included.
@@ -175,8 +175,8 @@ class Sphere:
     def step(self, state: Complex, history: list[Complex]) -> Complex:
         """The state a time step later.
 
-        `history` has the latest tendencies, newest first, and is brought up to date; the first step after an empty
-        history is of first order, the next of second.
+        `history` has the latest tendencies, newest first, and is updated; the first step after an empty history is of
+        first order, the next of second.
         """
         history.insert(0, self.tendency(state))
         del history[len(ADAMS_BASHFORTH) :]
@@ -188,7 +188,7 @@ class Sphere:
 
 
 def gaussian_latitudes(truncation: int) -> int:
-    """Latitudes (a multiple of 8) at which quadratic terms have no aliases: (3 T + 1) / 2, and twice the longitudes."""
+    """Latitudes (a multiple of 8) for quadratic terms without aliasing: (3 T + 1) / 2, and twice the longitudes."""
     return 8 * math.ceil((3 * truncation + 1) / 16)
 
 
@@ -198,7 +198,7 @@ def cell_centres(latitudes: int) -> Real:
 
 
 def longest_time_step(truncation: int, wind: float) -> float:
-    """Seconds in which the shortest gravity wave, carried by the strongest wind (m/s), turns by `LARGEST_ANGLE`."""
+    """Seconds in which the phase of the shortest gravity wave, in a wind (m/s), changes by `LARGEST_ANGLE`."""
     wavenumber = math.sqrt(truncation * (truncation + 1)) / RADIUS
     return LARGEST_ANGLE / ((math.sqrt(GRAVITY * MEAN_DEPTH) + wind) * wavenumber)
 
@@ -216,7 +216,7 @@ def _on_longitudes(waves: Complex, longitudes: int) -> Real:
 
 
 def _curl_columns(vector: Complex) -> Complex:
-    """What tables of (latitude, longitude) gradients turn into a curl (an eastward wind): ``(2, M, k) -> (M, 2 k)``."""
+    """What tables of (latitude, longitude) gradients map to a curl (an eastward wind): ``(2, M, k) -> (M, 2 k)``."""
     return np.concatenate([vector[0], 1j * vector[1]], axis=-1)
 
 

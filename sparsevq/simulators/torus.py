@@ -4,9 +4,9 @@
 
 Choices, and why:
 
-- The advection term as d2(v^2 - u^2)/dxdy + (d2/dx2 - d2/dy2)(u v), which it equals where the velocity is free of
-  divergence: four transforms instead of five (Basdevant, J. Comput. Phys. 50, 1983).
-- Wave numbers above a third of the grid are left out, so that products alias to none that is kept (the 2/3 rule of
+- The advection term as d2(v^2 - u^2)/dxdy + (d2/dx2 - d2/dy2)(u v), equal for a divergence-free velocity: four
+  transforms instead of five (Basdevant, J. Comput. Phys. 50, 1983).
+- Wave numbers above a third of the grid are set to 0, so that products alias to none that is kept (the 2/3 rule of
   Orszag, J. Atmos. Sci. 28, 1971): without viscosity energy and enstrophy change by the time step's error alone.
 - Viscosity is solved exactly, by an integrating factor; the rest by the classical fourth-order Runge-Kutta method
   (Canuto et al., Spectral Methods in Fluid Dynamics, 1988, section 4.4). At the default time step it differs from a
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 STABLE = 2 * math.sqrt(2)
-"""What the Courant number must stay below: the reach of the Runge-Kutta method along the imaginary axis."""
+"""Limit of the Courant number: where the stability region of the Runge-Kutta method ends on the imaginary axis."""
 
 Spectrum = torch.Tensor
 """``(N, N // 2 + 1)`` complex128: the vorticity's `torch.fft.rfft2`; rows are y, columns are x."""
@@ -60,7 +60,7 @@ class Torus:
         self._forcing = self.spectrum(forcing * (torch.sin(phase) + torch.cos(phase)).numpy())
 
     def spectrum(self, vorticity: npt.NDArray[np.float64]) -> Spectrum:
-        """A field ``(N, N)``, as (y, x), without its mean and the wave numbers that are left out."""
+        """A field ``(N, N)``, as (y, x), without its mean and the wave numbers that are not kept."""
         return torch.fft.rfft2(torch.from_numpy(vorticity)) * self._kept
 
     def run(self, vorticity: Spectrum, steps: int) -> Spectrum:
@@ -90,7 +90,7 @@ class Torus:
         return unforced + (self._decay * first + 2 * middle + fourth) * (step / 6)
 
     def _tendency(self, vorticity: Spectrum) -> Spectrum:
-        """What changes the vorticity but viscosity."""
+        """Time derivative of the vorticity without viscosity."""
         u, v = torch.fft.irfft2(self._to_velocity * vorticity, s=(self.grid, self.grid))
         products = torch.fft.rfft2(torch.stack([(v - u) * (v + u), u * v]))
         squares, mixed = self._advection * products
@@ -98,7 +98,7 @@ class Torus:
 
 
 def highest_wave_number(grid: int) -> int:
-    """The highest that is kept along each axis: products of two reach down to those above it, ``grid - 2 K > K``."""
+    """The highest K that is kept along each axis: products of two waves alias to higher ones, ``grid - 2 K > K``."""
     return (grid - 1) // 3
 
 

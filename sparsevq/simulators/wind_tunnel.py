@@ -4,12 +4,12 @@ Choices, and why:
 
 - Cumulant collisions with compressible equilibria on D2Q9: stable up to Reynolds 400 at these resolutions, where
   two-relaxation-time collisions are not (Geier et al., Computers & Mathematics with Applications 70, 2015).
-- The relaxation rate is an argument of the kernel and the obstacle is a list of links, so that one kernel serves every
-  flow: code is generated once a process.
+- The relaxation rate is an argument of the kernel and the obstacle is a list of links, so that one kernel serves all
+  flows and code is generated once in each process.
 - The AA pattern (Bailey et al., ICPP 2009) streams in place, and populations are single precision, stored as
-  differences from rest: a step's memory fits a core's second-level cache, which more than the arithmetic sets the
-  speed. After 24,000 steps velocities differ from double precision's by 1e-4 of the inflow speed.
-- The calls of a step are put together once a flow: gathering their arguments would cost as much as the step.
+  differences from rest: the memory of a step fits a core's second-level cache, which limits the speed more than the
+  arithmetic does. After 24,000 steps velocities differ from double precision's by 1e-4 of the inflow speed.
+- The calls of a step are prepared once for each flow: collecting their arguments would take as long as the step.
 
 lbmpy is under the GPL: it is an optional extra, imported only where a tunnel is built, in a process of its own.
 """
@@ -48,17 +48,17 @@ class WindTunnel:
     def __init__(self) -> None:
         _needs_compiler()
         try:
-            import lbmpy  # noqa: F401 (only to see that it is there)
+            import lbmpy  # noqa: F401 (to check that it is installed)
         except ImportError:
             raise SparseVQError(
                 "simulating needs lbmpy, which is missing", 'pip install "sparsevq[simulate]"'
             ) from None
         with _cache_of_this_processor(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pystencils warns of its own deprecations
+            warnings.simplefilter("ignore")  # pystencils emits deprecation warnings about itself
             self._build()
 
     def start(self, solid: npt.NDArray[np.bool_], viscosity: float, gust: npt.NDArray[np.float64]) -> None:
-        """Begin a new flow, from the inflow's speed everywhere.
+        """Start a new flow, with the inflow's speed everywhere.
 
         Parameters
         ----------
@@ -67,10 +67,10 @@ class WindTunnel:
         viscosity
             In lattice units.
         gust
-            ``(LENGTH, WIDTH)``: the first transverse velocity, in inflow speeds.
+            ``(LENGTH, WIDTH)``: the initial transverse velocity, in inflow speeds.
         """
         everywhere = self._slice[:, :]
-        walls = np.pad(solid, 1)  # lbmpy asks for a layer of ghost cells around
+        walls = np.pad(solid, 1)  # lbmpy needs a layer of ghost cells around
         self._boundaries.set_boundary("domain", everywhere)
         self._boundaries.set_boundary(self._inlet, self._slice[0, :])
         self._boundaries.set_boundary(self._outlet, self._slice[-1, :])
@@ -81,7 +81,7 @@ class WindTunnel:
         velocity[..., 0] = INFLOW
         velocity[..., 1] = INFLOW * np.pad(gust, 1, mode="edge")
         self._arrays.fill("density", 1.0, ghost_layers=True)
-        self._arrays.fill("populations", 0.0, ghost_layers=True)  # a flow that blew up may have left NaN at the rim
+        self._arrays.fill("populations", 0.0, ghost_layers=True)  # a flow that blew up may have left NaN at the edges
         self._arrays.run_kernel(self._set)
         self._parity = 0
 
@@ -93,7 +93,7 @@ class WindTunnel:
         for parity, timestep in enumerate(self._timesteps):
             calls: list[Call] = [(self._periodicity, {"prev_timestep": timestep})]
             for boundary, indices in links.items():
-                # lbmpy offers the kernels only through a call that gathers all arguments anew at every step.
+                # lbmpy's public call of these kernels collects all arguments at every step.
                 kernel = self._boundaries._boundary_object_to_boundary_info[boundary]._kernels[timestep]
                 calls.append((kernel, {"populations": populations, "indexField": indices}))
             kernel = self._collide[1 - parity]
@@ -108,7 +108,7 @@ class WindTunnel:
             self._parity = 1 - self._parity
 
     def velocity(self) -> npt.NDArray[np.float64]:
-        """``(LENGTH, WIDTH, 2)``: velocity in inflow speeds; inside the obstacle it means nothing."""
+        """``(LENGTH, WIDTH, 2)``: velocity in inflow speeds; undefined inside the obstacle."""
         self._arrays.run_kernel(self._get[self._parity])
         return self._arrays.cpu_arrays["velocity"][1:-1, 1:-1].astype(np.float64) / INFLOW
 
@@ -182,7 +182,7 @@ def _needs_compiler() -> None:
 
 
 def _processor_flags() -> set[str]:
-    """What instructions the processor has; empty where the system doesn't tell as Linux does."""
+    """Instruction sets of the processor; empty on systems without ``/proc/cpuinfo``."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -191,16 +191,16 @@ def _processor_flags() -> set[str]:
 
 
 def _has_wide_vectors() -> bool:
-    """Whether to spell out AVX-512 instructions: a step takes 44 us with them, 60 us with gcc's own vectorization.
+    """Whether to generate AVX-512 instructions: a step takes 44 us with them, 60 us with gcc's own vectorization.
 
-    With AVX2 gcc's own choice is as good, so that nothing else is spelled out.
+    With AVX2, gcc's own vectorization is as fast, so that no other instruction set is selected.
     """
     return {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= _processor_flags()
 
 
 @contextlib.contextmanager
 def _cache_of_this_processor() -> Iterator[None]:
-    """Keep compiled kernels apart by processor: they are compiled for the one at hand, but home folders are shared."""
+    """A cache of compiled kernels for each processor type: home folders may be shared between machines."""
     processor = " ".join([platform.machine(), *sorted(_processor_flags())])
     before = os.environ.get("XDG_CACHE_HOME")
     root = Path(before) if before else Path.home() / ".cache"

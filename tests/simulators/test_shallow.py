@@ -251,8 +251,8 @@ def test_a_step_that_is_too_long_blows_up():
         ({"jet_speed": (90.0, 60.0)}, r"jet_speed=\[90.0, 60.0\] is not a range"),
         ({"jet_speed": (60.0, 500.0)}, r"not a range within 0 \.\.\. 150"),
         ({"bump": (-1.0, 100.0)}, r"bump=\[-1.0, 100.0\] is not a range"),
-        ({"jet_latitude": (10.0, 50.0)}, r"lets a jet of width 40 reach over the equator or a pole"),
-        ({"jet_latitude": (40.0, 80.0)}, r"lets a jet of width 40 reach over the equator or a pole"),
+        ({"jet_latitude": (10.0, 50.0)}, r"lets a jet of width 40 extend across the equator or a pole"),
+        ({"jet_latitude": (40.0, 80.0)}, r"lets a jet of width 40 extend across the equator or a pole"),
         ({"jet_width": (20.0, 40.0)}, r"narrower than two of the shortest waves at T21, 34.3 degrees"),
     ],
 )

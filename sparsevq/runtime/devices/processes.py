@@ -1,13 +1,14 @@
 """Processes that train together: how they are started, and that none outlives another.
 
-The first process of a job starts the others, which run the same script with the same arguments: those of its own node
-itself, one on each further node by `srun`, which starts that node's others. (Under torchrun there is nothing to do.)
-They know their places by the variables that torchrun sets too: ``RANK``, ``LOCAL_RANK``, ``NODE_RANK``, ``WORLD_SIZE``,
-``MASTER_ADDR``, ``MASTER_PORT``.
+The first process of a job starts the others, which run the same script with the same arguments: it starts those of its
+own node, and one on each further node by `srun`, which starts the others of that node. Under torchrun there is nothing
+to do. The processes know their places by the variables that torchrun sets too: ``RANK``, ``LOCAL_RANK``, ``NODE_RANK``,
+``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``.
 
 A collective operation waits for all ranks, with NCCL for half an hour if one is gone. So whoever started processes
 watches them: when one fails, the others are ended, and the first process says which it was. When the first one is gone,
-the kernel ends the others.
+the kernel ends the others. Lightning's own launcher kills the first process as well, which then says nothing, closes
+no run in MLflow, and leaves the others behind when it is killed itself.
 """
 
 import contextlib
@@ -27,10 +28,14 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.signals import killed_with_parent
 
 SECONDS_TO_END = 20.0
-"""How long a process whose fellow failed may take to end by itself, before it is ended."""
-ON_ANOTHER_NODE = "one on another node"
+"""How long a process may take to end by itself after another one failed, before it is ended."""
 SECONDS_TO_FOLLOW = 60.0
 """How long the others may take to end after the first one's work is done."""
+SECONDS_BETWEEN_LOOKS = 0.1
+
+
+def _to_standard_error(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def is_first() -> bool:
@@ -59,44 +64,52 @@ def join(processes: int, nodes: int, threads: int | None) -> None:
     environment = os.environ
     if under_torchrun():
         return
-    if "LOCAL_RANK" in environment:  # started by the first process of this node
-        _require_same(processes * nodes)
-        return
-    if "NODE_RANK" in environment and nodes > 1:  # started on this node by the first, or by the user
-        environment.setdefault("WORLD_SIZE", str(processes * nodes))
-        _require_same(processes * nodes)
+    world = processes * nodes
+    if "LOCAL_RANK" in environment or ("NODE_RANK" in environment and nodes > 1):  # started by another, or by the user
+        if int(environment.setdefault("WORLD_SIZE", str(world))) != world:
+            raise SparseVQError(
+                f"{socket.gethostname()} would make it {world} processes, the first node {environment['WORLD_SIZE']}",
+                "give each node the same number of GPUs (resources.gpu)",
+            )
+        if "LOCAL_RANK" in environment:
+            return
     else:
         on_others = _on_other_nodes(processes, nodes, threads) if nodes > 1 else []
-        environment["NODE_RANK"] = "0"
-        environment["MASTER_ADDR"] = "127.0.0.1" if nodes == 1 else socket.gethostname()
-        environment["MASTER_PORT"] = str(_free_port())
-        environment["WORLD_SIZE"] = str(processes * nodes)
+        environment |= {
+            "NODE_RANK": "0",
+            "MASTER_ADDR": "127.0.0.1" if nodes == 1 else socket.gethostname(),
+            "MASTER_PORT": str(_free_port()),
+            "WORLD_SIZE": str(world),
+        }
         if on_others:
-            _group.start(ON_ANOTHER_NODE, on_others, {}, signal.SIGTERM)
+            # `srun` passes SIGTERM on to what it started; by SIGKILL it would leave it behind.
+            _group.start("one on another node", on_others, {}, signal.SIGTERM)
     first = int(environment["NODE_RANK"]) * processes
     for place in range(1, processes):
         own = {"LOCAL_RANK": str(place), "RANK": str(first + place)}
-        _group.start(f"rank {first + place} of {processes * nodes}", _same_command(), own, signal.SIGKILL)
+        _group.start(f"rank {first + place} of {world}", _same_command(), own, signal.SIGKILL)
     environment |= {"LOCAL_RANK": "0", "RANK": str(first)}
 
 
 @contextlib.contextmanager
-def together(tell: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Within the block processes may train together: at its end, however it ends, those that were started end too.
+def together(tell: Callable[[str], None] = _to_standard_error) -> Iterator[None]:
+    """Within the block processes may train together; when it ends, those that were started are ended too.
 
-    What follows from another process's failure is told as that. Without several processes, nothing is done.
+    An error that is the consequence of another process's failure is reported as that failure. Without several
+    processes, nothing is done.
 
     Parameters
     ----------
     tell
-        Where to say what happened if this process must be ended outright; None: the standard error.
+        Where to say what happened if this process must be ended outright.
 
     Raises
     ------
     SparseVQError
         Another process failed.
     """
-    _group.tell = tell or _to_standard_error
+    global _group
+    _group.tell = tell
     try:
         yield
     except Exception as error:
@@ -106,62 +119,54 @@ def together(tell: Callable[[str], None] | None = None) -> Iterator[None]:
             time.sleep(SECONDS_TO_END)  # whoever started this process tells, and ends it
         if lost is None or isinstance(error, SparseVQError):
             raise
-        raise SparseVQError(*lost) from error
+        raise lost from error
     else:
-        _group.follow(SECONDS_TO_FOLLOW)
+        _group.wait(SECONDS_TO_FOLLOW)
     finally:
         _group.end()
+        _group = _Group()
 
 
 class _Group:
-    """The processes that this one has started."""
+    """The processes that this one has started, and the first of them that failed."""
 
     def __init__(self) -> None:
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._lost: tuple[str, str] | None = None
-        self._change = threading.Condition()
-        self._ended = threading.Event()
         self.tell: Callable[[str], None] = _to_standard_error
+        self._children: dict[str, tuple[subprocess.Popen[bytes], signal.Signals]] = {}
+        self._lost: SparseVQError | None = None
+        self._is_lost, self._ended = threading.Event(), threading.Event()
 
-    def start(self, name: str, command: list[str], own: dict[str, str], at_our_death: signal.Signals) -> None:
-        """Start a process, watched; the kernel sends it `at_our_death` when this one is gone."""
+    def start(self, name: str, command: list[str], own: dict[str, str], end_by: signal.Signals) -> None:
+        """Start a process with these variables beside ours; the signal ends it, also when this process is gone."""
         child = subprocess.Popen(
-            command,
-            env={**os.environ, **own},
-            stdin=subprocess.DEVNULL,
-            preexec_fn=killed_with_parent(at_our_death),
+            command, env={**os.environ, **own}, stdin=subprocess.DEVNULL, preexec_fn=killed_with_parent(end_by)
         )
-        self._children[name] = child
-        self._ended.clear()
-        threading.Thread(target=self._watch, args=(name, child), daemon=True).start()
+        self._children[name] = child, end_by
+        if len(self._children) == 1:
+            threading.Thread(target=self._watch, daemon=True).start()
 
-    def _watch(self, name: str, child: "subprocess.Popen[bytes]") -> None:
-        status = child.wait()
-        with self._change:
-            if status == 0 or self._lost is not None or self._ended.is_set():
+    def _watch(self) -> None:
+        while self._lost is None:
+            if self._ended.wait(SECONDS_BETWEEN_LOOKS):
                 return
-            how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
-            self._lost = (
-                f"of the processes that train together, {name} {how}",
-                "see what it said last, above or in the log; if nothing, memory may have run out (lower batch_frames)",
-            )
-            self._change.notify_all()
+            failed = [(name, child.returncode) for name, (child, _) in [*self._children.items()] if child.poll()]
+            self._lost = _loss(*failed[0]) if failed else None
+        self._is_lost.set()
         self._kill()
         if not self._ended.wait(SECONDS_TO_END):  # this process waits in a collective operation
-            self.tell(f"error: {SparseVQError(*self._lost)}")
+            self.tell(f"error: {self._lost}")
             os._exit(1)
 
-    def lost_within(self, seconds: float) -> tuple[str, str] | None:
-        """Which process failed first, as the parts of an error; None if none did."""
-        with self._change:
-            if self._children and self._lost is None:
-                self._change.wait(seconds)
-            return self._lost
+    def lost_within(self, seconds: float) -> SparseVQError | None:
+        """The failure of a process, for which to wait so long; None if there is none."""
+        if self._children:
+            self._is_lost.wait(seconds)
+        return self._lost
 
-    def follow(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Let the processes end by themselves."""
         until = time.monotonic() + seconds
-        for child in self._children.values():
+        for child, _ in self._children.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(max(0.0, until - time.monotonic()))
 
@@ -169,35 +174,27 @@ class _Group:
         """End them."""
         self._ended.set()
         self._kill()
-        self._children.clear()
-        self._lost = None
 
     def _kill(self) -> None:
-        for name, child in list(self._children.items()):
-            if child.poll() is None:
-                # `srun` hands SIGTERM on to what it started; by SIGKILL it would leave it behind.
-                child.send_signal(signal.SIGTERM if name == ON_ANOTHER_NODE else signal.SIGKILL)
-
-
-def _to_standard_error(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        for child, end_by in self._children.values():
+            child.send_signal(end_by)  # does nothing to one that has ended
 
 
 _group = _Group()
+
+
+def _loss(name: str, status: int) -> SparseVQError:
+    how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
+    return SparseVQError(
+        f"of the processes that train together, {name} {how}",
+        "see its last message, above or in the log; if there is none, memory may have run out (lower batch_frames)",
+    )
 
 
 def _follows_from_loss(error: Exception) -> bool:
     """Whether an error is what a collective operation raises when another rank is gone."""
     words = r"gloo|nccl|peer|socket|TCPStore|distributed|Broken pipe|Connection (refused|reset|closed)"
     return isinstance(error, RuntimeError) and re.search(words, str(error), re.IGNORECASE) is not None
-
-
-def _require_same(world: int) -> None:
-    if int(os.environ["WORLD_SIZE"]) != world:
-        raise SparseVQError(
-            f"{socket.gethostname()} would make it {world} processes, the first node {os.environ['WORLD_SIZE']}",
-            "give each node the same number of GPUs (resources.gpu)",
-        )
 
 
 def _same_command() -> list[str]:

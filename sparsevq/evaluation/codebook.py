@@ -60,17 +60,7 @@ def codebook_use(codes_path: str | Path, split: Split = "test") -> pd.DataFrame:
                     counts = np.bincount(found[found >= 0], minlength=codes)
                     if not counts.any():
                         continue
-                    rows.append(
-                        {
-                            "encoder": encoder,
-                            "split": name,
-                            "level": level + 1,
-                            "codes": codes,
-                            "codes_used": int((counts > 0).sum()),
-                            "share_used": (counts > 0).mean(),
-                            "perplexity": perplexity(counts),
-                            "share_of_top_code": counts.max() / counts.sum(),
-                        }
-                    )
+                    used, top = counts > 0, counts.max() / counts.sum()
+                    rows.append((encoder, name, level + 1, codes, used.sum(), used.mean(), perplexity(counts), top))
     columns = ["encoder", "split", "level", "codes", "codes_used", "share_used", "perplexity", "share_of_top_code"]
     return pd.DataFrame(rows, columns=columns)

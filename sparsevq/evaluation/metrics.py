@@ -7,15 +7,14 @@ Conventions, the same for every function:
 - `weights` has a shape that broadcasts to ``(..., N)``: the area that each point stands for, 0 (or False) where the
   point is not scored. A mask is a weight, a sensor set is a weight, the cosine of the latitude is a weight. None: all
   alike. A point of weight 0 never matters, whatever value it holds.
-- `channels` says what becomes of the channel axis: ``"each"`` gives ``(..., C)``; ``"jointly"`` pools all channels
-  in one norm and gives ``(...)``; ``"both"`` gives ``(..., C + 1)``, the joint value last.
+- A result has the shape ``(..., C + 1)``: each channel, and last all channels in one norm.
 - Sums are taken in float64, whatever the fields are.
 - A metric that is not defined (a truth with no norm, no variance, no energy) is NaN: callers check *predictions* with
   `require_finite`, so that a NaN in a result can only come from the truth.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,6 @@ from numpy.typing import NDArray
 from sparsevq.errors import SparseVQError
 
 Array = NDArray[Any]
-Channels = Literal["each", "jointly", "both"]
 
 BANDS = ("low", "mid", "high")
 """Bands of wavenumbers in which spectra are compared."""
@@ -70,67 +68,46 @@ def require_finite(
 # --------------------------------------------------------------------------------------------- errors of one prediction
 
 
-def relative_l2(prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def relative_l2(prediction: Array, truth: Array, weights: Array | None = None) -> Array:
     """Relative error in the L2 norm, ``||p - u|| / ||u||``, of each frame; no unit, 0 is perfect.
 
     Source: Li et al., Fourier neural operator for parametric partial differential equations, ICLR 2021.
     """
-    error = _mean_over_points(_square(prediction, truth), weights)
-    norm = _mean_over_points(_square(truth), weights)
-    return _root_of_ratio(_pool(error, channels), _pool(norm, channels))
+    return _root_of_ratio(_mean(np.square(prediction - truth), weights), _mean(np.square(truth), weights))
 
 
-def vrmse(prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def vrmse(prediction: Array, truth: Array, weights: Array | None = None) -> Array:
     """Root-mean-square error over the truth's standard deviation in space, of each frame; no unit.
 
     1 is what predicting the frame's own mean would give. Source: Ohana et al., The Well, NeurIPS 2024.
     """
-    error = _mean_over_points(_square(prediction, truth), weights)
-    mean = _mean_over_points(np.asarray(truth), weights)
-    variance = _mean_over_points(_square(truth, mean[..., None, :]), weights)
-    return _root_of_ratio(_pool(error, channels), _pool(variance, channels))
+    variance = _mean(np.square(truth - _mean_of_each(truth, weights)[..., None, :]), weights)
+    return _root_of_ratio(_mean(np.square(prediction - truth), weights), variance)
 
 
-def mse(
-    prediction: Array,
-    truth: Array,
-    std: Array | None = None,
-    weights: Array | None = None,
-    channels: Channels = "each",
-) -> Array:
-    """Mean squared error of each frame, on fields normalised by `std` ``(C,)``; None: as they are.
+def mse(prediction: Array, truth: Array, std: Array | float = 1.0, weights: Array | None = None) -> Array:
+    """Mean squared error of each frame, on fields normalised by `std` ``(C,)``.
 
     The normalisation's mean cancels, so it is not asked for.
     """
-    error = _mean_over_points(_square(prediction, truth), weights)
-    if std is not None:
-        error = error / np.square(np.asarray(std, dtype=np.float64))
-    return _pool(error, channels)
+    return _with_joint(_mean_of_each(np.square(prediction - truth), weights) / np.square(std, dtype=np.float64))
 
 
-def rmse(prediction: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def rmse(prediction: Array, truth: Array, weights: Array | None = None) -> Array:
     """Root-mean-square error of each frame, in the fields' units."""
-    return np.sqrt(mse(prediction, truth, None, weights, channels))
+    return np.sqrt(_mean(np.square(prediction - truth), weights))
 
 
-def anomaly_correlation(
-    prediction: Array,
-    truth: Array,
-    climatology: Array,
-    weights: Array | None = None,
-    channels: Channels = "each",
-) -> Array:
+def anomaly_correlation(prediction: Array, truth: Array, climatology: Array, weights: Array | None = None) -> Array:
     """Correlation of the anomalies from `climatology` ``(N, C)``, of each frame: 1 is perfect, 0 without skill.
 
     ``sum (p - c)(u - c) / sqrt(sum (p - c)^2 sum (u - c)^2)``, not centred. A prediction that has no anomaly
     (climatology itself) has 0. Source: Rasp et al., WeatherBench, JAMES 2020.
     """
-    predicted = np.asarray(prediction) - climatology
-    true = np.asarray(truth) - climatology
-    covariance = _pool(_mean_over_points(predicted * true, weights), channels)
-    predicted_square = _pool(_mean_over_points(np.square(predicted), weights), channels)
-    true_square = _pool(_mean_over_points(np.square(true), weights), channels)
-    product = np.sqrt(predicted_square * true_square)
+    predicted, true = prediction - climatology, truth - climatology
+    covariance = _mean(predicted * true, weights)
+    true_square = _mean(np.square(true), weights)
+    product = np.sqrt(_mean(np.square(predicted), weights) * true_square)
     correlation = np.divide(covariance, product, out=np.zeros_like(covariance), where=product > 0)
     return np.where(true_square > 0, correlation, np.nan)
 
@@ -221,9 +198,7 @@ def wavenumber_bands(wavenumber: Array) -> Array:
     return np.searchsorted(edges, wavenumber, side="right")
 
 
-def spectral_error(
-    predicted_energy: Array, true_energy: Array, wavenumber: Array, channels: Channels = "each"
-) -> Array:
+def spectral_error(predicted_energy: Array, true_energy: Array, wavenumber: Array) -> Array:
     """Relative error of the energy spectrum in each of the bands; no unit, 1 where all energy is missing.
 
     ``sqrt(mean_k (1 - E_p(k) / E_u(k))^2)`` over the wavenumbers ``k`` of a band. It sees blur and noise, not phase.
@@ -231,28 +206,26 @@ def spectral_error(
     Parameters
     ----------
     predicted_energy, true_energy
-        ``(..., K, C)``, from `energy_spectrum`; ``"jointly"`` adds the channels' spectra.
+        ``(..., K, C)``, from `energy_spectrum`.
     wavenumber
         ``(K,)``.
-    channels
-        As everywhere.
 
     Returns
     -------
-    ``(3, ..., C)`` (or as `channels` says), in the order of `BANDS`; NaN for a band without wavenumbers or energy.
+    ``(3, ..., C + 1)``, in the order of `BANDS`; the last is of the channels' spectra added. NaN for a band without
+    wavenumbers or energy.
 
     References
     ----------
     Rozet et al., Lost in Latent Space, NeurIPS 2025.
     """
-    predicted, true = _pool(predicted_energy, channels), _pool(true_energy, channels)
-    axis = -1 if channels == "jointly" else -2
+    predicted, true = _with_joint(predicted_energy), _with_joint(true_energy)
     ratio = np.divide(predicted, true, out=np.full_like(predicted, np.nan), where=true > 0)
-    deviation = np.moveaxis(np.square(1 - ratio), axis, 0)
+    squares = np.moveaxis(np.square(1 - ratio), -2, 0)  # (K, ..., C + 1)
     bands = wavenumber_bands(wavenumber)
     return np.stack(
         [
-            np.sqrt(deviation[bands == band].mean(axis=0) if band in bands else np.full(deviation.shape[1:], np.nan))
+            np.sqrt(squares[bands == band].mean(axis=0) if band in bands else np.full(squares.shape[1:], np.nan))
             for band in range(len(BANDS))
         ]
     )
@@ -261,7 +234,7 @@ def spectral_error(
 # ------------------------------------------------------------------------------------------------ ensembles
 
 
-def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None) -> Array:
     """Continuous ranked probability score of each frame, mean over points, in the fields' units; smaller is better.
 
     ``mean_m |x_m - u| - sum_{m,n} |x_m - x_n| / (2 M (M - 1))``: the *fair* form, whose expectation does not depend on
@@ -278,7 +251,6 @@ def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None, chann
     ----------
     Ferro, Fair scores for ensemble forecasts, QJRMS 2014.
     """
-    ensemble = np.asarray(ensemble)
     members = len(ensemble)
     score = np.abs(ensemble - truth).mean(axis=0)
     if members > 1:
@@ -287,22 +259,22 @@ def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None, chann
         ranked = np.sort(ensemble, axis=0)
         factor = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
         score = score - np.tensordot(factor.astype(ensemble.dtype), ranked, axes=1)
-    return _pool(_mean_over_points(score, weights), channels)
+    return _mean(score, weights)
 
 
-def ensemble_spread(ensemble: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def ensemble_spread(ensemble: Array, weights: Array | None = None) -> Array:
     """Root of the mean over points of the members' variance (divided by M - 1), of each frame, in the fields' units.
 
     Source: Fortin et al., Why should ensemble spread match the RMSE of the ensemble mean?, J. Hydrometeorology 2014.
     """
     if len(ensemble) < 2:
-        return np.full(_pool(np.zeros(ensemble.shape[1:-2] + ensemble.shape[-1:]), channels).shape, np.nan)
-    return np.sqrt(_pool(_mean_over_points(np.var(ensemble, axis=0, ddof=1), weights), channels))
+        return np.full((*ensemble.shape[1:-2], ensemble.shape[-1] + 1), np.nan)
+    return np.sqrt(_mean(np.var(ensemble, axis=0, ddof=1), weights))
 
 
-def ensemble_skill(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def ensemble_skill(ensemble: Array, truth: Array, weights: Array | None = None) -> Array:
     """Root-mean-square error of the ensemble mean, of each frame, in the fields' units (small is skilful)."""
-    return rmse(np.mean(ensemble, axis=0), truth, weights, channels)
+    return rmse(np.mean(ensemble, axis=0), truth, weights)
 
 
 def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
@@ -319,7 +291,7 @@ def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
     return np.sqrt((members + 1) / members) * ratio
 
 
-def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None, channels: Channels = "each") -> Array:
+def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None) -> Array:
     """How often the truth takes each rank among the members: flat if reliable, U-shaped for too small a spread.
 
     Parameters
@@ -331,7 +303,7 @@ def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None, 
 
     Returns
     -------
-    Frequencies that add to 1, of shape ``(M + 1, ..., C)``, or as `channels` says.
+    ``(M + 1, ..., C + 1)``: frequencies that add to 1 over the ranks.
 
     References
     ----------
@@ -341,13 +313,8 @@ def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None, 
     lowest = (ensemble < truth).sum(axis=0)  # (..., N, C)
     highest = lowest + (ensemble == truth).sum(axis=0)
     share = 1 / (highest - lowest + 1)
-    frequency = np.stack(
-        [
-            _mean_over_points(np.where((lowest <= rank) & (rank <= highest), share, 0), weights)
-            for rank in range(members + 1)
-        ]
-    )
-    return _pool(frequency, channels)
+    at_rank = (np.where((lowest <= rank) & (rank <= highest), share, 0) for rank in range(members + 1))
+    return np.stack([_mean(values, weights) for values in at_rank])
 
 
 def root_mean_square(values: Array, axis: int = 0) -> Array:
@@ -358,17 +325,9 @@ def root_mean_square(values: Array, axis: int = 0) -> Array:
 # ------------------------------------------------------------------------------------------------ what they share
 
 
-def _square(values: Array, other: Array | None = None) -> Array:
-    """``(values - other)^2``; the difference is taken in float64 only if an input is."""
-    return np.square(values if other is None else np.asarray(values) - other)
-
-
-def _mean_over_points(values: Array, weights: Array | None) -> Array:
+def _mean_of_each(values: Array, weights: Array | None) -> Array:
     """Weighted mean over the second-last axis, in float64: ``(..., N, C)`` to ``(..., C)``."""
-    values = np.asarray(values)
-    if weights is None:
-        weights = np.ones(values.shape[-2])
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = np.ones(values.shape[-2]) if weights is None else np.asarray(weights, dtype=np.float64)
     scored = weights > 0
     if not scored.all():
         # Not only multiplied by 0: a NaN where nothing is scored must not get through.
@@ -379,14 +338,14 @@ def _mean_over_points(values: Array, weights: Array | None) -> Array:
     return (weights[..., None, :] @ values.astype(np.float64, copy=False))[..., 0, :] / total[..., None]
 
 
-def _pool(values: Array, channels: Channels) -> Array:
-    """Mean squares (or energies) of each channel ``(..., C)``, pooled as `channels` says."""
-    if channels == "each":
-        return values
-    joint = values.mean(axis=-1)
-    if channels == "jointly":
-        return joint
-    return np.concatenate([values, joint[..., None]], axis=-1)
+def _with_joint(values: Array) -> Array:
+    """Mean squares (or energies) of each channel ``(..., C)``, and last their mean: ``(..., C + 1)``."""
+    return np.concatenate([values, values.mean(axis=-1, keepdims=True)], axis=-1)
+
+
+def _mean(values: Array, weights: Array | None) -> Array:
+    """Weighted mean over points, of each channel and last of all: ``(..., N, C)`` to ``(..., C + 1)``."""
+    return _with_joint(_mean_of_each(values, weights))
 
 
 def _root_of_ratio(numerator: Array, denominator: Array) -> Array:

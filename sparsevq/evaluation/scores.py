@@ -1,9 +1,9 @@
 """Scores of one run: one pass over the cases, every metric of every method, as tidy tables."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,8 +17,9 @@ from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_c
 from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.reference import training_climatology
 from sparsevq.evaluation.spectrum import spectrum_of
-from sparsevq.runtime.files import digest, written_whole
-from sparsevq.runtime.hdf5 import open_layout, read_made_from
+from sparsevq.evaluation.table_files import write_csv
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.hdf5 import open_layout, read_made_from, require_dataset
 from sparsevq.runtime.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets
 
@@ -99,9 +100,6 @@ def score(
     SparseVQError
         A prediction is NaN or infinite at a valid point, or the files do not belong together.
     """
-    tables = _Tables(
-        pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]}), Path(out_dir)
-    )
     with (
         open_layout(forecast_path, SCHEMA, VERSION) as forecast,
         open_layout(baselines_path, SCHEMA, VERSION) as baselines,
@@ -119,20 +117,12 @@ def score(
         scorer = _Scorer(data, sensors, cases)
         for case in range(len(cases)):
             scorer.add(case, forecast, baselines)
-    scorer.write(tables)
+    tables = scorer.tables()
     if codes_path is not None:
-        tables.write("codebook", codebook_use(codes_path, split))
-
-
-class _Tables(NamedTuple):
-    """Where tables go, and the columns that identify the run in each."""
-
-    run: pd.DataFrame
-    folder: Path
-
-    def write(self, name: str, table: pd.DataFrame) -> None:
-        with written_whole(self.folder / f"{name}.csv") as part:
-            self.run.merge(table, how="cross").to_csv(part, index=False, float_format="%.7g", lineterminator="\n")
+        tables["codebook"] = codebook_use(codes_path, split)
+    run = pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]})
+    for name, table in tables.items():
+        write_csv(Path(out_dir) / f"{name}.csv", run.merge(table, how="cross"))
 
 
 class _Scorer:
@@ -167,7 +157,7 @@ class _Scorer:
         for link, fields in links.items():
             reference = truth[-len(fields) :]
             for name in ("relative_l2", "vrmse"):
-                error = getattr(metrics, name)(fields, reference, self._area[valid], "both")
+                error = getattr(metrics, name)(fields, reference, self._area[valid])
                 # Reconstructions begin at the observed frame, lead 0; forecasts at lead 1.
                 missing = np.full((horizon + 1 - len(fields), error.shape[-1]), np.nan)
                 self._chain[link, name].append(np.concatenate([missing, error]))
@@ -181,22 +171,18 @@ class _Scorer:
             energy = self._spectrum(method, prediction, valid)
             for name, value in self._metrics(prediction, members, truth[1:], valid, energy, true_energy):
                 self._scores[method, name].append(value)
-        self._ranks.append(metrics.rank_histogram(ensemble, truth[1:], self._area[valid], "both"))
+        self._ranks.append(metrics.rank_histogram(ensemble, truth[1:], self._area[valid]))
 
     def _fields(self, file: h5py.File, name: str, case: int, method: str, valid: Array) -> Array:
         """Fields of one case ``(..., valid points, C)``, scaled and checked."""
-        if name not in file:
-            raise SparseVQError(f"{file.filename}: /{name} is missing", "make the file again")
-        stored = file[name]
-        leads = self._cases.horizon + name.startswith("reconstruction")
-        lead_axis = stored.ndim - len(self._data.grid) - 3  # without the case axis
-        wanted = (leads, *self._data.grid, len(self._data.channels))
-        if stored.shape[1 + lead_axis :] != wanted or lead_axis != int(name == "ensemble"):
-            raise SparseVQError(f"{file.filename}: /{name} has shape {stored.shape}, it should end in {wanted}")
-        fields = stored[case]
-        fields = fields.reshape(*fields.shape[: lead_axis + 1], self._data.num_points, -1)
+        cases, horizon = len(self._cases), self._cases.horizon
+        leads = horizon + name.startswith("reconstruction")
+        members = (None,) if name == "ensemble" else ()
+        wanted = (cases, *members, leads, *self._data.grid, len(self._data.channels))
+        fields = require_dataset(file, name, wanted)[case]
+        fields = fields.reshape(*fields.shape[: len(members) + 1], self._data.num_points, -1)
         metrics.require_finite(
-            fields, f"{method} ({self._cases.name(case)})", case, valid, lead_axis, self._cases.horizon + 1 - leads
+            fields, f"{method} ({self._cases.name(case)})", case, valid, len(members), horizon + 1 - leads
         )
         fields = fields[..., valid, :]
         return fields if (self._scale == 1).all() else fields / self._scale
@@ -214,23 +200,23 @@ class _Scorer:
         weights, at_sensor = self._area[valid], self._at_sensor[valid]
         # The fields are on the joint scale: what has a unit goes back to it, except for the joint value, the last.
         unit = np.append(self._scale, 1)
-        yield "relative_l2", metrics.relative_l2(prediction, truth, weights, "both")
-        yield "vrmse", metrics.vrmse(prediction, truth, weights, "both")
-        yield "mse", metrics.mse(prediction, truth, self._data.std / self._scale, weights, "both")
-        yield "rmse", unit * metrics.rmse(prediction, truth, weights, "both")
+        yield "relative_l2", metrics.relative_l2(prediction, truth, weights)
+        yield "vrmse", metrics.vrmse(prediction, truth, weights)
+        yield "mse", metrics.mse(prediction, truth, self._data.std / self._scale, weights)
+        yield "rmse", unit * metrics.rmse(prediction, truth, weights)
         climatology = self._climatology[valid]
-        yield "anomaly_correlation", metrics.anomaly_correlation(prediction, truth, climatology, weights, "both")
+        yield "anomaly_correlation", metrics.anomaly_correlation(prediction, truth, climatology, weights)
         for name, chosen in (("in_sensors", at_sensor), ("out_sensors", ~at_sensor)):
-            value = metrics.relative_l2(prediction[:, chosen], truth[:, chosen], weights[chosen], "both")
+            value = metrics.relative_l2(prediction[:, chosen], truth[:, chosen], weights[chosen])
             yield f"relative_l2_{name}", value
         if energy is not None and true_energy is not None:
-            error = metrics.spectral_error(energy, true_energy, self._wavenumber, "both")
+            error = metrics.spectral_error(energy, true_energy, self._wavenumber)
             for band, value in zip(metrics.BANDS, error, strict=True):
                 yield f"spectral_error_{band}", value
-        yield "crps", unit * metrics.fair_crps(members, truth, weights, "both")
+        yield "crps", unit * metrics.fair_crps(members, truth, weights)
         if len(members) > 1:
-            yield "spread", unit * metrics.ensemble_spread(members, weights, "both")
-            yield "skill", unit * metrics.ensemble_skill(members, truth, weights, "both")
+            yield "spread", unit * metrics.ensemble_spread(members, weights)
+            yield "skill", unit * metrics.ensemble_skill(members, truth, weights)
 
     def _spectrum(self, method: str, fields: Array, valid: Array) -> Array | None:
         """Energy spectra ``(L, K, C)``; None where the domain has none."""
@@ -246,45 +232,28 @@ class _Scorer:
 
     # -------------------------------------------------------------------------------------------- tables
 
-    def write(self, tables: _Tables) -> None:
-        """Average over cases, and write the tables."""
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Averages over cases, by the name of the file that they belong in."""
         channels = (*self._data.channels, ALL)
         leads = range(1, self._cases.horizon + 1)
-        tables.write("scores", _tidy("method", self._scores, channels, leads))
-        tables.write("cases", self._by_case())
-        chain = _tidy("link", self._chain, channels, range(self._cases.horizon + 1))
-        tables.write("chain", chain.drop(columns="cases"))
-        tables.write("calibration", self._calibration(channels, leads))
-        spectra = [pd.DataFrame(columns=["method", "lead_time", "wavenumber", "energy"])]
-        for method, energy in self._energy.items():
-            columns = {
-                "method": method,
-                "lead_time": np.repeat(np.arange(len(energy)) + 1, len(self._wavenumber)),
-                "wavenumber": np.tile(self._wavenumber, len(energy)),
-                "energy": energy.ravel(),
-            }
-            spectra.append(pd.DataFrame(columns))
-        tables.write("spectra", pd.concat(spectra[1:] or spectra))
+        spectra = _every(method=self._energy, lead_time=leads, wavenumber=self._wavenumber)
+        return {
+            "scores": _tidy("method", self._scores, channels, leads),
+            "cases": self._by_case(leads),
+            "chain": _tidy("link", self._chain, channels, range(self._cases.horizon + 1)).drop(columns="cases"),
+            "calibration": self._calibration(channels, leads),
+            "spectra": spectra.assign(energy=np.ravel(list(self._energy.values()))),
+        }
 
-    def _by_case(self) -> pd.DataFrame:
-        cases, horizon = len(self._cases), self._cases.horizon
-        methods = list(dict.fromkeys(method for method, _ in self._scores))
-        return pd.concat(
-            pd.DataFrame(
-                {
-                    "method": method,
-                    "case": np.repeat(np.arange(cases), horizon),
-                    "trajectory": np.repeat(self._cases.trajectory, horizon),
-                    "start_frame": np.repeat(self._cases.start_frame, horizon),
-                    "lead_time": np.tile(np.arange(1, horizon + 1), cases),
-                    **{
-                        name: np.concatenate([value[:, -1] for value in self._scores[method, name]])
-                        for name in ("relative_l2", "vrmse", "anomaly_correlation")
-                    },
-                }
-            )
-            for method in methods
-        )
+    def _by_case(self, leads: range) -> pd.DataFrame:
+        methods = dict.fromkeys(method for method, _ in self._scores)
+        table = _every(method=methods, case=range(len(self._cases)), lead_time=leads)
+        table.insert(2, "trajectory", self._cases.trajectory[table["case"]])
+        table.insert(3, "start_frame", self._cases.start_frame[table["case"]])
+        for name in ("relative_l2", "vrmse", "anomaly_correlation"):
+            errors = np.stack([self._scores[method, name] for method in methods])  # (method, case, lead, channel)
+            table[name] = errors[..., -1].ravel()
+        return table
 
     def _calibration(self, channels: Sequence[str], leads: range) -> pd.DataFrame:
         ranks = np.mean(self._ranks, axis=0)  # (M + 1, L, C + 1)
@@ -306,8 +275,7 @@ class _Scorer:
 def _tidy(
     first: str, scores: dict[tuple[str, str], list[Array]], channels: Sequence[str], leads: range
 ) -> pd.DataFrame:
-    """Averages over cases: rows ``<first>, channel, lead_time, metric, value, cases``, without what is never
-    defined."""
+    """Averages over cases: ``<first>, channel, lead_time, metric, value, cases``, without what is never defined."""
     parts = []
     for (owner, metric), values in scores.items():
         stacked = np.stack(values)  # (case, lead, channel)
@@ -323,10 +291,10 @@ def _tidy(
 
 def _table_of(values: Array, channels: Sequence[str], leads: range) -> pd.DataFrame:
     """``(lead, channel)`` as rows, channel by channel."""
-    return pd.DataFrame(
-        {
-            "channel": np.repeat(np.array(channels, dtype=object), len(leads)),
-            "lead_time": np.tile(np.array(leads), len(channels)),
-            "value": values.T.ravel(),
-        }
-    )
+    return _every(channel=channels, lead_time=leads).assign(value=values.T.ravel())
+
+
+def _every(**columns: Iterable[Any]) -> pd.DataFrame:
+    """A row for each combination of what the columns hold, the last running fastest."""
+    index = pd.MultiIndex.from_product([list(values) for values in columns.values()], names=list(columns))
+    return index.to_frame(index=False)

@@ -46,9 +46,7 @@ def cf_units(units: str) -> str | None:
         return "percent"
     for factor in re.split(r"\s*[*/.]\s*|\s+", text):
         match = re.fullmatch(r"([A-Za-z_]+)\^?([+-]?\d+)?", factor)
-        if match is None and factor != "1":
-            return None
-        if match is not None and not _known(match[1]):
+        if factor != "1" and not (match and _known(match[1])):
             return None
     return text
 
@@ -83,7 +81,11 @@ def as_dataset(
         for index, channel in enumerate(data.channels)
     }
     coordinates: dict[str, Any] = {
-        "member": ("member", np.arange(len(fields), dtype=np.int32), MEMBER),
+        "member": (
+            "member",
+            np.arange(len(fields), dtype=np.int32),
+            {"long_name": "number of the ensemble member", "standard_name": "realization", "units": "1"},
+        ),
         "lead_time": ("lead_time", lead_time, _lead_time_attributes(data.time_units)),
         **{
             axis: (space if data.scattered else axis, at, _axis_attributes(axis, data.axis_units[axis], data.scattered))
@@ -120,22 +122,16 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
     SparseVQError
         The folder can't be written, or the disk is full.
     """
-    now = datetime.fromtimestamp(float(os.environ.get("SOURCE_DATE_EPOCH", time.time())), UTC).isoformat(
-        timespec="seconds"
-    )
-    fill: dict[str, Any] = {"dtype": "float32", "_FillValue": np.float32(np.nan)}
-    encoding: dict[Any, Any] = {
-        name: {**fill, "zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True} for name in forecast.data_vars
-    }
+    seconds = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    now = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    field = {"dtype": "float32", "_FillValue": np.float32(np.nan), "zlib": True, "complevel": 4, "shuffle": True}
+    encoding: dict[Any, Any] = {name: {**field, "fletcher32": True} for name in forecast.data_vars}
     encoding |= {name: {"_FillValue": None} for name in forecast.coords}
     with written_whole(path) as part:
         try:
             forecast.assign_attrs(history=f"{now} {command}").to_netcdf(part, engine="netcdf4", encoding=encoding)
         except RuntimeError as error:  # how the NetCDF library reports a full disk
             raise unwritable(path, OSError(str(error))) from None
-
-
-MEMBER = {"long_name": "number of the ensemble member", "standard_name": "realization", "units": "1"}
 
 
 def _described(name: str, units: str) -> dict[str, str]:

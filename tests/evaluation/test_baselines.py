@@ -90,14 +90,14 @@ def test_modes_are_those_of_an_exact_svd():
 
 def test_gappy_pod_is_exact_without_noise_and_the_posterior_mean_with_it():
     rng = np.random.default_rng(1)
-    at_sensors, deviation = rng.normal(size=(12, 4)), np.array([3.0, 2.0, 1.0, 0.5])
-    coefficients = rng.normal(size=(6, 4)) * deviation
+    at_sensors, std = rng.normal(size=(12, 4)), np.array([3.0, 2.0, 1.0, 0.5])
+    coefficients = rng.normal(size=(6, 4)) * std
     readings = coefficients @ at_sensors.T
-    np.testing.assert_allclose(pod_dmd.gappy_pod(readings, at_sensors, deviation, 0.0), coefficients, atol=1e-10)
+    np.testing.assert_allclose(pod_dmd.gappy_pod(readings, at_sensors, std, 0.0), coefficients, atol=1e-10)
     # Kalman's form of the same: prior covariance D, error variance 0.3
-    prior = np.diag(deviation**2)
+    prior = np.diag(std**2)
     gain = prior @ at_sensors.T @ np.linalg.inv(at_sensors @ prior @ at_sensors.T + 0.3 * np.eye(12))
-    np.testing.assert_allclose(pod_dmd.gappy_pod(readings, at_sensors, deviation, 0.3), readings @ gain.T, atol=1e-10)
+    np.testing.assert_allclose(pod_dmd.gappy_pod(readings, at_sensors, std, 0.3), readings @ gain.T, atol=1e-10)
 
 
 def test_dmd_is_exact_for_a_linear_system_and_never_pairs_two_trajectories():
@@ -123,7 +123,7 @@ def test_the_validation_error_is_the_metric_by_area_at_valid_points(tmp_path, sp
     for prediction, (trajectory, start) in zip(fields, pairs, strict=True):
         truth = data.flat_fields[trajectory, start + 1 : start + 1 + HORIZON]
         weights = data.weights * data.flat_mask[trajectory]
-        errors.append(relative_l2(prediction / data.joint_scale, truth / data.joint_scale, weights, "jointly"))
+        errors.append(relative_l2(prediction / data.joint_scale, truth / data.joint_scale, weights)[..., -1])
     np.testing.assert_allclose(found, np.mean(errors), rtol=1e-5)
 
 
@@ -135,7 +135,7 @@ def test_pod_dmd_forecasts_waves_that_it_can_represent(tmp_path):
         forecast = BASELINES[name](task)
         errors[name] = np.mean(
             [
-                relative_l2(fields, truth[1:].reshape(HORIZON, 256, 2), task.data.flat_mask[trajectory], "jointly")
+                relative_l2(fields, truth[1:].reshape(HORIZON, 256, 2), task.data.flat_mask[trajectory])[..., -1]
                 for fields, truth, (trajectory, _) in zip(
                     forecast.fields, experiment.truth, experiment.cases, strict=True
                 )
@@ -170,7 +170,7 @@ def test_baselines_of_scattered_points_whose_masks_differ(tmp_path, name):
     forecast = BASELINES[name](task_of(experiment)).fields
     assert forecast.shape == (4, HORIZON, 80, 2)
     errors = [
-        relative_l2(fields - data.mean, truth[1:] - data.mean, data.mask[trajectory], "each")
+        relative_l2(fields - data.mean, truth[1:] - data.mean, data.mask[trajectory])[..., :2]
         for fields, truth, (trajectory, _) in zip(forecast, experiment.truth, experiment.cases, strict=True)
     ]
     # one wave of unknown phase: two modes and a few sensors do

@@ -17,17 +17,17 @@ def fields():
     return prediction, truth, weights
 
 
-def errors(prediction, truth, weights, channels="each"):
+def errors(prediction, truth, weights):
     climatology = np.full(truth.shape[-2:], 0.5)
     return {
-        "relative_l2": metrics.relative_l2(prediction, truth, weights, channels),
-        "vrmse": metrics.vrmse(prediction, truth, weights, channels),
-        "mse": metrics.mse(prediction, truth, np.array([1.0, 2.0]), weights, channels),
-        "rmse": metrics.rmse(prediction, truth, weights, channels),
-        "anomaly_correlation": metrics.anomaly_correlation(prediction, truth, climatology, weights, channels),
-        "crps": metrics.fair_crps(np.stack([prediction, prediction + 1]), truth, weights, channels),
-        "spread": metrics.ensemble_spread(np.stack([prediction, prediction + 1]), weights, channels),
-        "rank": metrics.rank_histogram(np.stack([prediction, prediction + 1]), truth, weights, channels),
+        "relative_l2": metrics.relative_l2(prediction, truth, weights),
+        "vrmse": metrics.vrmse(prediction, truth, weights),
+        "mse": metrics.mse(prediction, truth, np.array([1.0, 2.0]), weights),
+        "rmse": metrics.rmse(prediction, truth, weights),
+        "anomaly_correlation": metrics.anomaly_correlation(prediction, truth, climatology, weights),
+        "crps": metrics.fair_crps(np.stack([prediction, prediction + 1]), truth, weights),
+        "spread": metrics.ensemble_spread(np.stack([prediction, prediction + 1]), weights),
+        "rank": metrics.rank_histogram(np.stack([prediction, prediction + 1]), truth, weights),
     }
 
 
@@ -37,13 +37,13 @@ def errors(prediction, truth, weights, channels="each"):
 def test_errors_worked_by_hand():
     truth = np.array([[3.0, 0.0], [4.0, 2.0]])  # two points, two channels
     prediction = np.array([[3.0, 1.0], [1.0, 2.0]])  # errors: (0, -3) in the first channel, (1, 0) in the second
-    np.testing.assert_allclose(metrics.relative_l2(prediction, truth), [3 / 5, 1 / 2])
-    np.testing.assert_allclose(metrics.relative_l2(prediction, truth, channels="jointly"), np.sqrt(10 / 29))
-    np.testing.assert_allclose(metrics.mse(prediction, truth), [9 / 2, 1 / 2])
-    np.testing.assert_allclose(metrics.mse(prediction, truth, std=np.array([3.0, 0.5])), [1 / 2, 2.0])
-    np.testing.assert_allclose(metrics.rmse(prediction, truth), [np.sqrt(4.5), np.sqrt(0.5)])
+    # each channel, and last both in one norm: its mean squares are the means of theirs
+    np.testing.assert_allclose(metrics.relative_l2(prediction, truth), [3 / 5, 1 / 2, np.sqrt(10 / 29)])
+    np.testing.assert_allclose(metrics.mse(prediction, truth), [9 / 2, 1 / 2, 5 / 2])
+    np.testing.assert_allclose(metrics.mse(prediction, truth, std=np.array([3.0, 0.5])), [1 / 2, 2.0, 5 / 4])
+    np.testing.assert_allclose(metrics.rmse(prediction, truth), np.sqrt([4.5, 0.5, 2.5]))
     # the truth's standard deviations over its points are 1/2 and 1
-    np.testing.assert_allclose(metrics.vrmse(prediction, truth), [np.sqrt(4.5) / 0.5, np.sqrt(0.5)])
+    np.testing.assert_allclose(metrics.vrmse(prediction, truth), [np.sqrt(4.5) / 0.5, np.sqrt(0.5), np.sqrt(4)])
 
 
 def test_a_weight_counts_a_point_that_often():
@@ -65,8 +65,8 @@ def test_anomaly_correlation_worked_by_hand():
     climatology = np.array([[1.0], [1.0]])
     truth = np.array([[2.0], [1.0]])  # anomaly (1, 0)
     for prediction, expected in (([[3.0], [1.0]], 1.0), ([[1.0], [9.0]], 0.0), ([[2.0], [2.0]], np.sqrt(0.5))):
-        np.testing.assert_allclose(metrics.anomaly_correlation(np.array(prediction), truth, climatology), [expected])
-    np.testing.assert_array_equal(metrics.anomaly_correlation(climatology, truth, climatology), [0.0])
+        np.testing.assert_allclose(metrics.anomaly_correlation(np.array(prediction), truth, climatology), expected)
+    np.testing.assert_array_equal(metrics.anomaly_correlation(climatology, truth, climatology), 0)
     assert np.isnan(metrics.anomaly_correlation(truth, climatology, climatology)).all()
 
 
@@ -118,11 +118,17 @@ def test_frames_are_scored_each_on_its_own(fields):
         np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=name)
 
 
-def test_both_is_each_and_jointly(fields):
-    each, jointly, both = (errors(*fields, channels) for channels in ("each", "jointly", "both"))
-    for name, value in both.items():
-        np.testing.assert_array_equal(value[..., :-1], each[name], err_msg=name)
-        np.testing.assert_array_equal(value[..., -1], jointly[name], err_msg=name)
+def test_the_joint_value_is_that_of_the_means_of_the_channels_mean_squares(fields):
+    found = errors(*fields)
+    for name in ("mse", "crps", "rank"):
+        np.testing.assert_allclose(found[name][..., -1], found[name][..., :-1].mean(axis=-1), err_msg=name)
+    for name in ("rmse", "spread"):
+        squares = np.square(found[name])
+        np.testing.assert_allclose(squares[..., -1], squares[..., :-1].mean(axis=-1), err_msg=name)
+    prediction, truth, weights = fields
+    stacked = errors(*(values.reshape(3, 80, 1) for values in (prediction, truth)), np.repeat(weights, 2))
+    for name in ("relative_l2", "rmse", "anomaly_correlation"):
+        np.testing.assert_allclose(found[name][..., -1], stacked[name][..., 0], rtol=1e-6, err_msg=name)
 
 
 def test_a_large_mean_does_not_drown_the_variance():
@@ -130,7 +136,7 @@ def test_a_large_mean_does_not_drown_the_variance():
     wiggle = rng.normal(0, 1e-2, (100_000, 2))
     truth = (1 + wiggle).astype(np.float32)
     expected = 1 / truth.astype(np.float64).std(axis=0)
-    np.testing.assert_allclose(metrics.vrmse(truth + 1, truth), expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics.vrmse(truth + 1, truth)[:2], expected, rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------ ensembles
@@ -141,7 +147,7 @@ def test_crps_agrees_with_an_independent_library():
     rng = np.random.default_rng(1)
     ensemble, truth = rng.normal(size=(7, 4, 30, 2)), rng.normal(size=(4, 30, 2))
     expected = scoringrules.crps_ensemble(truth, ensemble, m_axis=0, estimator="fair").mean(axis=-2)
-    np.testing.assert_allclose(metrics.fair_crps(ensemble, truth), expected, rtol=1e-10)
+    np.testing.assert_allclose(metrics.fair_crps(ensemble, truth)[:, :2], expected, rtol=1e-10)
 
 
 def test_fair_crps_tends_to_that_of_the_distribution_for_any_number_of_members():
@@ -156,7 +162,7 @@ def test_fair_crps_tends_to_that_of_the_distribution_for_any_number_of_members()
 def test_crps_of_one_member_is_its_absolute_error(fields):
     prediction, truth, _ = fields
     np.testing.assert_allclose(
-        metrics.fair_crps(prediction[None], truth), np.abs(prediction - truth).mean(axis=1), rtol=1e-6
+        metrics.fair_crps(prediction[None], truth)[:, :2], np.abs(prediction - truth).mean(axis=1), rtol=1e-6
     )
 
 
@@ -172,7 +178,7 @@ def test_a_reliable_ensemble_has_ratio_one_and_a_flat_histogram():
 
 
 def test_an_ensemble_of_one_has_no_spread():
-    assert np.isnan(metrics.ensemble_spread(np.ones((1, 3, 5, 2)), channels="both")).all()
+    assert np.isnan(metrics.ensemble_spread(np.ones((1, 3, 5, 2)))).all()
 
 
 # ------------------------------------------------------------------------------------------------ spectra
@@ -225,7 +231,7 @@ def test_spectral_error_by_band():
     predicted = true.copy()
     predicted[:, bands == 1, 0] = 0.0  # nothing in the middle
     predicted[:, bands == 2, 1] = 3.0  # three times too much at the top
-    error = metrics.spectral_error(predicted, true, wavenumber, "both")
+    error = metrics.spectral_error(predicted, true, wavenumber)
     assert error.shape == (3, 4, 3)
     np.testing.assert_allclose(error[:, 0], [[0, 0, 0], [1, 0, 0.5], [0, 2, 1]])
 

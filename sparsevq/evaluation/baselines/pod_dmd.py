@@ -27,6 +27,10 @@ Array = NDArray[Any]
 
 STRENGTHS = (0.0, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Variances of a reading's error, in units of the channel's variance, that the validation split chooses from."""
+PASSES = 5
+"""Power iterations of the randomised SVD; each takes two passes over the snapshots."""
+KEPT = 2**30
+"""Bytes of snapshots that are kept in memory; going through quickstart's eleven times costs a minute otherwise."""
 
 
 def pod_dmd(task: Task) -> BaselineForecast:
@@ -42,11 +46,11 @@ def pod_dmd(task: Task) -> BaselineForecast:
     std = data.std.astype(np.float32)
     modes, coefficients = _training_modes(task, mean)  # (r, N * C), (trajectory, F, r)
     at_sensors = modes.reshape(-1, *mean.shape)[:, task.sparse].reshape(len(modes), -1).T  # (n_s * C, r)
-    deviation = coefficients.std(axis=(0, 1), dtype=np.float64)  # (r,)
+    coefficient_std = coefficients.std(axis=(0, 1), dtype=np.float64)  # (r,)
 
     def estimate(readings: Array, rank: int, strength: float) -> Array:
         anomalies = ((readings - mean[task.sparse]) / std).reshape(len(readings), -1)
-        return gappy_pod(anomalies, at_sensors[:, :rank], deviation[:rank], strength)
+        return gappy_pod(anomalies, at_sensors[:, :rank], coefficient_std[:rank], strength)
 
     validation = _Validation(task, mean, modes)
     best_error, rank, strength = np.inf, 1, 0.0
@@ -119,15 +123,11 @@ def leading_modes(blocks: Iterable[Array], rank: int, seed: int = 0) -> tuple[Ar
     return (rotation @ directions.T)[:kept], (left * values)[:, :kept]
 
 
-PASSES = 5
-"""Power iterations of the randomised SVD; each takes two passes over the snapshots."""
+def gappy_pod(readings: Array, at_sensors: Array, std: Array, strength: float) -> Array:
+    """Coefficients of the modes from readings at a few points: ``min |y - P a|^2 + strength * sum (a / std)^2``.
 
-
-def gappy_pod(readings: Array, at_sensors: Array, deviation: Array, strength: float) -> Array:
-    """Coefficients of the modes from readings at a few points: ``min |y - P a|^2 + strength * sum (a / deviation)^2``.
-
-    With Gaussian coefficients of these deviations and reading errors of variance `strength` it is their posterior
-    mean. Of all solutions at strength 0 it takes the smallest in that norm.
+    With Gaussian coefficients of that std and reading errors of variance `strength` it is their posterior mean. Of all
+    solutions at strength 0 it takes the smallest in that norm.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def gappy_pod(readings: Array, at_sensors: Array, deviation: Array, strength: fl
         ``(B, m)`` anomalies.
     at_sensors
         ``(m, r)`` the modes at the sensors.
-    deviation
+    std
         ``(r,)`` standard deviation of each coefficient over the training split.
     strength
         0 or above.
@@ -144,11 +144,11 @@ def gappy_pod(readings: Array, at_sensors: Array, deviation: Array, strength: fl
     -------
     ``(B, r)``
     """
-    scaled = at_sensors.astype(np.float64) * deviation
+    scaled = at_sensors.astype(np.float64) * std
     if strength > 0:
-        scaled = np.concatenate([scaled, np.sqrt(strength) * np.eye(len(deviation))])
-        readings = np.concatenate([readings, np.zeros((len(readings), len(deviation)))], axis=1)
-    return (np.linalg.pinv(scaled) @ readings.T.astype(np.float64)).T * deviation
+        scaled = np.concatenate([scaled, np.sqrt(strength) * np.eye(len(std))])
+        readings = np.concatenate([readings, np.zeros((len(readings), len(std)))], axis=1)
+    return (np.linalg.pinv(scaled) @ readings.T.astype(np.float64)).T * std
 
 
 def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
@@ -182,10 +182,6 @@ def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
 
 
 # ---------------------------------------------------------------------------------------------- training and validation
-
-
-KEPT = 2**30
-"""Bytes of snapshots that are kept in memory; going through quickstart's eleven times costs a minute otherwise."""
 
 
 class _Snapshots:

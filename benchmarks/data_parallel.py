@@ -1,13 +1,13 @@
-"""Training on N devices against one, on the same global batches: the loss curves side by side, and the time of a step.
+"""Training on N devices and on one, with the same global batches: loss curves side by side, and the time of a step.
 
     python benchmarks/data_parallel.py --config config/quickstart.yaml --devices 2
 
 Every stage is trained for some steps by its own code on synthetic fields of the data set's shape; all trainings of a
 stage start from the same files. On the CPU the devices are processes that share the threads; one process has all.
 
-How far apart rounding alone sends two trainings says a third one: one device, its first weights rounded otherwise.
-Without codes that is 1e-7 to 1e-6, as the differences are. A code is one or another, and once a token of the tokenizer
-has got another one, codes die and are drawn anew otherwise.
+The effect of rounding alone is shown by a third training: one device, its initial weights rounded differently. Without
+codes it is 1e-7 to 1e-6, as large as the differences between one and N devices. Codes are discrete: once a token of the
+tokenizer gets another code, other codes die and are reinitialised.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from report import REPOSITORY, machine, print_machine, print_table, write_json
+from report import REPOSITORY, machine, parser, print_machine, print_table, write_json
 
 from sparsevq.config import Config, TrainingConfig, load
 from sparsevq.runtime.devices.device import claim_devices, fabric_for, set_threads
 from sparsevq.runtime.devices.processes import together
 
 NUDGE = 1e-7
-"""Relative change of the weights that stands for rounding: float32 has 24 bits."""
+"""Relative change of the weights in place of rounding: float32 has 24 bits."""
 STAGES = ("semi_sparse", "sparse", "tokenizer", "gpt")
 VALIDATIONS = 4
 
@@ -37,17 +37,16 @@ Curves = dict[str, list[dict[str, float]]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--devices", type=int, default=2, metavar="N", help="GPUs, or processes on the CPU")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads, of all processes together")
-    parser.add_argument("--steps", type=int, default=40, help="training steps of each stage")
-    parser.add_argument("--trajectories", type=int, default=12, help="trajectories of the synthetic data")
-    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--worker", nargs=3, metavar=("NAME", "COUNT", "FOLDER"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    command.add_argument("--devices", type=int, default=2, metavar="N", help="GPUs, or processes on the CPU")
+    command.add_argument("--threads", type=int, default=2, help="CPU threads, of all processes together")
+    command.add_argument("--steps", type=int, default=40, help="training steps of each stage")
+    command.add_argument("--trajectories", type=int, default=12, help="trajectories of the synthetic data")
+    command.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
+    command.add_argument("--worker", nargs=3, metavar=("NAME", "COUNT", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = command.parse_args()
     if arguments.worker:
         name, count, folder = arguments.worker
         train_all(arguments, name, int(count), Path(folder))
@@ -112,7 +111,7 @@ def compared(
 
 
 class Recorder:
-    """Stands for the tracker: keeps what is logged."""
+    """Replaces the tracker: keeps what is logged."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -122,7 +121,7 @@ class Recorder:
 
 
 def train_all(arguments: argparse.Namespace, name: str, count: int, folder: Path) -> None:
-    """Train every stage on `count` devices; the inputs of each are what `one` made of the stages before."""
+    """Train every stage on `count` devices; the inputs of each are the outputs of `one` for the stages before."""
     set_threads(arguments.threads)
     config = load(arguments.config)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), together():
@@ -169,7 +168,7 @@ def stage_of(name: str, run: Any, config: Config, steps: int, fabric: Any) -> An
 
 
 def nudge(objective: Any) -> None:
-    """Round the first weights otherwise."""
+    """Round the initial weights differently."""
     import torch
 
     generator = torch.Generator().manual_seed(0)

@@ -2,10 +2,10 @@
 
     python benchmarks/data_scale.py --gigabytes 30 --memory 2
 
-Makes a synthetic data set (a few travelling waves, computed as they are asked for), preprocesses it, draws batches of
-stage 1 from it and trains some steps, all by the package's own code. The bound is on the memory of the process itself
-(`RLIMIT_DATA`): heap, stacks and private mappings that can be written, not the pages of mapped files, which the system
-takes back when it needs them. Speeds stand beside those of a small data set that is read into memory in the same run.
+Makes a synthetic data set (a few standing waves, computed when they are read), preprocesses it, draws batches of stage
+1 from it and trains some steps, all by the package's own code. The bound is on the memory of the process itself
+(`RLIMIT_DATA`): heap, stacks and writable private mappings, not the pages of mapped files, which the system reclaims
+when it needs them. Speeds are compared with those of a small data set that is read into memory in the same run.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from report import REPOSITORY, machine, print_machine, print_table, write_json
+from report import REPOSITORY, machine, parser, print_machine, print_table, write_json
 
 from sparsevq.config import DataSetConfig, PreprocessConfig, SensorsConfig, Stage1Config, Symmetries, load
 from sparsevq.data.layout import read_data, read_domain
@@ -38,24 +38,25 @@ FRAMES = 400
 CHANNELS = ("u", "v")
 MODES = 6
 SMALL = 0.25
-"""Gigabytes of the data set that is read into memory, to compare with."""
+"""Gigabytes of the data set that is read into memory, for comparison."""
 GB = 1e9
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=30.0, help="size of the data set")
-    parser.add_argument("--memory", type=float, default=2.0, help="gigabytes of its own that the process may use")
-    parser.add_argument("--grid", type=int, nargs=2, default=(128, 128), metavar=("NY", "NX"), help="points of a frame")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where the data set is for as long as this runs")
-    parser.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml", help="stage 1's sizes")
-    parser.add_argument("--batches", type=int, default=100, help="batches to draw, of a turn")
-    parser.add_argument("--steps", type=int, default=10, help="training steps to time, of a turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns that mapped and read data sets take")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--gigabytes", type=float, default=30.0, help="size of the data set")
+    command.add_argument("--memory", type=float, default=2.0, help="bound on the process' own memory (GB)")
+    command.add_argument(
+        "--grid", type=int, nargs=2, default=(128, 128), metavar=("NY", "NX"), help="points of a frame"
+    )
+    command.add_argument("--folder", type=Path, default=Path(), help="where the data set is while this runs")
+    command.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml", help="stage 1's sizes")
+    command.add_argument("--batches", type=int, default=100, help="batches to draw in each round")
+    command.add_argument("--steps", type=int, default=10, help="training steps to time in each round")
+    command.add_argument("--rounds", type=int, default=3, help="rounds in which mapped and read data sets alternate")
+    command.add_argument("--threads", type=int, default=2, help="CPU threads")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    arguments = command.parse_args()
 
     frame = 4 * len(CHANNELS) * arguments.grid[0] * arguments.grid[1]
     trajectories = {
@@ -70,7 +71,7 @@ def main() -> None:
         sys.exit(
             f"{arguments.folder.resolve()}:  {free:.1f} GB free, {needed + 1:.1f} are needed: choose another --folder"
         )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the data set is deleted then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the data set is deleted
     about = machine()
     set_threads(arguments.threads)
     bound = bounded(arguments.memory)
@@ -140,7 +141,7 @@ def measure(folder: Path, trajectories: dict[str, int], arguments: argparse.Name
 def sample(
     folder: Path, settings: Stage1Config, arguments: argparse.Namespace
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Draw batches and train, by turns: batches never seen before (cold), the same again (warm), and in memory."""
+    """Draw batches and train, in turns: batches not read before (cold), the same again (warm), and in memory."""
     import torch
     from measuring import now
     from steps import Stopwatch, timed_steps
@@ -226,7 +227,7 @@ def waves(trajectories: int, grid: tuple[int, int]) -> Source:
 
 
 def drop_pages(path: Path) -> None:
-    """Let the system forget what it keeps of a file in memory, once it is on the disk."""
+    """Drop a file from the system's page cache, once it is on the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         if hasattr(os, "posix_fadvise"):
@@ -246,14 +247,14 @@ def bounded(gigabytes: float) -> bool:
 
 
 class Memory:
-    """Peaks of this process' resident memory in a block, looked at a hundred times a second.
+    """Peaks of this process' resident memory in a block, sampled a hundred times a second.
 
     Attributes
     ----------
     own_mb
-        Anonymous memory: what it allocated itself.
+        Anonymous memory: allocated by the process itself.
     file_mb
-        Pages of mapped files, libraries among them: in memory, but the system's to take back.
+        Pages of mapped files, libraries included: the system can reclaim them.
     """
 
     def __init__(self) -> None:
@@ -272,7 +273,7 @@ class Memory:
     def _watch(self) -> None:
         while True:
             ended = self._over.wait(0.01)
-            with contextlib.suppress(OSError):  # not Linux: nought is reported
+            with contextlib.suppress(OSError):  # not Linux: 0 is reported
                 lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
                 self.own_mb = max(self.own_mb, int(lines["RssAnon"].split()[0]) * 1024 / 1e6)
                 self.file_mb = max(self.file_mb, int(lines["RssFile"].split()[0]) * 1024 / 1e6)

@@ -1,15 +1,14 @@
-"""Kill every rule of a workflow at random moments, and see that its results are an undisturbed run's to the bit.
+"""Kill every rule of a workflow at random moments, and check that its results are those of an undisturbed run.
 
     python benchmarks/faults.py --kills 56
 
 Runs an experiment (the miniature, with trainings long enough to be killed half-way) once undisturbed and once under
-fire: each rule in turn is started, and its job or Snakemake itself gets SIGKILL or SIGTERM at a random moment of its
-work, until the rule has had its share of kills and is let run. In the end every result must be equal, byte for byte, no
-temporary file or checkpoint left, and MLflow must hold one finished run for each job, no metric twice. Exit status 1
-if anything differs.
+fire: each rule in turn is started, and its job or Snakemake itself gets SIGKILL or SIGTERM at a random moment, until
+the rule has had its share of kills; then it runs to its end. All results must be equal, byte for byte, no temporary
+file or checkpoint may be left, and MLflow must hold one finished run for each job, no metric twice. Exit status 1 if
+anything differs.
 """
 
-import argparse
 import os
 import random
 import re
@@ -27,7 +26,7 @@ from typing import Any
 
 import psutil
 import yaml
-from report import REPOSITORY, machine, print_machine, print_table, write_json
+from report import REPOSITORY, machine, parser, print_machine, print_table, write_json
 
 MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RULES = (
@@ -36,7 +35,7 @@ RULES = (
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
 RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking"}
-"""Folders that tell of the runs themselves, and differ between any two."""
+"""Folders with records of the runs themselves, which differ between any two."""
 TIMEOUT = 600.0
 
 
@@ -78,7 +77,7 @@ class Workflow:
         )
 
     def run(self, *arguments: str) -> str:
-        """Run to the end, which must be a good one."""
+        """Run to the end; exit if the run fails."""
         started = self.start("--rerun-incomplete", *arguments)
         output, _ = started.communicate(timeout=TIMEOUT)
         if started.returncode:
@@ -86,9 +85,9 @@ class Workflow:
         return output
 
     def resumed(self, rule: str) -> int:
-        """Whether a rule's last job went on from a checkpoint."""
+        """How many jobs of a rule resumed from a checkpoint, by their last logs."""
         logs = self.results.rglob(f"logs/{rule}.log")
-        return sum("goes on after step" in log.read_text(errors="replace") for log in logs)
+        return sum("resumes after step" in log.read_text(errors="replace") for log in logs)
 
     def last_logs(self) -> str:
         logs = sorted(self.folder.rglob("logs/*.log"), key=lambda path: path.stat().st_mtime)
@@ -170,7 +169,7 @@ def durations(workflow: Workflow) -> dict[str, float]:
 
 
 def under_fire(workflow: Workflow, share: int, taken: dict[str, float], dice: random.Random) -> dict[str, Fire]:
-    """Kill each rule `share` times, then let it run; in the order in which they depend on each other."""
+    """Kill each rule `share` times, then let it run; in the order of their dependencies."""
     fires = {rule: Fire() for rule in RULES}
     for rule, fire in fires.items():
         while fire.kills.total() < share:
@@ -190,7 +189,7 @@ def differences(undisturbed: dict[str, bytes], under: dict[str, bytes]) -> list[
 
 
 def faults_in_tracking(workflow: Workflow, like: Workflow) -> list[str]:
-    """What MLflow's runs under fire have that those of the undisturbed experiment don't."""
+    """Differences between MLflow's runs under fire and those of the undisturbed experiment."""
     faults = []
     mine, others = _runs(workflow), _runs(like)
     names = Counter(run.info.run_name for run in mine), Counter(run.info.run_name for run in others)
@@ -217,21 +216,20 @@ def _runs(workflow: Workflow) -> list[Any]:
 
 
 def _steps(workflow: Workflow, run: Any) -> dict[str, list[int]]:
-    """Metric -> the steps it was logged at; of the machine's own metrics none, as they depend on the time."""
+    """Metric -> the steps it was logged at; system metrics are left out, as they depend on the time."""
     client = _client(workflow)
     names = [name for name in run.data.metrics if not name.startswith("system/")]
     return {name: [at.step for at in client.get_metric_history(run.info.run_id, name)] for name in sorted(names)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=56, help="at least so many, the same number for each rule")
-    parser.add_argument("--steps", type=int, default=600, help="optimizer steps of each training")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments and signals")
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave both experiments there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--kills", type=int, default=56, help="least number of kills, shared equally by the rules")
+    command.add_argument("--steps", type=int, default=600, help="optimizer steps of each training")
+    command.add_argument("--seed", type=int, default=1, help="of the moments and signals")
+    command.add_argument("--cores", type=int, default=2)
+    command.add_argument("--keep", type=Path, metavar="FOLDER", help="leave both experiments there")
+    arguments = command.parse_args()
 
     about = machine()
     print_machine(about)

@@ -1,6 +1,6 @@
-"""What is the same for every job of the workflow: the start of an interpreter, its imports, Snakemake's part.
+"""Costs that are the same for every job of the workflow: start of an interpreter, imports, Snakemake.
 
-The least of several measurements counts, since other programs only ever add to them.
+The smallest of several measurements is used, since other programs only add to them.
 """
 
 import ast
@@ -25,7 +25,7 @@ BASELINES = {
     "import sparsevq's job": "import sparsevq.runtime.job",
 }
 PREAMBLE = ("from snakemake.logging import logger", "from snakemake.iocontainers import Snakemake")
-"""What Snakemake puts before a script."""
+"""Imports that Snakemake puts before a script."""
 NOTHING = """
 rule all:
     input: [f"{{number}}.txt" for number in range({count})]
@@ -55,14 +55,14 @@ class Imports:
 
 @dataclass(frozen=True)
 class Costs:
-    """What is the same for every run: each script's imports, and a job of Snakemake's that does nothing."""
+    """Costs that are the same for every run: each script's imports, and a job of Snakemake's that does nothing."""
 
     imports: dict[str, Imports]
     snakemake: float = 0.0
 
 
 def python_seconds(code: str, repeats: int) -> tuple[float, float]:
-    """Wall and processor time of a fresh interpreter that runs `code`; the latter suffers less from others."""
+    """Wall and processor time of a fresh interpreter that runs `code`; other load affects the latter less."""
     taken, used = [], []
     for _ in range(repeats):
         since, before = time.perf_counter(), _children()
@@ -78,7 +78,7 @@ def _children() -> float:
 
 
 def imports_of(script: Path, repeats: int) -> Imports:
-    """What a script imports, after Snakemake's preamble, by Python's own account (``-X importtime``)."""
+    """Time of a script's imports, after Snakemake's preamble, as measured by Python (``-X importtime``)."""
     tree = ast.parse(script.read_text())
     block = next(node for node in tree.body if isinstance(node, ast.With))
 
@@ -101,7 +101,7 @@ def imports_of(script: Path, repeats: int) -> Imports:
 
 
 def account(report: str) -> Imports:
-    """Sums over the modules that a report of ``-X importtime`` tells of after its line ``part: before``."""
+    """Sums over the modules in a report of ``-X importtime`` after its line ``part: before``."""
     seconds = {(part, owner): 0.0 for part in ("start", "preamble", "before", "block") for owner in (False, True)}
     part = "start"
     for line in report.splitlines():
@@ -131,12 +131,12 @@ def job_wall(table: Path) -> float:
 
 
 def environment() -> dict[str, str]:
-    """The environment without what would point runs elsewhere."""
+    """The environment without variables that redirect runs."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "SPARSEVQ_"))}
 
 
 def print_baselines(repeats: int) -> dict[str, float]:
-    """Fresh interpreters; wall times."""
+    """Print times of fresh interpreters; their wall times."""
     measured = {name: python_seconds(code, repeats) for name, code in BASELINES.items()}
     least = measured["python -c pass"][1]
     print("\nA fresh interpreter:")
@@ -146,7 +146,7 @@ def print_baselines(repeats: int) -> dict[str, float]:
 
 
 def measured_costs(repeats: int) -> Costs:
-    """Measure and print what is the same for every run."""
+    """Measure and print the costs that are the same for every run."""
     imports = {script.stem: imports_of(script, repeats) for script in sorted(SCRIPTS.glob("*.py"))}
     print("\nImports of each script:")
     print_table(

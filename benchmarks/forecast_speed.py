@@ -2,43 +2,27 @@
 
     python benchmarks/forecast_speed.py --config config/quickstart.yaml
 
-All cases and ensemble members are one batch, as in the rule `forecast`. Beside it stand baselines of the same run: the
-whole sequence computed anew for all that is predicted instead of a key-value cache, and one token at a time instead of
-a frame.
+All cases and ensemble members are one batch, as in the rule `forecast`. Baselines of the same run: the whole sequence
+recomputed at each prediction instead of a key-value cache, and one token at a time instead of a frame.
 """
 
-import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from report import REPOSITORY, machine, print_machine, print_table, write_json
-
-from sparsevq.config import load
-from sparsevq.runtime.devices.device import claim_devices, set_threads
+from report import add_device_options, claim_device, parser, print_table, write_json
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--cases", type=int, help="forecasts in one batch; default: the configuration's")
-    parser.add_argument("--repeats", type=int, default=3, help="times that tokens are generated; the median counts")
-    parser.add_argument("--no-recompute", action="store_true", help="without the slow baseline that has no cache")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args()
+    command = parser(__doc__)
+    add_device_options(command)
+    command.add_argument("--cases", type=int, help="forecasts in one batch; default: the configuration's")
+    command.add_argument("--repeats", type=int, default=3, help="times that tokens are generated (median)")
+    command.add_argument("--no-recompute", action="store_true", help="without the slow baseline that has no cache")
+    arguments = command.parse_args()
 
-    about = machine()
-    config = load(arguments.config)
-    set_threads(arguments.threads)  # OpenMP reads its variables once, when torch is imported
-    lease = claim_devices(arguments.device)
-    import torch
+    config, lease, about = claim_device(arguments)
     from rollouts import PREDICTIONS, time_forecasts
 
-    about |= {"torch": torch.__version__, "threads": arguments.threads, "config": arguments.config.name}
-    about["device"] = torch.cuda.get_device_name() if lease.kind == "cuda" and torch.cuda.is_available() else "cpu"
-    print_machine(about)
     cases = arguments.cases or config.data_set(config.data_sets[0]).test * len(config.forecast.starts)
     print(f"{cases} cases, {config.forecast.members} members, {config.forecast.horizon} frames\n")
     rates, decoding = time_forecasts(config, lease, arguments.cases, arguments.repeats, not arguments.no_recompute)

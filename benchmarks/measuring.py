@@ -1,4 +1,4 @@
-"""Time and memory of what runs on a device."""
+"""Time and memory of work on a device."""
 
 import contextlib
 import resource
@@ -13,14 +13,14 @@ import torch
 
 
 def now(device: torch.device, wait: bool = True) -> float:
-    """Seconds, when all that the device was asked for is done."""
+    """Time in seconds, once the device has finished its work."""
     if wait and device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def seconds(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
-    """Median time of `work`, after once for warming up if it is repeated."""
+    """Median time of `work`, after one warm-up if it is repeated."""
     if repeats > 1:
         work()
     taken = []
@@ -32,7 +32,7 @@ def seconds(work: Callable[[], Any], device: torch.device, repeats: int) -> floa
 
 
 def reset_peak(device: torch.device) -> None:
-    """Let `peak_mb` tell the peak from here on."""
+    """Start a new measurement of `peak_mb`."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return

@@ -1,4 +1,4 @@
-"""Time forecasts by untrained models of a configuration's sizes: what the codes say changes no time."""
+"""Time forecasts by untrained models of a configuration's sizes: the values of the codes change no time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PREDICTIONS = ("next_frame", "next_token")
 
 @dataclass
 class Rate:
-    """Frames forecast (of every case and member) a second, and peak memory meanwhile."""
+    """Frames forecast (of every case and member) per second, and peak memory."""
 
     frames_per_second: float
     seconds: float
@@ -38,7 +38,7 @@ class Rate:
 
 @dataclass
 class Rates:
-    """Of one way to predict."""
+    """Rates of one kind of prediction."""
 
     cached: Rate
     recomputed: Rate | None
@@ -50,7 +50,7 @@ class Rates:
 def time_forecasts(
     config: Config, lease: Lease, cases: int | None, repeats: int, recompute: bool
 ) -> tuple[dict[str, Rates], Rate]:
-    """Rates of every way to predict, and of decoding alone; `cases` None: as many as the configuration holds out."""
+    """Rates of each kind of prediction, and of decoding alone; `cases` None: as many as the configuration holds out."""
     settings = config.forecast
     fabric = fabric_for(lease, config.stage3.precision)
     device = fabric.device
@@ -98,7 +98,7 @@ def time_forecasts(
 
 
 def generate_without_cache(gpt: GPT, prompt: Tensor, frames: int, temperature: float) -> Tensor:
-    """A baseline: what `GPT.generate` gives, with the whole sequence so far computed anew for all that is predicted."""
+    """A baseline: `GPT.generate`, with the whole sequence so far recomputed at each prediction."""
     size, block, context = gpt.config.tokens_per_frame, gpt.config.block, gpt.config.context_frames
     generator = torch.Generator(prompt.device).manual_seed(0)
     tokens = prompt
@@ -111,7 +111,7 @@ def generate_without_cache(gpt: GPT, prompt: Tensor, frames: int, temperature: f
 
 
 def untrained(config: Config, data: FieldData, prediction: str, device: torch.device) -> ForecastModel:
-    """All stages as they are before training."""
+    """All stages before training."""
     torch.manual_seed(0)
     sensors = place_sensors(data, config.sensors, config.num_sensors[0], seed=0)
     sparse, teacher = (_stage1(config, data, sensors, role, device) for role in ("sparse", "semi_sparse"))

@@ -3,11 +3,10 @@
     python benchmarks/simulation_cost.py --trajectories 2
     python benchmarks/simulation_cost.py cylinder shallow --config config/benchmarks.yaml
 
-Runs the first shard of each, made so small that it holds a few trajectories, as the workflow runs it: a process of its
-own, one thread. What the whole data set costs is extrapolated from them; its megabytes are exact but for the headers.
+Runs a shard of a few trajectories of each as the workflow runs it: a process of its own, one thread. The cost of the
+whole data set is extrapolated from them; its megabytes are exact except for the headers.
 """
 
-import argparse
 import json
 import math
 import os
@@ -21,7 +20,7 @@ from statistics import mean
 from typing import Any
 
 import h5py
-from report import machine, print_machine, print_table, write_json
+from report import machine, parser, print_machine, print_table, write_json
 
 from sparsevq.config import SimulatedConfig, SimulationConfig, load
 from sparsevq.simulators.shard_job import LEARNING
@@ -31,15 +30,14 @@ TOOK = re.compile(r": trajectory \d+ \(\d+/\d+\), ([\d.]+) s\b", re.MULTILINE)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--config", type=Path, help="configuration; default: every default of sparsevq/config/")
-    parser.add_argument("--trajectories", type=int, default=2, help="trajectories to simulate of each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
+    command.add_argument("--config", type=Path, help="configuration; default: every default of sparsevq/config/")
+    command.add_argument("--trajectories", type=int, default=2, help="trajectories to simulate of each")
+    arguments = command.parse_args()
     unknown = sorted(set(arguments.names) - set(NAMES))
     if unknown:
-        parser.error(f"no simulator {unknown[0]!r}: choose among {', '.join(NAMES)}")
+        command.error(f"no simulator {unknown[0]!r}: choose among {', '.join(NAMES)}")
     simulation = load(arguments.config).simulation if arguments.config else SimulationConfig()
     about = machine() | {"config": arguments.config.name if arguments.config else "defaults"}
     print_machine(about)
@@ -92,13 +90,13 @@ def main() -> None:
     print(
         f"The hours of the whole set are extrapolated from {arguments.trajectories} of each"
         + (f"; the load was {about['load']} before, so that seconds are too many" if about["load"] > 0.5 else "")
-        + ". CPU seconds have the start of the process in them."
+        + ". CPU seconds include the start of the process."
     )
     write_json(arguments.json, {"machine": about, "simulators": found, "missing": missing})
 
 
 def simulate(name: str, settings: SimulatedConfig, count: int, out: Path) -> dict[str, Any] | str:
-    """What a shard of `count` trajectories costs; or why there is none."""
+    """Cost of a shard of `count` trajectories, or why it could not be simulated."""
     shards = max(settings.total // count, 1)
     values = settings.model_dump(mode="json", exclude=set(LEARNING)) | {"shards": shards}
     since = time.perf_counter()
@@ -114,7 +112,7 @@ def simulate(name: str, settings: SimulatedConfig, count: int, out: Path) -> dic
     )
     assert process.stdout is not None
     printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)  # the solver's own processes are in it
+    _, status, usage = os.wait4(process.pid, 0)  # includes the solver's own processes
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - since
     if process.returncode:

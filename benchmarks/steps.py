@@ -1,4 +1,4 @@
-"""Time the training steps of every stage: its own draw function, objective and loop, split at the loop's own seams."""
+"""Time the training steps of every stage, with its own draw function, objective and loop, split into their parts."""
 
 import contextlib
 import gc
@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass
 class StageTimings:
-    """All variants of a stage; the first is what the configuration asks for, the others are compared with it."""
+    """All variants of a stage; the first is the configured one, the others are compared with it."""
 
     name: str
     batch: str
@@ -73,7 +73,7 @@ class StageTimings:
 def time_stages(
     config: Config, lease: Lease, steps: int, rounds: int, trajectories: int | None
 ) -> Iterator[StageTimings]:
-    """Time one stage after the other; each gets the models that the one before it left, untrained."""
+    """Time one stage after the other; each gets the untrained models of those before it."""
     with tempfile.TemporaryDirectory() as name:
         for stage in stages(Path(name), config, lease, trajectories):
             yield time_stage(stage, lease, steps, rounds)
@@ -107,7 +107,7 @@ def untrained(stage: Stage, folder: Path) -> Stage:
 
 
 def time_stage(stage: Stage, lease: Lease, steps: int, rounds: int) -> StageTimings:
-    """All variants of a stage by turns, so that what else the machine does meets all of them."""
+    """All variants of a stage in turns, so that other load on the machine affects all of them."""
     device, precision = stage.fabric.device, stage.fabric._precision.precision
     other = fabric_for(lease, "32-true" if precision == "bf16-mixed" else "bf16-mixed")
     variants: dict[str, tuple[Fabric, Callable[[], AbstractContextManager[Any]]]] = {
@@ -125,7 +125,7 @@ def time_stage(stage: Stage, lease: Lease, steps: int, rounds: int) -> StageTimi
                 timed_steps(stage, fabric, -(-steps // rounds), timed[name])
             peak = peak or peak_mb(device)  # of the first variant
     timings = {name: watch.timing() for name, watch in timed.items()}
-    if device.type == "cuda":  # waiting at every seam keeps the host from running ahead, as it does in training
+    if device.type == "cuda":  # waiting between the parts keeps the host from running ahead, as it does in training
         for name, (fabric, context) in variants.items():
             with context():
                 timings[name].step = free_running(stage, fabric, steps)
@@ -145,7 +145,7 @@ def time_stage(stage: Stage, lease: Lease, steps: int, rounds: int) -> StageTimi
 
 
 class Stopwatch:
-    """Tells the parts of a step apart by when the loop draws and when it calls the optimizer."""
+    """Times the parts of a step by when the loop draws and when it calls the optimizer."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -153,7 +153,7 @@ class Stopwatch:
         self._part, self._since = "", 0.0
 
     def begin(self, part: str) -> None:
-        """The part before ends here; "" ends the last."""
+        """End the previous part and begin `part`; "" only ends."""
         at = now(self.device)
         if self._part:
             self.steps[-1][self._part] += at - self._since
@@ -190,7 +190,7 @@ def timed_steps(stage: Stage, fabric: Fabric, steps: int, watch: Stopwatch) -> N
 
 
 def free_running(stage: Stage, fabric: Fabric, steps: int) -> float:
-    """Seconds of a step when nothing waits for the device but the end."""
+    """Seconds of a step when the host waits for the device only at the end."""
     bounds: list[float] = []
 
     def draw(generator: torch.Generator, step: int) -> tuple[Any, ...]:
@@ -208,7 +208,7 @@ def free_running(stage: Stage, fabric: Fabric, steps: int) -> float:
 
 @contextlib.contextmanager
 def gathered_in_a_loop() -> Iterator[None]:
-    """A baseline: the batch is put together frame by frame (stage 3: sequence by sequence) in Python."""
+    """A baseline: the batch is assembled frame by frame (stage 3: sequence by sequence) in Python."""
     gather, take = DeviceFields.gather, Sequences.take
 
     def gather_frames(self: DeviceFields, views: Views, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,7 +224,7 @@ def gathered_in_a_loop() -> Iterator[None]:
 
 
 class _Timed(Stage):
-    """The training of another stage, of some steps, with other functions to draw and to validate."""
+    """Training of another stage for some steps, with other functions to draw and to validate."""
 
     def __init__(self, stage: Stage, fabric: Fabric, steps: int, draw: Draw, validate: Validate):
         vars(self).update(vars(stage), fabric=fabric)

@@ -1,4 +1,4 @@
-"""Stand-ins of a data set's shape: smooth travelling waves, sensors, random codes. What they hold changes no time."""
+"""Synthetic inputs of a data set's size: smooth travelling waves, sensors, random codes. Values change no time."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ WAVES = 6
 def smooth_fields(config: Config, trajectories: int, frames: int, seed: int = 0) -> FieldData:
     """Sums of waves of a few lengths on the grid of the configuration's first data set.
 
-    A masked disc stands for the obstacle. The last trajectory is for testing, those before it are for validation as in
+    A masked disc is the obstacle. The last trajectory is for testing, those before it are for validation as in
     the configuration, at most a third.
     """
     grid = config.data_set(config.data_sets[0]).grid
@@ -48,8 +48,6 @@ def smooth_fields(config: Config, trajectories: int, frames: int, seed: int = 0)
         axis_units={"y": "1", "x": "1"},
         time=np.arange(frames, dtype=np.float64),
         time_units="1",
-        parameters={},
-        parameter_units={},
         split=split,
         channels=channels,
         units=("1",) * len(channels),

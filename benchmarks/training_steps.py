@@ -3,43 +3,28 @@
     python benchmarks/training_steps.py --config config/quickstart.yaml
 
 Runs the stages' own code at the configuration's sizes, on synthetic fields of the data set's shape. A step is split
-into drawing the batch, forward and backward, and the optimizer. Beside it stand baselines of the same run: the other
-precision, attention without the fused kernel, a batch that is gathered frame by frame.
+into drawing the batch, forward and backward, and the optimizer. Baselines of the same run: the other precision,
+attention without the fused kernel, a batch that is gathered frame by frame.
 """
 
-import argparse
 from dataclasses import asdict
-from pathlib import Path
 
-from report import REPOSITORY, machine, print_machine, print_table, write_json
-
-from sparsevq.config import load
-from sparsevq.runtime.devices.device import claim_devices, set_threads
+from report import add_device_options, claim_device, parser, print_table, write_json
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=REPOSITORY / "config/quickstart.yaml")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--steps", type=int, default=20, help="steps to time, of each stage and variant")
-    parser.add_argument("--rounds", type=int, default=2, help="turns in which the variants share them")
-    parser.add_argument(
+    command = parser(__doc__)
+    add_device_options(command)
+    command.add_argument("--steps", type=int, default=20, help="steps to time, of each stage and variant")
+    command.add_argument("--rounds", type=int, default=2, help="turns in which the variants share them")
+    command.add_argument(
         "--trajectories", type=int, help="trajectories of the synthetic data; default: the configuration's"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args()
+    arguments = command.parse_args()
 
-    about = machine()
-    config = load(arguments.config)
-    set_threads(arguments.threads)  # OpenMP reads its variables once, when torch is imported
-    lease = claim_devices(arguments.device)
-    import torch
+    config, lease, about = claim_device(arguments)
     from steps import time_stages
 
-    about |= {"torch": torch.__version__, "threads": arguments.threads, "config": arguments.config.name}
-    about["device"] = torch.cuda.get_device_name() if lease.kind == "cuda" and torch.cuda.is_available() else "cpu"
-    print_machine(about)
     found = []
     for stage in time_stages(
         config, lease, arguments.steps, min(arguments.rounds, arguments.steps), arguments.trajectories

@@ -1,4 +1,4 @@
-"""Where the wall time of a workflow's jobs goes beside the scripts' own work: Snakemake, libraries, MLflow, ours.
+"""Wall time of a workflow's jobs beside the scripts' own work: Snakemake, libraries, MLflow, ours.
 
     python benchmarks/workflow_overhead.py --run
     python benchmarks/workflow_overhead.py results/quickstart
@@ -6,10 +6,9 @@
 The first runs the miniature experiment in a temporary folder, with MLflow and without. The second reads a finished
 results folder: Snakemake's benchmark of each job (its wall time), and the last line of its log (how long the script's
 block worked). The shares that are the same each time are measured here: a job of Snakemake's that does nothing, and
-what each script imports, in fresh interpreters.
+each script's imports, in fresh interpreters.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from typing import Any
 
 import yaml
 from fixed_costs import Costs, Imports, environment, job_wall, measured_costs, print_baselines
-from report import REPOSITORY, machine, print_machine, print_table, write_json
+from report import REPOSITORY, machine, parser, print_machine, print_table, write_json
 
 MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
@@ -62,7 +61,7 @@ class Job:
 
     @property
     def ours(self) -> float | None:
-        """What remains of the wall time (with tracking, where its share is not known)."""
+        """The rest of the wall time (with tracking, where its share is not known)."""
         if self.own is None:
             return None
         return self.wall - self.own - self.snakemake - self.libraries - (self.tracking or 0.0)
@@ -138,7 +137,7 @@ def script_of(job: str) -> str:
 
 
 def summarise(jobs: list[Job], wall: float | None) -> Summary:
-    """Sums, and the time that passed while nothing worked.
+    """Sums, and the time in which no script worked.
 
     Parameters
     ----------
@@ -178,7 +177,7 @@ def covered(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def wall_in_snakemakes_log(folder: Path, jobs: list[Job]) -> float | None:
-    """Seconds of the run that made all jobs, to the second; None if no log tells, or several runs made them."""
+    """Seconds of the run that made all jobs, to the second; None if no log has it, or several runs made them."""
     for parent in (folder.resolve(), *folder.resolve().parents):
         for log in (parent / ".snakemake/log").glob("*.snakemake.log"):
             text = log.read_text(errors="replace")
@@ -211,7 +210,7 @@ def run_miniature(folder: Path, tracking: bool, cores: int) -> tuple[Path, float
     return folder / "results" / config["experiment"], wall
 
 
-# ------------------------------------------------------------------------------------------------ what is printed
+# ------------------------------------------------------------------------------------------------ printing
 
 
 def print_jobs(jobs: list[Job]) -> None:
@@ -226,7 +225,7 @@ def print_jobs(jobs: list[Job]) -> None:
 
 
 def print_summary(title: str, summary: Summary) -> None:
-    """One line a share of the run, and the largest one that is not work."""
+    """One line for each share of the run, and the largest overhead."""
     overheads = {
         "Snakemake, in jobs": summary.sum_snakemake,
         "Snakemake, with no job running": summary.between_jobs,
@@ -247,7 +246,7 @@ def print_summary(title: str, summary: Summary) -> None:
 
 
 def print_verdict(jobs: list[Job]) -> None:
-    """The job of which most is ours, against what is allowed."""
+    """The job with the largest share of ours, and whether it is within the limit."""
     timed = {job.name: job.ours for job in jobs if job.ours is not None}
     if timed:
         name = max(timed, key=lambda name: timed[name])
@@ -267,20 +266,19 @@ def _ratio(part: float | None, whole: float) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, nargs="?", help="folder of a finished experiment")
-    parser.add_argument("--run", action="store_true", help="run the miniature with and without tracking")
-    parser.add_argument("--cores", type=int, default=1, help="cores for --run; jobs side by side slow each other down")
-    parser.add_argument(
+    command = parser(__doc__)
+    command.add_argument("results", type=Path, nargs="?", help="folder of a finished experiment")
+    command.add_argument("--run", action="store_true", help="run the miniature with and without tracking")
+    command.add_argument("--cores", type=int, default=1, help="cores for --run; jobs side by side slow each other down")
+    command.add_argument(
         "--wall",
         type=float,
         help="wall time of the whole run (s); default: by Snakemake's log, else from the first job to the last",
     )
-    parser.add_argument("--repeats", type=int, default=3, help="times that the same shares are timed; 0: don't")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args()
+    command.add_argument("--repeats", type=int, default=3, help="measurements of the constant shares; 0: none")
+    arguments = command.parse_args()
     if bool(arguments.results) == arguments.run:
-        parser.error("give a results folder, or --run")
+        command.error("give a results folder, or --run")
 
     about = machine()
     print_machine(about)

@@ -45,7 +45,7 @@ def claim_device(arguments: argparse.Namespace) -> tuple[Config, Lease, dict[str
 
 
 def machine() -> dict[str, Any]:
-    """What figures depend on besides the code; a `load` above 0.5 before a run means that others were using the machine."""
+    """What figures depend on besides the code; a `load` above 0.5 before a run means that the machine was in use."""
     command = ("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty")
     try:
         commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from matplotlib.axes import Axes
 
 from sparsevq.plotting.painter import FieldPainter, std_colours, value_colours
 from sparsevq.plotting.style import lead_label, new_figure, save, styled, with_unit
@@ -38,55 +37,42 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
         The folder can't be written, or the disk is full.
     """
     viewer = _viewer(forecast)
-    leads = np.unique(np.linspace(0, forecast.sizes["lead_time"] - 1, MOST_COLUMNS).round().astype(int))
-    size = viewer.panel_size(1.9)
-    rows = _rows(viewer, forecast.isel(lead_time=leads), size)
-    figure = new_figure(1.6 + (size[0] + 0.1) * len(leads), 0.8 + (size[1] + 0.2) * len(rows))
-    panels = figure.subplots(len(rows), len(leads), squeeze=False)
-    sensors = np.stack([forecast[f"sensor_{axis}"].to_numpy() for axis in viewer.axes], axis=-1)
-    for row, (line, (painter, mean, std)) in enumerate(zip(panels, rows, strict=True)):
-        for column, axes in enumerate(line):
-            painter.draw(axes, mean[column])
-            if std is not None:
-                _draw_band(axes, viewer, mean[column], std[column])
-            painter.sensors(axes, sensors)
-            painter.label_axes(axes, column == 0, row == len(rows) - 1)
-        if not viewer.is_line:
-            painter.colour_bar(figure, ax=line, aspect=12)
-    for axes, lead in zip(panels[0], leads.tolist(), strict=True):
-        axes.set_title(lead_label(lead + 1, float(forecast["lead_time"][lead]), _unit(forecast["lead_time"])))
-    part = f"; {viewer.part}, all sensors" if viewer.part else ""
-    figure.suptitle(f"{forecast.attrs['title']}, {forecast.sizes['member']} members{part}", fontsize=10)
-    save(figure, Path(path))
-
-
-def _rows(
-    viewer: FieldViewer, forecast: xr.Dataset, panel: tuple[float, float]
-) -> list[tuple[FieldPainter, Array, Array | None]]:
-    """What is drawn at each lead time: painter, values, and of a line the half width of its band."""
-    rows: list[tuple[FieldPainter, Array, Array | None]] = []
+    leads = np.unique(np.linspace(0, forecast.sizes["lead_time"] - 1, MOST_COLUMNS).round().astype(int)).tolist()
+    size = viewer.panel_size(1.6)
+    rows: list[tuple[FieldPainter, Array]] = []
+    bands: list[Array] = []
     for channel in list(forecast.data_vars)[:MOST_CHANNELS]:
-        members = forecast[channel]
-        unit = _unit(members)
+        members, unit = forecast[channel].isel(lead_time=leads), _unit(forecast[channel])
         mean, std = (
-            viewer.shown(values.to_numpy().reshape(values.sizes["lead_time"], -1))
+            viewer.shown(values.to_numpy().reshape(len(leads), -1))
             for values in (members.mean("member"), members.std("member", ddof=int(len(members) > 1)))
         )
         if viewer.is_line:
-            colours = value_colours(np.stack([mean - std, mean + std]))
-            rows.append((FieldPainter(viewer, with_unit(f"{channel}: mean and std", unit), colours, panel), mean, std))
+            bands.append(np.stack([mean - std, mean + std], axis=1))  # (lead time, 2, n)
+            colours = value_colours(bands[-1])
+            rows.append((FieldPainter(viewer, with_unit(f"{channel}: mean and std", unit), colours, size), mean))
             continue
-        rows.append(
-            (FieldPainter(viewer, with_unit(f"mean of {channel}", unit), value_colours(mean), panel), mean, None)
-        )
+        rows.append((FieldPainter(viewer, with_unit(f"mean of {channel}", unit), value_colours(mean), size), mean))
         if len(members) > 1:
-            spread = FieldPainter(viewer, with_unit(f"spread of {channel}", unit), std_colours(std), panel)
-            rows.append((spread, std, None))
-    return rows
+            rows.append((FieldPainter(viewer, with_unit(f"spread of {channel}", unit), std_colours(std), size), std))
 
-
-def _draw_band(axes: Axes, viewer: FieldViewer, mean: Array, std: Array) -> None:
-    axes.fill_between(viewer.along(viewer.shown_axes[0]), mean - std, mean + std, alpha=0.3, linewidth=0)
+    figure = new_figure(1.6 + (size[0] + 0.1) * len(leads), 0.8 + (size[1] + 0.2) * len(rows))
+    panels = figure.subplots(len(rows), len(leads), squeeze=False)
+    sensors = np.stack([forecast[f"sensor_{axis}"].to_numpy() for axis in viewer.axes], axis=-1)
+    for row, (line, (painter, fields)) in enumerate(zip(panels, rows, strict=True)):
+        for column, (axes, lead) in enumerate(zip(line, leads, strict=True)):
+            painter.draw(axes, fields[column])
+            if viewer.is_line:
+                axes.fill_between(viewer.along(viewer.shown_axes[0]), *bands[row][column], alpha=0.3, linewidth=0)
+            painter.sensors(axes, sensors)
+            painter.label_axes(axes, column == 0, row == len(rows) - 1)
+            if row == 0:
+                axes.set_title(lead_label(lead + 1, float(forecast["lead_time"][lead]), _unit(forecast["lead_time"])))
+        if not viewer.is_line:
+            painter.colour_bar(figure, ax=line, aspect=12)
+    part = f"; {viewer.part}, all sensors" if viewer.part else ""
+    figure.suptitle(f"{forecast.attrs['title']}, {forecast.sizes['member']} members{part}", fontsize=10)
+    save(figure, Path(path))
 
 
 def _viewer(forecast: xr.Dataset) -> FieldViewer:

@@ -1,6 +1,5 @@
 """A data set at a glance: some trajectories of each split, frame by frame, one block for each channel."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,6 @@ INSTANTS, COLUMNS = 256, 3
 """Of fields on a line: frames in one diagram of space and time, and diagrams side by side."""
 OUTLIERS = 0.001
 """Share of the values at either end that the scale of colours leaves out."""
-ANGLES = ("deg", "degree", "degrees", "rad", "radian", "radians", "°")
 
 
 class _Block(NamedTuple):
@@ -75,46 +73,26 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
     for channel, unit, block, part in zip(source.channels, source.units, blocks, parts, strict=True):
         quantity = with_unit(channel, unit)
-        part.suptitle(", ".join(filter(None, [quantity, block.viewer.part])), fontsize=10, fontweight="bold")
+        part.suptitle(block.viewer.title(quantity), fontsize=10, fontweight="bold")
         painter = FieldPainter(block.viewer, quantity, value_colours(block.shown, OUTLIERS), size)
         panels = part.subplots(rows, columns, squeeze=False)
-        if viewer.is_line:
-            _draw_over_time(painter, panels, source, frames, block.shown, titles)
-        else:
-            _draw_frames(painter, panels, source, frames, block.shown, titles)
+        fields = block.shown if viewer.is_line else np.concatenate(block.shown)
+        for place, axes in enumerate(panels.flat):
+            if place >= len(fields):
+                axes.set_axis_off()
+                continue
+            row, column = divmod(place, columns)
+            painter.draw(axes, fields[place], source.time[frames] if viewer.is_line else None)
+            painter.label_axes(axes, column == 0, place + columns >= len(fields), with_unit("time", source.time_units))
+            when = "" if viewer.is_line or row else f"t = {source.time[frames[column]]:.6g} {source.time_units}".strip()
+            axes.set_title(f"{when}\n" if when else " ", fontsize=7, pad=2)  # a line for the trajectory's title
+            if viewer.is_line or column == 0:
+                _title_trajectory(axes, titles[place if viewer.is_line else row])
         painter.colour_bar(part, ax=panels, extend="both", aspect=30)
     return save(figure, path)
 
 
-def _draw_frames(
-    painter: FieldPainter, panels: Array, source: Source, frames: Array, shown: Array, titles: list[str]
-) -> None:
-    """A row for each trajectory, a column for each frame."""
-    for row, (line, title, fields) in enumerate(zip(panels, titles, shown, strict=True)):
-        for column, (axes, frame, field) in enumerate(zip(line, frames, fields, strict=True)):
-            painter.draw(axes, field)
-            painter.label_axes(axes, column == 0, row == len(panels) - 1)
-            when = f"t = {source.time[frame]:.6g} {source.time_units}".strip()
-            axes.set_title(f"{when}\n" if row == 0 else " ", fontsize=7, pad=2)  # leaves a line for the row's title
-        _title_row(line[0], title)
-
-
-def _draw_over_time(
-    painter: FieldPainter, panels: Array, source: Source, frames: Array, shown: Array, titles: list[str]
-) -> None:
-    """A diagram of space and time for each trajectory, row by row."""
-    columns = panels.shape[1]
-    for place, (axes, title, fields) in enumerate(zip(panels.flat, titles, shown, strict=False)):
-        painter.draw_over_time(axes, source.time[frames], fields)
-        below = place + columns >= len(titles)
-        painter.label_axes(axes, place % columns == 0, below, with_unit("time", source.time_units))
-        axes.set_title(" ", fontsize=7, pad=2)
-        _title_row(axes, title)
-    for axes in panels.flat[len(titles) :]:
-        axes.set_axis_off()
-
-
-def _title_row(axes: Axes, title: str) -> None:
+def _title_trajectory(axes: Axes, title: str) -> None:
     """A title from the panel's left edge to the right, as long as it is, for which no column is widened."""
     text = axes.annotate(title, (0, 1), (0, 2), xycoords="axes fraction", textcoords="offset points", fontsize=7)
     text.set_in_layout(False)
@@ -149,7 +127,7 @@ def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array)
         for frame in frames.tolist():
             field = source.read(trajectory, frame, frame + 1).reshape(-1, len(source.channels)).T  # (C, N)
             for view, pictures in zip(views, shown, strict=True):
-                pictures.append(view.shown(field))
+                pictures.append(view.shown(field).copy())
             plumes.append([in_space and _is_plume(channel) for channel in field])
     through = (np.mean(plumes, axis=0) > 0.5).astype(int)
     values = [np.stack(pictures).reshape(len(chosen), len(frames), *pictures[0].shape) for pictures in shown]
@@ -166,29 +144,11 @@ def _is_plume(channel: Array) -> bool:
 
 
 def _title(source: Source, splits: Array, trajectory: int, most: int) -> str:
-    """Number and split of a trajectory, and the parameters that tell it from others best."""
+    """Number and split of a trajectory, and the first of the parameters that vary."""
     told = [f"{trajectory} ({splits[trajectory]})" if splits[trajectory] else str(trajectory)]
-    for name in _telling(source)[:most]:
+    varying = [name for name, values in source.parameters.items() if len(np.unique(values)) > 1 and name != "attempts"]
+    for name in varying[:most]:
         value, unit = source.parameters[name][trajectory], source.parameter_units.get(name, "")
-        number = f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g} {'' if unit == '1' else unit}"
-        told.append(value if isinstance(value, str) else number.strip())
+        is_text = isinstance(value, str)
+        told.append(value if is_text else f"{name} {value:.4g} {'' if unit == '1' else unit}".strip())
     return "   ".join(told)
-
-
-def _telling(source: Source) -> Sequence[str]:
-    """Parameters that vary: text first, then by their variation relative to the mean.
-
-    Angles and places come last: without a natural zero, relative variation says nothing.
-    """
-    ranked = []
-    for name, values in source.parameters.items():
-        several = len(np.unique(values))
-        if several < 2 or name == "attempts":
-            continue
-        if values.dtype.kind in "UO":
-            if several < len(values):
-                ranked.append((0, 0.0, name))
-            continue
-        without_zero = name in source.axes or source.parameter_units.get(name, "") in ANGLES
-        ranked.append((2 if without_zero else 1, -float(np.nanstd(values) / (abs(np.nanmean(values)) or 1.0)), name))
-    return [name for *_, name in sorted(ranked)]

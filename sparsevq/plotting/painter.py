@@ -65,18 +65,8 @@ def _palette(name: str) -> Colormap:
 class FieldPainter:
     """Draws fields of one quantity: lines, pictures, or coloured dots.
 
-    What is drawn is what `FieldViewer.shown` gives, NaN where there is no field: a gap in a line, else grey.
-
-    Parameters
-    ----------
-    viewer
-        What is shown.
-    quantity
-        Its name and unit.
-    colours
-        Its colours.
-    panel
-        Width and height (inches) of a panel, for the size of dots.
+    What is drawn is what `FieldViewer.shown` gives; NaN is a gap in a line, else grey. Width and height (inches) of a
+    `panel` are for the size of dots.
     """
 
     def __init__(self, viewer: FieldViewer, quantity: str, colours: Colours, panel: tuple[float, float]):
@@ -85,11 +75,11 @@ class FieldPainter:
         dots = len(viewer.along(viewer.shown_axes[0]))
         self._dot = float(np.clip(0.6 * panel[0] * panel[1] * 72**2 / dots, 0.3, 60))
 
-    def draw(self, axes: Axes, shown: Array) -> Any:
-        """Draw a field; gives back what `update` changes."""
+    def draw(self, axes: Axes, shown: Array, time: Array | None = None) -> Any:
+        """Draw a field; gives back what `update` changes. With `time`: fields on a line ``(frames, n)`` over time."""
         viewer, colours = self._viewer, self._colours
         level, *upright = (viewer.along(axis) for axis in viewer.shown_axes)
-        if viewer.is_line:
+        if viewer.is_line and time is None:
             low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 0)
             axes.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))
             axes.set_xlim(float(level[0]), float(level[-1]) if len(level) > 1 else float(level[0]) + 1)
@@ -100,10 +90,11 @@ class FieldPainter:
         axes.spines[:].set_visible(False)
         if viewer.proportions is not None:
             axes.set_aspect("equal")
-        if not viewer.is_dots:
-            return axes.pcolormesh(level, upright[0], np.ma.masked_invalid(shown), shading="nearest", **look)
-        axes.margins(0.04)
-        return axes.scatter(level, upright[0], self._dot, shown, linewidths=0, plotnonfinite=True, **look)
+        if viewer.scattered and time is None:
+            axes.margins(0.04)
+            return axes.scatter(level, upright[0], self._dot, shown, linewidths=0, plotnonfinite=True, **look)
+        rows = upright[0] if time is None else time
+        return axes.pcolormesh(level, rows, np.ma.masked_invalid(shown), shading="nearest", **look)
 
     def update(self, drawn: Any, shown: Array) -> None:
         """Show another field in a panel that was drawn."""
@@ -112,23 +103,11 @@ class FieldPainter:
         else:
             drawn.set_array(np.ma.masked_invalid(shown))
 
-    def draw_over_time(self, axes: Axes, time: Array, shown: Array) -> None:
-        """Draw fields on a line ``(frames, n)`` as a diagram of space and time."""
-        level = self._viewer.along(self._viewer.shown_axes[0])
-        look: dict[str, Any] = {"norm": self._colours.norm, "cmap": self._colours.palette}
-        axes.pcolormesh(level, time, np.ma.masked_invalid(shown), shading="nearest", **look)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-
     def sensors(self, axes: Axes, coordinates: Array, small: bool = False) -> Artist:
         """Mark sensors at ``(n, d)``; in space all of them, seen along the axis that the picture leaves out."""
         places = self._viewer.places(coordinates)
-        look: dict[str, Any] = {
-            "s": 4 if small else 11,
-            "linewidths": 0.4 if small else 0.7,
-            "zorder": 3,
-            "clip_on": False,
-        }
+        look: dict[str, Any] = {"s": 4 if small else 11, "linewidths": 0.4 if small else 0.7}
+        look |= {"zorder": 3, "clip_on": False}
         if self._viewer.is_line:
             ground = np.full(len(places), axes.get_ylim()[0])
             return axes.scatter(places[:, 0], ground, marker="^", color="black", **look)

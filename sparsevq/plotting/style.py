@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -83,9 +82,3 @@ WRITTEN = {"1": "", "degrees": "°", "degree": "°"} | {
     for way, short in {"north": "N", "east": "E", "N": "N", "E": "E"}.items()
 }
 """Units as people write them, where the CF conventions have another way."""
-
-
-def legend_below(figure: Figure, axes: Axes, columns: int = 6) -> None:
-    """One legend for the whole figure, under its panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, max(len(labels), 1)))

@@ -1,6 +1,6 @@
 """How a field is shown, whatever its geometry: as a line, a map, a plane through space, or dots."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -42,10 +42,20 @@ class FieldViewer:
     across: str | None = None
     layer: int | None = None
 
+    @property
+    def long_axes(self) -> list[str]:
+        """Axes along which there is more than one point."""
+        return [axis for axis, at in self.axes.items() if np.ptp(at) > 0] or list(self.axes)[-1:]
+
+    def num_layers(self, axis: str) -> int:
+        """Planes across an axis; of scattered points slabs of equal number, as thick as two points of a grid."""
+        points = len(self.axes[axis])
+        return max(1, round(points ** (1 / len(self.axes))) // 2) if self.scattered else points
+
     @cached_property
     def shown_axes(self) -> tuple[str, ...]:
         """Axes of the picture: ``(horizontal,)`` of a line, else ``(horizontal, vertical)``."""
-        axes = [axis for axis in _long_axes(self) if axis != self.across]
+        axes = [axis for axis in self.long_axes if axis != self.across]
         if len(axes) == 1:
             return (axes[0],)
         first = [*(axis for axis in axes if self.axis_units.get(axis) in LATITUDE_UNITS), "z", "y", axes[0]]
@@ -57,21 +67,12 @@ class FieldViewer:
         """Values over one axis."""
         return len(self.shown_axes) == 1
 
-    @property
-    def is_dots(self) -> bool:
-        """Scattered points in more than one dimension."""
-        return self.scattered and not self.is_line
-
-    @property
-    def on_earth(self) -> bool:
-        """Whether it is a map: its vertical axis is a latitude."""
-        return not self.is_line and self.axis_units.get(self.shown_axes[1], "") in LATITUDE_UNITS
-
     @cached_property
     def _points(self) -> Array | slice:
         """Of scattered points those that are shown, in the order of a line's axis."""
         if self.across is not None:
-            return np.flatnonzero(self.layers(self.across) == self.layer)
+            slabs = np.array_split(np.argsort(self.axes[self.across], kind="stable"), self.num_layers(self.across))
+            return np.sort(slabs[self.layer or 0])
         return np.argsort(self.axes[self.shown_axes[0]], kind="stable") if self.is_line else slice(None)
 
     def shown(self, values: Array) -> Array:
@@ -105,15 +106,12 @@ class FieldViewer:
 
     def places(self, coordinates: Array) -> Array:
         """``(n, 1 or 2)``: where places ``(n, d)`` lie in the picture, seen along the axis that it leaves out."""
-        names = list(self.axes)
-        columns = []
-        for axis in self.shown_axes:
-            at = coordinates[:, names.index(axis)]
-            low = float(self.axes[axis].min())
-            outside = (at < low) | (at > self.axes[axis].max())
-            on_earth = self.axis_units.get(axis, "") in LONGITUDE_UNITS  # 30 degrees west is 330 east
-            columns.append(np.where(outside & on_earth, low + np.mod(at - low, 360), at))
-        return np.stack(columns, axis=-1)
+        columns = dict(zip(self.axes, coordinates.T, strict=True))
+        for axis, at in self.axes.items():
+            if self.axis_units.get(axis) in LONGITUDE_UNITS:  # 30 degrees west is 330 east
+                outside = (columns[axis] < at.min()) | (columns[axis] > at.max())
+                columns[axis] = np.where(outside, at.min() + np.mod(columns[axis] - at.min(), 360), columns[axis])
+        return np.stack([columns[axis] for axis in self.shown_axes], axis=-1)
 
     @property
     def part(self) -> str:
@@ -122,10 +120,13 @@ class FieldViewer:
             return ""
         if self.layer is None:
             return f"largest along {self.across}"
-        at = self.axes[self.across]
-        at = at[self._points] if self.scattered else at[self.layer : self.layer + 1]
+        at = self.axes[self.across][self._points if self.scattered else [self.layer]]
         where = f"{at.min():.3g} to {at.max():.3g}" if self.scattered else f"{at[0]:.3g}"
         return f"{self.across} = {where} {self.axis_units.get(self.across, '')}".rstrip()
+
+    def title(self, text: str) -> str:
+        """A title, and which part of a field in space is shown."""
+        return ", ".join(filter(None, [text, self.part]))
 
     @property
     def proportions(self) -> float | None:
@@ -145,34 +146,21 @@ class FieldViewer:
         """Width and height (inches) of a panel that fits what is shown."""
         if self.is_line:
             return 1.6 * width, 0.9 * width
-        ratio = float(np.clip(self.proportions or (0.5 if self.on_earth else 1.0), 0.2, 2.5))
+        on_earth = self.axis_units.get(self.shown_axes[1]) in LATITUDE_UNITS
+        ratio = float(np.clip(self.proportions or (0.5 if on_earth else 1.0), 0.2, 2.5))
         width = width * float(np.clip(ratio**-0.5, 0.8, 2.0))
         return width, width * ratio
-
-    def layers(self, axis: str) -> NDArray[np.int64]:
-        """``(N,)``: the plane across an axis that each point lies in; scattered points are in slabs of equal number."""
-        at, names = self.axes[axis], list(self.axes)
-        if self.scattered:
-            order = np.argsort(np.argsort(at, kind="stable"), kind="stable")
-            return order * _num_layers(self, axis) // len(at)
-        along = [-1 if name == axis else 1 for name in names]
-        return np.broadcast_to(np.arange(len(at)).reshape(along), [len(self.axes[name]) for name in names]).ravel()
 
 
 def view_middle(axes: Mapping[str, Array], axis_units: Mapping[str, str], scattered: bool) -> FieldViewer:
     """Show a field; of one in space the middle plane or slab, seen from the side where there is a z."""
-    viewer = FieldViewer(axes, axis_units, scattered)
-    if len(_long_axes(viewer)) < 3:
-        return viewer
-    across = _lines_of_sight(viewer)[0]
-    return replace(viewer, across=across, layer=_num_layers(viewer, across) // 2)
+    return next(_views(FieldViewer(axes, axis_units, scattered)))
 
 
 def view_most_varied(data: FieldData, fields: Array) -> FieldViewer:
     """Show fields; of a field in space the plane or slab of the largest variance over points and frames.
 
-    Planes along z alone are looked at where there is a z (a plume is seen from the side), and maps alone on a sphere.
-    Channels count in their standard deviations. Of layers alike it is the one nearest to the middle.
+    Channels count in their standard deviations. Of planes alike it is the one nearest to the middle.
 
     Parameters
     ----------
@@ -181,49 +169,34 @@ def view_most_varied(data: FieldData, fields: Array) -> FieldViewer:
     fields
         ``(F, N, C)`` physical units: what is to be seen; NaN where there is no field.
     """
-    viewer = view_middle(data.axes, data.axis_units, data.scattered)
-    if viewer.across is None:
-        return viewer
-    valid = np.isfinite(fields[0, :, 0])
-    total = np.zeros((data.num_points, len(data.channels)))
-    square = np.zeros_like(total)
-    for frame in fields:  # one at a time: all of them in float64 would not be small
-        normalised = np.where(valid[:, None], (frame - data.mean) / data.std, 0)
-        total += normalised
-        square += np.square(normalised)
-    variance = {}
-    for axis in _lines_of_sight(viewer):
-        layers = viewer.layers(axis)
-        count = np.maximum(np.bincount(layers, valid) * len(fields), 1)
-        mean, mean_square = (
-            np.stack([np.bincount(layers, values) / count for values in moment.T]) for moment in (total, square)
-        )
-        variance[axis] = (mean_square - np.square(mean)).sum(axis=0)
-    largest = max(values.max() for values in variance.values())
-    alike = {axis: np.flatnonzero(values >= largest * (1 - 1e-3)) for axis, values in variance.items()}
-    across = next(axis for axis, layers in alike.items() if len(layers))
-    middle = (len(variance[across]) - 1) / 2
-    return replace(viewer, across=across, layer=int(min(alike[across], key=lambda layer: abs(layer - middle))))
+    views = list(_views(FieldViewer(data.axes, data.axis_units, data.scattered)))
+    if len(views) == 1:
+        return views[0]
+    variances = []
+    for view in views:
+        shown = view.shown(np.moveaxis(fields, -1, 0))  # (C, F, ...)
+        shown = shown[..., np.isfinite(shown[0, 0])]  # (C, F, n)
+        by_channel = shown.var(axis=(1, 2), dtype=np.float64) if shown.size else np.zeros(len(shown))
+        variances.append(float((by_channel / data.std**2).sum()))
+    return next(view for view, value in zip(views, variances, strict=True) if value >= max(variances) * (1 - 1e-3))
 
 
-def _long_axes(viewer: FieldViewer) -> list[str]:
-    return [axis for axis, at in viewer.axes.items() if np.ptp(at) > 0] or list(viewer.axes)[-1:]
+def _views(viewer: FieldViewer) -> Iterator[FieldViewer]:
+    """Of a field in space every plane or slab that may be shown, the usual line of sight and the middle first.
 
-
-def _lines_of_sight(viewer: FieldViewer) -> list[str]:
-    """Axes of space that a picture may leave out, the usual one first."""
-    axes = _long_axes(viewer)
+    Nothing is seen from above where there is a z (a plume is seen from the side); on a sphere there are maps alone.
+    """
+    axes = viewer.long_axes
+    if len(axes) < 3:
+        yield viewer
+        return
     if any(viewer.axis_units.get(axis) in LATITUDE_UNITS for axis in axes):
-        others = [axis for axis in axes if viewer.axis_units.get(axis) not in (*LATITUDE_UNITS, *LONGITUDE_UNITS)]
-        return others[:1] or axes[:1]
-    return sorted(
-        (axis for axis in axes if axis != "z"), key=lambda axis: ("y", "x").index(axis) + 1 if axis in "yx" else 0
-    )
-
-
-def _num_layers(viewer: FieldViewer, axis: str) -> int:
-    points = len(viewer.axes[axis])
-    return max(1, round(points ** (1 / len(viewer.axes))) // 2) if viewer.scattered else points
+        axes = [axis for axis in axes if viewer.axis_units.get(axis) not in (*LATITUDE_UNITS, *LONGITUDE_UNITS)][:1]
+    axes = [axis for axis in axes if axis != "z"] or axes
+    for axis in sorted(axes, key=lambda axis: {"y": 1, "x": 2}.get(axis, 0)):
+        layers = viewer.num_layers(axis)
+        for layer in sorted(range(layers), key=lambda layer: abs(2 * layer - layers + 1)):
+            yield replace(viewer, across=axis, layer=layer)
 
 
 def _stride(at: Array) -> slice:

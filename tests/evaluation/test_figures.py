@@ -12,7 +12,7 @@ from PIL import Image
 
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.codebook import codebook_use
-from sparsevq.evaluation.figures import codebook, lead_time, spectra
+from sparsevq.evaluation.figures import curves, fields
 from sparsevq.evaluation.figures.draw import CASE_FIGURES, _pictured, draw_case_figures, draw_summary_figures
 from sparsevq.evaluation.figures.fields import draw_animation, draw_strip
 from sparsevq.evaluation.figures.training import draw_training
@@ -120,9 +120,9 @@ def test_all_figures_of_every_domain(tmp_path, domain, recwarn):
 
 def test_the_codebook_is_compared_between_training_and_the_split_that_is_scored(evaluated, monkeypatch):
     drawn = []
-    monkeypatch.setattr(codebook, "save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
     use = codebook_use(evaluated.codes, "val")
-    codebook.draw_codebook(evaluated.codes, use, "val", Path("unused"))
+    curves.draw_codebook(evaluated.codes, use, "val", Path("unused"))
     left, right = drawn[0].axes
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()][1] == "sparse, validation"
     assert len(right.containers) == 4
@@ -135,9 +135,9 @@ def test_the_codebook_is_compared_between_training_and_the_split_that_is_scored(
 
 def test_where_there_is_no_spectrum_the_figure_says_why(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(spectra, "save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
     kind = spectrum_of(scattered_waves(points=20))
-    spectra.draw_spectra(pd.DataFrame(columns=["method", "lead_time", "wavenumber", "energy"]), kind, "", tmp_path)
+    curves.draw_spectra(pd.DataFrame(columns=["method", "lead_time", "wavenumber", "energy"]), kind, "", tmp_path)
     assert [text.get_text() for text in drawn[0].texts] == [
         "scattered has no energy spectrum: the points are scattered"
     ]
@@ -152,6 +152,26 @@ def test_pictures_of_every_kind_of_domain(tmp_path, domain):
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 100
     with Image.open(draw_animation(case, tmp_path / "film.gif")) as film:
         assert film.n_frames == HORIZON + 1
+
+
+def test_axes_are_labelled_at_the_rim_and_sensors_are_marked(evaluated, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(fields, "save", lambda figure, path: drawn.append(figure) or path)
+    draw_strip(pictured(evaluated), Path("unused"))
+    first, second = drawn[0].subfigs
+    panels = [axes for axes in first.axes if axes.get_title() or axes.collections]
+    assert [axes.get_title() for axes in panels[:4]] == [
+        "observed frame",
+        "lead 1 (0.5 s)",
+        "lead 3 (1.5 s)",
+        "lead 5 (2.5 s)",
+    ]
+    assert [axes.get_ylabel() for axes in first.axes].count("y (m)") == 3  # the baseline has no observed frame
+    assert [axes.get_xlabel() for axes in first.axes].count("x (m)") == 3
+    assert {axes.get_xlabel() for axes in first.axes} >= {"u (m/s)", "error of u (m/s)"}, "colour bars"
+    assert not [axes for axes in second.axes if axes.get_ylabel()]
+    places = evaluated.data.physical_coordinates[evaluated.sensors.sparse][:, ::-1]
+    np.testing.assert_allclose(panels[0].collections[1].get_offsets(), places)
 
 
 def test_the_pictured_case_is_the_one_with_the_median_error(evaluated):
@@ -189,8 +209,8 @@ def test_a_long_forecast_makes_no_long_film(evaluated, tmp_path):
 
 def test_every_method_is_drawn_in_its_own_colour(evaluated, monkeypatch):
     drawn = []
-    monkeypatch.setattr(lead_time, "save", lambda figure, path: drawn.append(figure) or path)
-    lead_time.draw_lead_time_over_seeds(pd.read_csv(evaluated.folder / "scores" / "scores.csv"), Path("unused"))
+    monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
+    curves.draw_lead_time_over_seeds(pd.read_csv(evaluated.folder / "scores" / "scores.csv"), Path("unused"))
     axes = drawn[0].axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     for method in ("sparsevq", "sparsevq_member", "persistence", "climatology", "pod_dmd"):

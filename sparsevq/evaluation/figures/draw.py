@@ -10,12 +10,15 @@ import pandas as pd
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
-from sparsevq.evaluation.figures.calibration import draw_calibration
-from sparsevq.evaluation.figures.chain import draw_chain
-from sparsevq.evaluation.figures.codebook import draw_codebook
+from sparsevq.evaluation.figures.curves import (
+    draw_calibration,
+    draw_chain,
+    draw_codebook,
+    draw_lead_time,
+    draw_lead_time_over_seeds,
+    draw_spectra,
+)
 from sparsevq.evaluation.figures.fields import PicturedCase, draw_animation, draw_strip
-from sparsevq.evaluation.figures.lead_time import draw_lead_time, draw_lead_time_over_seeds
-from sparsevq.evaluation.figures.spectra import draw_spectra
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import OURS
 from sparsevq.evaluation.spectrum import spectrum_of
@@ -33,9 +36,6 @@ CASE_FIGURES = (
     "animation.gif",
 )
 """Files that `draw_case_figures` writes."""
-
-SUMMARY_FIGURES = ("lead_time.png",)
-"""Files that `draw_summary_figures` writes."""
 
 
 def draw_case_figures(
@@ -101,7 +101,7 @@ def draw_case_figures(
 
 
 def draw_summary_figures(forecast_csv: str | Path, out_dir: str | Path) -> list[Path]:
-    """Draw the figures of many runs (`SUMMARY_FIGURES`) from ``tables/forecast.csv``."""
+    """Draw the figures of many runs (``lead_time.png``) from ``tables/forecast.csv``."""
     return [draw_lead_time_over_seeds(_read(Path(forecast_csv)), Path(out_dir) / "lead_time.png")]
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
@@ -113,9 +112,10 @@ class PicturedCase:
         """A lead time as a title."""
         return lead_label(lead, self.cases.lead_time[lead - 1], self.cases.lead_units) if lead else "observed frame"
 
-    def mark_sensors(self, painter: FieldPainter, axes: Axes, small: bool = False) -> Artist:
-        """Draw the sparse sensors."""
-        return painter.sensors(axes, self.data.physical_coordinates[self.sensors], small)
+    @property
+    def sensor_places(self) -> Array:
+        """``(n_s, d)``: coordinates of the sparse sensors."""
+        return self.data.physical_coordinates[self.sensors]
 
 
 @styled
@@ -131,39 +131,32 @@ def draw_strip(case: PicturedCase, path: Path) -> Path:
     widths = [width + 1.1, *[width + 0.2] * (len(case.channels) - 1)]
     blocks = figure.subfigures(1, len(case.channels), squeeze=False, width_ratios=widths)[0]
     for (channel, quantity), block in zip(case.channels, blocks, strict=True):
-        block.suptitle(", ".join(filter(None, [quantity, viewer.part])), fontsize=10, fontweight="bold")
+        block.suptitle(viewer.title(quantity), fontsize=10, fontweight="bold")
         _draw_block(case, block, case.rows(channel, quantity, size), leads, first=channel == 0)
     return save(figure, path)
 
 
 def _draw_block(case: PicturedCase, block: SubFigure, rows: list[_Row], leads: list[int], first: bool) -> None:
     """One channel of a strip: a row for each field and error, a column for each lead time, and the colour bars."""
-    bars = not case.viewer.is_line
-    heights = [1.0] * len(rows) + [0.07] * bars
-    grid = block.add_gridspec(len(heights), len(leads), height_ratios=heights)
-    for row, (name, painter, shown, error) in enumerate(rows):
-        for column, lead in enumerate(leads):
-            axes = block.add_subplot(grid[row, column])
-            if row == 0:
-                axes.set_title(case.lead(lead), fontsize=8)
-            if column == 0 and first:
-                _label_row(axes, name)
+    panels = block.subplots(len(rows), len(leads), squeeze=False)
+    is_line, half = case.viewer.is_line, len(leads) // 2
+    for row, (line, (name, painter, shown, error)) in enumerate(zip(panels, rows, strict=True)):
+        if first:
+            look: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "center", "fontsize": 9}
+            line[0].annotate(name, (0, 0.5), (-56, 0), xycoords="axes fraction", textcoords="offset points", **look)
+        for axes, lead in zip(line, leads, strict=True):
             if not np.isfinite(shown[lead]).any():
                 axes.set_axis_off()
                 continue
             painter.draw(axes, shown[lead])
             if lead == 0 or error:
-                case.mark_sensors(painter, axes, small=error)
-            painter.label_axes(axes, column == 0 and (first or not bars), row == len(rows) - 1)
-    if bars:
-        half = len(leads) // 2
-        for place, painter in ((grid[-1, :half], rows[0].painter), (grid[-1, half:], rows[2].painter)):
-            painter.colour_bar(block, cax=block.add_subplot(place), orientation="horizontal")
-
-
-def _label_row(axes: Axes, name: str) -> None:
-    look: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "center", "fontsize": 9}
-    axes.annotate(name, (0, 0.5), (-56, 0), xycoords="axes fraction", textcoords="offset points", **look)
+                painter.sensors(axes, case.sensor_places, small=error)
+            painter.label_axes(axes, lead == 0 and (first or is_line), row == len(rows) - 1)
+    for axes, lead in zip(panels[0], leads, strict=True):
+        axes.set_title(case.lead(lead), fontsize=8)
+    if not is_line:
+        rows[0].painter.colour_bar(block, ax=panels[:, :half], location="bottom", aspect=25)
+        rows[2].painter.colour_bar(block, ax=panels[:, half:], location="bottom", aspect=25)
 
 
 @styled
@@ -173,7 +166,7 @@ def draw_animation(case: PicturedCase, path: Path, most_frames: int = 20) -> Pat
     size = viewer.panel_size(2.0)
     figure = new_figure(3 * size[0] + 2.0, len(channels) * size[1] + 1.0)
     figure.set_dpi(80)
-    title = figure.suptitle(", ".join(filter(None, [case.lead(horizon), viewer.part])), fontsize=10)
+    title = figure.suptitle(viewer.title(case.lead(horizon)), fontsize=10)
     panels = figure.subplots(len(channels), 3, squeeze=False)
     drawn: list[tuple[_Row, Any]] = []
     marks: list[Artist] = []
@@ -186,9 +179,9 @@ def draw_animation(case: PicturedCase, path: Path, most_frames: int = 20) -> Pat
                 axes.set_title(row.name.rpartition("\n")[2])
             if column and not viewer.is_line:
                 row.painter.colour_bar(figure, ax=axes, aspect=25)
-        marks.append(case.mark_sensors(rows[0].painter, line[0]))
+        marks.append(rows[0].painter.sensors(line[0], case.sensor_places))
     leads = np.unique(np.linspace(0, horizon, min(most_frames, horizon + 1)).round().astype(int)).tolist()
-    titles = {lead: ", ".join(filter(None, [case.lead(lead), viewer.part])) for lead in leads}
+    titles = {lead: viewer.title(case.lead(lead)) for lead in leads}
     pictures = _animate(figure, title, titles, drawn, marks)
     with written_whole(path) as part:
         pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=250, loop=0)

@@ -60,6 +60,17 @@ def truncated_classic_netcdf(folder):
     cut(folder / "a.nc", 0.7)
 
 
+def truncated_cdf_5(folder):
+    data = grid(200)
+    with netCDF4.Dataset(folder / "a.nc", "w", format="NETCDF3_64BIT_DATA") as file:
+        for name, size in data.sizes.items():
+            file.createDimension(name, size)
+        for name, variable in data.variables.items():
+            file.createVariable(name, variable.dtype, variable.dims)[:] = variable.to_numpy()
+    open_files(FileConfig(path=str(folder / "a.nc")), "whole")
+    cut(folder / "a.nc", 0.99)
+
+
 def truncated_records(folder):
     """A frame is missing at the end."""
     data = grid(200)
@@ -295,11 +306,12 @@ TABLE = [
     (truncated_hdf5, "a.h5", DIMENSIONS, "a.h5 is truncated .*make or copy it again"),
     (truncated_netcdf, "a.nc", {}, "a.nc cannot be read as NetCDF .*make or copy it again"),
     (truncated_classic_netcdf, "a.nc", {}, "a.nc is truncated .it has"),
+    (truncated_cdf_5, "a.nc", {}, "a.nc is truncated .it has"),
     (truncated_records, "a.nc", {}, "a.nc is truncated"),
     (truncated_matlab, "a.mat", DIMENSIONS, "a.mat cannot be read as MATLAB .*make or copy it again"),
     (truncated_npy, "u.npy", DIMENSIONS, "u.npy claims an array of .* make or copy it again"),
     (truncated_npz, "u.npz", DIMENSIONS, "u.npz .*make or copy it again"),
-    (truncated_pickle, "a.pkl", RELEASE, "a.pkl is no whole pickle .*make or copy it again"),
+    (truncated_pickle, "a.pkl", RELEASE, "a.pkl is not a whole pickle .*make or copy it again"),
     (damaged_chunk, "a.nc", {}, "a.nc cannot be read as NetCDF"),
     (damaged_zarr, "a.zarr", {}, "a.zarr cannot be read as Zarr"),
     (without_coordinates, "a.nc", {}, r"a.nc: y \(8 points\) has no coordinates: give `coordinates: {y: \[first"),

@@ -96,6 +96,7 @@ def two(trained, tmp_path_factory) -> Path:
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,  # processes that part ways wait for each other
     )
     assert ended.returncode == 0, ended.stderr
     return folder

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,13 +22,6 @@ INSTANTS, COLUMNS = 256, 3
 """Of fields on a line: frames in one diagram of space and time, and diagrams side by side."""
 OUTLIERS = 0.001
 """Share of the values at either end that the scale of colours leaves out."""
-
-
-class _Block(NamedTuple):
-    """A channel as it is drawn: for each trajectory ``(frames, ...)`` as its viewer shows them."""
-
-    viewer: FieldViewer
-    shown: Array
 
 
 @styled
@@ -71,12 +64,12 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
     figure.suptitle(f"{name or source.label}: {several}, {len(blocks)} of {channels} channels", fontsize=10)
     titles = [_title(source, splits, trajectory, 1 if viewer.is_line else 3) for trajectory in chosen]
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-    for channel, unit, block, part in zip(source.channels, source.units, blocks, parts, strict=True):
+    for channel, unit, (view, shown), part in zip(source.channels, source.units, blocks, parts, strict=True):
         quantity = with_unit(channel, unit)
-        part.suptitle(block.viewer.title(quantity), fontsize=10, fontweight="bold")
-        painter = FieldPainter(block.viewer, quantity, value_colours(block.shown, OUTLIERS), size)
+        part.suptitle(view.title(quantity), fontsize=10, fontweight="bold")
+        painter = FieldPainter(view, quantity, value_colours(shown, OUTLIERS), size)
         panels = part.subplots(rows, columns, squeeze=False)
-        fields = block.shown if viewer.is_line else np.concatenate(block.shown)
+        fields = shown if viewer.is_line else np.concatenate(shown)
         for place, axes in enumerate(panels.flat):
             if place >= len(fields):
                 axes.set_axis_off()
@@ -117,8 +110,11 @@ def _choose(splits: Array, most: int) -> list[int]:
     return [int(index) for group, some in zip(groups, places, strict=True) for index in group[some]]
 
 
-def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array) -> list[_Block]:
-    """What is drawn of each channel; one frame is in memory at a time."""
+def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array) -> list[tuple[FieldViewer, Array]]:
+    """For each channel how it is shown, and ``(trajectories, frames, ...)`` as its viewer shows them.
+
+    One frame is in memory at a time.
+    """
     in_space = viewer.across is not None and not viewer.scattered
     views = [viewer, replace(viewer, layer=None)] if in_space else [viewer]
     shown: list[list[Array]] = [[] for _ in views]  # view, trajectory and frame -> (C, ...)
@@ -131,7 +127,7 @@ def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array)
             plumes.append([in_space and _is_plume(channel) for channel in field])
     through = (np.mean(plumes, axis=0) > 0.5).astype(int)
     values = [np.stack(pictures).reshape(len(chosen), len(frames), *pictures[0].shape) for pictures in shown]
-    return [_Block(views[view], values[view][:, :, channel]) for channel, view in enumerate(through)]
+    return [(views[view], values[view][:, :, channel]) for channel, view in enumerate(through)]
 
 
 def _is_plume(channel: Array) -> bool:

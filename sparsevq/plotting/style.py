@@ -1,11 +1,9 @@
 """The look that all figures share, and how they are saved."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-import matplotlib
+import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -34,21 +32,8 @@ RC: Any = {
     "lines.markersize": 3.5,
 }
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Draw with this project's look, whatever the user's matplotlib settings are, and leave those alone."""
-
-    @wraps(draw)
-    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(RC)
-            return draw(*args, **kwargs)
-
-    return wrapper
+styled = matplotlib.style.context(["default", RC])
+"""Decorator: draw with this project's look, whatever the user's matplotlib settings are, and leave those alone."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -76,9 +61,5 @@ def lead_label(lead: int, time: float, unit: str) -> str:
     return f"lead {lead} ({time:.4g} {WRITTEN.get(unit, unit)})".replace(" )", ")")
 
 
-WRITTEN = {"1": "", "degrees": "°", "degree": "°"} | {
-    f"{degree}{way}": f"°{short}"
-    for degree in ("degrees_", "degree_")
-    for way, short in {"north": "N", "east": "E", "N": "N", "E": "E"}.items()
-}
-"""Units as people write them, where the CF conventions have another way."""
+WRITTEN = {"1": "", "degrees": "°", "degree": "°"}
+"""Units as people write them."""

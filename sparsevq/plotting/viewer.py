@@ -160,7 +160,7 @@ def view_middle(axes: Mapping[str, Array], axis_units: Mapping[str, str], scatte
 def view_most_varied(data: FieldData, fields: Array) -> FieldViewer:
     """Show fields; of a field in space the plane or slab of the largest variance over points and frames.
 
-    Channels count in their standard deviations. Of planes alike it is the one nearest to the middle.
+    Channels are normalised by their standard deviations. Among planes of equal variance: the one nearest to the middle.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def view_most_varied(data: FieldData, fields: Array) -> FieldViewer:
 def _views(viewer: FieldViewer) -> Iterator[FieldViewer]:
     """Of a field in space every plane or slab that may be shown, the usual line of sight and the middle first.
 
-    Nothing is seen from above where there is a z (a plume is seen from the side); on a sphere there are maps alone.
+    Where there is a z, only planes along it (a plume is seen from the side); on a sphere, only maps.
     """
     axes = viewer.long_axes
     if len(axes) < 3:

@@ -13,7 +13,7 @@ from PIL import Image
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.figures import curves, fields
-from sparsevq.evaluation.figures.draw import CASE_FIGURES, _pictured, draw_case_figures, draw_summary_figures
+from sparsevq.evaluation.figures.draw import _pictured, draw_case_figures, draw_summary_figures
 from sparsevq.evaluation.figures.fields import draw_animation, draw_strip
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import METHODS
@@ -21,6 +21,18 @@ from sparsevq.evaluation.spectrum import spectrum_of
 from tests.evaluation.conftest import HORIZON, make_experiment
 from tests.evaluation.test_scores import run
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
+
+CASE_FIGURES = (
+    "strip.png",
+    "lead_time.png",
+    "spectra.png",
+    "codebook.png",
+    "training.png",
+    "calibration.png",
+    "chain.png",
+    "animation.gif",
+)
+"""The workflow's outputs."""
 
 
 def histories(folder):

@@ -1,1 +1,1 @@
-"""Figures: one module a topic, one look, fixed file names (`draw.CASE_FIGURES`)."""
+"""Figures of one run and of many runs; `draw` names their files."""

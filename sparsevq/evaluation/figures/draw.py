@@ -25,18 +25,6 @@ from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.runtime.hdf5 import open_layout
 from sparsevq.sensors.placement import SensorSets
 
-CASE_FIGURES = (
-    "strip.png",
-    "lead_time.png",
-    "spectra.png",
-    "codebook.png",
-    "training.png",
-    "calibration.png",
-    "chain.png",
-    "animation.gif",
-)
-"""Files that `draw_case_figures` writes."""
-
 
 def draw_case_figures(
     data: FieldData,
@@ -49,7 +37,7 @@ def draw_case_figures(
     out_dir: str | Path,
     split: Split = "test",
 ) -> list[Path]:
-    """Draw all figures of one run (`CASE_FIGURES`).
+    """Draw all figures of one run: seven PNGs and ``animation.gif``.
 
     Pictures of fields show the case whose mean relative L2 is the median of all: neither the best nor the worst.
 
@@ -67,10 +55,6 @@ def draw_case_figures(
         Folder to write to.
     split
         The split that the cases are from.
-
-    Returns
-    -------
-    The files, in the order of `CASE_FIGURES`.
 
     Raises
     ------

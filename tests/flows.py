@@ -1,4 +1,4 @@
-"""Small synthetic flows that tests of every room use: smooth, travelling, exactly known, made in milliseconds."""
+"""Small synthetic flows for all tests: smooth, travelling, known in closed form, made in milliseconds."""
 
 import numpy as np
 

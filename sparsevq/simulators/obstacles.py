@@ -22,8 +22,6 @@ class Draw:
 
     Attributes
     ----------
-    trajectory, attempt
-        Numbers that the draw depends on, beside the settings.
     reynolds
         Inflow speed * diameter / viscosity.
     diameter
@@ -40,8 +38,6 @@ class Draw:
         Strength (in inflow speeds) of the transverse gust that starts the shedding, and its offset from the centre.
     """
 
-    trajectory: int
-    attempt: int
     reynolds: float
     diameter: float
     x: float
@@ -79,4 +75,4 @@ def draw(settings: CylinderConfig, trajectory: int, attempt: int = 0) -> Draw:
     kick_y = rng.uniform(-1, 1) * diameter
     angle = 0.0 if shape == "circle" else angle
     aspect = aspect if shape == "ellipse" else 1.0
-    return Draw(trajectory, attempt, reynolds, diameter, x, y, shape, angle, aspect, kick, kick_y)
+    return Draw(reynolds, diameter, x, y, shape, angle, aspect, kick, kick_y)

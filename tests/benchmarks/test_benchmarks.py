@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say; how long it takes is no matter of tests."""
+"""The benchmarks measure what they claim; times are not tested."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def benchmark(monkeypatch):
 
 
 def test_a_jobs_wall_time_is_the_sum_of_its_shares(results, benchmark):
-    """What a block imports is no work of its own; no more than the block took."""
+    """Imports in a block are not its own work; they take at most the time of the block."""
     imports = {"simulate": benchmark.Imports(4.5, 0.5, 4.0), "tables": benchmark.Imports(9.25, 0.5, 9.0)}
     jobs = benchmark.read_jobs(results, benchmark.Costs(imports, 0.25))
     summary = benchmark.summarise(jobs, None)
@@ -120,7 +120,7 @@ def test_a_jobs_wall_time_is_the_sum_of_its_shares(results, benchmark):
     assert [job.ours for job in jobs] == [12 - 6 - 0.25 - 4.5] * 2 + [4 - 0 - 0.25 - 1.25]
 
 
-def test_tracking_is_what_the_same_job_takes_longer_than_without(results, benchmark):
+def test_tracking_is_the_difference_to_the_same_job_without_it(results, benchmark):
     tracked = benchmark.read_jobs(results, benchmark.Costs({}, 0.5))
     untracked = [replace(job, wall=job.wall - 1.5, own=job.own - 0.25) for job in tracked if job.name != "tables"]
     *simulated, tables = benchmark.with_tracking(tracked, untracked)
@@ -130,7 +130,7 @@ def test_tracking_is_what_the_same_job_takes_longer_than_without(results, benchm
     assert tables.tracking is None
 
 
-def test_imports_are_told_apart_by_whose_they_are_and_where(benchmark):
+def test_imports_are_counted_by_owner_and_place(benchmark):
     report = """import time: self [us] | cumulative | imported package
 import time:   1000000 |    1000000 | site
 part: preamble

@@ -1,4 +1,4 @@
-"""The benchmarks of data measure what they say, and clean up after themselves."""
+"""The benchmarks of data measure what they claim, and clean up."""
 
 import json
 import subprocess
@@ -34,8 +34,8 @@ def test_a_data_set_goes_from_its_source_to_training_within_a_bound(tmp_path):
     assert not list(folder.iterdir())
 
 
-def test_more_memory_than_the_bound_is_refused_by_the_system(tmp_path):
-    """And the data set is deleted then too."""
+def test_the_system_enforces_the_bound_on_memory(tmp_path):
+    """The data set is deleted then too."""
     if sys.platform != "linux":
         pytest.skip("other systems do not enforce it")
     ended = subprocess.run(
@@ -52,7 +52,7 @@ def test_more_memory_than_the_bound_is_refused_by_the_system(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_too_small_a_disk_is_told_before_anything_is_written(tmp_path):
+def test_too_small_a_disk_is_an_error_before_anything_is_written(tmp_path):
     ended = subprocess.run(
         [
             *(sys.executable, str(REPOSITORY / "benchmarks/data_scale.py")),
@@ -85,7 +85,7 @@ def test_the_cost_of_a_simulation_is_extrapolated_from_a_few_trajectories(tmp_pa
     assert "extrapolated from 2 of each" in printed
 
 
-def test_a_solver_that_is_not_there_is_said_so(tmp_path):
+def test_a_missing_solver_is_reported(tmp_path):
     ended = subprocess.run(
         [
             *(sys.executable, str(REPOSITORY / "benchmarks/simulation_cost.py"), "fire"),

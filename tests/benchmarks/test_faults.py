@@ -1,4 +1,4 @@
-"""The fault campaign sees what differs: else a campaign that finds nothing would say nothing."""
+"""The fault campaign detects differences; otherwise a campaign that finds none would mean nothing."""
 
 import signal
 import subprocess
@@ -28,7 +28,7 @@ def test_results_are_compared_and_records_of_runs_are_not(workflow):
 
 
 @pytest.mark.parametrize("name", ["try/a.csv", "try/.a.left.csv", "try/x/checkpoints/step1.safetensors"])
-def test_a_changed_or_left_file_is_told(workflow, name):
+def test_a_changed_or_left_file_is_reported(workflow, name):
     before = workflow.files()
     path = workflow.results / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def test_a_changed_or_left_file_is_told(workflow, name):
     assert faults.differences(before, before) == []
 
 
-def test_a_missing_file_is_told(workflow):
+def test_a_missing_file_is_reported(workflow):
     before = workflow.files()
     (workflow.results / "try/a.csv").unlink()
     assert faults.differences(before, workflow.files()) == ["try/a.csv"]
@@ -48,22 +48,22 @@ def run(name, status="FINISHED"):
 
 
 @pytest.mark.parametrize(
-    ("mine", "told"),
+    ("mine", "expected"),
     [
         ([run("gpt")], "runs: {} too many, {'codes': 1} too few"),
         ([run("gpt"), run("codes"), run("codes")], "runs: {'codes': 1} too many, {} too few"),
         ([run("gpt"), run("codes", "RUNNING")], "run codes is RUNNING"),
     ],
 )
-def test_orphans_and_lost_runs_are_told(monkeypatch, mine, told):
+def test_orphans_and_lost_runs_are_reported(monkeypatch, mine, expected):
     like = [run("gpt"), run("codes")]
     monkeypatch.setattr(faults, "_runs", lambda which: mine if which == "mine" else like)
     monkeypatch.setattr(faults, "_steps", lambda *_: {})
-    assert faults.faults_in_tracking("mine", "like") == [told]
+    assert faults.faults_in_tracking("mine", "like") == [expected]
     assert faults.faults_in_tracking("like", "like") == []
 
 
-def test_a_metric_that_came_twice_is_told(monkeypatch):
+def test_a_metric_that_came_twice_is_reported(monkeypatch):
     monkeypatch.setattr(faults, "_runs", lambda _: [run("gpt")])
     monkeypatch.setattr(faults, "_steps", lambda which, _: {"val_loss": [3, 3, 6] if which == "mine" else [3, 6]})
     assert len(faults.faults_in_tracking("mine", "like")) == 1

@@ -44,7 +44,7 @@ def test_physical_undoes_normalisation():
 
 
 def test_every_symmetry_is_the_transformed_data_set():
-    """A component whose mean is not nought, mirrored, is not minus its normalised value."""
+    """A component whose mean is not 0, mirrored, is not minus its normalised value."""
     data = travelling_waves(grid=(6, 10))
     data = replace(data, mean=np.array([0.7, -0.4]), std=np.array([0.5, 2.0]))
     fields, group = DeviceFields(data, SYMMETRIES, CPU), symmetry_group(data, SYMMETRIES)
@@ -92,7 +92,7 @@ def test_any_number_of_dimensions(grid):
     np.testing.assert_allclose(fields.physical(values)[0], data.flat_fields[0, 0], rtol=1e-5, atol=1e-5)
 
 
-def test_the_data_set_itself_is_left_as_it_is():
+def test_the_data_set_itself_is_not_changed():
     data = travelling_waves()
     before = data.fields.copy()
     fields = DeviceFields(data, Symmetries(), CPU)
@@ -170,8 +170,8 @@ def test_what_a_mapped_file_holds_inside_obstacles_never_matters(tmp_path):
     assert torch.equal(mapped.gather(views((1, 5, 0)), torch.arange(256))[0], expected)
 
 
-def test_a_broken_value_of_a_mapped_file_is_one_line(tmp_path):
-    """Values of a large file are not looked at when it is read."""
+def test_a_value_of_a_mapped_file_that_is_not_finite_is_an_error_of_one_line(tmp_path):
+    """Values of a large file are not checked when it is opened."""
     data = travelling_waves()
     path = written(data, tmp_path)
     point = int(np.flatnonzero(data.flat_mask[4])[9])
@@ -183,7 +183,7 @@ def test_a_broken_value_of_a_mapped_file_is_one_line(tmp_path):
         fields.gather(views((0, 1, 0), (4, 11, 0)), torch.tensor([point]))
 
 
-def test_a_mapped_data_set_costs_memory_for_its_batches_alone(tmp_path):
+def test_a_mapped_data_set_needs_memory_for_its_batches_alone(tmp_path):
     data = travelling_waves(trajectories=40, grid=(64, 64))
     path = written(data, tmp_path)
     size = data.fields.nbytes

@@ -1,4 +1,4 @@
-"""The layout: what is written comes back, and each fault of a user's file is one line that names it."""
+"""The layout: round trips, and one line for each fault of a user's file."""
 
 import dataclasses
 import hashlib
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
         dataclasses.replace(scattered_waves(points=20, dimensions=3), point_weights=np.linspace(1, 5, 20)),
     ],
 )
-def test_what_is_written_comes_back(tmp_path, written):
+def test_a_round_trip_keeps_every_attribute(tmp_path, written):
     write_data(tmp_path / "data.h5", written, {"input": Path(__file__)}, {"seed": 3})
     read = read_data(tmp_path / "data.h5")
     for name in (field.name for field in dataclasses.fields(FieldData) if field.name != "digest"):
@@ -135,7 +135,7 @@ def test_a_mapped_data_set_is_the_same_data_set(path):
         ({"dtype": ">f4"}, "cannot be mapped .it is >f4, not float32.: write it contiguous"),
     ],
 )
-def test_what_cannot_be_mapped_is_read_whole_or_refused(path, storage, message):
+def test_what_cannot_be_mapped_is_read_whole_or_is_an_error(path, storage, message):
     before = read_data(path)
     with edited(path) as file:
         attributes = dict(file["fields"].attrs)
@@ -146,7 +146,7 @@ def test_what_cannot_be_mapped_is_read_whole_or_refused(path, storage, message):
         read_data(path, in_memory=0)
 
 
-def test_values_of_a_mapped_data_set_are_taken_on_trust_and_all_else_is_not(path):
+def test_of_a_mapped_data_set_everything_but_the_values_is_checked(path):
     with edited(path) as file:
         _not_finite(file)
     assert len(list(faults(read_data(path, in_memory=0)))) == 1
@@ -277,7 +277,7 @@ def test_a_truncated_file_is_reported_as_such(path, kept):
         (lambda path: path.touch(), "is not an HDF5 file"),
     ],
 )
-def test_what_is_no_file_of_ours_is_refused(tmp_path, make, message):
+def test_another_file_is_an_error(tmp_path, make, message):
     make(tmp_path / "mine.h5")
     with pytest.raises(SparseVQError, match=message):
         read_data(tmp_path / "mine.h5")

@@ -1,4 +1,4 @@
-"""From any source to a data set: nothing is lost, nothing held out is used, and memory is bounded."""
+"""From any source to a data set: no value is lost, statistics use no held-out data, and memory is bounded."""
 
 import dataclasses
 import tracemalloc
@@ -28,7 +28,7 @@ def from_shards(paths: list[Path], out: Path, time_sub: int = 1, **data_set) -> 
 
 
 def from_memory(fields: np.ndarray, out: Path, **changes) -> list[tuple[int, int, int]]:
-    """Preprocess trajectories (T, F, H, W, C); what was read of the source: (trajectory, start, stop)."""
+    """Preprocess trajectories (T, F, H, W, C); returns the reads of the source: (trajectory, start, stop)."""
     reads = []
 
     def read(trajectory: int, start: int, stop: int) -> np.ndarray:
@@ -136,7 +136,7 @@ def test_held_out_and_masked_values_never_reach_the_statistics(tmp_path):
     np.testing.assert_array_equal(after.fields[before.split == "train"], before.fields[before.split == "train"])
 
 
-def test_what_is_out_of_distribution_is_for_nothing_else(tmp_path):
+def test_trajectories_out_of_distribution_are_in_no_other_split(tmp_path):
     from_shards(shards_of(tmp_path), tmp_path / "data.h5")
     assert read_data(tmp_path / "data.h5").trajectories("ood").tolist() == [7]
 
@@ -222,7 +222,7 @@ def test_statistics_of_a_trajectory_in_blocks_with_a_gap(tmp_path, small_blocks)
 
 
 def test_small_fluctuations_on_a_large_mean_are_not_lost():
-    """Pressure: 101325 Pa and a fluctuation of 1 Pa; a temperature of 300 +- 20 K; a velocity about nought."""
+    """Pressure: 101325 Pa and a fluctuation of 1 Pa; a temperature of 300 +- 20 K; a velocity around 0."""
     rng = np.random.default_rng(1)
     noise = rng.standard_normal((40, 50, 20, 3))
     fields = (np.array([101325, 300, 1e-3]) + noise * np.array([1, 20, 1])).astype(np.float32)
@@ -253,10 +253,10 @@ def test_memory_is_bounded_by_the_block(tmp_path, monkeypatch):
     def read(trajectory: int, start: int, stop: int) -> np.ndarray:
         return frame * np.arange(start + trajectory, stop + trajectory, dtype=np.float32)[:, None, None, None]
 
-    stand_in = np.broadcast_to(np.float32(0), (4, 256, 64, 64, 2))
+    shape_only = np.broadcast_to(np.float32(0), (4, 256, 64, 64, 2))
     tracemalloc.start()
     try:
-        from_memory(stand_in, tmp_path / "data.h5", read=read)
+        from_memory(shape_only, tmp_path / "data.h5", read=read)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -264,7 +264,7 @@ def test_memory_is_bounded_by_the_block(tmp_path, monkeypatch):
     assert peak < 6 * 2**20
 
 
-def test_progress_says_how_far_and_how_fast(tmp_path, capsys, monkeypatch, small_blocks):
+def test_progress_has_share_speed_and_time_left(tmp_path, capsys, monkeypatch, small_blocks):
     monkeypatch.setattr(module, "PROGRESS", 0)
     from_memory(made_up(), tmp_path / "data.h5")
     lines = capsys.readouterr().out.splitlines()
@@ -275,7 +275,7 @@ def test_progress_says_how_far_and_how_fast(tmp_path, capsys, monkeypatch, small
     assert lines[-1].startswith("trajectory 5/5, ")
 
 
-def test_gaps_are_told(tmp_path, capsys):
+def test_gaps_are_reported(tmp_path, capsys):
     fields = made_up()
     fields[0, 3, :3] = np.nan
     fields[:, :, 5] = np.nan  # never there: no gap
@@ -325,7 +325,7 @@ def test_faulty_values_are_one_line_and_leave_nothing(tmp_path, small_blocks, da
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_faulty_description_is_told_before_anything_is_read(tmp_path):
+def test_a_faulty_description_is_an_error_before_anything_is_read(tmp_path):
     def read(*_):
         raise AssertionError("it was read")
 

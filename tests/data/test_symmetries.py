@@ -1,4 +1,4 @@
-"""Symmetries: what numpy's flip and roll would make of the field, with the signs that physics asks for."""
+"""Symmetries are numpy's flip and roll of the field, with the signs of the physics."""
 
 from dataclasses import replace
 from itertools import product
@@ -18,7 +18,7 @@ def transformed(data, group, element):
 
 
 def index_of(data, group, expected):
-    """The one element of the group that makes `expected` of the data."""
+    """The one element of the group that transforms the data to `expected`."""
     found = [element for element in range(len(group)) if np.array_equal(transformed(data, group, element), expected)]
     assert len(found) == 1
     return found[0]
@@ -74,7 +74,7 @@ def test_each_element_moves_every_point_to_one_place(grid):
 
 @pytest.mark.parametrize("symmetries", [{"reflect": ("y",)}, {"reflect": ("x", "y")}, {"roll": {"x": 3}}])
 def test_a_transformed_flow_has_no_divergence_either(symmetries):
-    """Physics, not bookkeeping: with a wrong sign the divergence would be of the size of the slopes."""
+    """With a wrong sign the divergence would be as large as the gradients."""
     data = travelling_waves(trajectories=3, frames=2, grid=(64, 64), obstacle=False)
     group = symmetry_group(data, Symmetries(**symmetries))
     spacing = data.axes["y"][1], data.axes["x"][1]
@@ -86,7 +86,7 @@ def test_a_transformed_flow_has_no_divergence_either(symmetries):
         assert abs(along + across).max() < 0.05 * abs(along).max()
 
 
-def test_vorticity_turns_round_at_each_mirror():
+def test_vorticity_changes_its_sign_under_each_mirror():
     data = replace(travelling_waves(grid=(6, 10)), channels=("u", "vorticity"))
     group = symmetry_group(data, Symmetries(reflect=("x", "y")))
     once, twice = np.flip(data.fields, 2) * (1, -1), np.flip(data.fields, (2, 3)) * (-1, 1)
@@ -133,7 +133,7 @@ def test_a_flow_on_a_sphere_is_mirrored_across_the_equator_and_turned_about_the_
     field = data.fields[0, 0].reshape(-1, 2)
     mirrored = (group.sign[9] * field[group.source[9]]).reshape(6, 8, 2)
     np.testing.assert_array_equal(mirrored[..., 0], data.fields[0, 0, ::-1, :, 0])  # height
-    np.testing.assert_array_equal(mirrored[..., 1], -data.fields[0, 0, ::-1, :, 1])  # vorticity turns round
+    np.testing.assert_array_equal(mirrored[..., 1], -data.fields[0, 0, ::-1, :, 1])  # vorticity changes its sign
 
 
 def test_latitudes_of_one_hemisphere_have_no_mirror():

@@ -1,4 +1,4 @@
-"""Sensors stand where the flow always is, the sparse set inside the semi-sparse one."""
+"""Sensors are at points that are always valid, the sparse set inside the semi-sparse one."""
 
 import csv
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_seed_gives_the_same_sensors(placement):
     assert set(one.semi_sparse) != set(other.semi_sparse)
 
 
-def test_a_regular_grid_is_regular_where_nothing_is_in_its_way():
+def test_a_regular_grid_is_regular_without_obstacles():
     data = travelling_waves(grid=(17, 17), obstacle=False)
     rows, columns = np.unravel_index(place_sensors(data, settings("grid"), 16, 0).sparse, data.grid)
     assert np.unique(rows).tolist() == [2, 6, 10, 14]
@@ -56,8 +56,8 @@ def test_region_holds_the_sparse_set_alone():
     assert not inside[10:].all()
 
 
-def test_qr_finds_the_places_that_tell_modes_apart():
-    """A flow of four blobs that beat independently: the best four sensors stand in their middles."""
+def test_qr_finds_the_points_that_distinguish_modes():
+    """A flow of four blobs that oscillate independently: the best four sensors are at their centres."""
     data = travelling_waves(trajectories=6, frames=40, grid=(20, 20), obstacle=False)
     middles = [(4, 4), (4, 15), (14, 5), (15, 15)]
     row, column = np.indices((20, 20))
@@ -68,7 +68,7 @@ def test_qr_finds_the_places_that_tell_modes_apart():
     assert set(zip(*map(np.ndarray.tolist, np.unravel_index(sets.sparse, data.grid)), strict=True)) == set(middles)
 
 
-def test_qr_never_sees_held_out_trajectories():
+def test_qr_never_uses_held_out_trajectories():
     data = travelling_waves()
     before = place_sensors(data, settings("qr"), 12, 0)
     data.fields[data.split != "train"] *= -7
@@ -76,7 +76,7 @@ def test_qr_never_sees_held_out_trajectories():
     np.testing.assert_array_equal(before.sparse, after.sparse)
 
 
-def test_what_is_written_comes_back_and_people_can_read_it(tmp_path):
+def test_sensors_survive_a_round_trip_and_have_a_csv(tmp_path):
     data = travelling_waves()
     sets = place_sensors(data, settings(), 5, 9)
     write_sensors(tmp_path / "sensors.h5", sets, {"data": Path(__file__)})
@@ -92,7 +92,7 @@ def test_what_is_written_comes_back_and_people_can_read_it(tmp_path):
     np.testing.assert_array_equal([[float(row["y"]), float(row["x"])] for row in rows], sets.coordinates)
 
 
-def test_sets_that_are_not_nested_are_refused(tmp_path):
+def test_sets_that_are_not_nested_are_an_error(tmp_path):
     write_sensors(tmp_path / "sensors.h5", place_sensors(travelling_waves(), settings(), 5, 0))
     with edited(tmp_path / "sensors.h5") as file:
         file["sparse"][0] = file["semi_sparse"][20]
@@ -150,7 +150,7 @@ def test_faults_in_the_settings(given, num_sensors, message):
         place_sensors(travelling_waves(), given, num_sensors, 0)
 
 
-def test_sensors_on_a_sphere_are_spread_over_its_area():
+def test_sensors_on_a_sphere_are_uniform_over_its_area():
     """Half of the sphere's area is within 30 degrees of the equator, a third of the grid's points."""
     data = on_a_sphere(grid=(36, 72))
     near = [
@@ -160,7 +160,7 @@ def test_sensors_on_a_sphere_are_spread_over_its_area():
     assert 0.46 < np.mean(near) < 0.54
 
 
-def test_fewer_sensors_are_among_more_of_the_same_seed():
+def test_a_smaller_set_is_part_of_a_larger_one_with_the_same_seed():
     data = on_a_sphere()
     few, more = (set(place_sensors(data, settings(), count, 5).sparse) for count in (10, 40))
     assert few < more

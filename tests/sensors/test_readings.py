@@ -69,19 +69,19 @@ def test_faults_name_line_and_column(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_without_sensors_numbers_are_refused(tmp_path):
+def test_sensor_numbers_without_sensors_are_an_error(tmp_path):
     with pytest.raises(SparseVQError, match="give the columns y, x instead"):
         read(tmp_path / "frame.csv", "sensor,u,v\n0,1,1\n", sensors=None)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00s", b'sensor,u,v\n0,"1\x00,2'])
-def test_what_is_no_text_is_refused(tmp_path, content):
+def test_a_file_that_is_no_text_is_an_error(tmp_path, content):
     (tmp_path / "frame.csv").write_bytes(content)
     with pytest.raises(SparseVQError):
         read_readings(tmp_path / "frame.csv", AXES, CHANNELS, sensors=SENSORS)
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(SparseVQError, match=r"cannot read .*frame\.csv"):
         read_readings(tmp_path / "frame.csv", AXES, CHANNELS)
 

@@ -1,4 +1,4 @@
-"""The flow past an obstacle: what its shards hold, its draws, and what it refuses."""
+"""The flow past an obstacle: contents of its shards, its draws, and errors in its settings."""
 
 import functools
 import itertools
@@ -22,10 +22,10 @@ pytest.importorskip("lbmpy")
 SMALL = CylinderConfig(trajectories=3, shards=1, frames=3, spin_up=0.2, frame_interval=0.1, grid=32)
 
 
-class StandInTunnel:
-    """Not a flow, but a field that depends on everything that a trajectory gives the solver."""
+class FakeTunnel:
+    """Instead of a flow, a field that depends on all inputs of the solver."""
 
-    broken: tuple[int, ...] = ()  # which flows, counted over all stand-ins, are NaN
+    broken: tuple[int, ...] = ()  # which flows, counted over all instances, are NaN
     fastest: float | None = None  # a speed that stands in one place
     built = 0
 
@@ -49,14 +49,14 @@ class StandInTunnel:
 
 
 @pytest.fixture
-def stand_in(monkeypatch):
-    monkeypatch.setattr(cylinder, "_tunnel", functools.cache(StandInTunnel))
-    monkeypatch.setattr(StandInTunnel, "count", itertools.count(), raising=False)
-    monkeypatch.setattr(StandInTunnel, "built", 0)
-    return StandInTunnel
+def fake_tunnel(monkeypatch):
+    monkeypatch.setattr(cylinder, "_tunnel", functools.cache(FakeTunnel))
+    monkeypatch.setattr(FakeTunnel, "count", itertools.count(), raising=False)
+    monkeypatch.setattr(FakeTunnel, "built", 0)
+    return FakeTunnel
 
 
-def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in):
+def test_a_shard_holds_what_the_layout_says(tmp_path, fake_tunnel):
     simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     shard = read_shard(tmp_path / "0.h5")
     assert shard.fields.shape == (3, 3, 32, 32, 3)
@@ -74,7 +74,7 @@ def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in):
         np.testing.assert_allclose(centre, expected, atol=0.1)
 
 
-def test_a_trajectory_is_that_of_its_number_and_attempt(tmp_path, stand_in):
+def test_a_trajectory_is_that_of_its_number_and_attempt(tmp_path, fake_tunnel):
     expected = simulate(SMALL, 2, 0)
     assert expected.parameters["reynolds"] == draw(SMALL, 2).reynolds
     np.testing.assert_array_equal(expected.fields, simulate(SMALL.model_copy(update={"shards": 3}), 2, 0).fields)
@@ -83,12 +83,12 @@ def test_a_trajectory_is_that_of_its_number_and_attempt(tmp_path, stand_in):
     np.testing.assert_array_equal(read_shard(tmp_path / "2.h5").fields[0], expected.fields)
 
 
-def test_one_tunnel_serves_all_trajectories(tmp_path, stand_in):
+def test_one_tunnel_serves_all_trajectories(tmp_path, fake_tunnel):
     simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
-    assert stand_in.built == 1  # generating its code takes seconds
+    assert fake_tunnel.built == 1  # generating its code takes seconds
 
 
-def test_no_tunnel_is_built_where_all_trajectories_are_kept(tmp_path, stand_in, monkeypatch):
+def test_no_tunnel_is_built_where_all_trajectories_are_kept(tmp_path, fake_tunnel, monkeypatch):
     monkeypatch.setattr(shard_job, "write_shard", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
@@ -99,8 +99,8 @@ def test_no_tunnel_is_built_where_all_trajectories_are_kept(tmp_path, stand_in, 
     np.testing.assert_array_equal(read_shard(tmp_path / "0.h5").parameters["reynolds"], expected)
 
 
-def test_a_flow_that_blows_up_is_replaced_by_another_draw(tmp_path, stand_in, monkeypatch, capsys):
-    monkeypatch.setattr(stand_in, "broken", (1, 2))  # trajectory 1, attempts 0 and 1
+def test_a_flow_that_blows_up_is_replaced_by_another_draw(tmp_path, fake_tunnel, monkeypatch, capsys):
+    monkeypatch.setattr(fake_tunnel, "broken", (1, 2))  # trajectory 1, attempts 0 and 1
     simulate_shard(tmp_path / "0.h5", CYLINDER, SMALL, 0)
     shard = read_shard(tmp_path / "0.h5")
     assert shard.parameters["attempts"].tolist() == [1, 3, 1]
@@ -108,21 +108,21 @@ def test_a_flow_that_blows_up_is_replaced_by_another_draw(tmp_path, stand_in, mo
     np.testing.assert_array_equal(shard.parameters["reynolds"], expected)
     assert np.isfinite(shard.fields).all()
     lost = draw(SMALL, 1)
-    told = capsys.readouterr().out
-    assert told.count("blew up") == 2
+    printed = capsys.readouterr().out
+    assert printed.count("blew up") == 2
     which = f"{lost.shape}, Re {lost.reynolds:.0f}, diameter {lost.diameter:.1f} cells"
-    assert f"trajectory 1, attempt 0 blew up ({which}: speed nan U in frame 0); drawing another\n" in told
+    assert f"trajectory 1, attempt 0 blew up ({which}: speed nan U in frame 0); drawing another\n" in printed
 
 
-def test_a_speed_that_no_flow_reaches_has_blown_up(stand_in, monkeypatch):
-    monkeypatch.setattr(stand_in, "fastest", 4.1)
+def test_a_speed_that_no_flow_reaches_has_blown_up(fake_tunnel, monkeypatch):
+    monkeypatch.setattr(fake_tunnel, "fastest", 4.1)
     with pytest.raises(BlownUpError, match=r"speed 4\.1 U in frame 0"):
         simulate(SMALL, 0, 0)
-    monkeypatch.setattr(stand_in, "fastest", 3.9)
+    monkeypatch.setattr(fake_tunnel, "fastest", 3.9)
     assert simulate(SMALL, 0, 0).fields.max() <= 3.9
 
 
-def test_draws_keep_to_the_settings_and_to_their_seed():
+def test_draws_depend_on_the_settings_and_the_seed_alone():
     settings = CylinderConfig(reynolds=(100, 400), diameter=(10, 20))
     flows = [draw(settings, number) for number in range(300)]
     assert {flow.shape for flow in flows} == {"circle", "ellipse", "square"}
@@ -181,7 +181,7 @@ def test_a_missing_simulator_or_compiler_says_what_to_install(monkeypatch):
         wind_tunnel.WindTunnel()
 
 
-def test_the_command_writes_a_shard(tmp_path: Path, stand_in):
+def test_the_command_writes_a_shard(tmp_path: Path, fake_tunnel):
     settings = SMALL.model_dump_json(exclude={"channels", "validation", "test"})  # as the rule gives them
     arguments = ["--out", str(tmp_path / "new" / "0.h5"), "--shard", "0", "--settings", settings]
     assert shard_job.main(CYLINDER, arguments) == 0

@@ -1,4 +1,4 @@
-"""The wind tunnel is a wind tunnel: vortices are shed at the frequency that experiments give."""
+"""Physics of the wind tunnel: vortices are shed at the measured frequency."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def tunnel() -> WindTunnel:
 
 
 def circle(reynolds: float, kick: float = 0.2, kick_y: float = 6.0) -> Draw:
-    return Draw(0, 0, reynolds, DIAMETER, 64.0, 64.0, "circle", 0.0, 1.0, kick, kick_y)
+    return Draw(reynolds, DIAMETER, 64.0, 64.0, "circle", 0.0, 1.0, kick, kick_y)
 
 
 def start(tunnel: WindTunnel, flow: Draw) -> None:
@@ -39,7 +39,7 @@ def strouhal(signal: np.ndarray, interval: float) -> float:
 
 @pytest.mark.parametrize("reynolds", [100.0, 150.0, 200.0])
 def test_strouhal_number_of_a_circle(tunnel, reynolds):
-    """Williamson (Annu. Rev. Fluid Mech. 28, 1996) without walls; a blockage of one eighth speeds shedding up."""
+    """Williamson (Annu. Rev. Fluid Mech. 28, 1996) without walls; a blockage of one eighth increases the frequency."""
     start(tunnel, circle(reynolds))
     tunnel.run(9000)
     wake = []
@@ -52,7 +52,7 @@ def test_strouhal_number_of_a_circle(tunnel, reynolds):
 
 
 def test_a_quiet_wake_below_the_critical_reynolds_number(tunnel):
-    """Shedding begins near Reynolds number 47: at 30 a gust dies away."""
+    """Shedding begins near Reynolds number 47: at 30 a gust decays."""
     start(tunnel, circle(30.0))
     tunnel.run(9000)
     assert np.abs(tunnel.velocity()[96, 64, 1]) < 0.01
@@ -79,7 +79,7 @@ def test_the_tunnel_is_periodic_from_side_to_side(tunnel):
 
 
 def test_mass_is_conserved_along_the_tunnel(tunnel):
-    """What flows in flows through each cross-section, obstacle and wake included."""
+    """The mass flux is the same through each cross-section, obstacle and wake included."""
     start(tunnel, circle(150.0))
     tunnel.run(9000)
     solid = circle(150.0).inside(X, Y)
@@ -87,7 +87,7 @@ def test_mass_is_conserved_along_the_tunnel(tunnel):
     np.testing.assert_allclose(flux[20:-20], 1.0, atol=0.03)
 
 
-def test_what_ran_before_never_matters():
+def test_earlier_runs_have_no_effect():
     settings = CylinderConfig(trajectories=3, shards=1, frames=2, spin_up=2.0, frame_interval=0.1)
     expected = cylinder.simulate(settings, 1, 0)
     tunnel = cylinder._tunnel()

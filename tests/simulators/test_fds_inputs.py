@@ -1,4 +1,4 @@
-"""FDS input files, read back as the namelists that they are: they say what the scenes say."""
+"""FDS input files, read back as namelists, describe the scenes."""
 
 import re
 

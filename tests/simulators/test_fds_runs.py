@@ -1,4 +1,4 @@
-"""Running FDS: a stand-in for the program, which users have and tests have not."""
+"""Running FDS, with a script instead of the program."""
 
 import os
 from pathlib import Path

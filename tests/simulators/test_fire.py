@@ -1,4 +1,4 @@
-"""Fires: the draws, the cases written for OpenFOAM, what is read back, and what goes wrong on the way."""
+"""Fires: the draws, the cases written for OpenFOAM, the fields read back, and failures."""
 
 import os
 import re
@@ -148,8 +148,8 @@ def test_a_room_is_open_at_its_door_alone(tmp_path):
     assert "externalWallHeatFluxTemperature" in fields["T"]
 
 
-def test_frames_begin_after_the_spin_up(stand_in):
-    stand_in()
+def test_frames_begin_after_the_spin_up(fake_programs):
+    fake_programs()
     settings = FireConfig(frames=4, frame_interval=0.2, spin_up=1.1)
     np.testing.assert_allclose(fire.describe(settings).time, [1.2, 1.4, 1.6, 1.8])
 
@@ -188,10 +188,10 @@ def test_binary_values_may_hold_any_bytes(tmp_path):
     np.testing.assert_array_equal(openfoam.read_field(tmp_path / "X", 27), values)
 
 
-@pytest.mark.parametrize(("kind", "told", "expected"), [("Scalar", "300", 300.0), ("Vector", "(1 -2 3)", [1, -2, 3])])
-def test_a_uniform_field_fills_the_cells(tmp_path, kind, told, expected):
+@pytest.mark.parametrize(("kind", "value", "expected"), [("Scalar", "300", 300.0), ("Vector", "(1 -2 3)", [1, -2, 3])])
+def test_a_uniform_field_fills_the_cells(tmp_path, kind, value, expected):
     (tmp_path / "X").write_text(
-        f"FoamFile {{ format binary; class vol{kind}Field; }} internalField uniform {told}; boundaryField {{ }}"
+        f"FoamFile {{ format binary; class vol{kind}Field; }} internalField uniform {value}; boundaryField {{ }}"
     )
     values = openfoam.read_field(tmp_path / "X", 8)
     assert values.shape == ((8,) if kind == "Scalar" else (8, 3))
@@ -199,7 +199,7 @@ def test_a_uniform_field_fills_the_cells(tmp_path, kind, told, expected):
 
 
 @pytest.mark.parametrize("fault", ["missing", "empty", "cut short", "of another size", "no field"])
-def test_what_is_no_field_is_told_in_one_line(tmp_path, fault):
+def test_what_is_no_field_is_an_error_of_one_line(tmp_path, fault):
     field_file(tmp_path / "X", np.arange(30.0), binary=True)
     content = (tmp_path / "X").read_bytes()
     spoilt = {"empty": b"", "cut short": content[:300], "no field": b"FoamFile { format ascii; class dictionary; }"}
@@ -227,7 +227,7 @@ def test_a_frame_is_ordered_z_y_x_with_the_upward_velocity(tmp_path):
 
 
 @pytest.fixture
-def stand_in(tmp_path, monkeypatch):
+def fake_programs(tmp_path, monkeypatch):
     """Programs of OpenFOAM's names; the solver writes three frames of a uniform field, then does what the test says."""
     programs, temporary = tmp_path / "bin", tmp_path / "tmp"
     programs.mkdir()
@@ -261,8 +261,8 @@ done
     fire._version.cache_clear()
 
 
-def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in, capsys):
-    temporary = stand_in()
+def test_a_shard_holds_what_the_layout_says(tmp_path, fake_programs, capsys):
+    temporary = fake_programs()
     simulate_shard(tmp_path / "0.h5", fire.FIRE, TINY, 0)
     shard = read_shard(tmp_path / "0.h5")
     assert shard.fields.shape == (4, 3, 8, 8, 8, 3)
@@ -285,16 +285,16 @@ def test_a_shard_holds_what_the_layout_says(tmp_path, stand_in, capsys):
     assert capsys.readouterr().out.count("begins: 0.6 s of") == 4
 
 
-def test_a_failing_solver_blows_up_with_its_last_word_and_leaves_nothing(stand_in):
-    temporary = stand_in(ends='echo; echo "FOAM exiting: Maximum number of iterations exceeded"; exit 1')
+def test_a_failing_solver_is_a_blow_up_with_the_last_line_of_its_log_and_leaves_nothing(fake_programs):
+    temporary = fake_programs(ends='echo; echo "FOAM exiting: Maximum number of iterations exceeded"; exit 1')
     with pytest.raises(BlownUpError, match=r"^FOAM exiting: Maximum number of iterations exceeded$"):
         fire.simulate(TINY, 0, 0)
     assert not list(temporary.iterdir())
 
 
-def test_a_blown_up_scene_is_replaced_by_another_draw(tmp_path, stand_in, capsys):
+def test_a_blown_up_scene_is_replaced_by_another_draw(tmp_path, fake_programs, capsys):
     fails_once = f'if [ ! -e "{tmp_path}/once" ]; then touch "{tmp_path}/once"; echo "sigFpe"; exit 136; fi'
-    stand_in(ends=fails_once)
+    fake_programs(ends=fails_once)
     simulate_shard(tmp_path / "0.h5", fire.FIRE, TINY, 0)
     shard = read_shard(tmp_path / "0.h5")
     assert shard.parameters["attempts"].tolist() == [2, 1, 1, 1]
@@ -302,8 +302,8 @@ def test_a_blown_up_scene_is_replaced_by_another_draw(tmp_path, stand_in, capsys
     assert "trajectory 0, attempt 0 blew up (sigFpe); drawing another" in capsys.readouterr().out
 
 
-def test_a_collapsing_time_step_is_a_blow_up_and_ends_the_solver(tmp_path, stand_in):
-    temporary = stand_in(ends=f'echo $$ > {tmp_path}/pid; echo "deltaT = 1e-09"; exec sleep 60')
+def test_a_collapsing_time_step_is_a_blow_up_and_ends_the_solver(tmp_path, fake_programs):
+    temporary = fake_programs(ends=f'echo $$ > {tmp_path}/pid; echo "deltaT = 1e-09"; exec sleep 60')
     with pytest.raises(BlownUpError, match="time step fell to 1e-09 s"):
         fire.simulate(TINY, 0, 0)
     with pytest.raises(ProcessLookupError):
@@ -311,29 +311,29 @@ def test_a_collapsing_time_step_is_a_blow_up_and_ends_the_solver(tmp_path, stand
     assert not list(temporary.iterdir())
 
 
-def test_what_is_no_fire_is_a_blow_up(stand_in):
-    stand_in(interval="0.15 0.3 45 60")
+def test_what_is_no_fire_is_a_blow_up(fake_programs):
+    fake_programs(interval="0.15 0.3 45 60")
     with pytest.raises(BlownUpError, match=r"upward velocity 45 m/s at 45 s"):
         fire.simulate(TINY, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("options", "message"),
     [
         ({"begins": 'echo "Unknown function type writeObjects"; exit 1'}, "does not begin .Unknown function type"),
         ({"interval": "0.3 0.45"}, "wrote 2 of 3 frames"),
     ],
 )
-def test_another_openfoam_is_a_fault_and_not_a_blow_up(stand_in, told, message):
-    temporary = stand_in(**told)
+def test_another_openfoam_is_a_fault_and_not_a_blow_up(fake_programs, options, message):
+    temporary = fake_programs(**options)
     with pytest.raises(SparseVQError, match=message):
         fire.simulate(TINY, 0, 0)
     assert not list(temporary.iterdir())
 
 
-def test_a_running_scene_tells_how_far_it_is(stand_in, monkeypatch, capsys):
+def test_a_running_scene_reports_progress(fake_programs, monkeypatch, capsys):
     monkeypatch.setattr(openfoam, "PROGRESS", 0.0)
-    stand_in(ends="sleep 0.2")
+    fake_programs(ends="sleep 0.2")
     fire.simulate(TINY, 0, 0)
     assert re.search(r"scene 0: 0\.6 of 0\.6 s, [\d.]+ s simulated a second, 0 s left", capsys.readouterr().out)
 
@@ -348,8 +348,8 @@ def test_a_missing_openfoam_says_how_to_install_it(tmp_path, monkeypatch, capsys
     assert not list(tmp_path.iterdir())
 
 
-def test_an_openfoam_without_its_environment_says_so(stand_in, monkeypatch, tmp_path):
-    stand_in()
+def test_an_openfoam_without_its_environment_says_so(fake_programs, monkeypatch, tmp_path):
+    fake_programs()
     monkeypatch.delenv("WM_PROJECT_DIR")
     monkeypatch.setattr(openfoam, "DEBIAN", tmp_path / "nowhere")
     with pytest.raises(SparseVQError, match="WM_PROJECT_DIR is not set: source"):
@@ -365,7 +365,7 @@ def test_an_openfoam_without_its_environment_says_so(stand_in, monkeypatch, tmp_
         ({"power": (0.0, 100.0)}, "power=.* is not a range"),
     ],
 )
-def test_settings_that_do_not_fit(stand_in, changes, message):
-    stand_in()
+def test_settings_that_do_not_fit(fake_programs, changes, message):
+    fake_programs()
     with pytest.raises(SparseVQError, match=message):
         fire.check(TINY.model_copy(update=changes))

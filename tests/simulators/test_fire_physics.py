@@ -1,4 +1,4 @@
-"""The fires are fires: they rise, lean with the wind, puff, carry their power, and never cool the air.
+"""Physics of the fires: they rise, lean with the wind, puff, carry their power, and never cool the air.
 
 On 16 cells a side (25 cm), where a second of fire takes a third of a second to simulate.
 """
@@ -62,7 +62,7 @@ def heat_flux(name: str) -> np.ndarray:
 
 
 def downwind(name: str) -> float:
-    """How far the heat above 1 m is carried from the burner along x (m), when no air of the beginning is left."""
+    """Displacement of the heat above 1 m from the burner along x (m), once the initial air has left."""
     heat = temperature(name)[round(6.5 / INTERVAL) :, 4:].sum(axis=(0, 1, 2))
     return float((heat * AT).sum() / heat.sum() - SCENES[name][0].x)
 
@@ -125,15 +125,15 @@ def test_nothing_is_below_ambient_or_hotter_than_the_burner(name):
     assert simulated(name)[..., 1].max() < 1 + 1e-3
 
 
-def test_smoke_goes_with_the_heat():
-    """Both come from the burner alone: where the gas is fully grown its smoke tells its temperature (in the open)."""
+def test_smoke_is_proportional_to_the_heat():
+    """Both come from the burner alone: at full power the smoke determines the temperature (in the open)."""
     rise, smoke = (simulated("breeze")[SETTLED:, ..., channel].ravel() for channel in range(2))
     warm = rise > 20
     assert np.corrcoef(rise[warm], smoke[warm])[0, 1] > 0.9
 
 
 def test_nothing_moves_inside_an_obstacle(monkeypatch):
-    """What the solver has there, which the mask hides: drag holds the gas, and what is hot goes around and over it."""
+    """The solver's fields there, which the mask hides: drag stops the gas, and hot gas flows around and over it."""
     scene = SCENES["behind"][0]
     solid = ~valid_cells(scene, GRID)
     assert solid.sum() == 8 * 4 * 4  # 2 m high, 1 m wide

@@ -1,4 +1,4 @@
-"""Forced flow on the torus: closed forms, balances, and what its shards hold."""
+"""Forced flow on the torus: closed forms, balances, and contents of its shards."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def derivative(field, axis):
 
 
 def vigorous(grid):
-    """A first field that soon is turbulent."""
+    """An initial field that soon becomes turbulent."""
     return 20 * initial_field(grid, 5)
 
 
@@ -58,15 +58,15 @@ def vigorous(grid):
     ],
 )
 def test_waves_of_one_length_decay_by_viscosity_alone(square, field):
-    """Where vorticity is a multiple of the stream function it is carried nowhere: it fades by exp(-nu k^2 t)."""
+    """Where vorticity is a multiple of the stream function it is not advected: it decays by exp(-nu k^2 t)."""
     torus = Torus(grid=32, viscosity=2e-3, forcing=0.0, time_step=0.02)
     first = 3 * field(*plane(32))
     last = torus.fields(torus.run(torus.spectrum(first), 100))[..., 0]
     np.testing.assert_allclose(last, first * np.exp(-2e-3 * TURN**2 * square * 2.0), atol=1e-12)
 
 
-def test_a_fluid_at_rest_answers_to_the_forcing_in_closed_form():
-    """The forced wave fades at the rate nu k^2 while it is driven: f / (nu k^2) (1 - exp(-nu k^2 t))."""
+def test_a_fluid_at_rest_responds_to_the_forcing_in_closed_form():
+    """The forced wave decays at the rate nu k^2 while it is driven: f / (nu k^2) (1 - exp(-nu k^2 t))."""
     x, y = plane(32)
     wave = np.sin(TURN * (x + y)) + np.cos(TURN * (x + y))
     torus = Torus(grid=32, viscosity=1e-3, forcing=0.1, time_step=0.02)
@@ -78,8 +78,8 @@ def test_a_fluid_at_rest_answers_to_the_forcing_in_closed_form():
         np.testing.assert_allclose(torus.fields(vorticity)[..., 0], expected, atol=1e-11)
 
 
-def test_a_viscous_flow_comes_to_rest_in_the_forced_wave():
-    """The steady wave f / (nu k^2) is stable where viscosity is large, and the random start is forgotten."""
+def test_a_viscous_flow_converges_to_the_forced_wave():
+    """The steady wave f / (nu k^2) is stable where viscosity is large, whatever the initial field."""
     x, y = plane(32)
     torus = Torus(grid=32, viscosity=0.05, forcing=0.1, time_step=0.02)
     last = torus.fields(torus.run(torus.spectrum(initial_field(32, 1)), 1000))
@@ -97,7 +97,7 @@ def test_velocity_is_that_of_the_stream_function():
 
 
 def test_a_flow_carries_its_vorticity():
-    """In a short step the vorticity changes by -(u dw/dx + v dw/dy), the products taken on a grid without aliases."""
+    """In a short step the vorticity changes by -(u dw/dx + v dw/dy), with the products on a grid without aliasing."""
     fine, step = 64, 1e-6
     first = vigorous(32)  # waves up to 10: products up to 20
     torus = Torus(grid=32, viscosity=0.0, forcing=0.0, time_step=step)
@@ -290,7 +290,7 @@ def test_a_trajectory_depends_on_its_number_and_attempt_alone():
         ),
     ],
 )
-def test_a_flow_that_outruns_the_time_step_has_blown_up(changes, message):
+def test_a_flow_that_is_too_fast_for_the_time_step_has_blown_up(changes, message):
     with pytest.raises(BlownUpError, match=message):
         simulate(SMALL.model_copy(update=changes), 0, 0)
 
@@ -327,7 +327,7 @@ def test_after_the_spin_up_the_statistics_are_stationary():
         ({"forcing": 5.0}, "Courant number"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(tmp_path, changes, message):
+def test_settings_that_cannot_work_are_an_error(tmp_path, changes, message):
     settings = DEFAULT.model_copy(update=changes)
     with pytest.raises(SparseVQError, match=message) as fault:
         simulate_shard(tmp_path / "0.h5", NAVIER_STOKES, settings, 0)

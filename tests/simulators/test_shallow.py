@@ -1,4 +1,4 @@
-"""The shallow water simulator: the library's equations, harmonics evaluated exactly, shards that nothing changes."""
+"""The shallow water simulator: the library's equations, harmonics evaluated exactly, reproducible shards."""
 
 import sys
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_steps_follow_adams_and_bashforth(sphere, monkeypatch):
 
 @pytest.mark.parametrize("grid", [(32, 64), (17, 36)])
 def test_stored_fields_are_the_harmonics_themselves(grid):
-    """Against SciPy's, point by point; what the grid is too coarse for is left out."""
+    """Against SciPy's, point by point; degrees that the grid cannot represent are omitted."""
     sphere = Sphere(31, 300.0, grid)
     latitude = np.deg2rad(-90 + (np.arange(grid[0]) + 0.5) * 180 / grid[0])[:, None]
     longitude = np.arange(grid[1]) * 2 * np.pi / grid[1]
@@ -146,7 +146,7 @@ def test_the_published_jet():
     assert bump[0] == pytest.approx(expected)
 
 
-def test_draws_keep_to_the_settings_and_to_their_seed():
+def test_draws_depend_on_the_settings_and_the_seed_alone():
     settings = ShallowConfig(both_hemispheres=0.6)
     drawn = [draw(settings, number) for number in range(400)]
     jets = [jet for pair in drawn for jet in pair]
@@ -199,7 +199,7 @@ def test_shards_never_change_the_data(tmp_path):
 
 
 def test_storing_more_often_does_not_change_the_flow():
-    """The integration does not start anew at a frame."""
+    """The integration does not restart at a frame."""
     often = shallow.simulate(SMALL.model_copy(update={"frames": 5, "frame_interval": 0.25}), 0, 0)
     seldom = shallow.simulate(SMALL.model_copy(update={"frames": 3, "frame_interval": 0.5}), 0, 0)
     late = shallow.simulate(SMALL.model_copy(update={"frames": 2, "spin_up": 1.5}), 0, 0)
@@ -212,7 +212,7 @@ def jet_at(latitude: float, longitude: float) -> Jet:
 
 
 def test_turning_the_bump_turns_the_flow():
-    """The sphere has no first meridian. 75 degrees are 5 points of one grid and no whole number of the other's."""
+    """All meridians are equal. 75 degrees are 5 points of one grid and no whole number of points of the other."""
     settings = SMALL.model_copy(update={"grid": (24, 24), "spin_up": 6.0, "frames": 2})
     sphere = Sphere(21, 450.0, settings.grid)
     here = shallow._flow(sphere, settings, (jet_at(45.0, 20.0),))

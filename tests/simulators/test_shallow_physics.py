@@ -1,4 +1,4 @@
-"""Shallow water on the sphere is shallow water: what must be steady is, what must be conserved is, jets break up."""
+"""Physics of shallow water on the sphere: steady states, conserved quantities, jets that break up."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ TWO_JETS = (GALEWSKY, replace(GALEWSKY, latitude=-50.0, bump_latitude=-50.0, bum
 
 @pytest.fixture
 def sphere() -> Sphere:
-    """T42: the coarsest that keeps a jet without a bump as it is for a day."""
+    """T42: the coarsest truncation that keeps a jet without a bump for a day."""
     return Sphere(42, 240.0, GRID)
 
 
@@ -43,7 +43,7 @@ def area_mean(fields: np.ndarray) -> np.ndarray:
 
 
 def eddy_vorticity(sphere: Sphere, states: list[np.ndarray]) -> np.ndarray:
-    """Root mean square of what differs from the zonal mean (1/s)."""
+    """Root mean square of the difference from the zonal mean (1/s)."""
     vorticity = np.array([sphere.fields(state)[1] for state in states])
     return np.sqrt(area_mean((vorticity - vorticity.mean(axis=-1, keepdims=True)) ** 2))
 
@@ -64,7 +64,7 @@ def test_solid_body_rotation_is_steady(sphere):
 
 
 def test_a_balanced_jet_without_a_bump_stays(sphere):
-    """Zonal to the last digit, and in balance to what the truncation leaves out; hyperdiffusion wears it slowly."""
+    """Zonal to the last digit, and balanced up to the truncation; hyperdiffusion weakens it slowly."""
     state = sphere.initial((replace(GALEWSKY, bump=0.0),))
     before = sphere.to_grid(state[:2])
     scale = np.abs(before).max(axis=(1, 2))
@@ -110,7 +110,7 @@ def invariants(sphere: Sphere, state: np.ndarray) -> np.ndarray:
 
 
 def test_mass_energy_and_potential_enstrophy(sphere):
-    """Without hyperdiffusion they stay while the spectrum is resolved; with it the latter two are lost, and slowly."""
+    """Conserved without hyperdiffusion while the spectrum is resolved; with it the latter two decrease slowly."""
     state = sphere.initial(TWO_JETS)
     history = np.array([invariants(sphere, state) for state in run(sphere, state, 160, 20)])
     assert np.abs(history[:, 0] - MEAN_DEPTH).max() < 1e-8

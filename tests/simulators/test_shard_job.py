@@ -108,10 +108,10 @@ def test_a_shard_holds_what_the_simulator_gave(tmp_path, capsys):
     assert shard.parameter_units == {"arms": "1", "attempts": "1", "shape": "", "strength": "m"}
     settings = RippleConfig(storms=2).model_dump(exclude={"shards", "channels", "validation", "test", "symmetries"})
     assert shard.provenance == {"simulator": "ripples", "solver": "cosines", "settings": settings}
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 3  # a line of progress each
-    assert told[1].startswith("ripples, shard 1: trajectory 3 (2/3), 0.0 s: strength 1.")
-    assert told[1].endswith(", shape ripple 3, arms 12345673, attempts 1")
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3  # a line of progress each
+    assert printed[1].startswith("ripples, shard 1: trajectory 3 (2/3), 0.0 s: strength 1.")
+    assert printed[1].endswith(", shape ripple 3, arms 12345673, attempts 1")
 
 
 def test_the_number_of_shards_never_changes_the_data(tmp_path):
@@ -173,7 +173,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", sorted(RippleConfig.model_fields))
-def test_kept_trajectories_serve_unless_they_depend_on_what_changed(tmp_path, name):
+def test_kept_trajectories_are_used_unless_they_depend_on_what_changed(tmp_path, name):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "0.h5", Ripples(killed_at=2))
     second = Ripples()
@@ -192,7 +192,7 @@ def test_kept_trajectories_serve_unless_they_depend_on_what_changed(tmp_path, na
         (set(), {"trajectories": 6}, False),
     ],
 )
-def test_a_simulator_says_what_its_trajectories_do_not_depend_on(tmp_path, irrelevant, change, kept):
+def test_a_simulator_names_settings_that_its_trajectories_do_not_depend_on(tmp_path, irrelevant, change, kept):
     first, second = Ripples(killed_at=2), Ripples()
     with pytest.raises(KeyboardInterrupt):
         simulate_shard(tmp_path / "0.h5", replace(first.simulator, irrelevant=frozenset(irrelevant)), SETTINGS, 0)
@@ -202,7 +202,7 @@ def test_a_simulator_says_what_its_trajectories_do_not_depend_on(tmp_path, irrel
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "empty", "pickle", "version", "simulator"])
-def test_what_is_damaged_or_another_codes_is_simulated_again(tmp_path, monkeypatch, spoil):
+def test_damaged_files_and_those_of_other_code_are_simulated_again(tmp_path, monkeypatch, spoil):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "0.h5", Ripples(killed_at=2))
     parts = sorted((tmp_path / ".0.h5.parts").iterdir())
@@ -232,13 +232,13 @@ def test_a_draw_that_blows_up_is_replaced_by_another(tmp_path, capsys):
     for number, attempt in ((0, 0), (1, 2), (2, 0), (3, 0), (4, 1)):
         np.testing.assert_array_equal(shard.fields[number], Ripples().simulate(SETTINGS, number, attempt).fields)
     assert all(np.isfinite(fields[:, mask]).all() for fields, mask in zip(shard.fields, shard.mask, strict=True))
-    told = capsys.readouterr().out
-    assert "ripples: trajectory 1, attempt 0 blew up (speed 9.9); drawing another\n" in told
-    assert "ripples: trajectory 4, attempt 0 blew up (NaN or infinite values); drawing another\n" in told
-    assert told.count("blew up") == 3
+    printed = capsys.readouterr().out
+    assert "ripples: trajectory 1, attempt 0 blew up (speed 9.9); drawing another\n" in printed
+    assert "ripples: trajectory 4, attempt 0 blew up (NaN or infinite values); drawing another\n" in printed
+    assert printed.count("blew up") == 3
 
 
-def test_a_trajectory_that_always_blows_up_is_a_fault(tmp_path):
+def test_a_trajectory_that_always_blows_up_is_an_error(tmp_path):
     ripples = Ripples(blow_up=tuple((1, attempt) for attempt in range(100)))
     with pytest.raises(SparseVQError, match=r"ripples: all 10 attempts at trajectory 1 blew up: fix .*ripples"):
         run(tmp_path / "0.h5", ripples)
@@ -262,14 +262,14 @@ def test_what_cannot_be_simulated_is_an_error_before_it_begins(tmp_path, changes
 
 
 @pytest.mark.parametrize("values", [(2.0, 1.0), (-1.0, 1.0), (0.0, 11.0), (float("nan"), 1.0)])
-def test_a_range_goes_up_within_its_bounds(values):
+def test_a_range_increases_within_its_bounds(values):
     check_range("ripples", "speed", (0.0, 10.0), 0, 10)
     check_range("ripples", "speed", (3.0, 3.0), 0, 10)
     with pytest.raises(SparseVQError, match=r"is not a range within 0 \.\.\. 10: give"):
         check_range("ripples", "speed", values, 0, 10)
 
 
-def test_more_shards_than_trajectories_is_a_fault():
+def test_more_shards_than_trajectories_is_an_error():
     with pytest.raises(SparseVQError, match="shards=7 exceeds the 6 trajectories"):
         parse(RippleConfig, {"shards": 7, "storms": 1}, "--settings")
     assert parse(RippleConfig, {"shards": 6, "storms": 1}, "--settings").shards == 6
@@ -286,17 +286,17 @@ def test_more_shards_than_trajectories_is_a_fault():
         ("{}", "1", "shard 1 does not exist"),
     ],
 )
-def test_the_command_tells_a_fault_in_one_line(tmp_path, capsys, settings, shard, message):
+def test_the_command_reports_an_error_in_one_line(tmp_path, capsys, settings, shard, message):
     arguments = ["--out", str(tmp_path / "0.h5"), "--shard", shard, "--settings", settings]
     assert main(Ripples().simulator, arguments) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("sparsevq: ")
-    assert message in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("sparsevq: ")
+    assert message in printed
+    assert printed.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_tells_of_a_folder_that_cannot_be_written(tmp_path, capsys):
+def test_the_command_reports_a_folder_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(Ripples().simulator, ["--out", str(tmp_path / "file" / "0.h5"), "--shard", "0"]) == 1
     assert "cannot write" in capsys.readouterr().err
@@ -309,7 +309,7 @@ def test_the_command_writes_a_shard(tmp_path):
     assert read_shard(tmp_path / "new" / "0.h5").trajectory.tolist() == [1, 3]
 
 
-def test_the_command_needs_not_know_what_is_held_out(tmp_path):
+def test_the_command_does_not_need_to_know_what_is_held_out(tmp_path):
     """A rule passes no settings of learning to a job: a small set must not fail because of their defaults."""
 
     arguments = ["--out", str(tmp_path / "0.h5"), "--shard", "0", "--settings", '{"trajectories": 3}']

@@ -167,7 +167,7 @@ def test_a_training_that_is_warned_killed_and_retried_goes_on_from_its_checkpoin
     assert said(log, "asked to stop, stopped after step")
     retried = until(lambda: [other for other in of_rule("semi_sparse", before) if other["JobId"] != job["JobId"]])
     assert retried[0]["MinMemoryNode"] == "4000M", "twice as much"
-    until(lambda: said(log, "goes on after step"))
+    until(lambda: said(log, "resumes after step"))
 
     snakemake.send_signal(signal.SIGINT)
     output, _ = snakemake.communicate(timeout=60)

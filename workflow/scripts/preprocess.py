@@ -5,7 +5,7 @@ from pathlib import Path
 from sparsevq.config import FileConfig, PreprocessConfig
 from sparsevq.runtime.job import job
 
-# The data set is whole after it, also where it is all that is asked for; `describe_data` opens its run once more.
+# The data set is complete after it, even if it is the only target; `describe_data` opens its run once more.
 with job(snakemake, concludes=True) as work:
     from sparsevq.data.preprocess import preprocess
     from sparsevq.readers.files import open_files

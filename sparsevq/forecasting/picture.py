@@ -9,7 +9,7 @@ import xarray as xr
 
 from sparsevq.plotting.painter import FieldPainter, std_colours, value_colours
 from sparsevq.plotting.style import lead_label, new_figure, save, styled, with_unit
-from sparsevq.plotting.viewer import FieldViewer, view_middle
+from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_middle
 
 MOST_COLUMNS = 5
 MOST_CHANNELS = 3
@@ -37,7 +37,7 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
         The folder can't be written, or the disk is full.
     """
     viewer = _viewer(forecast)
-    leads = np.unique(np.linspace(0, forecast.sizes["lead_time"] - 1, MOST_COLUMNS).round().astype(int)).tolist()
+    leads = spread_evenly(forecast.sizes["lead_time"], MOST_COLUMNS)
     size = viewer.panel_size(1.6)
     rows: list[tuple[FieldPainter, Array]] = []
     bands: list[Array] = []
@@ -78,9 +78,11 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
 def _viewer(forecast: xr.Dataset) -> FieldViewer:
     """The forecast's points are the coordinates of its fields."""
     field = next(iter(forecast.data_vars.values()))
-    axes = [name for name in field.coords if not {"member", "lead_time"} & {name, *field[name].dims}]
-    at = {str(name): forecast[name].to_numpy() for name in axes}
-    return view_middle(at, {str(name): _unit(forecast[name]) for name in axes}, "point" in field.dims)
+    space = field.dims[2:]  # after member and lead_time
+    scattered = space == ("point",)
+    axes = [name for name, at in field.coords.items() if at.dims == space] if scattered else space
+    units = {str(name): _unit(forecast[name]) for name in axes}
+    return view_middle({str(name): forecast[name].to_numpy() for name in axes}, units, scattered)
 
 
 def _unit(of: xr.DataArray) -> str:

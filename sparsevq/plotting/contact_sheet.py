@@ -12,7 +12,7 @@ from sparsevq.data.field_data import SPLITS
 from sparsevq.data.source import Source, with_channels
 from sparsevq.plotting.painter import FieldPainter, value_colours
 from sparsevq.plotting.style import new_figure, save, styled, with_unit
-from sparsevq.plotting.viewer import FieldViewer, view_middle
+from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_middle
 
 Array = NDArray[Any]
 
@@ -53,7 +53,7 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
     splits = _splits(source)
     chosen = _choose(splits, MOST_ROWS // len(source.channels))
     most = INSTANTS if viewer.is_line else MOST_FRAMES
-    frames = np.unique(np.linspace(0, len(source.time) - 1, most).round().astype(int))
+    frames = spread_evenly(len(source.time), most)
     blocks = _read(source, viewer, chosen, frames)
 
     columns = COLUMNS if viewer.is_line else len(frames)
@@ -103,14 +103,14 @@ def _choose(splits: Array, most: int) -> list[int]:
     """One trajectory of each split, but of the first (for training) as many as are left; spread evenly over it."""
     groups = [np.flatnonzero(splits == split) for split in ("", *SPLITS) if (splits == split).any()]
     counts = [max(most - len(groups) + 1, 1), *[1] * (len(groups) - 1)]
-    places = [
-        np.unique(np.linspace(0, len(group) - 1, count).round().astype(int))
+    return [
+        int(group[index])
         for group, count in zip(groups, counts, strict=True)
+        for index in spread_evenly(len(group), count)
     ]
-    return [int(index) for group, some in zip(groups, places, strict=True) for index in group[some]]
 
 
-def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array) -> list[tuple[FieldViewer, Array]]:
+def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: list[int]) -> list[tuple[FieldViewer, Array]]:
     """For each channel how it is shown, and ``(trajectories, frames, ...)`` as its viewer shows them.
 
     One frame is in memory at a time.
@@ -120,7 +120,7 @@ def _read(source: Source, viewer: FieldViewer, chosen: list[int], frames: Array)
     shown: list[list[Array]] = [[] for _ in views]  # view, trajectory and frame -> (C, ...)
     plumes = []
     for trajectory in chosen:
-        for frame in frames.tolist():
+        for frame in frames:
             field = source.read(trajectory, frame, frame + 1).reshape(-1, len(source.channels)).T  # (C, N)
             for view, pictures in zip(views, shown, strict=True):
                 pictures.append(view.shown(field).copy())

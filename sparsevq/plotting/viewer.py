@@ -152,6 +152,11 @@ class FieldViewer:
         return width, width * ratio
 
 
+def spread_evenly(size: int, most: int) -> list[int]:
+    """Indices of at most `most` of `size` items, spread evenly from the first to the last."""
+    return np.unique(np.linspace(0, size - 1, most).round().astype(int)).tolist()
+
+
 def view_middle(axes: Mapping[str, Array], axis_units: Mapping[str, str], scattered: bool) -> FieldViewer:
     """Show a field; of one in space the middle plane or slab, seen from the side where there is a z."""
     return next(_views(FieldViewer(axes, axis_units, scattered)))

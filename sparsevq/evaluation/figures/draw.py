@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import pandas as pd
@@ -100,10 +99,8 @@ def _pictured(
     name = str(means.idxmin()) if len(means) else ""
     cases = read_cases(forecast, data)
 
-    def flat(values: Any) -> Any:
-        return values.reshape(*values.shape[: -1 - len(data.grid)], data.num_points, -1)
-
-    # member by member: the whole ensemble of a field in space would not be small
+    shape = (-1, data.num_points, len(data.channels))
+    # One member at a time: the whole ensemble of a field in space would not be small.
     members = forecast["ensemble"]
     mean = sum(members[case, member] for member in range(members.shape[1])) / members.shape[1]
     return PicturedCase(
@@ -111,9 +108,9 @@ def _pictured(
         sensors.sparse,
         cases,
         case,
-        flat(mean),
-        flat(forecast["reconstruction/sparse"][case, 0]),
-        flat(baselines[f"methods/{name}"][case]) if name else None,
+        mean.reshape(shape),
+        forecast["reconstruction/sparse"][case, 0].reshape(shape)[0],
+        baselines[f"methods/{name}"][case].reshape(shape) if name else None,
         name,
     )
 

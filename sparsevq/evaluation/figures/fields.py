@@ -18,7 +18,7 @@ from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.labels import method_style
 from sparsevq.plotting.painter import FieldPainter, error_colours, value_colours
 from sparsevq.plotting.style import lead_label, new_figure, save, styled, with_unit
-from sparsevq.plotting.viewer import FieldViewer, view_most_varied
+from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_most_varied
 from sparsevq.runtime.files import written_whole
 
 Array = NDArray[Any]
@@ -180,8 +180,7 @@ def draw_animation(case: PicturedCase, path: Path, most_frames: int = 20) -> Pat
             if column and not viewer.is_line:
                 row.painter.colour_bar(figure, ax=axes, aspect=25)
         marks.append(rows[0].painter.sensors(line[0], case.sensor_places))
-    leads = np.unique(np.linspace(0, horizon, min(most_frames, horizon + 1)).round().astype(int)).tolist()
-    titles = {lead: viewer.title(case.lead(lead)) for lead in leads}
+    titles = {lead: viewer.title(case.lead(lead)) for lead in spread_evenly(horizon + 1, most_frames)}
     pictures = _animate(figure, title, titles, drawn, marks)
     with written_whole(path) as part:
         pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=250, loop=0)

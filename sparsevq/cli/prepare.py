@@ -3,27 +3,19 @@
 The new run's folder then holds what a folder of the workflow holds when the rule of that stage begins.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsevq.cli.options import PAPER, SYMMETRIES, Options, settings_of
-from sparsevq.cli.runs import find_data, find_run, link, read_record
-from sparsevq.config import (
-    Config,
-    DataSetConfig,
-    PreprocessConfig,
-    SensorsConfig,
-    Symmetries,
-    TrainingConfig,
-    parse,
-)
+from sparsevq.cli.runs import find_data, find_run
+from sparsevq.config import Config, DataSetConfig, PreprocessConfig, SensorsConfig, Symmetries, TrainingConfig, parse
 from sparsevq.data.preprocess import preprocess
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.data_set import open_data_set
+from sparsevq.runs.folder import read_record, take_over
 from sparsevq.runs.run import FILES, Part, Run
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import ModelFile
@@ -36,22 +28,11 @@ Prepared = tuple[TrainingConfig, dict[str, Any], dict[str, Path]]
 
 
 def prepare_run(options: Options, given: Given, run: Run) -> dict[str, Any]:
-    """Give a new run the files that its training reads.
+    """Give a new run the files that its training reads; return what it records: its settings and what it started from.
 
-    Returns
-    -------
-        What the run records: its configuration, and what it started from.
-
-    Raises
-    ------
-    SparseVQError
-        The data set or an earlier run is missing or faulty, they do not fit each other, or flags contradict them.
+    A `SparseVQError` says which data set or earlier run is missing or faulty, or which flag contradicts it.
     """
-    prepare: dict[str, Callable[[Options, Given, Run], Prepared]] = {
-        "stage1": _prepare_stage1,
-        "stage2": _prepare_stage2,
-        "stage3": _prepare_stage3,
-    }
+    prepare = {"stage1": _prepare_stage1, "stage2": _prepare_stage2, "stage3": _prepare_stage3}
     settings, data, files = prepare[options.training_stage](options, given, run)
     sensors = run.sensors.semi_sparse if options.part == "semi_sparse" else run.sensors.sparse
     return {
@@ -76,53 +57,45 @@ def _prepare_stage1(options: Options, given: Given, run: Run) -> Prepared:
     if options.part == "sparse":  # this run has one set: it is the sparse one, and no other is drawn
         placement = placement.model_copy(update={"num_semi_sparse": 0})
     sensors = place_sensors(Run(None, data=source).data, placement, options.num_sensors or 20, options.seed)
-    own = run.path / FILES["data"]
     if time_sub == 1:
-        link(source, own)
+        take_over(run, {"data": source})
     else:
-        preprocess(open_data_set(source), own, source.stem, DataSetConfig(), PreprocessConfig(time_sub=time_sub))
-    write_sensors(run.file("sensors"), sensors, {"data": own})
-    return settings, _data_record(options.data_name, source, time_sub), {"start": start.path} if start else {}
+        thinned, config = run.path / FILES["data"], PreprocessConfig(time_sub=time_sub)
+        preprocess(open_data_set(source), thinned, source.stem, DataSetConfig(), config)
+    write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
+    return settings, _data_record(options.data_name, source, time_sub), _started(start)
 
 
 def _prepare_stage2(options: Options, given: Given, run: Run) -> Prepared:
     if options.load_model is False:
         raise SparseVQError("--load_model False: stage 2 works on trained encoders", "give --load_model True")
-    sparse = find_run(options.model_name, "model_name", options.runs)
-    sparse.needs("sparse")
-    data = _same_data(options, sparse)
+    sparse, encoder, data = _earlier(options, given, "sparse")
     teacher, part = _teacher(options, sparse)
     encoders = {"sparse": sparse.file("sparse"), "semi_sparse": teacher.file(part)}
-    both = Run(None, data=sparse.file("data"), **encoders)
-    encoder, _ = both.model("sparse"), both.model("semi_sparse")  # checked: both are of this data set
+    Run(None, data=sparse.file("data"), **encoders).model("semi_sparse")  # checked: of the same data set
     start = sparse.model("tokenizer") if options.load_stage2 and sparse.has("tokenizer") else None
     if options.load_stage2:
         source = f"from {start.path}" if start else f"from scratch, since {sparse.path} has none"
         print(f"tokenizer: {source}", flush=True)
-    _agree(given, encoder, *_architecture(encoder), *SYMMETRIES)
     conv = given.get("tokenizer", PAPER["stage2"]["tokenizer"]) == "conv"
     tokens = {"tokens_per_frame": max(1, encoder.settings["num_latents"] // 16)} if conv else {}
     settings = _settings("stage2", given, start, **tokens)
     # The whole configuration checks that the two stages fit each other.
     parse(Config, {"stage1": encoder.settings, "stage2": settings.model_dump(mode="json")}, "stages 1 and 2")
     sensors = _nested(sparse, teacher, part)
-    _same("num_sensors", options.num_sensors, len(sensors.sparse), sparse.file("sensors"))
-    _take_over(run, {"data": sparse.file("data"), **encoders})
+    take_over(run, {"data": sparse.file("data"), **encoders})
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
-    return settings, data, encoders | ({"start": start.path} if start else {})
+    return settings, data, encoders | _started(start)
 
 
 def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
     for flag, value in {"load_model": options.load_model, "load_stage2": options.load_stage2}.items():
         if value is False:
             raise SparseVQError(f"--{flag} False: stage 3 works on the indices of stage 2", f"give --{flag} True")
-    earlier = find_run(options.model_name, "model_name", options.runs)
-    earlier.needs("sparse", "semi_sparse", "tokenizer", "codes")
-    data = _same_data(options, earlier)
+    earlier, _, data = _earlier(options, given, "sparse", "semi_sparse", "tokenizer", "codes")
     earlier.codes()  # checked: made from the other files of this run
-    encoder, tokenizer = earlier.model("sparse"), earlier.model("tokenizer")
-    _agree(given, encoder, *_architecture(encoder), *SYMMETRIES)
     # The published commands give stage 3 another num_hiddens than stage 2; indices do not depend on it.
+    tokenizer = earlier.model("tokenizer")
     _agree(given, tokenizer, *(name for name in _architecture(tokenizer) if name != "num_hiddens"))
     width = tokenizer.settings["num_hiddens"]
     if given.get("num_hiddens", width) != width:
@@ -131,10 +104,9 @@ def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
     start = earlier.model("gpt") if earlier.has("gpt") else None
     if start:
         print(f"GPT: from {start.path}", flush=True)
-    _same("num_sensors", options.num_sensors, len(earlier.sensors.sparse), earlier.file("sensors"))
     settings = _settings("stage3", given, start)
-    _take_over(run, earlier.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer", "codes"))
-    return settings, data, earlier.paths("codes", "tokenizer") | ({"start": start.path} if start else {})
+    take_over(run, earlier.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer", "codes"))
+    return settings, data, earlier.paths("codes", "tokenizer") | _started(start)
 
 
 # ------------------------------------------------------------------------------------------------ settings
@@ -171,32 +143,31 @@ def _same(name: str, given: Any, found: Any, path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ earlier runs
 
 
-def _take_over(run: Run, files: Mapping[str, Path]) -> None:
-    """More names for files of earlier runs, and for the CSV files beside them."""
-    for name, file in files.items():
-        target = run.path / FILES[name]
-        link(file, target)
-        beside = file.with_name("sensors.csv" if name == "sensors" else "history.csv")
-        if name not in ("data", "codes") and beside.is_file():
-            link(beside, target.with_name(beside.name))
-
-
 def _data_record(name: str, source: Path, time_sub: int) -> dict[str, Any]:
     return {"name": name, "path": str(source.resolve()), "sha256": digest(source), "time_sub": time_sub}
 
 
-def _same_data(options: Options, run: Run) -> dict[str, Any]:
-    """What a run records of its data set; flags about it must agree."""
+def _earlier(options: Options, given: Given, *needs: str) -> tuple[Run, ModelFile, dict[str, Any]]:
+    """The run of ``--model_name``, its sparse encoder, and what it records of its data set; flags must agree."""
+    run = find_run(options.model_name, "model_name", options.runs)
+    run.needs(*needs)
     file = run.file("data")
     if not file.is_file():
         raise SparseVQError(f"{run.path} has lost its data set {file}", "put it back, or train the run again")
-    known = read_record(run).get("data") or _data_record(file.resolve().parent.name, file, 1)
-    _same("time_sub", options.time_sub, known["time_sub"], run.path)
-    if options.data_name not in (None, known["name"]):
-        given = digest(find_data(options.data_name, options.results))
-        if given not in (known["sha256"], digest(file)):
-            _same("data_name", options.data_name, known["path"], run.path)
-    return dict(known)
+    data = read_record(run).get("data") or _data_record(file.resolve().parent.name, file, 1)
+    _same("time_sub", options.time_sub, data["time_sub"], run.path)
+    if options.data_name not in (None, data["name"]):
+        named = digest(find_data(options.data_name, options.results))
+        if named not in (data["sha256"], digest(file)):
+            _same("data_name", options.data_name, data["path"], run.path)
+    _same("num_sensors", options.num_sensors, len(run.sensors.sparse), run.file("sensors"))
+    encoder = run.model("sparse")
+    _agree(given, encoder, *_architecture(encoder), *SYMMETRIES)
+    return run, encoder, dict(data)
+
+
+def _started(start: ModelFile | None) -> dict[str, Path]:
+    return {} if start is None else {"start": start.path}
 
 
 def _start_of_stage1(options: Options, given: Given) -> ModelFile | None:
@@ -234,16 +205,13 @@ def _teacher(options: Options, sparse: Run) -> tuple[Run, Part]:
 
 def _nested(sparse: Run, teacher: Run, part: Part) -> SensorSets:
     """The sensors of two runs as one pair of sets, the sparse one first."""
-    few, many = sparse.sensors, teacher.sensors
-    points = many.sparse if part == "sparse" else many.semi_sparse
-    alone = np.setdiff1d(few.sparse, points)
+    many = teacher.sensors.sparse if part == "sparse" else teacher.sensors.semi_sparse
+    alone = np.setdiff1d(sparse.sensors.sparse, many)
     if len(alone):
         raise SparseVQError(
-            f"{len(alone)} of the {len(few.sparse)} sensors of {sparse.path} are not among the {len(points)} of "
-            f"{teacher.path}",
+            f"{len(alone)} of the {len(sparse.sensors.sparse)} sensors of {sparse.path} are not among the {len(many)} "
+            f"of {teacher.path}",
             "train both with the same --seed and --placement random, or the semi-sparse encoder with --semi_sparse "
             "True and all else as the sparse one's",
         )
-    further = ~np.isin(points, few.sparse)
-    places = [few.coordinates[: len(few.sparse)], many.coordinates[: len(points)][further]]
-    return replace(few, semi_sparse=np.r_[few.sparse, points[further]], coordinates=np.concatenate(places))
+    return sparse.sensors.within(many, teacher.sensors.coordinates)

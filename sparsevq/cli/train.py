@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sparsevq.cli.flags import HelpFormatter
 from sparsevq.cli.options import Options, add_options, settings_of
-from sparsevq.config import TrackingConfig, parse
+from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
 from sparsevq.runtime.devices.processes import together
 
 if TYPE_CHECKING:
-    from sparsevq.runs.run import Part, Run
+    from sparsevq.runs.run import Run
 
 RUN_OF_PARENT = "SPARSEVQ_RUN"
 """Environment variable: the run's folder, for processes that train together; the first of them made it."""
@@ -50,19 +50,14 @@ def add_train(commands: Any) -> None:
 
 
 def run(args: Namespace, argv: list[str]) -> None:
-    """Train, or with ``--test True`` score.
-
-    Raises
-    ------
-    SparseVQError
-        Something that was given is missing, faulty or does not fit.
-    """
+    """Train, or with ``--test True`` score; a `SparseVQError` says what is missing, faulty or does not fit."""
     from sparsevq.cli.runs import interrupted_run
 
-    options, given, interrupted = _options(args), vars(args), None
+    options, given, interrupted = Options.model_validate(args, from_attributes=True), vars(args), None
     if options.resume is not None:
         interrupted, before = interrupted_run(options.resume, options.runs)
-        options = _options(args.parser.parse_args([*before, *argv[1:]]))
+        args = args.parser.parse_args([*before, *argv[1:]])
+        options = Options.model_validate(args, from_attributes=True)
     set_threads(options.threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
     if options.test:
         _score(options)
@@ -70,18 +65,12 @@ def run(args: Namespace, argv: list[str]) -> None:
         _train(options, given, argv, interrupted)
 
 
-def _options(args: Namespace) -> Options:
-    given = {name: value for name, value in vars(args).items() if name in Options.model_fields}
-    return parse(Options, given, "flags")
-
-
 def _score(options: Options) -> None:
     from sparsevq.cli.runs import find_run
     from sparsevq.forecasting.scores import scores_on_test
 
     run, part = find_run(options.model_name, "model_name", options.runs), options.part
-    if part == "sparse" and not run.has("sparse"):
-        part = "semi_sparse"
+    part = "semi_sparse" if part == "sparse" and not run.has("sparse") else part
     lease = _devices(options.gpu_device)
     fabric = fabric_for(replace(lease, gpus=lease.gpus[:1]))  # scoring is not shared among several
     for name, value in scores_on_test(run, part, fabric).items():
@@ -91,52 +80,52 @@ def _score(options: Options) -> None:
 def _train(options: Options, given: dict[str, Any], argv: list[str], interrupted: "Run | None") -> None:
     """In each of the processes that train together, of which the first makes the run."""
     from sparsevq.cli.prepare import prepare_run
-    from sparsevq.cli.runs import discard, new_run, write_record
+    from sparsevq.cli.runs import discard
+    from sparsevq.runs.folder import new_run, write_record
     from sparsevq.runs.run import Run
 
-    first = "LOCAL_RANK" not in os.environ
-    if not first and RUN_OF_PARENT not in os.environ:
-        raise SparseVQError("sparsevq train starts one process a GPU itself", "call it directly, without torchrun")
-    run = (interrupted or new_run(options.runs)) if first else Run(os.environ[RUN_OF_PARENT])
+    if "LOCAL_RANK" in os.environ:
+        if RUN_OF_PARENT not in os.environ:
+            raise SparseVQError("sparsevq train starts one process a GPU itself", "call it directly, without torchrun")
+        _train_on_devices(options, given if options.resume else {}, Run(os.environ[RUN_OF_PARENT]))
+        return
+    run = interrupted or new_run(options.runs)
+    os.environ[RUN_OF_PARENT] = str(run.path.resolve())
     try:
-        if first:
-            os.environ[RUN_OF_PARENT] = str(run.path.resolve())
-            if interrupted is None:
-                record = {"command": shlex.join(["sparsevq", *argv]), **prepare_run(options, given, run)}
-                write_record(run, record)
-        with together():
-            _train_on_devices(options, given if options.resume else {}, run)
+        if interrupted is None:
+            write_record(run, {"command": shlex.join(["sparsevq", *argv]), **prepare_run(options, given, run)})
+            given = {}
+        _train_on_devices(options, given, run)
     except (SparseVQError, KeyboardInterrupt, SystemExit):
-        if first:
-            discard(run)
+        discard(run)
         raise
     finally:
-        if first:
-            os.environ.pop(RUN_OF_PARENT, None)
-    if first:
-        print(f"run {run.path.name} is finished: {run.path}", flush=True)
+        os.environ.pop(RUN_OF_PARENT, None)
+    print(f"run {run.path.name} is finished: {run.path}", flush=True)
 
 
+@together()
 def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> None:
-    from sparsevq.cli.runs import read_record
+    from sparsevq.runs.folder import CHECKPOINTS, read_record
     from sparsevq.runtime.checkpoints import Checkpoints
     from sparsevq.runtime.tracking.tracker import Job, tracked
+    from sparsevq.stage1.encoding import Role
     from sparsevq.stage1.train import EncoderStage
     from sparsevq.stage2.dump import dump_indices
     from sparsevq.stage2.train import TokenizerStage
     from sparsevq.stage3.train import GPTStage
     from sparsevq.training.stage import Stage, train
 
-    makers: dict[Part, Callable[..., Stage]] = {
-        "sparse": partial(EncoderStage, role="sparse"),
-        "semi_sparse": partial(EncoderStage, role="semi_sparse"),
-        "tokenizer": TokenizerStage,
-        "gpt": GPTStage,
+    role: Role = "semi_sparse" if options.semi_sparse else "sparse"
+    stages: dict[str, Callable[..., Stage]] = {
+        "stage1": partial(EncoderStage, role=role),
+        "stage2": TokenizerStage,
+        "stage3": GPTStage,
     }
     record, seed = read_record(run), options.seed
     settings = settings_of(options.training_stage, record["settings"], given)
     fabric = fabric_for(_devices(options.gpu_device), settings.precision)
-    checkpoints = Checkpoints(run.path / "checkpoints", options.checkpoint_minutes)
+    checkpoints = Checkpoints(run.path / CHECKPOINTS, options.checkpoint_minutes)
     data, sensors = record["data"]["name"], record["num_sensors"]
     job = Job(options.experiment, options.training_stage, data, sensors, seed, part=run.path.name)
     started_from = {name: file["sha256"] for name, file in record["started_from"].items()}
@@ -150,7 +139,7 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
     ) as tracker:
         start = record["started_from"].get("start")
         start_from = Path(start["path"]) if start else None
-        stage = makers[options.part](run, settings=settings, seed=seed, fabric=fabric, start_from=start_from)
+        stage = stages[options.training_stage](run, settings=settings, seed=seed, fabric=fabric, start_from=start_from)
         train(stage, run.folder(options.part), tracker=tracker, checkpoints=checkpoints)
         if fabric.is_global_zero:
             if options.part == "tokenizer":

@@ -4,7 +4,7 @@ import csv
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,13 @@ class SensorSets:
     axes: tuple[str, ...]
     digest: str = ""
     made_from: Mapping[str, str] = field(default_factory=dict)
+
+    def within(self, others: Indices, places: npt.NDArray[np.float64]) -> "SensorSets":
+        """The same sparse set, nested in another set, which has `places` in its order."""
+        further = ~np.isin(others, self.sparse)
+        coordinates = [self.coordinates[: len(self.sparse)], places[: len(others)][further]]
+        semi_sparse = np.concatenate([self.sparse, others[further]])
+        return replace(self, semi_sparse=semi_sparse, coordinates=np.concatenate(coordinates))
 
 
 def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, seed: int) -> SensorSets:

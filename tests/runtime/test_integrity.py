@@ -20,7 +20,6 @@ import sparsevq
 from sparsevq.cli.main import main
 from sparsevq.cli.options import Options
 from sparsevq.cli.prepare import prepare_run
-from sparsevq.cli.runs import read_record, write_record
 from sparsevq.config import DataSetConfig, EvaluationConfig, PreprocessConfig, SensorsConfig
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.preprocess import preprocess
@@ -30,6 +29,7 @@ from sparsevq.evaluation.scores import score
 from sparsevq.readers.data_set import open_data_set
 from sparsevq.readers.shards import open_shards
 from sparsevq.runs.codes import read_codes
+from sparsevq.runs.folder import read_record, write_record
 from sparsevq.runs.run import Run
 from sparsevq.runtime import files, integrity
 from sparsevq.runtime.files import digest, written_whole

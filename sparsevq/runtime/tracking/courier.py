@@ -246,35 +246,37 @@ class Courier:
 
 
 class Machine:
-    """Figures of the machine, which a thread logs every `SAMPLE_SECONDS`, under the names that MLflow gives them."""
+    """System metrics, which a thread writes to the spool every `SAMPLE_SECONDS`, with MLflow's monitors and names.
+
+    MLflow's own thread (`SystemMetricsMonitor`) connects to the store when it is made, ends when the store does not
+    answer, and logs nothing of a job shorter than its interval: only its monitors are used.
+    """
 
     def __init__(self, spool: Spool, watched: bool):
-        self._path = spool.path
+        self._path, self._watched = spool.path, watched
         logged = spool.history().metrics
         self._step = 1 + max((step for name, step in logged if name.startswith("system/")), default=-1)
         self._monitors: list[Any] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._watched = watched
         if watched:
             self._thread.start()
 
     def begin(self) -> None:
-        """Import what knows the figures; it comes with MLflow."""
-        if not self._watched or self._monitors:
-            return
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+        """Import the monitors, once MLflow is imported anyway."""
+        if self._watched and not self._monitors:
+            from mlflow.system_metrics import system_metrics_monitor as mlflow_monitors
 
-        monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-        with contextlib.suppress(Exception):  # MLflow's way to say that there is no GPU
-            monitors.append(GPUMonitor())
-        self._monitors = monitors
+            self._monitors = [
+                mlflow_monitors.CPUMonitor(),
+                mlflow_monitors.DiskMonitor(),
+                mlflow_monitors.NetworkMonitor(),
+            ]
+            with contextlib.suppress(Exception):  # MLflow's way to say that there is no GPU
+                self._monitors.append(mlflow_monitors.GPUMonitor())
 
     def stop(self) -> None:
-        """Log the last piece, which is all of a short job."""
+        """Write the last sample, which is all of a short job."""
         self._stopped.set()
         if self._watched:
             self._thread.join(SAMPLE_SECONDS)
@@ -282,27 +284,28 @@ class Machine:
     def _run(self) -> None:
         import psutil
 
-        psutil.cpu_percent()  # of each thread, the processor's use is that since it last asked
-        going_on = True
-        while going_on:
-            going_on = not self._stopped.wait(SAMPLE_SECONDS)
+        psutil.cpu_percent()  # the use of the processor is that since the thread last asked
+        stopped = False
+        while not stopped:
+            stopped = self._stopped.wait(SAMPLE_SECONDS)
             if self._monitors:
-                self._log()
+                self._write_sample()
 
-    def _log(self) -> None:
+    def _write_sample(self) -> None:
         values: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.collect_metrics()
             values |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
             monitor.clear_metrics()
         record = {"kind": "metric", "time": now(), "step": self._step, "values": values}
-        with contextlib.suppress(OSError):  # a full disk: the job says so
-            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND)
-            try:
-                append(descriptor, record)
-                self._step += 1
-            finally:
-                os.close(descriptor)
+        with contextlib.suppress(OSError), open(self._path, "r+b", buffering=0, opener=_to_append) as spool:
+            append(spool.fileno(), record)  # of a full disk the job itself says so
+            self._step += 1
+
+
+def _to_append(path: str, flags: int) -> int:
+    """As the job opens its spool, which both write to."""
+    return os.open(path, flags | os.O_APPEND)
 
 
 class _Answers:

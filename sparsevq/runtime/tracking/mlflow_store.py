@@ -1,18 +1,18 @@
 """Where MLflow keeps its runs: which store, whether it answers, made whole, and its experiments."""
 
 import contextlib
-import fcntl
 import importlib.metadata
 import os
 import re
 import socket
 import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
@@ -79,11 +79,13 @@ def looks_well(uri: str) -> bool:
         return True
     parts = urlsplit(uri)
     if scheme in ("http", "https") and parts.hostname:
-        return _within(LOOK_SECONDS, lambda: _answers(uri))
+        return _answers(uri)
     if scheme in DATABASES:
-        if parts.hostname:
-            where = (parts.hostname, parts.port or DATABASES[scheme])
-            _within(LOOK_SECONDS, lambda: socket.create_connection(where, LOOK_SECONDS).close())
+        try:
+            if parts.hostname:
+                socket.create_connection((parts.hostname, parts.port or DATABASES[scheme]), LOOK_SECONDS).close()
+        except OSError as error:
+            raise Unreachable(str(error)) from None
         return False
     plugins = importlib.metadata.entry_points(group="mlflow.tracking_store")
     if scheme not in {"databricks", *(plugin.name for plugin in plugins)}:
@@ -91,47 +93,23 @@ def looks_well(uri: str) -> bool:
     return False
 
 
-def _within(seconds: float, look: Callable[[], Any]) -> Any:
-    """What `look` returns. Time limits of sockets don't cover names that take long to resolve, nor slow answers."""
-    found: list[Any] = []
-
-    def work() -> None:
-        try:
-            found.append(look())
-        except OSError as error:
-            found.append(Unreachable(str(error)))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    outcome = found[0] if found else Unreachable(f"no answer within {seconds} s")
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
 def _answers(uri: str) -> bool:
     """Whether a server answers as MLflow's; False if it does not, which may be for want of a login that MLflow has."""
-    import ssl
-    from http.client import HTTPException
-    from urllib.error import HTTPError, URLError
-    from urllib.request import urlopen
+    import requests  # comes with MLflow
 
     parts = urlsplit(uri)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     try:
-        with urlopen(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=LOOK_SECONDS) as answer:
-            return b'"experiment"' in answer.read(10_000)
-    except HTTPError as error:
-        if error.code in (429, 502, 503, 504):
-            raise Unreachable(f"it answers {error.code} {error.reason}") from None
-        return b"RESOURCE_DOES_NOT_EXIST" in error.read(10_000)
-    except URLError as error:
-        if isinstance(error.reason, ssl.SSLError):
-            return False
-        raise
-    except (HTTPException, ValueError):  # something else listens there
+        answer = requests.get(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=LOOK_SECONDS)
+    except requests.exceptions.SSLError:
         return False
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise Unreachable(str(error)) from None
+    except requests.RequestException:  # another kind of server
+        return False
+    if answer.status_code in (429, 502, 503, 504):
+        raise Unreachable(f"it answers {answer.status_code} {answer.reason}")
+    return '"experiment"' in answer.text or "RESOURCE_DOES_NOT_EXIST" in answer.text
 
 
 def connect(uri: str) -> Any:
@@ -179,21 +157,15 @@ def _prepare_sqlite(path: Path) -> None:
             MlflowClient(tracking_uri=f"sqlite:///{part}", registry_uri=f"sqlite:///{part}").search_experiments()
     with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
         (mode,) = database.execute("PRAGMA journal_mode").fetchone()
-        if mode != "wal" and _file_system(path.parent) in LOCAL_FILE_SYSTEMS:
+        if mode != "wal" and _on_local_disk(path.parent):
             database.execute("PRAGMA journal_mode=wal")
 
 
-def _file_system(folder: Path) -> str:
-    """Type of the file system that a folder is on; empty if unknown."""
-    best, kind = "", ""
-    try:
-        for line in Path("/proc/mounts").read_text().splitlines():
-            point, of = line.split()[1:3]
-            if folder.resolve().is_relative_to(point) and len(point) >= len(best):
-                best, kind = point, of
-    except OSError:  # not Linux
-        pass
-    return kind
+def _on_local_disk(folder: Path) -> bool:
+    import psutil  # comes with the workflow
+
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(mount.mountpoint)]
+    return bool(mounts) and max(mounts, key=lambda mount: len(mount.mountpoint)).fstype in LOCAL_FILE_SYSTEMS
 
 
 def experiment_id(client: Any, uri: str, name: str) -> str:
@@ -227,12 +199,10 @@ def folder_lock(results: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time; the kernel lets go of the lock when its holder ends."""
+    """One process at a time; the kernel releases the lock when its holder ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
+        with FileLock(path):
+            yield
     except OSError as error:
         raise unwritable(path, error) from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,7 +1,7 @@
 """What a job tells MLflow: every job is one run, and runs that belong together share a parent.
 
 A job is known by its identity: results folder, experiment, data set, number of sensors, seed, rule. Running it again
-replaces its run, or goes on with it if it did not finish, so that a killed job leaves nothing beside the good one. Runs
+replaces its run, or resumes it if it did not finish, so that a killed job leaves nothing beside the good one. Runs
 of one (data set, number of sensors, seed) are children of one parent, which holds the final figures, because that is
 what a person compares in charts.
 
@@ -23,8 +23,8 @@ import time
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -107,14 +107,8 @@ class Tracker:
     def log_artifact(self, path: str | Path) -> None:
         """Keep a copy of a file with the run."""
 
-    def log_artifacts(self, folder: str | Path) -> None:
-        """Keep a copy of a folder's files with the run."""
-
     def conclude(self, metrics: Mapping[str, float]) -> None:
         """Give the parent run its final figures, and end it when this job ends."""
-
-
-NullTracker = Tracker
 
 
 @contextlib.contextmanager
@@ -124,7 +118,6 @@ def tracked(
     results: str | Path,
     *,
     params: Mapping[str, Any] | None = None,
-    tags: Mapping[str, str] | None = None,
     inputs: Mapping[str, str] | None = None,
     concludes: bool = False,
 ) -> Iterator[Tracker]:
@@ -152,17 +145,21 @@ def tracked(
         The store can never be used, or the results folder cannot be written. A store that does not answer is none.
     """
     with handled_signals():
-        if _is_secondary():
-            yield Tracker()
-            return
-        if not settings.enabled:
+        if not settings.enabled or _is_secondary():
             yield Tracker()
             return
         if find_spec("mlflow") is None:
             _say_once("tracking is off: mlflow is not installed (pip install 'sparsevq[workflow]')")
             yield Tracker()
             return
-        tracker = SpoolTracker(job, settings, Path(results), params or {}, tags or {}, inputs or {}, concludes)
+        store = store_uri(settings, results)
+        reached, news = _look(store)
+        spool, handle, before = _opened(job, settings, Path(results), store, params or {}, inputs or {}, concludes)
+        tracker = SpoolTracker(job, store, spool, handle, before)
+        if news:
+            tracker.warn(news)
+        elif not reached:
+            tracker.ask_courier()
         status = "FAILED"
         try:
             yield tracker
@@ -178,88 +175,105 @@ def tracked(
                 tracker.close(status)
 
 
-class SpoolTracker(Tracker):
-    """Writes what a job logs to its spool, and has a courier bring it to MLflow."""
+@dataclass(frozen=True)
+class Before:
+    """What was logged of the run before this attempt, and how many bytes the spool had."""
 
-    def __init__(
-        self,
-        job: Job,
-        settings: TrackingConfig,
-        results: Path,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-        inputs: Mapping[str, str],
-        concludes: bool,
-    ):
-        self._uri, self._job = store_uri(settings, results), job
-        self._unheard = False
-        certain, news = _look(self._uri)
-        folder = folder_id(results)
-        key = "/".join((folder, *job.group.values(), job.rule, job.part))
-        self._spool = Spool.of(results, f"{job.experiment}/{key}")
-        self._handle = _hold(self._spool, job)
-        size = os.fstat(self._handle.fileno()).st_size
-        history = self._spool.history()
-        flat = _flat(params)
-        store = "" if self._uri == default_store(results) else without_password(self._uri)
-        made_of = _digest({"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store})
-        earlier = history.opened
-        fresh = earlier is None or history.status == "FINISHED" or earlier["made_of"] != made_of
-        self._params = {} if fresh else history.params
-        self._earlier = Counter() if fresh else Counter(history.metrics)
-        origin = _origin()
-        labels = {f"digest.{name}": value for name, value in inputs.items()} | {k: str(v) for k, v in tags.items()}
-        new, changed = self._split(flat)
-        opened = {
-            "kind": "open",
-            "time": now(),
-            "fresh": fresh,
-            "attempt": uuid.uuid4().hex if fresh else history.attempt,
-            "experiment": job.experiment,
-            "key": key,
-            "name": job.name,
-            "folder": folder,
-            "group": job.group,
-            "group_name": job.group_name,
-            "origin": origin,
-            "tags": {"rule": job.rule, **job.group, **origin, **labels, **changed},
-            "params": new,
-            "store": store,
-            "made_of": made_of,
-            "concludes": concludes,
-            "system_metrics": settings.system_metrics,
-            "process": f"{os.getpid()} on {socket.gethostname()}",
-        }
-        try:
-            append(self._handle.fileno(), opened)
-        except OSError as error:
-            raise unwritable(self._spool.path, error) from None
-        self._courier = Courier(self._spool, self._uri)
+    params: dict[str, str]
+    metrics: dict[tuple[str, int], int]
+    size: int
+
+
+def _opened(
+    job: Job,
+    settings: TrackingConfig,
+    results: Path,
+    uri: str,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    concludes: bool,
+) -> tuple[Spool, BinaryIO, Before]:
+    """The job's spool, locked, with the record that opens this attempt."""
+    folder = folder_id(results)
+    key = "/".join((folder, *job.group.values(), job.rule, job.part))
+    spool = Spool.of(results, f"{job.experiment}/{key}")
+    handle = _hold(spool, job)
+    size = os.fstat(handle.fileno()).st_size
+    history, flat = spool.history(), _flat(params)
+    store = "" if uri == default_store(results) else without_password(uri)
+    made_of = _digest({"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store})
+    fresh = history.opened is None or history.status == "FINISHED" or history.opened["made_of"] != made_of
+    before = Before({} if fresh else dict(history.params), {} if fresh else history.metrics, size)
+    new, changed = _split(flat, before.params)
+    record = {
+        "kind": "open",
+        "time": now(),
+        "fresh": fresh,
+        "attempt": uuid.uuid4().hex if fresh else history.attempt,
+        "experiment": job.experiment,
+        "key": key,
+        "name": job.name,
+        "folder": folder,
+        "group": job.group,
+        "group_name": job.group_name,
+        "origin": _origin(),
+        "tags": {
+            "rule": job.rule,
+            **job.group,
+            **_origin(),
+            **{f"digest.{name}": value for name, value in inputs.items()},
+            **changed,
+        },
+        "params": new,
+        "store": store,
+        "made_of": made_of,
+        "concludes": concludes,
+        "system_metrics": settings.system_metrics,
+        "process": f"{os.getpid()} on {socket.gethostname()}",
+    }
+    try:
+        append(handle.fileno(), record)
+    except OSError as error:
+        raise unwritable(spool.path, error) from None
+    return spool, handle, replace(before, params=before.params | new)
+
+
+class SpoolTracker(Tracker):
+    """Writes what a job logs to its spool; a courier brings it to MLflow."""
+
+    def __init__(self, job: Job, uri: str, spool: Spool, handle: BinaryIO, before: Before):
+        self._job, self._uri, self._spool, self._handle = job, uri, spool, handle
+        self._params, self._earlier, self._size = before.params, Counter(before.metrics), before.size
+        self._full_disk_said = False
+        self._courier = Courier(spool, uri)
         _open.add(self)
-        if news:
-            self._warn(news)
-        elif not certain:
-            self._heed(size)
 
     def leave_to_parent(self) -> None:
         """In a forked child: copies of the descriptors would say that the job lives when it is dead."""
         self._handle.close()
         self._courier.leave_to_parent()
 
-    def _warn(self, news: str) -> None:
+    def warn(self, news: str) -> None:
+        """Say that the store does not answer."""
         _say_once(
             f"MLflow at {without_password(self._uri)} does not answer ({news}): the job goes on, "
             f"and what it logs waits in {self._spool.path.parent}"
         )
 
-    def _heed(self, size: int) -> None:
-        """Ask the courier whether the store can be used at all, before the work begins."""
+    def ask_courier(self) -> None:
+        """Ask the courier whether the store can be used at all, before the work begins.
+
+        Raises
+        ------
+        SparseVQError
+            It cannot.
+        """
         state, reason = self._courier.word(WORD_SECONDS)
         if state == "waits":
-            self._warn(reason)
+            self.warn(reason)
         elif state == "refused":
             self._courier.stop()
-            self._spool.abandon(size)
+            self._spool.abandon(self._size)
             self._handle.close()
             raise unusable(self._uri, reason)
 
@@ -275,35 +289,22 @@ class SpoolTracker(Tracker):
             self._write(kind="metric", step=step, values=values)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        new, changed = self._split(_flat(params))
+        new, changed = _split(_flat(params), self._params)
+        self._params |= new
         if new:
             self._write(kind="params", params=new)
         if changed:
             self._write(kind="tags", tags=changed)
 
-    def _split(self, params: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Parameters that are new; and as tags, those of an earlier attempt that have changed, which MLflow forbids."""
-        new = {name: value for name, value in params.items() if name not in self._params}
-        changed = {f"rerun.{name}": value for name, value in params.items() if self._params.get(name, value) != value}
-        self._params = self._params | new
-        return new, changed
-
     def log_artifact(self, path: str | Path) -> None:
-        self._keep_copy(Path(path), lambda to: shutil.copy2(path, to))
-
-    def log_artifacts(self, folder: str | Path) -> None:
-        self._keep_copy(Path(folder), lambda to: shutil.copytree(folder, to))
-
-    def _keep_copy(self, path: Path, copy: Callable[[Path], object]) -> None:
-        """The file may be gone or another one by the time that it is delivered."""
         where = self._spool.files / uuid.uuid4().hex[:8]
-        try:
+        try:  # a copy: the file may be gone or another one by the time that it is delivered
             where.mkdir(parents=True)
-            copy(where / path.name)
+            shutil.copy2(path, where / Path(path).name)
         except OSError as error:
             print(f"MLflow gets no copy of {path} ({error.strerror})", file=sys.stderr, flush=True)
         else:
-            self._write(kind="file", name=f"{where.name}/{path.name}")
+            self._write(kind="file", name=f"{where.name}/{Path(path).name}")
 
     def conclude(self, metrics: Mapping[str, float]) -> None:
         self.log_metrics(metrics)
@@ -325,13 +326,13 @@ class SpoolTracker(Tracker):
             )
 
     def _write(self, **record: Any) -> None:
-        """Once a job works, hours of training are worth more than its record: keep going, and say so."""
+        """A full disk must not end hours of training: that is said, and the record is lost."""
         try:
             append(self._handle.fileno(), {"kind": record.pop("kind"), "time": now(), **record})
         except OSError as error:
-            if not self._unheard:
+            if not self._full_disk_said:
                 print(f"cannot write {self._spool.path} ({error.strerror}): MLflow misses records", flush=True)
-            self._unheard = True
+            self._full_disk_said = True
 
 
 _open: "weakref.WeakSet[SpoolTracker]" = weakref.WeakSet()
@@ -382,31 +383,35 @@ def _flat(params: Mapping[str, Any]) -> dict[str, str]:
     return {_allowed(name): str(value)[:PARAM_LENGTH] for name, value in flatten(params).items()}
 
 
+def _split(params: dict[str, str], known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Parameters that are new; and as tags, those that have changed since an earlier attempt, which MLflow forbids."""
+    new = {name: value for name, value in params.items() if name not in known}
+    changed = {f"rerun.{name}": value for name, value in params.items() if known.get(name, value) != value}
+    return new, changed
+
+
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-# ------------------------------------------------------------------------------------------------ small parts
 
 
 @functools.cache
 def _origin() -> dict[str, str]:
     """Which code made a run."""
-    here = Path(__file__).resolve().parent
     origin = {"sparsevq_version": VERSION, "mlflow.user": os.environ.get("USER", "unknown")}
+    describe = (
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+        "--abbrev=40",
+    )
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        commit = subprocess.run(
-            ("git", "-C", str(here), "rev-parse", "HEAD"), capture_output=True, text=True, check=True, timeout=10
-        )
-        changes = subprocess.run(
-            ("git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-        origin["mlflow.source.git.commit"] = origin["git_commit"] = commit.stdout.strip()
-        origin["git_clean"] = str(not changes.stdout.strip()).lower()
+        found = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        commit, _, dirty = found.partition("-")
+        origin |= {"mlflow.source.git.commit": commit, "git_commit": commit, "git_clean": str(not dirty).lower()}
     return origin
 
 

@@ -1,6 +1,7 @@
 """FDS output, real runs: what is read is cell by cell what FDS wrote on each mesh, and nothing is left beside it."""
 
 import dataclasses
+import importlib
 import importlib.util
 import pickle
 import shutil
@@ -8,7 +9,6 @@ import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +22,8 @@ from sparsevq.readers.fds.source import at_times, open_fds, same_times
 from sparsevq.readers.files import open_files
 
 fdsreader = pytest.importorskip("fdsreader", reason="reads FDS output")
+Mesh = importlib.import_module("fdsreader.fds_classes").Mesh
+obstructions = importlib.import_module("fdsreader.bndf.obstruction")
 RUNS = {
     "hfg_slice": "hfg_slice",
     "case001": "case001",
@@ -303,14 +305,14 @@ def test_a_shared_node_has_the_value_of_the_mesh_in_which_it_is_not_solid():
 def test_obstructions_hide_what_is_inside_while_they_are_there():
     """A block that burns away at 2 s and a door that closes at 2.5 s, whichever frames are asked for."""
 
-    def block(x, hide=(), show=()):
-        part = SimpleNamespace(bound_indices={"x": x, "y": (0, 2), "z": (0, 2)}, hide_times=[*hide], show_times=[*show])
-        return SimpleNamespace(get_subobstructions=lambda mesh: [part])
-
     lines = dict.fromkeys("xyz", np.arange(3.0)) | {"x": np.arange(7.0)}
-    mesh = SimpleNamespace(
-        coordinates=lines, obstructions=[block((0, 1)), block((2, 4), hide=[2.0]), block((5, 6), show=[2.5])]
-    )
+    mesh = Mesh(lines, {axis: (at[0], at[-1]) for axis, at in lines.items()}, "mesh")
+    for number, (low, high, hide, show) in enumerate([(0, 1, [], []), (2, 4, [2.0], []), (5, 6, [], [2.5])]):
+        part = obstructions.SubObstruction((), (low, high, 0, 2, 0, 2), None, mesh)
+        part.hide_times, part.show_times = hide, show
+        block = obstructions.Obstruction(str(number), 0, 0, (0.0, 0.0, 0.0))
+        block._subobstructions[mesh.id] = [part]
+        mesh.obstructions.append(block)
     outside = outside_gas(mesh)
     times = np.arange(4.0)
     cells = outside(times, True)[:, :, 0, 0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,45 +30,36 @@ def lines_of(mesh: Any) -> Lines:
 # ------------------------------------------------------------------------------------------------ solids
 
 
-def outside_gas(mesh: Any) -> Callable[[npt.NDArray[np.float64], bool], npt.NDArray[np.bool_]]:
-    """``outside(times, cells)``: where FDS had no gas to report, ``(f or 1, x, y, z)`` at a mesh's cells or nodes.
+Outside = Callable[[npt.NDArray[np.float64], bool], npt.NDArray[np.bool_]]
+"""``outside(times, cells)``: where there is no gas, ``(f or 1, x, y, z)``, at the cells of a mesh or at its nodes."""
 
-    That is inside obstructions (OBST) as they come and go; a node has no gas if no cell around it has any. FDS writes
-    the ambient value there. Neither solids of arbitrary shape (GEOM) nor walls without thickness hide anything.
+
+def outside_gas(mesh: Any) -> Outside:
+    """Where FDS had no gas to report: inside obstructions (OBST) as they come and go.
+
+    A node has no gas if no cell around it has any. FDS writes the ambient value there. Neither solids of arbitrary
+    shape (GEOM) nor walls without thickness hide anything.
     """
-    shape = tuple(len(mesh.coordinates[axis]) - 1 for axis in STORED)
-    always = np.zeros(shape, dtype=bool)
-    at_times: list[tuple[tuple[slice, ...], npt.NDArray[np.float64], npt.NDArray[np.bool_]]] = []
-    for obstruction in mesh.obstructions:
-        for part in obstruction.get_subobstructions(mesh):
-            cells = tuple(slice(*part.bound_indices[axis]) for axis in STORED)
-            events = sorted([(at, False) for at in part.hide_times] + [(at, True) for at in part.show_times])
-            if not events:
-                always[cells] = True
-                continue
-            shown = np.array([not events[0][1], *(visible for _, visible in events)])
-            at_times.append((cells, np.array([at for at, _ in events]), shown))
+    parts = [part for obstruction in mesh.obstructions for part in obstruction.get_subobstructions(mesh)]
+    for part in parts:
+        # fdsreader 1.14 sees an event only if a frame is at the same time, and takes what is shown later for there
+        part.get_visible_times = partial(_visible_times, part)
+    changes = any(part.hide_times or part.show_times for part in parts)
 
     def outside(times: npt.NDArray[np.float64], cells: bool) -> npt.NDArray[np.bool_]:
-        solid = np.repeat(always[np.newaxis], len(times) if at_times else 1, axis=0)
-        for where, events, shown in at_times:
-            visible = np.flatnonzero(shown[np.searchsorted(events, times, side="right")])
-            solid[visible, where[0], where[1], where[2]] = True
-        return solid if cells else _nodes_inside(solid)
+        some = times if changes else times[:1]
+        return ~np.asarray(mesh.get_obstruction_mask(some, cell_centered=cells, mode="placeholders"), dtype=bool)
 
     return outside
 
 
-def _nodes_inside(solid: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Nodes all of whose cells are solid, ``(f, x + 1, y + 1, z + 1)`` from cells ``(f, x, y, z)``."""
-    for axis in (1, 2, 3):
-        edge = [(0, 0)] * 4
-        edge[axis] = (1, 1)
-        padded = np.pad(solid, edge, constant_values=True)
-        before, after = [slice(None)] * 4, [slice(None)] * 4
-        before[axis], after[axis] = slice(None, -1), slice(1, None)
-        solid = padded[tuple(before)] & padded[tuple(after)]
-    return solid
+def _visible_times(part: Any, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Those of the times at which a part of an obstruction is there."""
+    events = sorted([(at, False) for at in part.hide_times] + [(at, True) for at in part.show_times])
+    if not events:
+        return times
+    shown = np.array([not events[0][1], *(visible for _, visible in events)])
+    return times[shown[np.searchsorted([at for at, _ in events], times, side="right")]]
 
 
 # ------------------------------------------------------------------------------------------------ pieces
@@ -97,7 +89,7 @@ class Piece:
     box: dict[str, tuple[float, float]]
     cell_centred: bool
     values: Callable[[int, int], Frames]
-    outside: Callable[[npt.NDArray[np.float64], bool], npt.NDArray[np.bool_]]
+    outside: Outside
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod

@@ -86,29 +86,37 @@ def _chosen(run: Run, wanted: Sequence[str]) -> list[Output]:
     """The outputs that are wanted, on one grid and time axis."""
     if not wanted:
         return _all_of_one_set(run)
-    candidates = []
-    for name in wanted:
-        called = [output for output in run.outputs if output.is_called(name)]
-        whole = [output for output in called if output.fault is None]
-        if not called:
-            for fault in run.unread:
-                raise fault
-            raise SparseVQError(f"{run.smv}: no volume of {name!r}", f"there are: {_listed(run.outputs) or 'none'}")
-        for output in called if not whole else ():
-            raise output.fault or SparseVQError(f"{run.smv}: {output.name} is faulty")
-        candidates.append(whole)
-    for names in ([output.name for output in called] for called in candidates):
-        if sum(set(names) == {other.name for other in called} for called in candidates) > 1:
-            raise SparseVQError(f"{run.smv}: `arrays` names {names[0]} more than once", "name each quantity once")
-    groups = _sets(sorted((output for called in candidates for output in called), key=lambda o: KINDS.index(o.kind)))
-    matched = [[[output for output in group if output in called] for called in candidates] for group in groups]
-    whole_sets = [[called[0] for called in each] for each in matched if all(each)]
-    if whole_sets:
-        return max(whole_sets, key=lambda chosen: len(chosen[0].times))
-    raise SparseVQError(
-        f"{run.smv}: {', '.join(wanted)} share no grid and times",
-        f"choose among those that do: {_listed([output for called in candidates for output in called])}",
-    )
+    called = [_called(run, name) for name in wanted]
+    for outputs in called:
+        if called.count(outputs) > 1:
+            raise SparseVQError(
+                f"{run.smv}: `arrays` names {outputs[0].name} more than once", "name each quantity once"
+            )
+    every = [output for outputs in called for output in outputs]
+    complete = []
+    for group in _sets(sorted(every, key=lambda output: KINDS.index(output.kind))):
+        matched = [[output for output in group if output in outputs] for outputs in called]
+        if all(matched):
+            complete.append([outputs[0] for outputs in matched])
+    if not complete:
+        raise SparseVQError(
+            f"{run.smv}: {', '.join(wanted)} share no grid and times",
+            f"choose among those that do: {_listed(every)}",
+        )
+    return max(complete, key=lambda outputs: len(outputs[0].times))
+
+
+def _called(run: Run, name: str) -> list[Output]:
+    """The outputs that `name` means, of which no file is truncated."""
+    called = [output for output in run.outputs if output.is_called(name)]
+    if not called:
+        for fault in run.unread:
+            raise fault
+        raise SparseVQError(f"{run.smv}: no volume of {name!r}", f"there are: {_listed(run.outputs) or 'none'}")
+    whole = [output for output in called if output.fault is None]
+    if not whole and called[0].fault is not None:
+        raise called[0].fault
+    return whole
 
 
 def _all_of_one_set(run: Run) -> list[Output]:

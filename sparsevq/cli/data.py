@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,54 +33,28 @@ PREVIEW = """
 Draw a contact sheet: some trajectories of each split, at frames spread evenly in time, one block for each channel.
 """
 SEAL = """
-Files that sparsevq wrote (data.h5, shards, codes.h5 and so on) tell the digest of their own bytes, so that damage is
-noticed before anything is learned from it. Who edits one on purpose says so by this; what was made from it before is
+Files that sparsevq wrote (data.h5, shards, codes.h5 and so on) store the digest of their own bytes, so that damage is
+noticed before anything is learned from them. Who edits one on purpose says so by this; what was made from it before is
 then no longer accepted beside it.
 """
 EXAMPLES = {
-    "data": """
-examples:
-
-  sparsevq data describe sst.nc
-
-  sparsevq data validate results/quickstart/cylinder/data.h5
-
-  sparsevq data preview results/quickstart/cylinder/data.h5 -o preview.png
-""",
-    "describe": """
-examples:
-
-  sparsevq data describe sst.nc
-
-  sparsevq data describe runs/*.h5 --arrays flow/u,flow/v --dimensions time,y,x --sample 100
-
-  sparsevq data describe --config my.yaml --name sst
-""",
-    "validate": """
-examples:
-
-  sparsevq data validate results/quickstart/cylinder/data.h5
-
-  sparsevq data validate --config my.yaml --name sst
-""",
-    "preview": """
-examples:
-
-  sparsevq data preview results/quickstart/cylinder/data.h5 -o preview.png
-
-  sparsevq data preview sst.nc -o sst.png --channels sst
-""",
-    "seal": """
-examples:
-
-  sparsevq data seal results/mine/sst/data.h5
-""",
+    "describe": (
+        "describe sst.nc",
+        "describe runs/*.h5 --arrays flow/u,flow/v --dimensions time,y,x --sample 100",
+        "describe --config my.yaml --name sst",
+    ),
+    "validate": ("validate results/quickstart/cylinder/data.h5", "validate --config my.yaml --name sst"),
+    "preview": (
+        "preview results/quickstart/cylinder/data.h5 -o preview.png",
+        "preview sst.nc -o sst.png --channels sst",
+    ),
+    "seal": ("seal results/mine/sst/data.h5",),
 }
 OWN = ("path", "validation", "test", "channels", "symmetries", "coordinates", "time")
 """Keys of a `files` entry that are no flags here, or flags with a form of their own."""
 
 
-class Survey(Section):
+class Sampling(Section):
     """How much to look at."""
 
     sample: Count | None = Field(
@@ -90,44 +64,32 @@ class Survey(Section):
 
 def add_data(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
-        "data",
-        help="describe, validate or preview data",
-        description=DESCRIPTION,
-        epilog=EXAMPLES["data"],
-        formatter_class=HelpFormatter,
-    )
+    first = [EXAMPLES[part][0] for part in ("describe", "validate", "preview")]
+    parser = _add_command(commands, "data", "describe, validate or preview data", DESCRIPTION, first)
     parts = parser.add_subparsers(required=True, metavar="PART", parser_class=Parser)
     described = _add_part(parts, "describe", "print what is in a file", DESCRIBE, describe)
-    add_field_flags(described, Survey.model_fields)
+    add_field_flags(described, Sampling.model_fields)
     _add_part(parts, "validate", "check a file and name every fault", VALIDATE, validate)
     previewed = _add_part(parts, "preview", "draw a contact sheet", PREVIEW, preview)
     previewed.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="picture to write")
-    sealed = parts.add_parser(
-        "seal",
-        help="say that you edited a file on purpose",
-        description=SEAL,
-        epilog=EXAMPLES["seal"],
-        formatter_class=HelpFormatter,
-    )
+    sealed = _add_command(parts, "seal", "say that you edited a file on purpose", SEAL, EXAMPLES["seal"])
     sealed.set_defaults(run=seal_again, parser=sealed)
     sealed.add_argument("file", nargs="+", type=Path, metavar="FILE", help="HDF5 file that sparsevq wrote")
 
 
+def _add_command(commands: Any, name: str, short: str, description: str, examples: Sequence[str], **more: Any) -> Any:
+    epilog = "\n\n".join(["examples:", *(f"  sparsevq data {example}" for example in examples)])
+    options = {"help": short, "description": description, "epilog": epilog, "formatter_class": HelpFormatter}
+    return commands.add_parser(name, **options, **more)
+
+
 def _add_part(parts: Any, name: str, short: str, description: str, run: Callable[[Namespace, list[str]], None]) -> Any:
-    parser = parts.add_parser(
-        name,
-        help=short,
-        description=description,
-        epilog=EXAMPLES[name],
-        formatter_class=HelpFormatter,
-        usage=f"%(prog)s FILE [FILE ...] {'-o PNG ' if name == 'preview' else ''}[--flag value ...]",
-    )
+    usage = f"%(prog)s FILE [FILE ...] {'-o PNG ' if name == 'preview' else ''}[--flag value ...]"
+    parser = _add_command(parts, name, short, description, EXAMPLES[name], usage=usage)
     parser.set_defaults(run=run, parser=parser)
     parser.add_argument("file", nargs="*", metavar="FILE", help="file, folder or pattern; several are one data set")
     group = parser.add_argument_group("what the file does not say (the keys of `files` in a configuration)")
-    explained = "configuration whose `files` has an entry for the file"
-    add_flag(group, "config", explained, type=Path, metavar="YAML")
+    add_flag(group, "config", "configuration whose `files` has an entry for the file", type=Path, metavar="YAML")
     add_flag(group, "name", "name of the entry, and of the data set", metavar="NAME")
     fields = FileConfig.model_fields
     add_field_flags(group, {name: field for name, field in fields.items() if name not in OWN})

@@ -23,8 +23,8 @@ from sparsevq.sensors.placement import SensorSets, place_sensors, write_sensors
 
 Given = Mapping[str, Any]
 """The flags that were given: name -> value."""
-Prepared = tuple[TrainingConfig, dict[str, Any], dict[str, Path]]
-"""Settings; what is recorded of the data set; the models and codes of earlier runs that the training reads."""
+Prepared = tuple[TrainingConfig, dict[str, Any], dict[str, Path], ModelFile | None]
+"""Settings; the record of the data set; files of earlier runs that are read; the model whose weights to begin with."""
 
 
 def prepare_run(options: Options, given: Given, run: Run) -> dict[str, Any]:
@@ -33,7 +33,8 @@ def prepare_run(options: Options, given: Given, run: Run) -> dict[str, Any]:
     A `SparseVQError` says which data set or earlier run is missing or faulty, or which flag contradicts it.
     """
     prepare = {"stage1": _prepare_stage1, "stage2": _prepare_stage2, "stage3": _prepare_stage3}
-    settings, data, files = prepare[options.training_stage](options, given, run)
+    settings, data, files, start = prepare[options.training_stage](options, given, run)
+    files |= {"start": start.path} if start else {}
     sensors = run.sensors.semi_sparse if options.part == "semi_sparse" else run.sensors.sparse
     return {
         "training_stage": options.training_stage,
@@ -63,7 +64,7 @@ def _prepare_stage1(options: Options, given: Given, run: Run) -> Prepared:
         thinned, config = run.path / FILES["data"], PreprocessConfig(time_sub=time_sub)
         preprocess(open_data_set(source), thinned, source.stem, DataSetConfig(), config)
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
-    return settings, _data_record(options.data_name, source, time_sub), _started(start)
+    return settings, _data_record(options.data_name, source, time_sub), {}, start
 
 
 def _prepare_stage2(options: Options, given: Given, run: Run) -> Prepared:
@@ -85,7 +86,7 @@ def _prepare_stage2(options: Options, given: Given, run: Run) -> Prepared:
     sensors = _nested(sparse, teacher, part)
     take_over(run, {"data": sparse.file("data"), **encoders})
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
-    return settings, data, encoders | _started(start)
+    return settings, data, encoders, start
 
 
 def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
@@ -106,10 +107,7 @@ def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
         print(f"GPT: from {start.path}", flush=True)
     settings = _settings("stage3", given, start)
     take_over(run, earlier.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer", "codes"))
-    return settings, data, earlier.paths("codes", "tokenizer") | _started(start)
-
-
-# ------------------------------------------------------------------------------------------------ settings
+    return settings, data, earlier.paths("codes", "tokenizer"), start
 
 
 def _settings(stage: str, given: Given, start: ModelFile | None, **more: Any) -> TrainingConfig:
@@ -140,9 +138,6 @@ def _same(name: str, given: Any, found: Any, path: Path) -> None:
         raise SparseVQError(message, "leave the flag out or name another run")
 
 
-# ------------------------------------------------------------------------------------------------ earlier runs
-
-
 def _data_record(name: str, source: Path, time_sub: int) -> dict[str, Any]:
     return {"name": name, "path": str(source.resolve()), "sha256": digest(source), "time_sub": time_sub}
 
@@ -164,10 +159,6 @@ def _earlier(options: Options, given: Given, *needs: str) -> tuple[Run, ModelFil
     encoder = run.model("sparse")
     _agree(given, encoder, *_architecture(encoder), *SYMMETRIES)
     return run, encoder, dict(data)
-
-
-def _started(start: ModelFile | None) -> dict[str, Path]:
-    return {} if start is None else {"start": start.path}
 
 
 def _start_of_stage1(options: Options, given: Given) -> ModelFile | None:

@@ -20,10 +20,10 @@ def find_data(name: str, results: Path) -> Path:
     path = Path(name)
     if path.is_dir() and (path / "data.h5").is_file():
         return path / "data.h5"
-    if path.suffix in (".h5", ".hdf5") or path.is_file() or len(path.parts) > 1:
-        if not path.is_file():
-            raise SparseVQError(f"there is no data set {path}", "check the path")
+    if path.is_file():
         return path
+    if path.suffix in (".h5", ".hdf5") or len(path.parts) > 1:
+        raise SparseVQError(f"there is no data set {path}", "check the path")
     found = max(results.glob(f"*/{name}/data.h5"), key=lambda file: file.stat().st_mtime, default=None)
     if found is None:
         known = ", ".join(sorted(map(str, results.glob("*/*/data.h5")))[:MOST_LISTED])

@@ -117,22 +117,9 @@ def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Su
         masked[trajectory] = 1 - some.any(axis=1).mean()
         gaps[trajectory] = (some.any(axis=1) & ~every).mean()
         blank[trajectory] = ~some.any(axis=0)
-    mean, std = sums.mean_and_std()
-    share = sums.missing / max(sums.values, 1)
-    return Survey(
-        seen,
-        sums.low,
-        sums.high,
-        mean,
-        std,
-        share,
-        sums.infinite,
-        masked,
-        gaps,
-        empty,
-        blank,
-        list(dict.fromkeys(faults)),
-    )
+    missing = sums.missing / max(sums.values, 1)
+    values = (sums.low, sums.high, *sums.mean_and_std(), missing, sums.infinite)
+    return Survey(seen, *values, masked, gaps, empty, blank, list(dict.fromkeys(faults)))
 
 
 def _runs(frames: npt.NDArray[np.int64], values: int) -> list[tuple[int, int]]:

@@ -167,6 +167,5 @@ def _devices(wanted: str | None) -> Lease:
         print(f"gpu_device={wanted}: there {are} here, training on {instead}", flush=True)
     if not chosen:
         return claim_devices("cpu", 0)
-    for variable in {"CUDA_VISIBLE_DEVICES", *({"SPARSEVQ_GPUS"} & os.environ.keys())}:
-        os.environ[variable] = ",".join(chosen)
+    os.environ |= dict.fromkeys({"SPARSEVQ_GPUS"} & os.environ.keys() | {"CUDA_VISIBLE_DEVICES"}, ",".join(chosen))
     return claim_devices("auto", len(chosen))

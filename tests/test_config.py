@@ -106,7 +106,7 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
         ({"stage2": {"num_hiddens": 30}}, "stage2: num_hiddens=30 must be a multiple of 4"),
         (
             {"stage2": {"continuous_steps": 50, "max_steps": 50}},
-            "stage2: continuous_steps=50 must be less than max_steps=50, or the codebook never starts",
+            "stage2: continuous_steps=50 must be less than max_steps=50, or the codebook is never initialised",
         ),
         (
             {"stage3": {"time_transformer_dim": 100}},

@@ -22,7 +22,7 @@ Zarr, HDF5, MATLAB, NumPy, FDS, files for the published release), a data set (da
 DESCRIBE = """
 Print what is in a file: format, grid, axes, time, channels with their ranges, what is missing, sizes, parameters,
 provenance; and a configuration to start from. What a file does not say (which arrays, what their dimensions mean) is
-said by the flags, or by an entry of a configuration's `files`; a file that needs such help is listed.
+given by flags, or by an entry of a configuration's `files`; the contents of a file that needs them are listed.
 """
 VALIDATE = """
 Check a file and name every fault, one a line with what to do; exit status 1 if there is one. Of a data set (data.h5)
@@ -149,7 +149,7 @@ def describe(args: Namespace, argv: list[str]) -> None:
             raise
         print_contents(contents, str(error), settings, name)
         return
-    found = survey(source, getattr(args, "sample", None), go_on=True)
+    found = survey(source, getattr(args, "sample", None), collect=True)
     print_description(source, found, settings, kind, name)
 
 
@@ -216,13 +216,13 @@ def seal_again(args: Namespace, argv: list[str]) -> None:
 
 
 def _settings(args: Namespace) -> tuple[FileConfig, str]:
-    """The entry of `files` that the arguments stand for, and the data set's name."""
+    """The entry of `files` for the arguments, and the data set's name."""
     from sparsevq.cli.suggestion import name_for
 
     given = {key: getattr(args, key) for key in FileConfig.model_fields if hasattr(args, key)}
     if args.file:
         given["path"] = args.file[0] if len(args.file) == 1 else tuple(args.file)
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     name = getattr(args, "name", None)
     if hasattr(args, "config"):
         entries = load(args.config).files
@@ -231,10 +231,10 @@ def _settings(args: Namespace) -> tuple[FileConfig, str]:
             there = ", ".join(entries) or "none"
             what = "no --name was given" if name is None else f"there is no entry {name!r}"
             raise SparseVQError(f"{args.config}: {what}", f"`files` has {there}")
-        said = entries[name].model_dump(exclude_unset=True)
-    if "path" not in {**said, **given}:
+        values = entries[name].model_dump(exclude_unset=True)
+    values |= given
+    if "path" not in values:
         args.parser.error("name a FILE, or --config and --name")
-    values = {**said, **given}
     if "release" in given and "format" not in given:
         values["format"] = "release"
     first = values["path"] if isinstance(values["path"], str) else values["path"][0]
@@ -242,5 +242,5 @@ def _settings(args: Namespace) -> tuple[FileConfig, str]:
 
 
 def _to_stderr() -> contextlib.AbstractContextManager[Any]:
-    """What readers say on the way is no part of the answer."""
+    """Messages of readers are not part of the output."""
     return contextlib.redirect_stdout(sys.stderr)

@@ -1,4 +1,4 @@
-"""What `sparsevq data describe` prints: tables that are complete when they are piped too."""
+"""What `sparsevq data describe` prints: tables, complete when piped too."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from sparsevq.data.source import Source
 from sparsevq.readers.stored import Contents, size_text
 
 WIDE = 4096
-"""Columns where nobody looks at a terminal: nothing is cut or wrapped."""
+"""Columns where the output is no terminal: nothing is cut or wrapped."""
 MOST_VALUES = 12
 
 
@@ -45,8 +45,8 @@ def print_description(source: Source, found: Survey, settings: FileConfig, kind:
     if source.provenance:
         rows = ((key, _short(value)) for key, value in source.provenance.items())
         _print_table(console, "provenance", ("", ""), rows, header=False)
-    said = comments(source, found, usable_channels(source, found))
-    _print_suggestion(console, suggested(source, found, settings, name), said)
+    notes = comments(source, found, usable_channels(source, found))
+    _print_suggestion(console, suggested(source, found, settings, name), notes)
 
 
 def print_contents(contents: Contents, why: str, settings: FileConfig, name: str) -> None:
@@ -166,12 +166,12 @@ def _parameters(source: Source) -> Iterable[tuple[str, str, str]]:
     for name, values in source.parameters.items():
         different = np.unique(values)
         if len(different) <= (MOST_VALUES if values.dtype.kind in "UO" else 3):
-            told = ", ".join(f"{_value(value)} ({(values == value).sum()})" for value in different.tolist())
+            shown = ", ".join(f"{_value(value)} ({(values == value).sum()})" for value in different.tolist())
         elif values.dtype.kind in "UO":
-            told = f"{len(different)} different, such as {different[0]}"
+            shown = f"{len(different)} different, such as {different[0]}"
         else:
-            told = f"{np.nanmin(values):.5g} to {np.nanmax(values):.5g}, mean {np.nanmean(values):.5g}"
-        yield name, source.parameter_units.get(name, ""), told
+            shown = f"{np.nanmin(values):.5g} to {np.nanmax(values):.5g}, mean {np.nanmean(values):.5g}"
+        yield name, source.parameter_units.get(name, ""), shown
 
 
 def _value(value: str | float) -> str:
@@ -236,9 +236,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _print_suggestion(console: Console, lines: str, said: list[str]) -> None:
+def _print_suggestion(console: Console, lines: str, notes: list[str]) -> None:
     console.print(Text("suggested configuration", style="bold"))
-    _print(console, "".join(f"# {line}\n" for line in said) + lines.rstrip())
+    _print(console, "".join(f"# {line}\n" for line in notes) + lines.rstrip())
 
 
 def _print(console: Console, text: str) -> None:

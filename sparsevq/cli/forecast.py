@@ -40,15 +40,15 @@ def add_forecast(commands: Any) -> None:
     add_flag(
         parser,
         "png",
-        "picture to write: mean and spread at several lead times (default: none)",
+        "picture to write: mean and ensemble spread at several lead times (default: none)",
         type=Path,
         metavar="PNG",
     )
     add_flag(parser, "frames", "frames to forecast", type=int, default=20, metavar="N")
     add_flag(parser, "members", "members of the ensemble", type=int, default=16, metavar="N")
-    add_flag(parser, "seed", "of the draws: the same seed gives the same forecast", type=int, default=0, metavar="N")
-    add_flag(parser, "temperature", "of the draws; 0: the likeliest code", type=float, default=1.0, metavar="T")
-    add_flag(parser, "top_k", "draw among this many likeliest codes; 0: all", type=int, default=0, metavar="N")
+    add_flag(parser, "seed", "of the samples: the same seed, the same forecast", type=int, default=0, metavar="N")
+    add_flag(parser, "temperature", "of sampling; 0: the most likely code", type=float, default=1.0, metavar="T")
+    add_flag(parser, "top_k", "sample among this many most likely codes; 0: all", type=int, default=0, metavar="N")
     add_flag(
         parser,
         "data",

@@ -18,12 +18,12 @@ DESCRIPTION = "Forecast a whole flow field from a few sensors in one frame, by a
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; what it gives back is the exit status.
+    """Run the command; returns the exit status.
 
     0: done; 1: something that was given is faulty (one line on the standard error says what, and what to do); 2: wrong
     usage; 130: interrupted. A traceback is a bug.
     """
-    atexit.register(gc.freeze)  # else the interpreter would end with half a second of looking for garbage
+    atexit.register(gc.freeze)  # else half a second of garbage collection at exit
     given = list(sys.argv[1:] if argv is None else argv)
     args, unknown = make_parser().parse_known_args(given)
     if unknown:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args.run(args, given)
     except SparseVQError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, the first one speaks
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, only the first prints
             print(f"{args.parser.prog}: error: {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Files as `sparsevq data` opens them: any format, a single shard too; and everything that is wrong with them."""
+"""Files as `sparsevq data` opens them: any format, a single shard too; and all their faults."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ __all__ = ["contents_of", "faults_of", "kind_of", "matching_files", "open_source
 
 
 def kind_of(settings: FileConfig) -> str:
-    """Format of the files, for people.
+    """Format of the files, in words.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def faults_of(settings: FileConfig, name: str) -> tuple[list[str], str]:
         source = open_source(settings, name)
     except SparseVQError as error:
         return [str(error)], kind
-    found = survey(source, go_on=True)
+    found = survey(source, collect=True)
     looked = f"{kind}: trajectories {source.trajectories}, frames {found.frames}, channels {len(source.channels)}"
     return [*found.faults, *_faults_of_values(source, found)], looked
 
@@ -102,7 +102,7 @@ def _faults_of_values(source: Source, found: Survey) -> list[str]:
             more = f" and {len(blank) - 1} more" if len(blank) > 1 else ""
             fault(f"channel {channel} of trajectory {blank[0]}{more} has no value", "leave out the one or the other")
         if found.infinite[index]:
-            fault(f"channel {channel} has {found.infinite[index]} infinite values", "mend them, or name them `missing`")
+            fault(f"channel {channel} has {found.infinite[index]} infinite values", "fix them, or name them `missing`")
         if found.minimum[index] == found.maximum[index]:
             fault(f"channel {channel} is constant ({found.minimum[index]:g})", "leave it out by `channels`")
     for trajectory in np.flatnonzero(found.empty_frames).tolist():

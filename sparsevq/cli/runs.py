@@ -15,7 +15,7 @@ MOST_LISTED = 8
 def find_data(name: str, results: Path) -> Path:
     """A data set's file: a path, or a name that is looked up as ``<results>/*/<name>/data.h5``, the newest first.
 
-    A `SparseVQError` that there is none lists those that are there, and tells how to make one.
+    A `SparseVQError` that there is none lists those that are there, and says how to make one.
     """
     path = Path(name)
     if path.is_dir() and (path / "data.h5").is_file():
@@ -27,7 +27,7 @@ def find_data(name: str, results: Path) -> Path:
     found = max(results.glob(f"*/{name}/data.h5"), key=lambda file: file.stat().st_mtime, default=None)
     if found is None:
         known = ", ".join(sorted(map(str, results.glob("*/*/data.h5")))[:MOST_LISTED])
-        others = f"found {known}" if known else "nor any other"
+        others = f"found {known}" if known else "and no other"
         raise SparseVQError(
             f"there is no data set {name!r}: no {results}/*/{name}/data.h5 ({others})",
             "simulate one (snakemake --until preprocess --cores 1) or give a path to a data.h5 (docs/data-format.md)",
@@ -58,10 +58,10 @@ def interrupted_run(name: str, runs: Path) -> tuple[Run, list[str]]:
     if "command" not in record:
         raise SparseVQError(
             f"--resume {name}: {run.path / RECORD} does not say how it was started",
-            "a run of the workflow goes on by itself when Snakemake is started again",
+            "a run of the workflow resumes by itself when Snakemake is started again",
         )
     if not has_checkpoint(run):
-        raise SparseVQError(f"--resume {name}: {run.path} has no checkpoint to go on from", "train it anew")
+        raise SparseVQError(f"--resume {name}: {run.path} has no checkpoint to resume from", "train it again")
     return run, shlex.split(record["command"])[2:]
 
 
@@ -69,7 +69,7 @@ def discard(run: Run) -> None:
     """Remove the folder of a run that failed, unless it can be resumed from a checkpoint; then say so."""
     name = run.path.name
     if has_checkpoint(run):
-        print(f"run {name} has a checkpoint: sparsevq train --resume {name} goes on from it", flush=True)
+        print(f"run {name} has a checkpoint: resume it by sparsevq train --resume {name}", flush=True)
     else:
         shutil.rmtree(run.path, ignore_errors=True)
         with contextlib.suppress(OSError):  # other runs are there

@@ -31,7 +31,7 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
     source, found
         The data, and what values it holds.
     settings
-        How it was opened; what is said there is kept.
+        How it was opened; what is given there is kept.
     name
         Of the data set.
     """
@@ -67,7 +67,7 @@ def usable_channels(source: Source, found: Survey) -> tuple[str, ...]:
 
 
 def suggested_arrays(contents: Contents, settings: FileConfig, name: str) -> str | None:
-    """YAML for a file that says too little: the largest arrays of one shape; None if it holds none."""
+    """YAML for a file that does not describe itself: the largest arrays of one shape; None if it holds none."""
     arrays = [contents.arrays[field] for field in contents.fields if contents.arrays[field].is_number]
     arrays = [array for array in arrays if len(array.shape) > 1]
     if not arrays:
@@ -118,12 +118,12 @@ def _document(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given(settings: FileConfig) -> dict[str, Any]:
-    """What was said when the file was opened."""
-    said = settings.model_dump(
+    """What was given when the file was opened."""
+    given = settings.model_dump(
         mode="json", exclude_unset=True, exclude={"channels", "validation", "test", "symmetries"}
     )
-    path = said["path"]
-    return said | {"path": path[0] if not isinstance(path, str) and len(path) == 1 else path}
+    path = given["path"]
+    return given | {"path": path[0] if not isinstance(path, str) and len(path) == 1 else path}
 
 
 def _split(source: Source, settings: FileConfig) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _blocks(frames: int) -> dict[str, Any]:
 
 def comments(source: Source, found: Survey, usable: Sequence[str]) -> list[str]:
     """Why the suggestion leaves something out."""
-    said = []
+    notes = []
     for index, channel in enumerate(source.channels):
         if channel in usable:
             continue
@@ -165,5 +165,5 @@ def comments(source: Source, found: Survey, usable: Sequence[str]) -> list[str]:
             if found.infinite[index]
             else "is constant"
         )
-        said.append(f"channel {channel} is left out: it {reason}")
-    return said
+        notes.append(f"channel {channel} is left out: it {reason}")
+    return notes

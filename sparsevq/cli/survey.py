@@ -59,19 +59,19 @@ class Survey:
 
 
 class Progress:
-    """Lines on the standard error for work that takes longer than some seconds."""
+    """Progress on the standard error, for work that takes longer than a few seconds."""
 
     def __init__(self) -> None:
-        self._told = clock.monotonic()
+        self._last = clock.monotonic()
 
     def __call__(self, message: str) -> None:
-        """Tell, if it is time to."""
-        if clock.monotonic() - self._told > PROGRESS:
-            self._told = clock.monotonic()
+        """Print the message if the last one is long enough ago."""
+        if clock.monotonic() - self._last > PROGRESS:
+            self._last = clock.monotonic()
             print(message, file=sys.stderr, flush=True)
 
 
-def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Survey:
+def survey(source: Source, sample: int | None = None, collect: bool = False) -> Survey:
     """Look at all frames, or at `sample` of them, spread evenly over trajectories and time.
 
     Parameters
@@ -80,7 +80,7 @@ def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Su
         Where the trajectories are.
     sample
         How many frames to look at; None: all.
-    go_on
+    collect
         Collect what cannot be read, trajectory by trajectory, instead of raising.
 
     Raises
@@ -110,7 +110,7 @@ def survey(source: Source, sample: int | None = None, go_on: bool = False) -> Su
                 seen += len(block)
                 progress(f"looked at {seen} of {len(chosen)} frames")
         except SparseVQError as error:
-            if not go_on:
+            if not collect:
                 raise
             faults.append(str(error))
             continue

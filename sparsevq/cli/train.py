@@ -1,4 +1,4 @@
-"""`sparsevq train`: the published release's flags, the workflow's functions."""
+"""`sparsevq train`: the published release's flags, the workflow's stages."""
 
 import os
 import shlex

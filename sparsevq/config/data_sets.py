@@ -11,10 +11,11 @@ class Symmetries(Section):
     """Symmetries of the physics, used to augment the training split (never validation or test)."""
 
     reflect: tuple[str, ...] = Field(
-        (), description="axes along which a mirrored flow is a flow too; the channel along the axis changes sign"
+        (),
+        description="axes along which a mirrored flow is a valid flow; the channel along the axis changes sign",
     )
     roll: dict[str, NonNegative] = Field(
-        {}, description="periodic axes and the largest shift along each (grid points) that is drawn"
+        {}, description="periodic axes and the largest random shift along each (grid points)"
     )
     variants: Count = Field(
         1, description="versions of each training trajectory that stages 2 and 3 see: itself, then random ones"
@@ -22,23 +23,23 @@ class Symmetries(Section):
 
 
 class DataSetConfig(Section):
-    """What every data set says of itself: which channels are learned, and how much is held out."""
+    """What every data set declares: which channels are learned, and how much is held out."""
 
     channels: Annotated[tuple[str, ...], AfterValidator(each_once)] = Field(
-        (), description="channels to learn, in this order; empty: all that there are"
+        (), description="channels to learn, in this order; empty: all"
     )
     symmetries: Symmetries | None = Field(None, description="symmetries of this data set; null: stage1.symmetries")
     validation: Count = Field(16, description="trajectories (time blocks) held out for validation")
-    test: Count = Field(16, description="trajectories (time blocks) held out for the tables; never seen before those")
+    test: Count = Field(16, description="trajectories (time blocks) held out for the tables; not used before")
 
 
 class SimulatedConfig(DataSetConfig):
-    """What every simulated data set has."""
+    """Settings of every simulated data set."""
 
     trajectories: Count = Field(description="trajectories to simulate")
-    frames: Annotated[int, Field(ge=2)] = Field(40, description="frames a trajectory")
-    shards: Count = Field(8, description="parallel jobs that the trajectories are divided among")
-    seed: int = Field(0, description="seed of the draws")
+    frames: Annotated[int, Field(ge=2)] = Field(40, description="frames per trajectory")
+    shards: Count = Field(8, description="parallel jobs that share the trajectories")
+    seed: int = Field(0, description="seed of the random draws")
 
     @property
     def total(self) -> int:
@@ -61,7 +62,7 @@ class CylinderConfig(SimulatedConfig):
     reynolds: tuple[float, float] = Field((100.0, 400.0), description="range of Reynolds numbers, drawn log-uniformly")
     diameter: tuple[float, float] = Field((10.0, 20.0), description="range of the obstacle's diameter (cells)")
     shapes: tuple[Literal["circle", "ellipse", "square"], ...] = Field(
-        ("circle", "circle", "ellipse", "square"), description="obstacle shapes, drawn with equal weight an entry"
+        ("circle", "circle", "ellipse", "square"), description="obstacle shapes, drawn with equal weight per entry"
     )
     frame_interval: Rate = Field(0.45, description="time between frames, in units of 16 cells / inflow speed")
     spin_up: Rate = Field(45.0, description="time simulated before the first frame, in the same units")
@@ -92,7 +93,7 @@ class ShallowConfig(SimulatedConfig):
     trajectories: Count = Field(24, description="trajectories to simulate")
     validation: Count = Field(4, description="trajectories held out for validation")
     test: Count = Field(4, description="trajectories held out for the tables")
-    frames: Annotated[int, Field(ge=2)] = Field(160, description="frames a trajectory")
+    frames: Annotated[int, Field(ge=2)] = Field(160, description="frames per trajectory")
     truncation: Count = Field(63, description="triangular truncation of the spherical harmonics (T63)")
     time_step: Rate = Field(150.0, description="time step of the solver (s)")
     spin_up: Annotated[float, Field(ge=0)] = Field(72.0, description="time simulated before the first frame (h)")
@@ -101,9 +102,9 @@ class ShallowConfig(SimulatedConfig):
     jet_speed: tuple[float, float] = Field((65.0, 90.0), description="range of a jet's highest wind speed (m/s)")
     jet_latitude: tuple[float, float] = Field((35.0, 55.0), description="range of the latitude of a jet's axis (deg)")
     jet_width: tuple[float, float] = Field((32.0, 42.0), description="range of a jet's width, edge to edge (deg)")
-    bump: tuple[float, float] = Field((80.0, 240.0), description="range of the height that disturbs each jet (m)")
+    bump: tuple[float, float] = Field((80.0, 240.0), description="range of the height perturbation of each jet (m)")
     both_hemispheres: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.75, description="share of trajectories with a jet in each hemisphere; the others have one jet"
+        0.75, description="fraction of trajectories with a jet in each hemisphere; the others have one jet"
     )
 
 
@@ -117,14 +118,14 @@ class FireConfig(SimulatedConfig):
     validation: Count = Field(2, description="scenes held out for validation")
     test: Count = Field(4, description="scenes held out for the tables")
     rooms: NonNegative = Field(4, description="further scenes in closed rooms with a door: a test set outside training")
-    frames: Annotated[int, Field(ge=2)] = Field(120, description="frames a trajectory")
+    frames: Annotated[int, Field(ge=2)] = Field(120, description="frames per trajectory")
     grid: Annotated[int, Field(ge=8)] = Field(32, description="cells along each axis, of the solver and as stored")
     spin_up: Rate = Field(3.0, description="time since ignition at the first frame (s)")
     frame_interval: Rate = Field(0.15, description="time between frames (s)")
     wind: tuple[float, float] = Field((0.0, 0.8), description="range of the cross wind (m/s)")
     burner: tuple[float, float] = Field((0.9, 1.7), description="range of the burner's side (m)")
     power: tuple[float, float] = Field((55.0, 170.0), description="range of the convective power (kW)")
-    obstacles: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="share of the scenes with obstacles")
+    obstacles: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="fraction of the scenes with obstacles")
 
     @property
     def total(self) -> int:
@@ -133,7 +134,7 @@ class FireConfig(SimulatedConfig):
 
 
 class SimulationConfig(Section):
-    """One entry a simulated data set."""
+    """One entry per simulated data set."""
 
     cylinder: CylinderConfig = CylinderConfig()
     navier_stokes: NavierStokesConfig = NavierStokesConfig()
@@ -146,51 +147,52 @@ class FileConfig(DataSetConfig):
 
     path: str | tuple[str, ...] = Field(description="file, folder, pattern (runs/*.nc) or list of them")
     format: Literal["auto", "sparsevq", "netcdf", "zarr", "hdf5", "matlab", "numpy", "release", "fds"] = Field(
-        "auto", description="how the files are written; auto: by their names and first bytes"
+        "auto", description="format of the files; auto: detected from their names and first bytes"
     )
     release: Literal["sea", "pipe", "plume", "pore", "isotropic3D", "cylinder", "shallow", "fire"] | None = Field(
-        None, description="for format=release: which loader of the method's public release the file was made for"
+        None, description="for format=release: the loader of the method's public release that the file was made for"
     )
     join: Literal["trajectory", "time"] = Field(
-        "trajectory", description="what several files are: trajectories, or one after the other in time"
+        "trajectory", description="how several files are joined: as trajectories, or along time"
     )
     arrays: tuple[str, ...] = Field(
         (),
-        description="variables, or paths of datasets, that hold the channels: one for each, or one whose dimension "
+        description="variables, or paths of datasets, with the channels: one for each, or one whose dimension "
         "`channel` runs over them; for FDS the quantities. Empty: all that lie on one grid",
     )
     dimensions: tuple[str, ...] = Field(
         (),
         description="meaning of the arrays' dimensions, in order: trajectory, time, channel, point, or an axis' name; "
-        "empty: as the file says. MATLAB: in the order of size(), whatever the file's version",
+        "empty: as in the file. MATLAB: in the order of size(), whatever the file's version",
     )
     coordinates: dict[str, str | tuple[float, float]] = Field(
         {},
-        description="axis -> array with its coordinates, or its [first, last]; others: as the file says. Of scattered "
-        "points the arrays may be one of (points, axes), named for each axis",
+        description="axis -> array with its coordinates, or its [first, last]; others: as in the file. For scattered "
+        "points one array of shape (points, axes) may be named for every axis",
     )
     time: str | tuple[float, float] | None = Field(
         None,
-        description="array with the times, or [first, step]; null: as the file says; for FDS [first, step] are the "
+        description="array with the times, or [first, step]; null: as in the file; for FDS [first, step] are the "
         "times to interpolate at, since steps differ between its runs",
     )
-    units: dict[str, str] = Field({}, description="of channels, axes and `time`, instead of what the file says")
-    periodic: tuple[str, ...] = Field((), description="axes on which the domain closes; those the file says are added")
-    vector: dict[str, str] = Field({}, description="channel -> axis that it points along, for mirror symmetries")
-    missing: tuple[float, ...] = Field((), description="values that mean `nothing here`, beside NaN and the file's own")
+    units: dict[str, str] = Field({}, description="of channels, axes and `time`, instead of those in the file")
+    periodic: tuple[str, ...] = Field((), description="periodic axes, in addition to those that the file declares")
+    vector: dict[str, str] = Field({}, description="channel -> axis of this vector component, for mirror symmetries")
+    missing: tuple[float, ...] = Field((), description="values that mark missing data, beside NaN and the file's own")
     resample: tuple[Count, Count, Count] | None = Field(
         None,
         description="for FDS: points along z, y, x of a regular grid to interpolate to; null: the meshes' own points",
     )
     window: tuple[Moment, Moment] | None = Field(
-        None, description="first and last time to keep, in the file's unit, or as dates where it counts from one"
+        None,
+        description="first and last time to keep, in the file's unit, or dates where it counts from a date",
     )
     stride: Count = Field(1, description="keep every stride-th frame")
     split: Literal["trajectory", "time"] = Field(
         "trajectory", description="hold out whole trajectories, or time blocks of one long trajectory"
     )
-    block: Annotated[int, Field(ge=2)] | None = Field(None, description="for split=time: frames of a block")
-    gap: NonNegative = Field(0, description="for split=time: frames left out between the splits")
+    block: Annotated[int, Field(ge=2)] | None = Field(None, description="for split=time: frames per block")
+    gap: NonNegative = Field(0, description="for split=time: frames left out between splits")
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:

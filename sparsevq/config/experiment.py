@@ -18,11 +18,11 @@ class ForecastConfig(Section):
 
     horizon: Count = Field(20, description="frames to forecast")
     starts: Annotated[tuple[NonNegative, ...], *Sweep] = Field(
-        (0,), description="observed frames: one forecast of every test trajectory each"
+        (0,), description="observed frames: one forecast of every test trajectory from each"
     )
     members: Count = Field(8, description="ensemble members sampled from the GPT")
-    temperature: Annotated[float, Field(ge=0)] = Field(1.0, description="sampling temperature; 0: the likeliest code")
-    top_k: NonNegative = Field(0, description="sample among the top_k likeliest codes; 0: all")
+    temperature: Annotated[float, Field(ge=0)] = Field(1.0, description="sampling temperature; 0: the most likely code")
+    top_k: NonNegative = Field(0, description="sample among the top_k most likely codes; 0: all")
 
 
 class EvaluationConfig(Section):
@@ -32,7 +32,7 @@ class EvaluationConfig(Section):
         ("persistence", "climatology", "pod_dmd"), description="what sparsevq is compared with"
     )
     pod_ranks: tuple[Count, ...] = Field(
-        (2, 5, 10, 20, 40, 80), description="ranks of gappy POD; the best on the validation split is taken"
+        (2, 5, 10, 20, 40, 80), description="ranks of gappy POD; the best on the validation split is used"
     )
 
 
@@ -43,11 +43,11 @@ class TrackingConfig(Section):
     uri: str | None = Field(
         None, description="tracking server; null: MLFLOW_TRACKING_URI if set, else SQLite in the results folder"
     )
-    system_metrics: bool = Field(True, description="log processor, memory and GPU use")
+    system_metrics: bool = Field(True, description="log CPU, memory and GPU utilisation")
 
 
 class ResourcesConfig(Section):
-    """What a job may ask of Snakemake's scheduler."""
+    """What a job requests from Snakemake's scheduler."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one")
     gpu: NonNegative = Field(
@@ -58,7 +58,7 @@ class ResourcesConfig(Section):
     mem_mb: Count = Field(8000, description="memory of each of these processes (MB)")
     runtime: Count = Field(240, description="wall time of each training job (minutes)")
     checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
-        10, description="minutes between checkpoints of a training, from which a killed job goes on"
+        10, description="minutes between checkpoints of a training, from which a killed job resumes"
     )
 
 
@@ -148,7 +148,7 @@ def load(path: str | Path) -> Config:
     except OSError as error:
         raise SparseVQError(f"cannot read the configuration {path} ({error.strerror})", "check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SparseVQError(f"{path} is not YAML ({error})", "mend its syntax") from None
+        raise SparseVQError(f"{path} is not YAML ({error})", "fix its syntax") from None
     if not isinstance(values, dict):
         raise SparseVQError(f"{path} holds no configuration", "write `key: value` lines")
     return parse(Config, values, str(path))

@@ -1,4 +1,4 @@
-"""What all sections of the configuration are made of."""
+"""Building blocks of all sections of the configuration."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Check that no value is there twice."""
+    """Check that no value is given twice."""
     for value in values:
         if values.count(value) > 1:
             raise ValueError(f"{value!r} is named more than once")
@@ -24,6 +24,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 class Section(BaseModel):
-    """A part of the configuration: an unknown key is an error, and so is a value that can't be read as asked for."""
+    """A part of the configuration: an unknown key is an error, and so is a value of the wrong type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

@@ -10,16 +10,16 @@ from sparsevq.config.section import Count, Fraction, NonNegative, Rate, Section
 
 
 class SensorsConfig(Section):
-    """Where the sensors stand. The sparse set is nested in the semi-sparse one."""
+    """Where the sensors are placed. The sparse set is nested in the semi-sparse one."""
 
     placement: Literal["random", "qr", "grid", "region", "csv"] = Field(
-        "random", description="random; QR-pivoted on POD modes; a regular grid; random in a region; the user's CSV"
+        "random", description="random; QR pivoting on POD modes; a regular grid; random in a region; from a CSV file"
     )
     num_semi_sparse: Count = Field(300, description="sensors that the semi-sparse (teacher) set has beyond the sparse")
     region: tuple[tuple[float, float], ...] | None = Field(
         None, description="for placement=region: (low, high) along each axis, in the coordinates' units"
     )
-    csv: Path | None = Field(None, description="for placement=csv: a file with one column for each axis' coordinate")
+    csv: Path | None = Field(None, description="for placement=csv: a file with one column of coordinates per axis")
     qr_modes: Count = Field(20, description="for placement=qr: POD modes of the training split")
 
     @model_validator(mode="after")
@@ -51,21 +51,21 @@ class TrainingConfig(Section):
 class Stage1Config(TrainingConfig):
     """Sparse and semi-sparse encoder with the coordinate decoder."""
 
-    space_bands: Count = Field(32, description="sine-cosine frequencies a dimension")
+    space_bands: Count = Field(32, description="sine-cosine frequencies per dimension")
     enc_preproc_ch: Count = Field(48, description="size of the linear layer on the inputs (value + position)")
     num_latents: Count = Field(256, description="length of the learned query array Q_in")
     enc_num_latent_channels: Count = Field(48, description="channels of Q_in")
-    num_layers: Count = Field(6, description="encoder blocks; the first has its own weights, later ones share theirs")
+    num_layers: Count = Field(6, description="encoder blocks; the first has its own weights, the others share weights")
     num_cross_attention_heads: Count = Field(2, description="heads of every cross-attention")
     num_self_attention_heads: Count = Field(2, description="heads of every self-attention")
-    num_self_attention_layers_per_block: Count = Field(2, description="self-attention layers a block")
+    num_self_attention_layers_per_block: Count = Field(2, description="self-attention layers per block")
     dec_preproc_ch: Count = Field(48, description="size of the linear layer on the decoder's queries")
     dec_num_latent_channels: Count = Field(48, description="channels of the decoder")
     mlp_ratio: Count = Field(1, description="width of the feed-forward layers, as a multiple of their channels")
-    batch_frames: Count = Field(64, description="frames a batch")
-    batch_pixels: Count = Field(2048, description="points a frame at which the loss is taken")
-    training_frames: Count | None = Field(None, description="frames of each training trajectory to use; null: all")
-    consecutive_train: bool = Field(False, description="with training_frames: consecutive ones, else at random")
+    batch_frames: Count = Field(64, description="frames per batch")
+    batch_pixels: Count = Field(2048, description="points per frame at which the loss is computed")
+    training_frames: Count | None = Field(None, description="frames to use of each training trajectory; null: all")
+    consecutive_train: bool = Field(False, description="with training_frames: consecutive frames, else random ones")
     warm_start: bool = Field(
         False, description="start the sparse encoder from the semi-sparse one, so that both share one latent space"
     )
@@ -92,36 +92,36 @@ class Stage2Config(TrainingConfig):
 
     tokenizer: Literal["conv", "attention"] = Field(
         "attention",
-        description="conv: latents as a square picture, two stride-2 convolutions (the release); "
-        "attention: tokens_per_frame learned queries pool the latents, and mirrored",
+        description="conv: latents as a square image, two stride-2 convolutions (the release); "
+        "attention: tokens_per_frame learned queries pool the latents; the decoder mirrors this",
     )
-    tokens_per_frame: Count = Field(16, description="tokens a frame (conv: must be num_latents / 16)")
+    tokens_per_frame: Count = Field(16, description="tokens per frame (conv: must be num_latents / 16)")
     quantizer: Literal["vq", "rvq", "fsq"] = Field(
         "rvq", description="plain VQ; residual VQ; finite scalar quantization"
     )
     num_quantizers: Count = Field(4, description="residual levels of rvq (1 for the others)")
-    num_vq_embeddings: Annotated[int, Field(ge=2)] = Field(256, description="codes of each level")
-    vq_embedding_dim: Count = Field(512, description="channels of a code")
+    num_vq_embeddings: Annotated[int, Field(ge=2)] = Field(256, description="codes per level")
+    vq_embedding_dim: Count = Field(512, description="channels of each code")
     commitment_cost: Annotated[float, Field(ge=0)] = Field(0.25, description="weight of the commitment loss")
     num_hiddens: Count = Field(2048, description="width of the tokenizer's hidden layers")
     continuous_steps: NonNegative = Field(
-        0, description="steps trained without quantization before the codebook is started from k-means"
+        0, description="steps of training without quantization before the codebook is initialised by k-means"
     )
     field_weight: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="weight of the decoded field's error beside the latents' error; 0: as in the paper"
+        0.0, description="weight of the decoded field's error relative to that of the latents; 0: as in the paper"
     )
-    batch_frames: Count = Field(128, description="frames a batch")
-    batch_pixels: Count = Field(512, description="points a frame at which the decoded field's error is taken")
+    batch_frames: Count = Field(128, description="frames per batch")
+    batch_pixels: Count = Field(512, description="points per frame at which the decoded field's error is computed")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.continuous_steps >= self.max_steps:
             raise ValueError(
                 f"continuous_steps={self.continuous_steps} must be less than max_steps={self.max_steps}, "
-                "or the codebook never starts"
+                "or the codebook is never initialised"
             )
         if self.tokenizer == "attention" and self.num_hiddens % 4:
-            raise ValueError(f"num_hiddens={self.num_hiddens} must be a multiple of 4, its heads of attention")
+            raise ValueError(f"num_hiddens={self.num_hiddens} must be a multiple of 4, its attention heads")
         return self
 
 
@@ -132,23 +132,23 @@ class Stage3Config(TrainingConfig):
         "next_frame", description="next_frame: block-causal, all tokens of a frame at once; next_token: as in the paper"
     )
     targets: Literal["semi_sparse", "sparse"] = Field(
-        "semi_sparse", description="whose codes follow the sparse prompt: the teacher's or the sparse encoder's"
+        "semi_sparse", description="codes that follow the sparse prompt: the teacher's or the sparse encoder's"
     )
     time_transformer_layers: Count = Field(12, description="layers")
     time_transformer_heads: Count = Field(8, description="attention heads")
     time_transformer_dim: Count = Field(512, description="width")
     dropout: Fraction = Field(0.0, description="dropout in attention and feed-forward layers")
     token_noise: Fraction = Field(
-        0.0, description="share of input tokens replaced by random codes in training, against errors that compound"
+        0.0, description="fraction of input tokens replaced by random codes in training, against error accumulation"
     )
-    stage2_frames: Annotated[int, Field(ge=2)] = Field(21, description="frames of a training sequence, prompt included")
+    stage2_frames: Annotated[int, Field(ge=2)] = Field(21, description="frames of a training sequence, with the prompt")
     freeze_start_on_0: int = Field(-1, description="0 or above: every sequence starts at this frame; -1: anywhere")
     max_X: NonNegative = Field(0, description="latest start frame of a sequence; 0: no limit")
-    batch_frames: Count = Field(672, description="frames a batch: batch_frames // stage2_frames sequences")
+    batch_frames: Count = Field(672, description="frames per batch: batch_frames // stage2_frames sequences")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.time_transformer_dim % (2 * self.time_transformer_heads):  # rotary positions turn pairs of channels
+        if self.time_transformer_dim % (2 * self.time_transformer_heads):  # rotary embeddings rotate pairs of channels
             raise ValueError(
                 f"time_transformer_dim={self.time_transformer_dim} must be a multiple of twice "
                 f"time_transformer_heads={self.time_transformer_heads}"

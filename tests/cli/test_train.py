@@ -58,7 +58,7 @@ def test_sensors_of_one_seed_are_nested_and_stage_2_keeps_both_sets(workplace, c
         np.testing.assert_array_equal(sets.coordinates, data.physical_coordinates[sets.semi_sparse])
 
 
-def test_a_run_says_what_it_was(workplace, chain):
+def test_a_run_records_what_was_trained(workplace, chain):
     record = yaml.safe_load((workplace.path / "runs" / chain["stage2"] / "config.yaml").read_text())
     assert record["command"].startswith("sparsevq train --gpu 0,1 --data waves")
     assert record["training_stage"] == "stage2"
@@ -74,14 +74,14 @@ def test_stage_2_takes_what_is_not_given_from_the_encoder(workplace, chain):
     assert (shape["num_latents"], shape["latent_channels"]) == (64, 16)
 
 
-def test_stage_2_goes_on_with_a_tokenizer(workplace, chain, capsys):
+def test_stage_2_continues_a_tokenizer(workplace, chain, capsys):
     still = "--lr 1e-12 --max_steps 1 --tracking False --load_stage2 True"
     run = workplace.trained(f"--training_stage stage2 --model_name {chain['stage2']} {still}")
     assert f"tokenizer: from runs/{chain['stage2']}/tokenizer" in capsys.readouterr().out
     assert_same_weights(workplace, (chain["stage2"], run), "tokenizer", "codec.down.0.weight")
 
 
-def test_stage_1_goes_on_with_an_encoder_and_its_architecture(workplace, chain):
+def test_stage_1_continues_an_encoder_with_its_architecture(workplace, chain):
     still = "--lr 1e-12 --max_steps 1 --tracking False --load_model True --batch_frames 2 --data waves"
     run = workplace.trained(f"--model_name {chain['sparse']} {still}")
     assert_same_weights(workplace, (chain["sparse"], run), "sparse", "encoder.queries")
@@ -141,7 +141,7 @@ def test_gpus_are_chosen_by_number(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("stage", ["sparse", "stage3"])
-def test_an_interrupted_training_goes_on_where_it_was(stage, workplace, chain, capsys, monkeypatch):
+def test_an_interrupted_training_resumes_where_it_was(stage, workplace, chain, capsys, monkeypatch):
     longer = "--max_steps 6 --val_every 2 --tracking False"
     given = f"{TINY} --data waves {longer}" if stage == "sparse" else _stage3(chain, longer)
     part = "sparse" if stage == "sparse" else "gpt"
@@ -155,7 +155,7 @@ def test_an_interrupted_training_goes_on_where_it_was(stage, workplace, chain, c
         patched.setattr(Tracker, "log_metrics", lambda self, metrics, step: interrupted() if step == 4 else None)
         assert workplace(f"train {given} --checkpoint_minutes 0") == 130
     (run,) = set(workplace.runs) - before
-    assert f"run {run} has a checkpoint: sparsevq train --resume {run} goes on from it" in capsys.readouterr().out
+    assert f"run {run} has a checkpoint: resume it by sparsevq train --resume {run}" in capsys.readouterr().out
 
     assert workplace(f"train --resume {run}") == 0
     said = capsys.readouterr().out
@@ -165,7 +165,7 @@ def test_an_interrupted_training_goes_on_where_it_was(stage, workplace, chain, c
     assert models[0].read_bytes() == models[1].read_bytes()
     assert not (workplace.path / "runs" / run / "checkpoints").exists()
     assert workplace(f"train --resume {run}") == 1
-    assert f"runs/{run} has no checkpoint to go on from: train it anew" in capsys.readouterr().err
+    assert f"runs/{run} has no checkpoint to resume from: train it again" in capsys.readouterr().err
 
 
 def _stage3(chain, more: str) -> str:
@@ -175,4 +175,4 @@ def _stage3(chain, more: str) -> str:
 def test_a_run_of_the_workflow_is_not_resumed_by_hand(workplace, capsys):
     (workplace.path / "elsewhere").mkdir()
     assert workplace("train --resume elsewhere") == 1
-    assert "a run of the workflow goes on by itself when Snakemake is started again" in capsys.readouterr().err
+    assert "a run of the workflow resumes by itself when Snakemake is started again" in capsys.readouterr().err

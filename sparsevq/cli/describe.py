@@ -28,18 +28,10 @@ def print_description(source: Source, found: Survey, settings: FileConfig, kind:
     """Print all that is known of a source, and a configuration to start from."""
     console = _console()
     _print_table(console, source.label, ("", ""), _overview(source, found, kind), header=False)
-    _print_table(
-        console,
-        "axes",
-        ("axis", "points", "first", "last", "spacing", "unit", ""),
-        (_axis(source, a) for a in source.axes),
-    )
-    _print_table(
-        console,
-        "channels",
-        ("channel", "unit", "min", "mean", "max", "std", "NaN", ""),
-        (_channel(source, found, index) for index in range(len(source.channels))),
-    )
+    axes = (_axis(source, axis) for axis in source.axes)
+    _print_table(console, "axes", ("axis", "points", "first", "last", "spacing", "unit", ""), axes)
+    channels = (_channel(source, found, index) for index in range(len(source.channels)))
+    _print_table(console, "channels", ("channel", "unit", "min", "mean", "max", "std", "NaN", ""), channels)
     if source.parameters:
         _print_table(console, "parameters", ("parameter", "unit", "values"), _parameters(source))
     if source.provenance:
@@ -52,29 +44,19 @@ def print_description(source: Source, found: Survey, settings: FileConfig, kind:
 def print_contents(contents: Contents, why: str, settings: FileConfig, name: str) -> None:
     """Print what is in a file that cannot be read as fields without help, and lines that may help."""
     console = _console()
-    rows = [
-        (
-            array.name,
-            _times(array.shape),
-            str(array.dtype),
-            ", ".join(array.dimensions),
-            array.units,
-            _attributes(array),
-        )
-        for array in contents.arrays.values()
-    ]
-    _print_table(
-        console, f"{contents.path}: arrays", ("array", "shape", "type", "dimensions", "unit", "attributes"), rows
+    columns = ("array", "shape", "type", "dimensions", "unit", "attributes")
+    rows = (
+        (item.name, _times(item.shape), str(item.dtype), ", ".join(item.dimensions), item.units, _attributes(item))
+        for item in contents.arrays.values()
     )
+    _print_table(console, f"{contents.path}: arrays", columns, rows)
     if contents.odd:
         _print_table(console, "not arrays of numbers", ("name", "what"), contents.odd.items())
-    _print(console, "It cannot be read as fields yet:")
-    _print(console, f"  {why}\n")
+    _print(console, f"It cannot be read as fields yet:\n  {why}\n")
     lines = suggested_arrays(contents, settings, name)
     if lines is not None:
-        _print_suggestion(
-            console, lines, ["check the meaning of each dimension; then describe again with these settings"]
-        )
+        note = "check the meaning of each dimension; then describe again with these settings"
+        _print_suggestion(console, lines, [note])
 
 
 # ------------------------------------------------------------------------------------------------ rows

@@ -100,8 +100,7 @@ def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
     _agree(given, tokenizer, *(name for name in _architecture(tokenizer) if name != "num_hiddens"))
     width = tokenizer.settings["num_hiddens"]
     if given.get("num_hiddens", width) != width:
-        unused = f"num_hiddens={given['num_hiddens']} is not used"
-        print(f"{unused}: stage 3 takes the tokenizer as it is, {width} wide", flush=True)
+        print(f"num_hiddens is not used in stage 3: the tokenizer has num_hiddens={width}", flush=True)
     start = earlier.model("gpt") if earlier.has("gpt") else None
     if start:
         print(f"GPT: from {start.path}", flush=True)

@@ -1,6 +1,5 @@
 """Data sets by name and runs by time stamp, as `sparsevq train` finds them."""
 
-import contextlib
 import shlex
 import shutil
 from pathlib import Path
@@ -72,5 +71,3 @@ def discard(run: Run) -> None:
         print(f"run {name} has a checkpoint: resume it by sparsevq train --resume {name}", flush=True)
     else:
         shutil.rmtree(run.path, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other runs are there
-            run.path.parent.rmdir()

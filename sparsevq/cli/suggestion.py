@@ -152,18 +152,14 @@ def _blocks(frames: int) -> dict[str, Any]:
 
 def comments(source: Source, found: Survey, usable: Sequence[str]) -> list[str]:
     """Why the suggestion leaves something out."""
-    notes = []
-    for index, channel in enumerate(source.channels):
-        if channel in usable:
-            continue
-        reason = (
-            "has no value"
-            if found.blank[:, index].all()
-            else "has no value in some trajectories"
-            if found.blank[:, index].any()
-            else "holds infinite values"
-            if found.infinite[index]
-            else "is constant"
-        )
-        notes.append(f"channel {channel} is left out: it {reason}")
-    return notes
+    reasons = {
+        "has no value": found.blank.all(axis=0),
+        "has no value in some trajectories": found.blank.any(axis=0),
+        "holds infinite values": found.infinite > 0,
+        "is constant": found.minimum == found.maximum,
+    }
+    return [
+        f"channel {channel} is left out: it {next(reason for reason, holds in reasons.items() if holds[index])}"
+        for index, channel in enumerate(source.channels)
+        if channel not in usable
+    ]

@@ -109,19 +109,14 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
     from sparsevq.runs.folder import CHECKPOINTS, read_record
     from sparsevq.runtime.checkpoints import Checkpoints
     from sparsevq.runtime.tracking.tracker import Job, tracked
-    from sparsevq.stage1.encoding import Role
     from sparsevq.stage1.train import EncoderStage
     from sparsevq.stage2.dump import dump_indices
     from sparsevq.stage2.train import TokenizerStage
     from sparsevq.stage3.train import GPTStage
     from sparsevq.training.stage import Stage, train
 
-    role: Role = "semi_sparse" if options.semi_sparse else "sparse"
-    stages: dict[str, Callable[..., Stage]] = {
-        "stage1": partial(EncoderStage, role=role),
-        "stage2": TokenizerStage,
-        "stage3": GPTStage,
-    }
+    encoder = partial(EncoderStage, role="semi_sparse" if options.semi_sparse else "sparse")
+    stages: dict[str, Callable[..., Stage]] = {"stage1": encoder, "stage2": TokenizerStage, "stage3": GPTStage}
     record, seed = read_record(run), options.seed
     settings = settings_of(options.training_stage, record["settings"], given)
     fabric = fabric_for(_devices(options.gpu_device), settings.precision)
@@ -152,10 +147,8 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
 def _devices(wanted: str | None) -> Lease:
     """Lease the GPUs that were asked for, among those that there are."""
     there = visible_gpus()
-    if "LOCAL_RANK" in os.environ:  # the first process chose
-        return claim_devices("auto", len(there))
-    if wanted is None:
-        return claim_devices("auto")
+    if wanted is None or "LOCAL_RANK" in os.environ:  # the first of processes that train together has chosen
+        return claim_devices("auto", len(there) if "LOCAL_RANK" in os.environ else 1)
     numbers = [part.strip() for part in wanted.split(",")]
     if not all(part.isdigit() for part in numbers) or len(set(numbers)) < len(numbers):
         raise SparseVQError(f"--gpu_device {wanted} is not allowed", "give different GPU numbers such as 0,1")

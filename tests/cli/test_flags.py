@@ -7,7 +7,7 @@ import yaml
 
 from sparsevq.cli.flags import PUBLISHED
 from sparsevq.cli.main import main, make_parser
-from sparsevq.cli.options import SECTIONS, SYMMETRIES, stage_defaults
+from sparsevq.cli.options import SECTIONS, SYMMETRIES, settings_of, stage_defaults
 from sparsevq.config import SensorsConfig
 from tests.cli.conftest import PUBLISHED_COMMANDS
 
@@ -64,6 +64,13 @@ def test_defaults_are_the_papers():
         # Starting all sequences at frame 0 is a choice of the published commands, which give the flag.
         asked = {key: value for key, value in paper[stage].items() if key != "freeze_start_on_0"}
         assert {key: stage_defaults(stage)[key] for key in asked} == asked
+
+
+def test_flags_override_the_settings_of_a_resumed_run():
+    recorded = settings_of("stage1", {}, {"lr": 1e-3, "reflect": ("y",), "roll": {"x": 4}}).model_dump(mode="json")
+    settings = settings_of("stage1", recorded, {"max_steps": 7, "roll": {"x": 2}, "quantizer": "vq"})
+    assert (settings.lr, settings.max_steps) == (1e-3, 7)
+    assert (settings.symmetries.reflect, settings.symmetries.roll) == (("y",), {"x": 2})
 
 
 def test_lists_are_separated_by_commas():

@@ -188,7 +188,7 @@ def _stored(path: Path) -> int:
 
 
 def _console() -> Console:
-    """Rich's output where a person looks, plain lines of any length where not."""
+    """Rich's output on a terminal, else plain lines of any length."""
     if sys.stdout.isatty():
         return Console(file=sys.stdout, highlight=False)
     return Console(file=sys.stdout, width=WIDE, highlight=False, color_system=None)

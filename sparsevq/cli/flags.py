@@ -67,7 +67,7 @@ def add_field_flags(group: Any, fields: Mapping[str, FieldInfo]) -> None:
 
 
 def add_field_flag(group: Any, name: str, field: FieldInfo, explained: str, default: Any) -> None:
-    """A flag for a field; what is explained says the default, or gets it added."""
+    """A flag for a field; the default is appended unless `explained` has it."""
     if "default: " not in explained:
         explained += f" (default: {'none' if default is None or default in ((), {}) else default})"
     add_flag(group, name, explained, type=converter(field), metavar=_metavar(field))

@@ -37,25 +37,15 @@ def add_forecast(commands: Any) -> None:
     )
     add_flag(parser, "readings", "what the sensors measured", type=Path, required=True, metavar="CSV")
     add_flag(parser, "out", "NetCDF-4 file to write, after the CF conventions", type=Path, required=True, metavar="NC")
-    add_flag(
-        parser,
-        "png",
-        "picture to write: mean and ensemble spread at several lead times (default: none)",
-        type=Path,
-        metavar="PNG",
-    )
+    explained = "picture to write: mean and ensemble spread at several lead times (default: none)"
+    add_flag(parser, "png", explained, type=Path, metavar="PNG")
     add_flag(parser, "frames", "frames to forecast", type=int, default=20, metavar="N")
     add_flag(parser, "members", "members of the ensemble", type=int, default=16, metavar="N")
     add_flag(parser, "seed", "of the samples: the same seed, the same forecast", type=int, default=0, metavar="N")
     add_flag(parser, "temperature", "of sampling; 0: the most likely code", type=float, default=1.0, metavar="T")
     add_flag(parser, "top_k", "sample among this many most likely codes; 0: all", type=int, default=0, metavar="N")
-    add_flag(
-        parser,
-        "data",
-        "the data set that the run was trained on (default: where the run has it)",
-        type=Path,
-        metavar="H5",
-    )
+    explained = "data set that the run was trained on (default: the run's own)"
+    add_flag(parser, "data", explained, type=Path, metavar="H5")
     add_flag(parser, "device", "auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), default="auto")
     add_flag(parser, "threads", "CPU threads (default: OMP_NUM_THREADS, else all)", type=int, metavar="N")
 

@@ -38,7 +38,7 @@ def kind_of(settings: FileConfig) -> str:
 
 
 def open_source(settings: FileConfig, name: str) -> Source:
-    """The files as a source; of a simulation one shard alone will do.
+    """The files as a source; one shard of a simulation is enough.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def contents_of(settings: FileConfig) -> Contents | None:
 
 
 def faults_of(settings: FileConfig, name: str) -> tuple[list[str], str]:
-    """Everything that is wrong with the files, one line each; and what was checked.
+    """All faults of the files, one line each; and what was checked.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _faults_of_values(source: Source, found: Survey) -> list[str]:
             fault(f"channel {channel} is constant ({found.minimum[index]:g})", "leave it out by `channels`")
     for trajectory in np.flatnonzero(found.empty_frames).tolist():
         count, frames = found.empty_frames[trajectory], len(source.time)
-        if count < frames:  # else its channels were named
+        if count < frames:  # else its channels are faults already
             fault(f"{count} of {frames} frames of trajectory {trajectory} have no value", "leave them out by `window`")
     for trajectory in np.flatnonzero(found.masked + found.gaps == 1).tolist():
         if found.gaps[trajectory] and not found.empty_frames[trajectory]:
@@ -127,7 +127,7 @@ def _schema(path: Path) -> str:
         with h5py.File(path, "r") as file:
             schema = str(file.attrs.get("schema", ""))
     except OSError:
-        return ""  # another format, or damaged: whoever reads it says so
+        return ""  # another format, or damaged: its reader raises
     if schema.startswith("sparsevq-") and schema not in (layout.SCHEMA, shards.SCHEMA):
         raise SparseVQError(
             f"{path} is a {schema} file", f"give a {layout.SCHEMA} or {shards.SCHEMA} file, or data of your own"

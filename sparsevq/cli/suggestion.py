@@ -15,7 +15,7 @@ from sparsevq.readers.stored import Contents, StoredArray
 FEW = 10
 """Fewer trajectories than this are cut into time blocks, if they are long enough."""
 HELD_OUT = 0.1
-"""Share of the trajectories (time blocks) for validation, and as many for the test."""
+"""Fraction of the trajectories (time blocks) for validation, and as many for the test."""
 BLOCK = 40
 """Frames of a time block, as many as the paper's trajectories have."""
 FEWEST_BLOCKS = 5
@@ -48,7 +48,7 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
     if defaults.sensors.num_semi_sparse > points // 4:
         values["sensors"] = {"num_semi_sparse": max(1, points // 4)}
     finest = max(source.grid) if not source.scattered else round(float(np.prod(source.grid)) ** (1 / len(source.axes)))
-    bands = int(np.clip(finest // 2, 4, Stage1Config().space_bands))  # no wave is shorter than two spacings
+    bands = int(np.clip(finest // 2, 4, Stage1Config().space_bands))  # the shortest resolved wavelength is two spacings
     if bands != Stage1Config().space_bands:
         values["stage1"] = {"space_bands": bands}
     sequence = Stage3Config().stage2_frames
@@ -81,7 +81,7 @@ def suggested_arrays(contents: Contents, settings: FileConfig, name: str) -> str
 
 
 def likely_dimensions(array: StoredArray) -> list[str]:
-    """What an array's dimensions may mean: time first, space last, a small last one channels."""
+    """What an array's dimensions probably are: time first, space last, a small last one channels."""
     shape = array.shape
     last = ["channel"] if len(shape) > 3 and shape[-1] <= 4 else []
     others = len(shape) - len(last)

@@ -13,7 +13,7 @@ from sparsevq.errors import SparseVQError
 Floats = npt.NDArray[np.float64]
 
 BLOCK = 2**26
-"""Bytes of fields that are looked at together."""
+"""Bytes of fields that are read at once."""
 PROGRESS = 5.0
 """Seconds between lines of progress."""
 
@@ -29,13 +29,13 @@ class Survey:
     minimum, maximum, mean, std
         Of the finite values; mean and std by area.
     missing
-        Share of the values that are NaN.
+        Fraction of the values that are NaN.
     infinite
-        How many values are.
+        Number of infinite values.
     masked
-        ``(T,)`` share of the points that have no value in any frame and channel; NaN: not looked at.
+        ``(T,)`` fraction of the points that have no value in any frame and channel; NaN: not looked at.
     gaps
-        ``(T,)`` share of the points that have values in some of the frames (or channels) that were looked at.
+        ``(T,)`` fraction of the points that have values in some of the frames (or channels) that were looked at.
     empty_frames
         ``(T,)`` frames without any value.
     blank
@@ -151,7 +151,7 @@ class _Sums:
         self.infinite += (there & ~finite).sum(axis=(0, 1))
         self.low = np.minimum(self.low, np.where(finite, block, np.inf).min(axis=(0, 1)))
         self.high = np.maximum(self.high, np.where(finite, block, -np.inf).max(axis=(0, 1)))
-        # Merged as in Chan, Golub & LeVeque (1983), so that a large mean takes no digits from the deviation
+        # Merged as in Chan, Golub & LeVeque (1983), so that a large mean costs the std no digits
         weight = np.einsum("n,fnc->c", weights, finite)
         known = np.where(finite, block, 0)
         mean = np.einsum("n,fnc->c", weights, known, dtype=np.float64) / np.where(weight > 0, weight, 1)

@@ -2,7 +2,7 @@
 
 
 class SparseVQError(Exception):
-    """A fault that the user can mend (bad input, wrong configuration, missing file); never a bug of ours.
+    """A fault that the user can fix (bad input, wrong configuration, missing file); never a bug of ours.
 
     Whoever starts a program (the command line, a workflow script) prints ``str(error)`` on one line and exits
     with status 1; a traceback is kept for bugs.

@@ -1,8 +1,8 @@
-"""The state of a training on disk, from which it goes on after a kill as if nothing had happened.
+"""The state of a training on disk, from which it resumes after a kill as if nothing had happened.
 
-A checkpoint is one safetensors file, ``step<number>-<digest>.safetensors``: it is written beside and renamed, and its
-name holds the first digits of the SHA-256 of its bytes, so that a torn or damaged one is told from a good one. The
-last two are kept: if the last is damaged, training goes on from the one before.
+A checkpoint is one safetensors file, ``step<number>-<digest>.safetensors``. It is written to a temporary file and
+renamed, and its name holds the first digits of the SHA-256 of its bytes, by which an incomplete or damaged one is
+recognised. The last two are kept: if the last is damaged, training resumes from the one before.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from sparsevq.version import VERSION
 SCHEMA_VERSION = 1
 KEPT = 2
 DIGITS = 16
-"""Hexadecimal digits of the digest in a file's name: enough to tell damage, short enough to read."""
+"""Hexadecimal digits of the digest in a file's name: enough to detect damage, short enough to read."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint, made_of: Mapping[str, Any]) -> None:
         """Write a checkpoint, and remove all but the last two.
 
-        A disk that takes none is no reason to end a training: that is said, and the next attempt is made in its time.
+        If the disk takes none, the training does not end: a line says so, and the next checkpoint is tried when due.
 
         Parameters
         ----------
         made_of
-            What makes this training the one that it is: only a training made of the same goes on from here. JSON.
+            What identifies this training: only a training with the same values resumes from here. JSON.
         """
         self._last = time.monotonic()
         header = {
@@ -81,7 +81,7 @@ class Checkpoints:
         tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            unnamed = self.folder / "writing.safetensors"  # one name, by which what killed writers leave is found
+            unnamed = self.folder / "writing.safetensors"  # one name, by which the remains of killed writers are found
             with written_whole(unnamed) as part:
                 save_file(tensors, part, metadata={"sparsevq": json.dumps(header)})  # unsorted: rows keep their columns
             unnamed.rename(self.folder / f"step{checkpoint.step:08d}-{_digits(unnamed)}.safetensors")
@@ -93,7 +93,7 @@ class Checkpoints:
         self._foreign = []
 
     def latest(self, made_of: Mapping[str, Any]) -> Path | None:
-        """The last checkpoint from which a training made of this can go on; what is passed over is said.
+        """The last checkpoint from which this training can resume; a line is printed for each that is passed over.
 
         Damaged ones are removed. Those of another training stay until this one has a checkpoint of its own.
         """
@@ -106,13 +106,14 @@ class Checkpoints:
                 print(f"the checkpoint {path} is damaged ({error}): passed over for the one before", flush=True)
                 path.unlink(missing_ok=True)
                 continue
-            found = {"checkpoint's schema": header["schema_version"], **header["made_of"]}
-            wanted = {"checkpoint's schema": SCHEMA_VERSION, **json.loads(json.dumps(made_of))}
-            if found != wanted:
-                print(f"the checkpoint {path} is of another training ({_difference(found, wanted)}): not used")
-                self._foreign.append(path)
-                continue
-            return path
+            found = _flat({"checkpoint's schema": header["schema_version"], **header["made_of"]})
+            wanted = _flat({"checkpoint's schema": SCHEMA_VERSION, **json.loads(json.dumps(made_of))})
+            if found == wanted:
+                return path
+            name = next(name for name in wanted | found if wanted.get(name) != found.get(name))
+            difference = f"{name}: {_shown(found.get(name))} there, {_shown(wanted.get(name))} here"
+            print(f"the checkpoint {path} is of another training ({difference}): not used")
+            self._foreign.append(path)
         return None
 
     def clear(self) -> None:
@@ -123,12 +124,10 @@ class Checkpoints:
             self.folder.rmdir()
 
     def _files(self) -> list[Path]:
-        """Checkpoints, the last one first."""
-        named = [
-            path for path in self.folder.glob("step*.safetensors") if re.fullmatch(r"step\d+-[0-9a-f]+", path.stem)
-        ]
+        """This training's checkpoints, the last one first."""
+        named = self.folder.glob("step*-" + DIGITS * "[0-9a-f]" + ".safetensors")
         own = [path for path in named if path not in self._foreign]
-        return sorted(own, key=lambda path: int(path.stem[4:].partition("-")[0]), reverse=True)
+        return sorted(own, key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -152,21 +151,12 @@ def _digits(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
 
 
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The first setting in which two trainings differ."""
-    for name, mine, others in _pairs(wanted, found):
-        if mine != others:
-            return f"{name}: {_shown(others)} there, {_shown(mine)} here"
-    raise AssertionError("they don't differ")
-
-
-def _pairs(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in dict.fromkeys([*wanted, *found]):
-        mine, others = wanted.get(key), found.get(key)
-        if isinstance(mine, Mapping) and isinstance(others, Mapping):
-            yield from _pairs(mine, others, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", mine, others
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested mappings by their path, ``outer.inner``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+    return flat
 
 
 def _shown(value: Any) -> str:

@@ -22,8 +22,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
     The temporary file keeps the suffix, because writers such as matplotlib choose the format by it. It is on the disk
-    before it gets its name, so that a power cut leaves the old file or the new one, never an empty one. What killed
-    writers of the same path left behind is removed.
+    before it gets its name, so that a power cut leaves the old file or the new one, never an empty one. Temporary files
+    that killed writers of the same path left are removed.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         part = Path(name)
         os.close(handle)
         yield part
-        os.chmod(part, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
+        os.chmod(part, 0o666 & ~_umask())  # some writers replace the file by one that only its owner may read
         _to_disk(part)
         os.replace(part, path)
         _to_disk(path.parent)
@@ -64,7 +64,7 @@ def unwritable(path: str | Path, error: OSError) -> SparseVQError:
 
 
 def _disk_fault(error: Exception) -> str | None:
-    """What the system says of a disk; libraries in C tell it in exceptions of their own, among other words."""
+    """The system's words for a fault of the disk; libraries in C put them into the texts of other exceptions."""
     numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
     return next((os.strerror(number) for number in numbers if os.strerror(number) in str(error)), None)
 
@@ -72,9 +72,9 @@ def _disk_fault(error: Exception) -> str | None:
 def digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits; of a folder, of the names and digests of all its files.
 
-    Of a large file the digest is kept with it, as the extended attribute `DIGEST` where the file system has such, since
-    every job of an experiment asks for it; and that of any file is remembered by the process. It counts as long as the
-    file has the inode, size and time of change that it had then.
+    The digest of a large file is kept with it, as the extended attribute `DIGEST` if the file system has those, since
+    every job of an experiment asks for it; the process remembers that of any file. It is valid as long as the file has
+    the inode, size and modification time that it had then.
 
     Raises
     ------
@@ -102,11 +102,11 @@ def digest(path: str | Path) -> str:
 
 DIGEST = "user.sparsevq.sha256"
 LARGE = 2**26
-"""Bytes from which on a file's digest is kept with it."""
+"""Files of at least so many bytes have their digest kept with them."""
 SETTLED = 2.0
 """Seconds since its last change after which a file's digest is kept: a later change then has another time."""
 ABANDONED = 86400.0
-"""Seconds since the last change of a temporary file after which its writer, on another machine, is taken for dead."""
+"""Seconds since the last change of a temporary file after which a writer on another machine is taken to be dead."""
 
 _known: dict[tuple[int, str], str] = {}
 """Digests that this process has taken, by device and state."""
@@ -138,7 +138,7 @@ def _to_disk(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot tell
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not all file systems offer it
             raise
     finally:
         os.close(descriptor)
@@ -146,7 +146,7 @@ def _to_disk(path: Path) -> None:
 
 @functools.cache
 def _machine() -> str:
-    """Tells apart machines, their boots and containers: where process numbers mean the same."""
+    """Identifies a boot of a machine or container, within which a process number means one process."""
     names = [socket.gethostname()]
     with contextlib.suppress(OSError):
         names += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(os.stat("/proc/self/ns/pid").st_ino)]

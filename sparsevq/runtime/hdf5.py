@@ -24,7 +24,7 @@ LONGEST_ATTRIBUTE = 60_000
 
 @contextlib.contextmanager
 def created(path: str | Path, digests: Mapping[str, str] | None = None) -> Iterator[h5py.File]:
-    """Write one of the project's HDF5 files: it appears whole, sealed (`sparsevq.runtime.integrity`), or not at all.
+    """Write one of the project's HDF5 files: it appears complete and sealed (`integrity.py`), or not at all.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def created(path: str | Path, digests: Mapping[str, str] | None = None) -> Itera
 
 @contextlib.contextmanager
 def open_layout(path: str | Path, schema: str, version: int, *, checked: bool = True) -> Iterator[h5py.File]:
-    """Open one of the project's HDF5 files for reading, and check that it is sound and of the layout that is expected.
+    """Open one of the project's HDF5 files for reading, and check that it is undamaged and has the expected layout.
 
-    Damage that only shows when a dataset is read inside the block is reported too.
+    Damage that shows only when a dataset is read inside the block is reported too.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def open_layout(path: str | Path, schema: str, version: int, *, checked: bool = 
         What its root attributes `schema` and `schema_version` must be.
     checked
         Compare the file with its seal first, which reads all of it unless its digest is known; False only for a file
-        that was opened before.
+        that was checked before.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def stamp(
     made_from
         Name -> input file; the files' SHA-256 digests are stored, or one of all digests where they would not fit.
     settings
-        What the content depends on beside the inputs; stored as JSON.
+        What else the content depends on; stored as JSON.
     """
     file.attrs["schema"] = schema
     file.attrs["schema_version"] = version
@@ -130,7 +130,7 @@ def stamp(
 
 
 def read_made_from(file: h5py.File) -> dict[str, str]:
-    """Name -> SHA-256 digest of the files that an open file was made from; empty for one that does not tell."""
+    """Name -> SHA-256 digest of the files that an open file was made from; empty if it does not say."""
     found = read_json(file, "made_from") if "made_from" in file.attrs else {}
     return {str(name): str(sha256) for name, sha256 in found.items()} if isinstance(found, dict) else {}
 
@@ -145,7 +145,7 @@ def require_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] 
     name
         Path of the dataset in `group`.
     shape
-        The shape that it must have; None for a size that is free. None altogether: any shape.
+        The shape that it must have, with None for a size that is free; None: any shape.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def read_dataset(group: h5py.Group, name: str, shape: tuple[int | None, ...] | N
 
 
 def map_dataset(stored: h5py.Dataset) -> Array:
-    """A dataset as an array that the system reads from the file as it is looked at; it cannot be written to.
+    """A dataset as a read-only array that the system reads from the file when elements are accessed.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def map_dataset(stored: h5py.Dataset) -> Array:
             f"({'it is compressed or in chunks' if offset is None else f'it is {stored.dtype}, not float32'})",
             "write it contiguous and as float32, or bring the file in by the configuration's `files`",
         )
-    # For reading alone: of a private copy to write to, Linux asks for room in memory, though nothing is written.
+    # Read-only: for a private copy that could be written to, Linux reserves memory, though nothing is written.
     return np.memmap(stored.file.filename, np.float32, "r", offset, stored.shape)
 
 
@@ -227,7 +227,7 @@ def read_json(item: h5py.Group | h5py.Dataset, name: str) -> Any:
 
 
 def write_strings(item: h5py.Group | h5py.Dataset, name: str, values: tuple[str, ...] | list[str]) -> None:
-    """Write a list of str as an attribute; unlike h5py's own way, the list may be empty."""
+    """Write a list of str as an attribute; unlike with h5py's own conversion, it may be empty."""
     item.attrs.create(name, np.array(list(values), dtype=object), dtype=h5py.string_dtype())
 
 

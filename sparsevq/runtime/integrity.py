@@ -1,8 +1,8 @@
-"""Damage and mix-ups are named: seals over files, what a file was made from, and by which version.
+"""Damaged and mixed-up files are detected: seals, what a file was made from, and by which version.
 
-A seal is the first 512 bytes of an HDF5 file, which HDF5 leaves to its users (the *user block*). It says how many bytes
-the file has and what their SHA-256 digests are, so that a truncated, damaged or edited file is known as such before
-anything is read from it.
+A seal is the first 512 bytes of an HDF5 file, which HDF5 leaves to its users (the *user block*). It states how many
+bytes the file has and their SHA-256 digests, so that a truncated, damaged or edited file is rejected before anything is
+read from it.
 """
 
 import hashlib
@@ -50,14 +50,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Seal:
-    """What a file says of its own bytes after the seal.
+    """The content of a seal.
 
     Attributes
     ----------
     size
         Bytes of the whole file.
     rest
-        SHA-256 of all that is in no part.
+        SHA-256 of all bytes after the seal that are in no part.
     parts
         Parts with a digest of their own, in order: they were digested while they were written.
     """
@@ -67,7 +67,7 @@ class Seal:
     parts: tuple[Part, ...] = ()
 
     def encoded(self) -> bytes:
-        """The bytes that stand at the beginning of the file."""
+        """The first `SEAL_BYTES` bytes of the file."""
         text = f"bytes {self.size}\nsha256 {self.rest}\n"
         text += "".join(f"part {part.start} {part.size} {part.sha256}\n" for part in self.parts)
         found = _MARK + text.encode()
@@ -76,14 +76,14 @@ class Seal:
 
 
 def seal(path: str | Path, parts: tuple[Part, ...] = ()) -> None:
-    """Seal an HDF5 file whose user block is free, or seal it anew.
+    """Seal an HDF5 file whose user block is free, or replace its seal.
 
     Parameters
     ----------
     path
         The file.
     parts
-        What of it is digested already; it is not read again.
+        Parts that are digested already; they are not read again.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def seal(path: str | Path, parts: tuple[Part, ...] = ()) -> None:
 
 
 def checked_digest(file: BufferedReader) -> str:
-    """SHA-256 of a whole file, which is read once; if it has a seal, the file is checked against it on the way.
+    """SHA-256 of a whole file, which is read once; if it has a seal, the file is checked against it.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def checked_digest(file: BufferedReader) -> str:
     Raises
     ------
     SparseVQError
-        The file is not what its seal says.
+        The file does not match its seal.
     """
     first = file.read(SEAL_BYTES)
     if not first.startswith(_MARK):
@@ -150,11 +150,11 @@ def require_made_from(path: str | Path, recorded: Mapping[str, str], given: Mapp
     path
         The file.
     recorded
-        Name -> digest of what it was made from; names that it does not tell are not checked (a file of one's own).
+        Name -> digest of what it was made from; missing names are not checked (files that users wrote have none).
     given
         Name -> digest of what it is used with; empty for what was not read from a file.
     rule
-        The rule of the workflow that makes the file again.
+        The rule of the workflow that makes the file.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def require_made_from(path: str | Path, recorded: Mapping[str, str], given: Mapp
 
 
 def note_version(path: str | Path, version: object) -> None:
-    """Say in one line of the log, once for each file, that another version of sparsevq wrote it; that is no fault."""
+    """Print a line, once for each file, if another version of sparsevq wrote it; that is no error."""
     if version not in (None, VERSION) and (str(path), version) not in _noted:
         _noted.add((str(path), version))
         print(f"note: {path} was written by sparsevq {version}; this is {VERSION}", file=sys.stderr, flush=True)
@@ -182,7 +182,7 @@ _noted: set[tuple[str, object]] = set()
 
 
 def _segments(told: Seal) -> Iterator[tuple[int, int, Part | None]]:
-    """All bytes after the seal, in order: start, stop, and the part that they are, if any."""
+    """Segments that cover all bytes after the seal, in order: start, stop, and the part, if it is one."""
     at = SEAL_BYTES
     for part in told.parts:
         yield at, part.start, None
@@ -214,7 +214,7 @@ def _parsed(first: bytes, path: str) -> Seal:
 
 def _changed(path: str) -> SparseVQError:
     return SparseVQError(
-        f"{path} is not as sparsevq wrote it (its bytes do not have the SHA-256 digest that it tells): "
+        f"{path} is not as sparsevq wrote it (its bytes do not have the SHA-256 digest that it states): "
         "it is damaged, or was edited",
         f"make or copy it again; if you edited it on purpose, say so: sparsevq data seal {path}",
     )

@@ -1,7 +1,7 @@
-"""One job of the workflow, from its first line of log to its exit status.
+"""One job of the workflow, from the first line of its log to its exit status.
 
-Every script of the workflow does its work within `job`, so that all of them treat logs, threads, devices, tracking
-and errors alike.
+Every script of the workflow does its work within `job`, so that all treat logs, threads, devices, tracking and errors
+in the same way.
 """
 
 import atexit
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from sparsevq.runtime.checkpoints import Checkpoints
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""Faults of the user's disk or folder, whoever meets them."""
+"""Faults of the user's disk or folder, wherever they are noticed."""
 
 
 class RuleCall(Protocol):
-    """What Snakemake hands a script as `snakemake`."""
+    """The object `snakemake` that Snakemake gives a script."""
 
     rule: str
     input: Any
@@ -61,7 +61,7 @@ class Work:
     _first: bool = True  # of the processes that train together
 
     def fabric(self, precision: Precision) -> "Fabric":
-        """The job's devices, as Fabric; importing torch starts here, which jobs without training never need."""
+        """The job's devices, as Fabric; it imports torch, which jobs without training do not need."""
         fabric = fabric_for(self.lease, precision, nodes=self.nodes)
         self._first = fabric.is_global_zero
         self.tracker.log_params(
@@ -70,9 +70,9 @@ class Work:
         return fabric
 
     def checkpoints(self, model: Path) -> "Checkpoints":
-        """Where the training of a model leaves its state, until the job has ended well.
+        """Where the training of a model keeps its state until the job has succeeded.
 
-        It is no output of the rule, since the workflow removes those of a job that failed.
+        It is not an output of the rule, since the workflow removes the outputs of a job that failed.
         """
         from sparsevq.runtime.checkpoints import Checkpoints
 
@@ -90,7 +90,7 @@ class Work:
 
 @contextlib.contextmanager
 def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[Work]:
-    """Do a rule's work in the block.
+    """Frame of a rule's work, which is done in the block.
 
     The log file gets everything that the process and its children print; the console gets what the work prints to
     the standard output, each line after the job's name. A `SparseVQError` becomes one line and exit status 1.
@@ -100,11 +100,11 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
     call
         The object `snakemake` of a script.
     part
-        Tells apart the jobs of one rule, such as shards.
+        Distinguishes the jobs of one rule, such as shards.
     concludes
         This is the last job of its data set or (data set, number of sensors, seed).
     """
-    atexit.register(gc.freeze)  # else the interpreter would end with half a second of looking for garbage
+    atexit.register(gc.freeze)  # otherwise the interpreter collects garbage for half a second at its end
     config = parse(Config, call.config, "configuration")
     identity = _identity(call, config.experiment, part)
     with _logged(Path(call.log[0]), identity) as console:
@@ -127,23 +127,26 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                 ) as tracker,
                 together(functools.partial(_both, console)),
             ):
-                tracker.log_params({"threads": call.threads})  # a rerun with others goes on with the same run
+                tracker.log_params({"threads": call.threads})  # with others, a rerun still continues the same run
                 since = time.perf_counter()
                 work = Work(config, tracker, lease, int(call.resources.get("nodes", 1)))
                 yield work
                 work.finish()
-                with contextlib.suppress(OSError):  # a record for benchmarks/workflow_overhead.py, not worth a job
+                with contextlib.suppress(OSError):  # read by benchmarks/workflow_overhead.py alone
                     print(f"worked {time.perf_counter() - since:.2f} s", file=sys.stderr, flush=True)
-        except SparseVQError as error:
-            _both(console, f"error in {identity.name}: {error}")
-            raise SystemExit(1) from None
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in UNWRITABLE:
-                _both(console, f"error in {identity.name}: {unwritable(error.filename or config.results, error)}")
-                raise SystemExit(1) from None
-            traceback.print_exc()
-            _both(console, f"bug in {identity.name}: {type(error).__name__}: {error} (traceback in {call.log[0]})")
+            _both(console, _last_line(error, identity.name, config.results, call.log[0]))
             raise SystemExit(1) from None
+
+
+def _last_line(error: Exception, name: str, results: Path, log: str) -> str:
+    """What the console and the log are told of the error that ended a job."""
+    if isinstance(error, SparseVQError):
+        return f"error in {name}: {error}"
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return f"error in {name}: {unwritable(error.filename or results, error)}"
+    traceback.print_exc()
+    return f"bug in {name}: {type(error).__name__}: {error} (traceback in {log})"
 
 
 def _identity(call: RuleCall, experiment: str, part: str) -> Job:
@@ -153,14 +156,14 @@ def _identity(call: RuleCall, experiment: str, part: str) -> Job:
 
 
 def _both(console: TextIO, line: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk takes no log, and the console is to say so
+    with contextlib.suppress(OSError):  # on a full disk only the console can say so
         print(line, file=sys.stderr, flush=True)
     print(line, file=console, flush=True)
 
 
 @contextlib.contextmanager
 def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
-    """Send all output to the log; the descriptors themselves, so that nothing is lost when the process is killed."""
+    """Send all output to the log by its file descriptor, so that nothing is lost when the process is killed."""
     first = is_first()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,8 +181,8 @@ def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
         os.dup2(log, 2)
         with contextlib.ExitStack() as others:
             if first:
-                sys.stdout = _Tee(log, console, _prefix(identity))  # type: ignore[assignment]  # what print needs of one
-            else:  # they would say the same
+                sys.stdout = _Tee(log, console, identity)  # type: ignore[assignment]  # has what print needs
+            else:  # they would print the same
                 sys.stdout = others.enter_context(open(os.devnull, "w"))
             yield console
     finally:
@@ -193,21 +196,18 @@ def _logged(path: Path, identity: Job) -> Iterator[TextIO]:
         console.close()
 
 
-def _prefix(identity: Job) -> str:
-    return " ".join(part for part in (identity.group_name, identity.name) if part)
-
-
 class _Tee:
     """A text stream that writes to the log and, line by line after a prefix, to the console."""
 
     encoding = "utf-8"
     errors = "strict"
 
-    def __init__(self, log: int, console: TextIO, prefix: str):
-        self._log, self._console, self._prefix, self._line = log, console, prefix, ""
+    def __init__(self, log: int, console: TextIO, identity: Job):
+        self._log, self._console, self._line = log, console, ""
+        self._prefix = " ".join(part for part in (identity.group_name, identity.name) if part)
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):  # what the job writes itself says better that the disk is full
+        with contextlib.suppress(OSError):  # the work reports a full disk better when it writes its results
             os.write(self._log, text.encode())
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as read: its weights, the shape to build it with, and where it comes from."""
+    """A model as read: its weights, the arguments to build it with, and what it was made from."""
 
     path: Path
     kind: str
@@ -66,7 +66,7 @@ def save_model(
     made_from: Mapping[str, str],
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write a model; it appears whole or not at all.
+    """Write a model; the file appears complete or not at all.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def load_model(path: Path, *kinds: str, device: torch.device | str = "cpu") -> M
         )
     if header.get("sha256") not in (None, _content(header, weights)):
         raise SparseVQError(
-            f"{path} is not as sparsevq wrote it (its content does not have the SHA-256 digest that it tells)",
+            f"{path} is not as sparsevq wrote it (its content does not have the SHA-256 digest that it states)",
             "it is damaged: copy it again, or train it again",
         )
     if header["kind"] not in kinds:

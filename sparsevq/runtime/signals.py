@@ -1,6 +1,7 @@
-"""How jobs end: SIGTERM and Ctrl-C end one, in training after a checkpoint; SIGUSR1 asks for one; nothing outlives it.
+"""How jobs end: SIGTERM and Ctrl-C end one (a training after a checkpoint), SIGUSR1 asks for a checkpoint.
 
 SLURM sends SIGTERM when it preempts a job or its time is over, and, if asked (``--signal=USR1@120``), a warning before.
+What a job started ends with it, and a job ends with the Snakemake that started it.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ class Terminated(SystemExit):
 
 @dataclass
 class Requests:
-    """What signals have asked for and nobody has done yet."""
+    """What signals have asked for and has not been done yet."""
 
     stop: bool = False
     why: type[BaseException] = Terminated
@@ -57,7 +58,7 @@ def handled_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred_stop() -> Iterator[Requests]:
-    """Within the block SIGTERM and Ctrl-C are noted, to be obeyed at the next good moment; a second one is at once."""
+    """Within the block SIGTERM and Ctrl-C are only noted, for the block to obey; a second one is obeyed at once."""
     _requests.stop, _requests.deferred = False, True
     try:
         yield _requests
@@ -67,15 +68,15 @@ def deferred_stop() -> Iterator[Requests]:
 
 @contextlib.contextmanager
 def sigterm_ignored() -> Iterator[None]:
-    """Within the block SIGTERM does nothing: what is done there is short and better not left half done."""
+    """Within the block SIGTERM does nothing: for short work that should not be left incomplete."""
     with _handlers({signal.SIGTERM: signal.SIG_IGN}):
         yield
 
 
 def killed_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], object] | None:
-    """A `preexec_fn` for `subprocess`: the kernel sends the new process a signal when its parent is gone.
+    """A `preexec_fn` for `subprocess`: the kernel sends the new process a signal when its parent ends.
 
-    An output that an orphan wrote would pass for the job's. Linux alone can do this; elsewhere None.
+    Otherwise an orphan could write an output after its job has failed. Only Linux can do this; elsewhere None.
     """
     if sys.platform != "linux":
         return None
@@ -84,11 +85,12 @@ def killed_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], 
 
 
 def stop_with_snakemake() -> None:
-    """Send this process SIGTERM when the Snakemake that started it is gone, as after its SIGKILL.
+    """Send this process SIGTERM when the Snakemake that started it has ended, as after its SIGKILL.
 
-    Else its job would go on alone, hold its devices, and do what the next Snakemake does once more. Between Snakemake
-    and a job there may be a shell, which lives on: it is known by the job's script in its command. Whoever started
-    Snakemake may go: a user logs out. Where there is no /proc, the parent alone is watched.
+    Otherwise the job would continue, hold its devices, and compete with the same job of the next Snakemake. Between
+    Snakemake and a job there may be a shell, which does not end with Snakemake; it is recognised by the job's script in
+    its command. The parent of Snakemake may end, as when a user logs out. Without /proc, only the job's parent is
+    watched.
     """
 
     def watch() -> None:
@@ -110,7 +112,7 @@ def _parent_of(process: int) -> int | None:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return None
-    return int(text.rpartition(")")[2].split()[1])  # the name before may hold anything
+    return int(text.rpartition(")")[2].split()[1])  # the name before it may contain anything
 
 
 def _command_of(process: int) -> str:
@@ -122,7 +124,7 @@ def _command_of(process: int) -> str:
 
 @contextlib.contextmanager
 def _handlers(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # Python takes signals there alone
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals only there
         yield
         return
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -20,7 +20,7 @@ PASSING = {
     *("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit", "Cleaning", "Prolog"),
     *("Licenses", "NodeDown", "SchedDefer", "Reservation", "FedJobLock", "BurstBufferResources", "RaisedSignal"),
 }
-"""Reasons of SLURM for a job to wait that pass by themselves."""
+"""SLURM's reasons for a job to wait that pass by themselves."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Node:
 
 
 def require_possible(requests: Iterable[Request], status_command: str | None) -> None:
-    """Check that SLURM answers, that jobs can be followed, and that nodes exist on which each rule's jobs fit.
+    """Check that SLURM answers, that jobs can be followed, and that nodes exist on which the jobs of each rule fit.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _require_fit(request: Request, nodes: Sequence[Node]) -> None:
 
 
 def _require_time_before_warning(request: Request) -> None:
-    """SLURM may warn a minute early, and a job that is warned before it has begun ends by that."""
+    """SLURM may warn a minute early, and the warning ends a job that has not installed its handler yet."""
     warned = re.search(r"--signal=\S*@(\d+)", request.extra)
     least = -(-int(warned[1]) // 60) + 3 if warned else 0
     if warned and 0 < request.minutes < least:

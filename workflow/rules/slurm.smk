@@ -27,7 +27,7 @@ def request(job):
 
 
 def before_slurm():
-    """End with one line if jobs could not run, or not be followed; otherwise report from now on those that wait in vain."""
+    """End with one line if jobs could not run or be followed; otherwise watch for those that wait for ever."""
     if not on_slurm():
         return
     submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local and not job.is_group()]

@@ -62,7 +62,7 @@ class Lease:
 _held: Lease | None = None  # CUDA reads its devices once, so a process has one lease
 
 
-def claim_devices(device: Device, count: int = 1, *, patience: float | None = None) -> Lease:
+def claim_devices(device: Device, count: int = 1, *, timeout: float | None = None) -> Lease:
     """Lease `count` GPUs, or fall back to the CPU; sets ``CUDA_VISIBLE_DEVICES``.
 
     GPUs are looked for in ``SPARSEVQ_GPUS`` (for tests), else ``CUDA_VISIBLE_DEVICES``, else in the driver's list
@@ -74,18 +74,18 @@ def claim_devices(device: Device, count: int = 1, *, patience: float | None = No
         ``auto``: GPUs if there are any, else the CPU.
     count
         GPUs to lease; 0: the CPU. With ``cpu``, processes that train together.
-    patience
+    timeout
         Seconds to wait for GPUs that other processes hold; None: as long as it takes.
 
     Raises
     ------
     SparseVQError
-        ``cuda`` was asked for and there is no GPU, there are fewer than `count`, or `patience` ran out.
+        ``cuda`` was asked for and there is no GPU, there are fewer than `count`, or `timeout` passed.
     """
     global _held
     if _held is None:
         pool = {} if device == "cpu" else _pool()
-        _held = _gpu_lease(device, count, pool, patience) if pool and count else _cpu_lease(device, count)
+        _held = _gpu_lease(device, count, pool, timeout) if pool and count else _cpu_lease(device, count)
         # Empty for the CPU: without a lease, nothing may initialise CUDA accidentally.
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_held.gpus)
     return _held
@@ -103,7 +103,7 @@ def _cpu_lease(device: Device, count: int) -> Lease:
     return Lease("cpu", (), device, processes=max(1, count) if device == "cpu" else 1)
 
 
-def _gpu_lease(device: Device, count: int, pool: dict[str, str], patience: float | None) -> Lease:
+def _gpu_lease(device: Device, count: int, pool: dict[str, str], timeout: float | None) -> Lease:
     slices = [name for name in pool if name.startswith("MIG-")]
     if count > 1:  # CUDA gives a process one slice of a split GPU, and slices cannot exchange gradients
         pool = {name: same for name, same in pool.items() if name not in slices}
@@ -118,7 +118,7 @@ def _gpu_lease(device: Device, count: int, pool: dict[str, str], patience: float
 
     from sparsevq.runtime.devices.leases import lease  # jobs on the CPU need no locks
 
-    held = lease(pool, count, patience)
+    held = lease(pool, count, timeout)
     return Lease("cuda", tuple(held), device, tuple(held.values()))
 
 

@@ -22,7 +22,7 @@ REMIND_EVERY = 600.0
 """Seconds between the lines that say what a job is still waiting for."""
 
 
-def lease(devices: Mapping[str, str], count: int, patience: float | None) -> dict[str, FileLock]:
+def lease(devices: Mapping[str, str], count: int, timeout: float | None) -> dict[str, FileLock]:
     """Wait until `count` of the devices are free, and lock them.
 
     All or none are taken, since two jobs that each keep what the other needs would wait for ever. But then a job that
@@ -33,7 +33,7 @@ def lease(devices: Mapping[str, str], count: int, patience: float | None) -> dic
     ----------
     devices
         Name -> a name that is the same for all processes of the host.
-    patience
+    timeout
         Seconds to wait; None: as long as it takes.
 
     Returns
@@ -44,7 +44,7 @@ def lease(devices: Mapping[str, str], count: int, patience: float | None) -> dic
     Raises
     ------
     SparseVQError
-        `patience` ran out, or the locks cannot be made.
+        `timeout` passed, or the locks cannot be made.
     """
     folder = _lock_folder()
     locks = {name: _lock(folder / f"{re.sub('[^A-Za-z0-9-]', '_', same)}.lock") for name, same in devices.items()}
@@ -63,9 +63,9 @@ def lease(devices: Mapping[str, str], count: int, patience: float | None) -> dic
             if not (turn.is_locked or (waited > COLLECT_AFTER and _acquire(turn))):
                 _release(locks)
             gate.release()
-            if patience is not None and waited > patience:
+            if timeout is not None and waited > timeout:
                 raise SparseVQError(
-                    f"waited {patience:g} s for {count} free GPUs, but other processes still hold them ({holders})",
+                    f"waited {timeout:g} s for {count} free GPUs, but other processes still hold them ({holders})",
                     "run fewer jobs at a time (--resources gpu=N)",
                 )
             if time.monotonic() >= remind:

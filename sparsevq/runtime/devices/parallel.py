@@ -1,8 +1,8 @@
-"""What data-parallel training needs beside DDP, so that N devices train as one does on the same batch.
+"""What data-parallel training needs in addition to DDP, so that N devices train as one does on the same batch.
 
-Rank r of N has rows r, r + N, ... of a batch. DDP averages gradients over ranks, which is the batch's gradient where
-each rank weighs its mean by its part of the rows or points. Without a process group every function here is that of one
-process: nothing is sent, nothing weighed.
+Rank r of N has rows r, r + N, ... of a batch. DDP averages gradients over ranks, which is the batch's gradient if each
+rank weights its mean by its share of the rows or points. Without a process group every function here does what one
+process needs: nothing is sent or weighted.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from sparsevq.errors import SparseVQError
 
 
 class DataParallel(DDPStrategy):
-    """DDP that lets parameters rest in some steps if the module says so (``parameters_rest = True``)."""
+    """DDP that allows parameters without gradient in some steps if the module says so (``parameters_rest = True``)."""
 
     def setup_module(self, module: nn.Module) -> DistributedDataParallel:
-        """Looking for resting parameters walks the graph in every step: only where there may be some."""
+        """Finding unused parameters walks the graph in every step, so it is done only where there may be some."""
         self._ddp_kwargs["find_unused_parameters"] = getattr(module, "parameters_rest", False)
         return super().setup_module(module)
 
@@ -66,7 +66,7 @@ def weights_of(*counts: Tensor | int) -> Tensor:
 
 
 def whole_batch(rows: Tensor) -> Tensor:
-    """The rows (b, ...) of a batch of which this rank has (b_r, ...), in the order in which one device has them."""
+    """The rows (b, ...) of the whole batch from each rank's (b_r, ...), in the order that one device has."""
     if world() == 1:
         return rows
     total = torch.tensor(len(rows), device=rows.device)
@@ -80,14 +80,14 @@ def whole_batch(rows: Tensor) -> Tensor:
 
 
 def from_first(tensor: Tensor) -> Tensor:
-    """Overwrite a tensor by that of rank 0, and return it."""
+    """Overwrite a tensor with that of rank 0, and return it."""
     if world() > 1:
         distributed.broadcast(tensor, src=0)
     return tensor
 
 
 def computed_in_shares(compute: Callable[[slice], Tensor], rows: int) -> Tensor:
-    """``compute(slice(rows))``, (rows, ...), of which each rank computes a share and all ranks get all."""
+    """``compute(slice(rows))``, (rows, ...), of which each rank computes a share and gets all."""
     if world() == 1 or rows < world():
         return compute(slice(0, rows))
     shares = [slice(rows * r // world(), rows * (r + 1) // world()) for r in range(world())]
@@ -95,5 +95,5 @@ def computed_in_shares(compute: Callable[[slice], Tensor], rows: int) -> Tensor:
     whole = mine.new_empty(rows, *mine.shape[1:])
     whole[shares[rank()]] = mine
     for source, share in enumerate(shares):
-        distributed.broadcast(whole[share], src=source)  # in place: whole rows lie together
+        distributed.broadcast(whole[share], src=source)  # in place: rows are contiguous
     return whole

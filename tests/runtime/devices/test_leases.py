@@ -143,7 +143,7 @@ leases.COLLECT_AFTER = 0.5
 markers, killed = Path(sys.argv[1]), Path(sys.argv[2])
 dice = random.Random(sys.argv[3])
 for _ in range(3):
-    lease = device.claim_devices("cuda", dice.randint(1, 3), patience=60)
+    lease = device.claim_devices("cuda", dice.randint(1, 3), timeout=60)
     mine = [markers / gpu / str(os.getpid()) for gpu in lease.gpus]
     for marker in mine:
         marker.touch()
@@ -191,7 +191,7 @@ def test_eight_contending_processes_never_share_a_device_though_some_are_killed(
                 done += 1
     assert victims >= 4, "the test kills some while they hold devices"
     assert done == 14 - victims
-    assert len(claim_devices("cuda", 4, patience=0).gpus) == 4, "all devices are free at the end"
+    assert len(claim_devices("cuda", 4, timeout=0).gpus) == 4, "all devices are free at the end"
 
 
 def test_a_job_that_needs_two_is_not_passed_over_for_ever_by_jobs_that_need_one(monkeypatch, start):
@@ -213,7 +213,7 @@ def test_a_job_that_needs_two_is_not_passed_over_for_ever_by_jobs_that_need_one(
     kill(third)
     time.sleep(1.0)  # it looks twice a second
     with pytest.raises(SparseVQError, match=f"0: process {collector.pid} of .*1: process {second.pid} of "):
-        claim_devices("cuda", 1, patience=0.2)
+        claim_devices("cuda", 1, timeout=0.2)
     kill(second)
     assert gpus(collector) == ["0", "1"]
 
@@ -224,7 +224,7 @@ def test_all_or_none_until_then(monkeypatch, start):
     one = start()
     assert gpus(one) == ["0"]
     with pytest.raises(SparseVQError):
-        claim_devices("cuda", 2, patience=0.3)
+        claim_devices("cuda", 2, timeout=0.3)
     assert gpus(start()) == ["1"]
 
 
@@ -236,9 +236,9 @@ def test_a_killed_holder_gives_its_gpu_back(monkeypatch, start):
     first, second = start(), start()
     assert sorted([*gpus(first), *(freed := gpus(second))]) == ["0", "1"]
     with pytest.raises(SparseVQError, match="other processes still hold them"):
-        claim_devices("cuda", 1, patience=0.3)
+        claim_devices("cuda", 1, timeout=0.3)
     kill(second)
-    assert list(claim_devices("cuda", 1, patience=10).gpus) == freed
+    assert list(claim_devices("cuda", 1, timeout=10).gpus) == freed
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_killed_holder_gives_its_gpu_back_though_its_child_lives_on(monkeypatc
     child = int(parent.stdout.readline())
     try:
         kill(parent)
-        assert claim_devices("cuda", 1, patience=1).gpus == ("0",)
+        assert claim_devices("cuda", 1, timeout=1).gpus == ("0",)
         os.kill(child, 0)  # it is there still
     finally:
         os.kill(child, signal.SIGKILL)
@@ -272,7 +272,7 @@ def test_a_forked_child_cannot_release_what_its_parent_holds(monkeypatch, start)
         os._exit(0)
     os.waitpid(child, 0)
     with pytest.raises(SparseVQError, match=f"0: process {os.getpid()} of "):
-        leases.lease({"0": "0"}, 1, patience=0)
+        leases.lease({"0": "0"}, 1, timeout=0)
 
 
 def test_ranks_share_the_lease_of_the_first_and_outlive_it(monkeypatch, start):
@@ -288,7 +288,7 @@ def test_ranks_share_the_lease_of_the_first_and_outlive_it(monkeypatch, start):
     assert gpus(first) == ["1", "2"]
     assert gpus(first) == ["1", "2"], "the second rank prints to the same pipe"
     kill(first)
-    assert claim_devices("cuda", 2, patience=1).gpus == ("1", "2")
+    assert claim_devices("cuda", 2, timeout=1).gpus == ("1", "2")
     assert gpus(first) == ["trained"]
 
 
@@ -345,7 +345,7 @@ def test_a_gpu_has_one_lock_whichever_name_is_used(monkeypatch, driver, start, o
     assert gpus(start(CUDA_VISIBLE_DEVICES="1")) == ["1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", other_name)
     with pytest.raises(SparseVQError, match=f"{other_name}: process"):
-        claim_devices("cuda", 1, patience=0)
+        claim_devices("cuda", 1, timeout=0)
 
 
 def test_slices_of_a_gpu_cannot_train_together(driver):
@@ -393,12 +393,12 @@ def test_a_waiting_job_says_for_whom_it_waits_and_says_it_again(monkeypatch, sta
     one = start()
     assert gpus(one) == ["0"]
     with pytest.raises(SparseVQError, match=f"0: process {one.pid} of ann since "):
-        claim_devices("cuda", 1, patience=1.2)
+        claim_devices("cuda", 1, timeout=1.2)
     (said,) = capsys.readouterr().out.splitlines()
     assert said.startswith(f"waiting for 1 free GPU(s) of 0 (0: process {one.pid} of ann since ")
     monkeypatch.setattr(leases, "REMIND_EVERY", 0.3)
     with pytest.raises(SparseVQError):
-        claim_devices("cuda", 1, patience=1.5)
+        claim_devices("cuda", 1, timeout=1.5)
     assert len(capsys.readouterr().out.splitlines()) >= 2
 
 
@@ -417,7 +417,7 @@ def test_users_of_one_host_respect_each_other(monkeypatch):
                 os.setgid(user)
                 os.setuid(user)
                 os.environ["USER"] = f"u{user}"
-                answer = " ".join(claim_devices("cuda", 1, patience=0).gpus)
+                answer = " ".join(claim_devices("cuda", 1, timeout=0).gpus)
             except BaseException as error:
                 answer = str(error)
             os.write(writing, answer.encode())

@@ -44,7 +44,7 @@ def require_finite(
     method, case
         Whose prediction it is: the message names them.
     weights
-        ``(N,)``; points of weight 0 are not looked at.
+        ``(N,)``; points of weight 0 are not checked.
 
     Raises
     ------
@@ -135,12 +135,12 @@ def energy_spectrum(
     Parameters
     ----------
     fields
-        ``(..., *grid, C)``; the mean over space is taken off first. Set points that don't exist to one value.
+        ``(..., *grid, C)``; the mean over space is subtracted first. Set points that don't exist to one value.
     spacing
         Distance between neighbours along each axis of the grid; tells the number of axes.
     periodic
-        Along each axis: an axis that is not periodic gets a Hann window (scaled to keep the mean square of noise), lest
-        the jump between its ends fill the high wavenumbers. None: all periodic.
+        Along each axis: an axis that is not periodic gets a Hann window (scaled to keep the mean square of noise), so
+        that the jump between its ends does not fill the high wavenumbers. None: all periodic.
 
     Returns
     -------
@@ -203,21 +203,9 @@ def spectral_error(predicted_energy: Array, true_energy: Array, wavenumber: Arra
 
     ``sqrt(mean_k (1 - E_p(k) / E_u(k))^2)`` over the wavenumbers ``k`` of a band. It sees blur and noise, not phase.
 
-    Parameters
-    ----------
-    predicted_energy, true_energy
-        ``(..., K, C)``, from `energy_spectrum`.
-    wavenumber
-        ``(K,)``.
-
-    Returns
-    -------
-    ``(3, ..., C + 1)``, in the order of `BANDS`; the last is of the channels' spectra added. NaN for a band without
-    wavenumbers or energy.
-
-    References
-    ----------
-    Rozet et al., Lost in Latent Space, NeurIPS 2025.
+    From energies ``(..., K, C)`` and wavenumbers ``(K,)``, as of `energy_spectrum`, to ``(3, ..., C + 1)`` in the order
+    of `BANDS`; the last channel is of the channels' spectra added. NaN for a band without wavenumbers or energy.
+    Source: Rozet et al., Lost in Latent Space, NeurIPS 2025.
     """
     predicted, true = _with_joint(predicted_energy), _with_joint(true_energy)
     ratio = np.divide(predicted, true, out=np.full_like(predicted, np.nan), where=true > 0)
@@ -239,17 +227,7 @@ def fair_crps(ensemble: Array, truth: Array, weights: Array | None = None) -> Ar
 
     ``mean_m |x_m - u| - sum_{m,n} |x_m - x_n| / (2 M (M - 1))``: the *fair* form, whose expectation does not depend on
     the number of members. With one member it is the absolute error, which is the score of a forecast without spread.
-
-    Parameters
-    ----------
-    ensemble
-        ``(M, ..., N, C)``.
-    truth
-        ``(..., N, C)``.
-
-    References
-    ----------
-    Ferro, Fair scores for ensemble forecasts, QJRMS 2014.
+    Source: Ferro, Fair scores for ensemble forecasts, QJRMS 2014.
     """
     members = len(ensemble)
     score = np.abs(ensemble - truth).mean(axis=0)
@@ -272,19 +250,12 @@ def ensemble_spread(ensemble: Array, weights: Array | None = None) -> Array:
     return np.sqrt(_mean(np.var(ensemble, axis=0, ddof=1), weights))
 
 
-def ensemble_skill(ensemble: Array, truth: Array, weights: Array | None = None) -> Array:
-    """Root-mean-square error of the ensemble mean, of each frame, in the fields' units (small is skilful)."""
-    return rmse(np.mean(ensemble, axis=0), truth, weights)
-
-
 def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
-    """``sqrt((M + 1) / M) * spread / skill``: 1 for a reliable ensemble, below 1 where it is too sure of itself.
+    """``sqrt((M + 1) / M) * spread / skill``: 1 for a reliable ensemble, below 1 for an overconfident one.
 
-    The factor makes up for the mean of M members being itself uncertain. `spread` and `skill` must already be
-    root-mean-squares over what they are compared on (`root_mean_square` over cases): the ratio of means is not the
-    mean of ratios.
-
-    Source: Fortin et al., as `ensemble_spread`.
+    `skill` is the root-mean-square error of the ensemble mean; the factor corrects for the sampling error of that mean.
+    Both must already be root-mean-squares over what they are compared on (`root_mean_square` over cases): the ratio of
+    means is not the mean of ratios. Source: Fortin et al., as `ensemble_spread`.
     """
     spread, skill = np.asarray(spread, dtype=np.float64), np.asarray(skill, dtype=np.float64)
     ratio = np.divide(spread, skill, out=np.full(np.broadcast(spread, skill).shape, np.nan), where=skill > 0)
@@ -294,20 +265,9 @@ def spread_skill_ratio(spread: Array, skill: Array, members: int) -> Array:
 def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None) -> Array:
     """How often the truth takes each rank among the members: flat if reliable, U-shaped for too small a spread.
 
-    Parameters
-    ----------
-    ensemble
-        ``(M, ..., N, C)``.
-    truth
-        ``(..., N, C)``. Where it equals members (still fluid beside a wall), its count is shared by the ranks that tie.
-
-    Returns
-    -------
-    ``(M + 1, ..., C + 1)``: frequencies that add to 1 over the ranks.
-
-    References
-    ----------
-    Hamill, Interpretation of rank histograms for verifying ensemble forecasts, Monthly Weather Review 2001.
+    Frequencies ``(M + 1, ..., C + 1)`` that add to 1. Where the truth equals members (still fluid beside a wall), its
+    count is shared by the ranks that tie. Source: Hamill, Interpretation of rank histograms for verifying ensemble
+    forecasts, Monthly Weather Review 2001.
     """
     members = len(ensemble)
     lowest = (ensemble < truth).sum(axis=0)  # (..., N, C)

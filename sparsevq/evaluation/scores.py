@@ -155,9 +155,8 @@ class _Scorer:
         self._members = len(ensemble)
         links["forecast"] = ensemble.mean(axis=0)
         for link, fields in links.items():
-            reference = truth[-len(fields) :]
-            for name in ("relative_l2", "vrmse"):
-                error = getattr(metrics, name)(fields, reference, self._area[valid])
+            for name, metric in (("relative_l2", metrics.relative_l2), ("vrmse", metrics.vrmse)):
+                error = metric(fields, truth[-len(fields) :], self._area[valid])
                 # Reconstructions begin at the observed frame, lead 0; forecasts at lead 1.
                 missing = np.full((horizon + 1 - len(fields), error.shape[-1]), np.nan)
                 self._chain[link, name].append(np.concatenate([missing, error]))
@@ -203,7 +202,8 @@ class _Scorer:
         yield "relative_l2", metrics.relative_l2(prediction, truth, weights)
         yield "vrmse", metrics.vrmse(prediction, truth, weights)
         yield "mse", metrics.mse(prediction, truth, self._data.std / self._scale, weights)
-        yield "rmse", unit * metrics.rmse(prediction, truth, weights)
+        rmse = unit * metrics.rmse(prediction, truth, weights)
+        yield "rmse", rmse
         climatology = self._climatology[valid]
         yield "anomaly_correlation", metrics.anomaly_correlation(prediction, truth, climatology, weights)
         for name, chosen in (("in_sensors", at_sensor), ("out_sensors", ~at_sensor)):
@@ -216,13 +216,13 @@ class _Scorer:
         yield "crps", unit * metrics.fair_crps(members, truth, weights)
         if len(members) > 1:
             yield "spread", unit * metrics.ensemble_spread(members, weights)
-            yield "skill", unit * metrics.ensemble_skill(members, truth, weights)
+            yield "skill", rmse  # of the ensemble mean
 
     def _spectrum(self, method: str, fields: Array, valid: Array) -> Array | None:
         """Energy spectra ``(L, K, C)``; None where the domain has none."""
         if self._spectrum_of.missing:
             return None
-        # Inside an obstacle every method has what the truth has, so that its rim weighs on all alike.
+        # Inside an obstacle every method has the same value as the truth, so that its boundary affects all alike.
         whole = np.zeros((len(fields), self._data.num_points, fields.shape[-1]), dtype=fields.dtype)
         whole[:, valid] = fields
         self._wavenumber, energy = self._spectrum_of(whole)

@@ -16,7 +16,7 @@ from sparsevq.evaluation.table_files import markdown, write_csv, write_text
 Floats = npt.NDArray[np.float64]
 
 BLOCK = 2**25
-"""Bytes of fields that are looked at together."""
+"""Bytes of fields that are read together."""
 SAMPLE = 100_000
 """Values of each channel and split that percentiles are taken from."""
 PERCENTILES = (1, 50, 99)
@@ -31,7 +31,7 @@ ROUNDED = 5
 
 
 def split_statistics(data: FieldData, seed: int = 0) -> pd.DataFrame:
-    """Statistics of channels and parameters by split, and how unlike the training split each other one is.
+    """Statistics of channels and parameters by split, and how much the other splits differ from the training split.
 
     Trajectories, not points or frames, are the independent units: the points of one flow depend on each other, so a
     test over points would call any two sets different. Each channel and trajectory therefore gives one mean, one
@@ -107,7 +107,7 @@ def trajectory_statistics(data: FieldData, seed: int = 0) -> tuple[dict[str, Flo
         for start in range(0, frames, at_once):
             block = np.asarray(data.flat_fields[index, start : start + at_once])  # (f, N, C)
             values = block[:, valid]  # (f, n, C)
-            if shift is None:  # squares of what is far from 0 would lose their digits
+            if shift is None:  # sums of squares of values far from 0 lose digits
                 shift = (weights @ values[0]).astype(np.float32)
             apart = values - shift
             total += np.einsum("n,fnc->c", weights, apart, dtype=np.float64)
@@ -238,7 +238,7 @@ def _numbers(data: FieldData) -> Iterator[tuple[str, str, Floats]]:
             yield name, data.parameter_units.get(name, ""), values.astype(np.float64)
             continue
         words = np.unique(values)
-        if len(words) <= len(values) / 2:  # a name that is each trajectory's own says nothing
+        if len(words) <= len(values) / 2:  # names that no two trajectories share tell nothing
             for word in words:
                 yield f"{name} = {word}", "", (values == word).astype(np.float64)
 

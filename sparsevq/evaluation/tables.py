@@ -153,7 +153,7 @@ def _over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame,
     with np.errstate(invalid="ignore"):  # inf - inf, where a correlation never fell
         mean, std = groups.mean(), groups.std()
     if TIME in mean:
-        # A seed whose correlation never falls has no time to average: the (lower) median can do with it.
+        # A seed whose correlation never falls has an infinite time: the (lower) median, unlike the mean, allows for it.
         mean[TIME], std[TIME] = groups[TIME].quantile(0.5, interpolation="lower"), np.nan
     return mean, std, groups.size()
 

@@ -1,4 +1,4 @@
-"""Forecasts as data sets after the CF conventions, and as NetCDF files that GIS and meteorological tools read."""
+"""Forecasts as data sets that follow the CF conventions, and as NetCDF files that GIS and meteorological tools read."""
 
 import os
 import re
@@ -58,7 +58,7 @@ def as_dataset(
     sensors: npt.NDArray[np.float64],
     attributes: Mapping[str, Any],
 ) -> xr.Dataset:
-    """An ensemble as a data set after the CF conventions.
+    """An ensemble as a data set that follows the CF conventions.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def as_dataset(
     sensors
         ``(n, d)`` places of the readings, in the axes' units.
     attributes
-        What else the file is to say of itself.
+        Further attributes of the data set.
     """
     space = ("point",) if data.scattered else tuple(data.axes)
     dimensions = ("member", "lead_time", *space)
@@ -115,7 +115,7 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
     forecast
         What `as_dataset` made.
     command
-        What made it, for the attribute ``history``.
+        The command that made it, for the attribute ``history``.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
 
 
 def _described(name: str, units: str) -> dict[str, str]:
-    """`units` and `long_name`; units that CF does not know are told in words."""
+    """`units` and `long_name`; units that CF does not know are described in words."""
     known = cf_units(units)
     if known is None:
         return {"long_name": f"{name} in units of {units}", "units": "1"}

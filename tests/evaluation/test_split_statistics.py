@@ -1,4 +1,4 @@
-"""Statistics by split: closed forms, and a split that is from elsewhere is found out."""
+"""Statistics by split: closed forms, and a split from another distribution is detected."""
 
 import dataclasses
 
@@ -120,7 +120,7 @@ def test_scattered_points_are_compared_with_the_nearest():
     assert row(split_statistics(data), "train", "w")["space_step"] == pytest.approx(1)
 
 
-def test_the_same_distribution_is_told_so_and_another_is_found_out():
+def test_the_same_distribution_is_accepted_and_another_is_rejected():
     same = split_statistics(plane_waves(trajectories=40))
     smallest, count = smallest_p(same, "test")
     assert count == 4 + 3  # a channel's four statistics; amplitude and two shapes
@@ -135,7 +135,7 @@ def test_the_same_distribution_is_told_so_and_another_is_found_out():
     assert "differs from train" in next(line for line in conclusions(other) if line.startswith("test"))
 
 
-def test_many_points_of_few_trajectories_prove_nothing():
+def test_many_points_of_few_trajectories_are_not_significant():
     """Two test flows that differ from all others: a test over points would be sure of it, trajectories cannot be."""
     amplitudes = np.r_[np.linspace(1, 1.1, 10), np.full(8, 3.0)]
     table = split_statistics(plane_waves(trajectories=18, amplitudes=amplitudes))

@@ -49,7 +49,7 @@ def test_the_file_follows_cf(tmp_path, monkeypatch):
             assert "_FillValue" not in file[axis].ncattrs()
 
 
-def test_units_that_cf_does_not_know_are_told_in_words():
+def test_units_that_cf_does_not_know_are_described_in_words():
     data = replace(travelling_waves(), time_units="L/U", axis_units={"y": "L", "x": "L"}, units=("U", "U"))
     forecast = forecast_of(data)
     assert forecast["u"].attrs == {"long_name": "u in units of U", "units": "1"}

@@ -69,7 +69,7 @@ def of_all_runs(output):
     ]
 
 
-# The code is no input of the rules: outputs carry the version that made them, and a new one makes them anew.
+# The code is no input of the rules: outputs carry the version that made them, and a new version reruns them.
 VERSION = sparsevq.__version__
 
 THREADS = CONFIG.resources.threads

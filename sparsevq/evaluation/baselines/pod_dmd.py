@@ -30,7 +30,7 @@ STRENGTHS = (0.0, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 PASSES = 5
 """Power iterations of the randomised SVD; each takes two passes over the snapshots."""
 KEPT = 2**30
-"""Bytes of snapshots that are kept in memory; going through quickstart's eleven times costs a minute otherwise."""
+"""Bytes of snapshots that are kept in memory; otherwise the eleven passes over quickstart's take a minute."""
 
 
 def pod_dmd(task: Task) -> BaselineForecast:
@@ -84,7 +84,7 @@ def leading_modes(blocks: Iterable[Array], rank: int, seed: int = 0) -> tuple[Ar
     Parameters
     ----------
     blocks
-        Snapshots ``(F, P)``, a row for each frame, in blocks of rows: passed over several times, one block in memory.
+        Snapshots ``(F, P)``, a row for each frame, in blocks of rows: read several times, one block in memory.
     rank
         Modes wanted.
     seed
@@ -94,7 +94,7 @@ def leading_modes(blocks: Iterable[Array], rank: int, seed: int = 0) -> tuple[Ar
     Returns
     -------
     modes
-        ``(r, P)``, orthonormal, by falling variance; ``r`` below `rank` where the snapshots span less.
+        ``(r, P)``, orthonormal, by decreasing variance; ``r`` below `rank` where the snapshots span less.
     coefficients
         ``(S, r)`` of all snapshots.
 
@@ -187,7 +187,7 @@ def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
 class _Snapshots:
     """Normalised training anomalies times the root of the area, ``(F, N * C)`` for each trajectory and variant.
 
-    Made once and kept if they take at most `KEPT` bytes, else made anew each time that they are gone through.
+    Computed once and kept if they take at most `KEPT` bytes, otherwise computed again in each pass.
     """
 
     def __init__(self, task: Task, mean: Array):
@@ -272,6 +272,6 @@ class _Validation:
             - 2 * (coefficients * self._projection[..., :rank]).sum(axis=-1)
             + (coefficients * (coefficients @ self._gram[:, :rank, :rank])).sum(axis=-1)
         )
-        # A candidate that diverges loses: it must not win as NaN, nor stop the others.
+        # A candidate that diverges has an infinite error, so that it is never chosen.
         score = np.sqrt(np.maximum(error, 0) / self._norm).mean()
         return float(score) if np.isfinite(score) else np.inf

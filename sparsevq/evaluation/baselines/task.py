@@ -21,7 +21,7 @@ class Task:
 
     A baseline learns from the training split, chooses its settings on the validation split, and sees of a test
     trajectory nothing but `readings`, or what sparsevq itself made of them, `reconstruction`. The test trajectory's
-    mask is known to nobody.
+    mask is not given.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A training that was killed goes on from its last checkpoint, and ends as if it had never been killed."""
+"""A training that was killed resumes from its last checkpoint, and ends as if it had never been killed."""
 
 import os
 import signal
@@ -96,7 +96,7 @@ def test_a_tokenizer_killed_around_the_start_of_its_codebook(chain, tmp_path, ki
     assert (out / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
 
 
-def test_a_warning_before_the_time_limit_leaves_a_checkpoint_and_the_training_goes_on(chain, tmp_path):
+def test_a_warning_before_the_time_limit_leaves_a_checkpoint_and_the_training_continues(chain, tmp_path):
     kept = Checkpoints(tmp_path / "checkpoints", minutes=1e9)
     with handled_signals():
         _, logged = chain.gpt(out=tmp_path / "out", checkpoints=kept, tracker=Signalled(6, signal.SIGUSR1), **LONGER)
@@ -105,7 +105,7 @@ def test_a_warning_before_the_time_limit_leaves_a_checkpoint_and_the_training_go
     assert read_checkpoint(path).step == 6
 
 
-def test_a_training_that_had_lost_its_patience_ends_at_once(chain, tmp_path):
+def test_a_training_that_had_stopped_early_ends_at_once(chain, tmp_path):
     settings = {"max_steps": 500, "val_every": 1, "patience": 1, "lr": 1e-9}
     kept = Checkpoints(tmp_path / "checkpoints", minutes=0)
     _, first = chain.gpt(out=tmp_path / "out", checkpoints=kept, **settings)
@@ -120,7 +120,7 @@ def test_a_training_that_had_lost_its_patience_ends_at_once(chain, tmp_path):
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"lr": 2e-3}], ids=["seed", "settings"])
-def test_a_training_with_another_seed_or_settings_starts_anew(chain, tmp_path, capsys, other):
+def test_a_training_with_another_seed_or_settings_starts_from_scratch(chain, tmp_path, capsys, other):
     undisturbed, _ = chain.gpt(out=tmp_path / "undisturbed", **LONGER, **other)
     kept = Checkpoints(tmp_path / "checkpoints", minutes=0)
     with pytest.raises(RuntimeError):
@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(checkpoints, 
     assert not last.exists()
 
 
-def test_if_all_are_damaged_the_training_starts_anew(checkpoints):
+def test_if_all_are_damaged_the_training_starts_from_scratch(checkpoints):
     for path in saved(checkpoints, 1, 2):
         path.write_bytes(b"")
     assert checkpoints.latest(MADE_OF) is None
@@ -181,7 +181,7 @@ def test_a_checkpoint_of_another_training_is_named_and_not_used(checkpoints, cap
 
 
 def test_settings_with_tuples_are_those_that_were_written(checkpoints):
-    """JSON has lists alone."""
+    """JSON has only lists."""
     made_of = MADE_OF | {"settings": {"reflect": ("y",)}}
     checkpoints.save(Checkpoint(1, {"model.weight": torch.zeros(3)}, {}), made_of)
     assert checkpoints.latest(made_of) is not None

@@ -1,4 +1,4 @@
-"""Digests of large files are computed once, and never believed of a file that has changed."""
+"""Digests of large files are computed once, and never reused for a file that has changed."""
 
 import hashlib
 import os
@@ -67,7 +67,7 @@ def test_a_file_put_in_its_place_has_a_new_digest(path):
     assert digest(path) == hashlib.sha256(b"fieldz").hexdigest()
 
 
-def test_a_file_that_may_still_be_changing_is_digested_anew(path, computed):
+def test_a_file_that_may_still_be_changing_is_digested_again(path, computed):
     os.utime(path)
     digest(path)
     digest(path)

@@ -1,4 +1,4 @@
-"""Jobs on one host never share a GPU, none waits for ever, and one that dies gives its GPUs back."""
+"""Jobs on one host never share a GPU, none starves, and the GPUs of one that dies are free again."""
 
 import importlib
 import os
@@ -34,7 +34,7 @@ def own_host(monkeypatch, tmp_path):
 
 @pytest.fixture
 def start():
-    """Starts processes that lease GPUs, print them and go on; they are killed at the end of the test."""
+    """Starts processes that lease GPUs, print them and continue; they are killed at the end of the test."""
     started = []
 
     def start_one(count=1, then="time.sleep(60)", before="", **environment):

@@ -361,7 +361,7 @@ with handled_signals(), together():
 """
 
 
-def test_two_processes_go_on_where_two_were_stopped(trained, tmp_path):
+def test_two_processes_resume_where_two_were_stopped(trained, tmp_path):
     def run(out: str, how: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", RESUMED, str(trained.folder), str(tmp_path / out), how]
         env = environment()

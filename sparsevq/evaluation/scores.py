@@ -18,9 +18,8 @@ from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.reference import training_climatology
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.evaluation.table_files import write_csv
-from sparsevq.runtime.files import digest
+from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout, read_made_from, require_dataset
-from sparsevq.runtime.integrity import require_made_from
 from sparsevq.sensors.placement import SensorSets
 
 Array = NDArray[Any]
@@ -41,18 +40,7 @@ ALL = "all"
 """The channel column's entry for all channels in one norm."""
 
 
-def score(
-    data: FieldData,
-    sensors: SensorSets,
-    forecast_path: str | Path,
-    baselines_path: str | Path,
-    out_dir: str | Path,
-    data_set: str,
-    num_sensors: int,
-    seed: int,
-    codes_path: str | Path | None = None,
-    split: Split = "test",
-) -> None:
+def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: int, split: Split = "test") -> None:
     """Score a forecast and its baselines on the cases that they share, at valid points, in physical units.
 
     Points count by the area (volume) that they stand for (`FieldData.weights`) in every metric.
@@ -75,23 +63,19 @@ def score(
         ``method, lead_time, wavenumber, energy``: mean energy spectra (`spectrum_of`), channels added; `truth` is a
         method. No rows where the domain has no spectrum, and then no `spectral_error` in ``scores.csv``.
     ``codebook.csv``
-        See `codebook_use`; only with `codes_path`.
+        See `codebook_use`; only where there is an index dump.
 
     Lead times are counted in frames. The channel ``all`` is all channels in one norm; where their units differ, each is
     first divided by its training standard deviation, and quantities with a unit then have none.
 
     Parameters
     ----------
-    data, sensors
-        What the forecast was made from.
-    forecast_path, baselines_path
-        ``forecast.h5`` and ``baselines.h5``.
+    run
+        Its data set, sensors, forecast and baselines are read; and its index dump, for codebook use, if there is one.
     out_dir
         Folder for the tables.
     data_set, num_sensors, seed
         Identify the run in tables of many.
-    codes_path
-        ``codes.h5``, for codebook use.
     split
         The split that the cases are from, for codebook use.
 
@@ -100,29 +84,28 @@ def score(
     SparseVQError
         A prediction is NaN or infinite at a valid point, or the files do not belong together.
     """
+    data, sensors = run.data, run.sensors
     with (
-        open_layout(forecast_path, SCHEMA, VERSION) as forecast,
-        open_layout(baselines_path, SCHEMA, VERSION) as baselines,
+        open_layout(run.file("forecast"), SCHEMA, VERSION) as forecast,
+        open_layout(run.file("baselines"), SCHEMA, VERSION) as baselines,
     ):
-        given = {"data": data.digest, "sensors": sensors.digest}
-        codes = {} if codes_path is None else {"codes": digest(codes_path)}
-        require_made_from(forecast_path, read_made_from(forecast), given | codes, "forecast")
-        given["forecast"] = digest(forecast_path)
-        require_made_from(baselines_path, read_made_from(baselines), given, "baselines")
+        run.check("forecast", read_made_from(forecast))
+        run.check("baselines", read_made_from(baselines))
         cases = read_cases(forecast, data)
         if not same_cases(cases, read_cases(baselines, data)):
             raise SparseVQError(
-                f"{baselines_path} holds other cases than {forecast_path}", "run the baselines on this forecast"
+                f"{run.file('baselines')} holds other cases than {run.file('forecast')}",
+                "run the baselines on this forecast",
             )
         scorer = _Scorer(data, sensors, cases)
         for case in range(len(cases)):
             scorer.add(case, forecast, baselines)
     tables = scorer.tables()
-    if codes_path is not None:
-        tables["codebook"] = codebook_use(codes_path, split)
-    run = pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]})
+    if run.has("codes"):
+        tables["codebook"] = codebook_use(run.file("codes"), split)
+    identity = pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]})
     for name, table in tables.items():
-        write_csv(Path(out_dir) / f"{name}.csv", run.merge(table, how="cross"))
+        write_csv(Path(out_dir) / f"{name}.csv", identity.merge(table, how="cross"))
 
 
 class _Scorer:

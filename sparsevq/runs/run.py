@@ -31,6 +31,8 @@ FILES: dict[str, str] = {
     "sensors": "sensors.h5",
     **{part: f"{part}/model.safetensors" for part in PARTS},
     "codes": "codes.h5",
+    "forecast": "forecast.h5",
+    "baselines": "baselines.h5",
 }
 """Name -> where the file is in the run's folder."""
 
@@ -49,6 +51,8 @@ CHECKED: dict[str, tuple[str, ...]] = {
     "tokenizer": ("semi_sparse", "sparse"),
     "codes": ("data", "sensors", "tokenizer", "sparse", "semi_sparse"),
     "gpt": ("tokenizer", "codes"),
+    "forecast": ("data", "sensors", "codes"),
+    "baselines": ("data", "sensors", "forecast"),
 }
 """Name -> the files of the run that it must have been made from.
 
@@ -181,7 +185,7 @@ class Run:
             The file is missing, damaged, or of another data set.
         """
         sensors = read_sensors(self.file("sensors"))
-        self._check("sensors", sensors.made_from)
+        self.check("sensors", sensors.made_from)
         return sensors
 
     def model(self, part: Part) -> "ModelFile":
@@ -199,7 +203,7 @@ class Run:
         if part not in self._models:
             kinds = ("sparse", "semi_sparse") if part in ("sparse", "semi_sparse") else (part,)
             file = load_model(self.file(part), *kinds)
-            self._check(part, file.made_from, rule=file.kind)
+            self.check(part, file.made_from, rule=file.kind)
             self._models[part] = file
         return self._models[part]
 
@@ -214,9 +218,23 @@ class Run:
         from sparsevq.runs.codes import read_codes
 
         codes = read_codes(self.file("codes"), device)
-        self._check("codes", codes.made_from)
+        self.check("codes", codes.made_from)
         return codes
 
-    def _check(self, name: str, made_from: Mapping[str, str], rule: str | None = None) -> None:
+    def check(self, name: str, made_from: Mapping[str, str], rule: str | None = None) -> None:
+        """Check that a file was made from the other files of the run that are there.
+
+        Parameters
+        ----------
+        made_from
+            Name -> digest, as the file records them.
+        rule
+            The rule of the workflow that makes it; None: of the same name.
+
+        Raises
+        ------
+        SparseVQError
+            It was made from others; the message names the first.
+        """
         given = self.digests(*(other for other in CHECKED[name] if self.has(other)))
         require_made_from(self.file(name), made_from, given, rule or name)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sparsevq.config import SensorsConfig
+from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import stamp
 from sparsevq.sensors.placement import place_sensors
 from tests.flows import travelling_waves
@@ -63,9 +64,18 @@ def make_experiment(
             file[name] = indices
         file["codebook"] = rng.normal(size=(2, 8, 3)).astype(np.float32)
         file.create_dataset("split", data=data.split.astype(object), dtype=h5py.string_dtype())
-    return SimpleNamespace(
+    found = SimpleNamespace(
         data=data, sensors=sets, forecast=forecast, codes=codes, cases=cases, truth=truth, folder=folder
     )
+    found.run = lambda: run_of(found)
+    return found
+
+
+def run_of(experiment):
+    """The experiment as a run; its data and sensors are in no file."""
+    run = Run(experiment.folder)
+    run.data, run.sensors = experiment.data, experiment.sensors
+    return run
 
 
 @pytest.fixture

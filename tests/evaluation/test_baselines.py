@@ -208,7 +208,7 @@ def test_what_is_inside_an_obstacle_never_matters(experiment, name):
 def test_the_file_holds_the_forecasts_cases_and_each_method(experiment):
     out = experiment.folder / "baselines.h5"
     settings = EvaluationConfig(pod_ranks=(2, 4))
-    run_baselines(experiment.data, experiment.sensors, experiment.forecast, out, settings, {"f": experiment.forecast})
+    run_baselines(experiment.run(), out, settings)
     with h5py.File(out) as file:
         assert file.attrs["schema"] == "sparsevq-forecast"
         np.testing.assert_array_equal(np.stack([file["trajectory"], file["start_frame"]], axis=1), experiment.cases)
@@ -217,7 +217,7 @@ def test_the_file_holds_the_forecasts_cases_and_each_method(experiment):
         assert all(file[f"methods/{name}"].shape == (4, HORIZON, 16, 16, 2) for name in file["methods"])
         assert file["methods/pod_dmd"].attrs["rank"] in (2, 4)
     before = out.read_bytes()
-    run_baselines(experiment.data, experiment.sensors, experiment.forecast, out, settings, {"f": experiment.forecast})
+    run_baselines(experiment.run(), out, settings)
     assert out.read_bytes() == before
 
 
@@ -225,7 +225,7 @@ def test_a_forecast_beyond_the_data_is_refused(experiment):
     with h5py.File(experiment.forecast, "a") as file:
         file["start_frame"][:] = 12
     with pytest.raises(SparseVQError, match="forecasts up to frame 17, the last frame of waves is 15"):
-        run_baselines(experiment.data, experiment.sensors, experiment.forecast, "never.h5", EvaluationConfig(), {})
+        run_baselines(experiment.run(), "never.h5", EvaluationConfig())
 
 
 def test_pod_dmd_needs_a_validation_split(experiment):

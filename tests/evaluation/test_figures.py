@@ -46,12 +46,10 @@ def histories(folder):
 
 
 def draw(experiment, name="figures", **replaced):
+    run = experiment.run()
+    run.data = replaced.pop("data", run.data)
     arguments = {
-        "data": experiment.data,
-        "sensors": experiment.sensors,
-        "forecast_path": experiment.forecast,
-        "baselines_path": experiment.folder / "baselines.h5",
-        "codes_path": experiment.codes,
+        "run": run,
         "histories": histories(experiment.folder),
         "scores_dir": experiment.folder / "scores",
         "out_dir": experiment.folder / name,

@@ -22,10 +22,11 @@ def run(experiment, name="scores", **arguments):
     baselines = experiment.folder / "baselines.h5"
     if not baselines.exists():
         settings = EvaluationConfig(pod_ranks=(2, 4))
-        run_baselines(experiment.data, experiment.sensors, experiment.forecast, baselines, settings, {})
+        run_baselines(experiment.run(), baselines, settings)
     out = experiment.folder / name
-    data = arguments.pop("data", experiment.data)
-    score(data, experiment.sensors, experiment.forecast, baselines, out, "waves", 8, 3, experiment.codes, **arguments)
+    found = experiment.run()
+    found.data = arguments.pop("data", experiment.data)
+    score(found, out, "waves", 8, 3, **arguments)
     return {path.stem: pd.read_csv(path) for path in out.glob("*.csv")}
 
 
@@ -125,7 +126,7 @@ def test_spread_and_skill_are_pooled_over_cases_before_the_root(experiment):
     assert value(tables["calibration"], quantity="spread", **where) == pytest.approx(spread, rel=0.05)
 
 
-def test_what_is_inside_an_obstacle_never_matters(experiment):
+def test_what_is_inside_an_obstacle_never_matters(experiment, unchecked_origins):
     before = run(experiment)
     with h5py.File(experiment.forecast, "a") as file:
         for case, (trajectory, _) in enumerate(experiment.cases):
@@ -169,7 +170,7 @@ def error_in_row(experiment, row):
     return run(experiment, f"row{row}")
 
 
-def test_an_error_at_the_pole_counts_by_its_area(tmp_path):
+def test_an_error_at_the_pole_counts_by_its_area(tmp_path, unchecked_origins):
     experiment = on_the_globe(tmp_path)
     latitude = np.deg2rad(np.linspace(-90, 90, 13))
     share = np.diff(np.sin(latitude)) / 2  # of the sphere's area in each of the 12 rows
@@ -261,7 +262,7 @@ def test_a_diverged_member_stops_the_scores(experiment):
         file["ensemble"][2, 1, 3, 0, 0, 0] = np.inf
     baselines = experiment.folder / "baselines.h5"
     settings = EvaluationConfig(baselines=("climatology",))
-    run_baselines(experiment.data, experiment.sensors, experiment.forecast, baselines, settings, {})
+    run_baselines(experiment.run(), baselines, settings)
     with pytest.raises(
         SparseVQError, match=r"forecast \(trajectory 11, frame 0\): case 2 is NaN or infinite from lead 4"
     ):
@@ -269,7 +270,7 @@ def test_a_diverged_member_stops_the_scores(experiment):
     assert not (experiment.folder / "scores").exists()
 
 
-def test_baselines_of_another_forecast_are_refused(experiment):
+def test_baselines_of_another_forecast_are_refused(experiment, unchecked_origins):
     run(experiment)
     with h5py.File(experiment.forecast, "a") as file:
         file["start_frame"][0] = 1

@@ -34,7 +34,7 @@ from sparsevq.runs.run import Run
 from sparsevq.runtime import files, integrity
 from sparsevq.runtime.files import digest, written_whole
 from sparsevq.runtime.integrity import SEAL_BYTES, require_made_from
-from sparsevq.sensors.placement import place_sensors, read_sensors, write_sensors
+from sparsevq.sensors.placement import place_sensors, write_sensors
 from sparsevq.simulators.shards import read_shard
 from tests.chain import Chain, make_chain
 from tests.edited import edited
@@ -55,17 +55,11 @@ class Finished(Chain):
         return self
 
     def baselines(self) -> None:
-        data = read_data(self.data_path)
-        inputs = {"data": self.data_path, "sensors": self.sensors_path, "forecast": self.folder / "forecast.h5"}
-        sensors, out = read_sensors(self.sensors_path, data), self.folder / "baselines.h5"
         settings = EvaluationConfig(baselines=["persistence", "climatology"])
-        run_baselines(data, sensors, inputs["forecast"], out, settings, made_from=inputs)
+        run_baselines(self.run(), self.folder / "baselines.h5", settings)
 
     def evaluate(self) -> None:
-        data = read_data(self.data_path)
-        sensors = read_sensors(self.sensors_path, data)
-        forecast, baselines = (self.folder / f"{name}.h5" for name in ("forecast", "baselines"))
-        score(data, sensors, forecast, baselines, self.folder, "waves", 6, 1, codes_path=self.codes_path)
+        score(self.run(), self.folder, "waves", 6, 1)
 
     def consume(self, consumer: str) -> None:
         """Do again what a rule of the workflow (or a command) does."""

@@ -1,12 +1,10 @@
 """The baselines by name, and the file of their forecasts."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from sparsevq.config import EvaluationConfig, Symmetries
-from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
@@ -14,9 +12,8 @@ from sparsevq.evaluation.baselines.task import Baseline, Task
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.metrics import require_finite
 from sparsevq.evaluation.reference import TrainingFlows
+from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
-from sparsevq.runtime.integrity import require_made_from
-from sparsevq.sensors.placement import SensorSets
 
 BASELINES: dict[str, Baseline] = {
     "persistence": persistence,
@@ -27,29 +24,19 @@ BASELINES: dict[str, Baseline] = {
 
 
 def run_baselines(
-    data: FieldData,
-    sensors: SensorSets,
-    forecast_path: str | Path,
-    out: str | Path,
-    settings: EvaluationConfig,
-    made_from: Mapping[str, Path],
-    symmetries: Symmetries | None = None,
-    seed: int = 0,
+    run: Run, out: str | Path, settings: EvaluationConfig, symmetries: Symmetries | None = None, seed: int = 0
 ) -> None:
     """Forecast the cases of a forecast file with each baseline, and write ``baselines.h5`` (``docs/data-format.md``).
 
     Parameters
     ----------
-    data, sensors
-        What the forecast was made from; baselines see the sparse sensors alone.
-    forecast_path
-        ``forecast.h5``: which cases, and the reconstruction of the observed frame (for persistence).
+    run
+        Its data set, sensors (baselines see the sparse ones alone) and forecast are read: which cases, and the
+        reconstruction of the observed frame (for persistence).
     out
         The file to write.
     settings
         Which baselines, and what they choose from.
-    made_from
-        Name -> input file, for the record.
     symmetries, seed
         As of stage 1: baselines learn from the same flows as sparsevq, the mirrored ones too.
 
@@ -58,9 +45,9 @@ def run_baselines(
     SparseVQError
         The forecast does not fit the data set, a baseline can't be fitted, or a baseline's forecast is not finite.
     """
-    with open_layout(forecast_path, SCHEMA, VERSION) as file:
-        given = {"data": data.digest, "sensors": sensors.digest}
-        require_made_from(forecast_path, read_made_from(file), given, "forecast")
+    data, sensors = run.data, run.sensors
+    with open_layout(run.file("forecast"), SCHEMA, VERSION) as file:
+        run.check("forecast", read_made_from(file))
         cases = read_cases(file, data)
         wanted = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
         reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
@@ -69,6 +56,7 @@ def run_baselines(
 
     with created(out) as file:
         learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
+        made_from = run.paths(*(name for name in ("data", "sensors", "forecast") if run.has(name)))
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         file["trajectory"] = cases.trajectory
         file["start_frame"] = cases.start_frame

@@ -21,20 +21,13 @@ from sparsevq.evaluation.figures.fields import PicturedCase, draw_animation, dra
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import OURS
 from sparsevq.evaluation.spectrum import spectrum_of
+from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout
 from sparsevq.sensors.placement import SensorSets
 
 
 def draw_case_figures(
-    data: FieldData,
-    sensors: SensorSets,
-    forecast_path: str | Path,
-    baselines_path: str | Path,
-    codes_path: str | Path,
-    histories: Mapping[str, Path],
-    scores_dir: str | Path,
-    out_dir: str | Path,
-    split: Split = "test",
+    run: Run, histories: Mapping[str, Path], scores_dir: str | Path, out_dir: str | Path, split: Split = "test"
 ) -> list[Path]:
     """Draw all figures of one run: seven PNGs and ``animation.gif``.
 
@@ -42,10 +35,8 @@ def draw_case_figures(
 
     Parameters
     ----------
-    data, sensors
-        What the forecast was made from.
-    forecast_path, baselines_path, codes_path
-        ``forecast.h5``, ``baselines.h5``, ``codes.h5``.
+    run
+        Its data set, sensors, forecast, baselines and index dump are read.
     histories
         Stage -> its ``history.csv``, in the order of training.
     scores_dir
@@ -61,21 +52,22 @@ def draw_case_figures(
         A file is missing.
     """
     scores_dir, out_dir = Path(scores_dir), Path(out_dir)
+    data = run.data
     tables = {
         name: _read(scores_dir / f"{name}.csv") for name in ("cases", "chain", "calibration", "codebook", "spectra")
     }
     with (
-        open_layout(forecast_path, SCHEMA, VERSION) as forecast,
-        open_layout(baselines_path, SCHEMA, VERSION) as baselines,
+        open_layout(run.file("forecast"), SCHEMA, VERSION) as forecast,
+        open_layout(run.file("baselines"), SCHEMA, VERSION) as baselines,
     ):
-        case = _pictured(data, sensors, forecast, baselines, tables["cases"])
+        case = _pictured(data, run.sensors, forecast, baselines, tables["cases"])
     unit = data.units[0] if len(set(data.units)) == 1 else ""
     energy_unit = f"({unit})²" if unit not in ("", "1") else ""
     return [
         draw_strip(case, out_dir / "strip.png"),
         draw_lead_time(tables["cases"], case.cases, out_dir / "lead_time.png"),
         draw_spectra(tables["spectra"], spectrum_of(data), energy_unit, out_dir / "spectra.png"),
-        draw_codebook(Path(codes_path), tables["codebook"], split, out_dir / "codebook.png"),
+        draw_codebook(run.file("codes"), tables["codebook"], split, out_dir / "codebook.png"),
         draw_training(histories, out_dir / "training.png"),
         draw_calibration(tables["calibration"], unit, out_dir / "calibration.png"),
         draw_chain(tables["chain"], out_dir / "chain.png"),

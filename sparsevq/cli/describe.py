@@ -50,8 +50,8 @@ def print_contents(contents: Contents, why: str, settings: FileConfig, name: str
         for item in contents.arrays.values()
     )
     _print_table(console, f"{contents.path}: arrays", columns, rows)
-    if contents.odd:
-        _print_table(console, "not arrays of numbers", ("name", "what"), contents.odd.items())
+    if contents.unreadable:
+        _print_table(console, "not arrays of numbers", ("name", "what"), contents.unreadable.items())
     _print(console, f"It cannot be read as fields yet:\n  {why}\n")
     lines = suggested_arrays(contents, settings, name)
     if lines is not None:

@@ -1,4 +1,4 @@
-"""One file's arrays as a source: which hold channels, what their dimensions mean, and a reader of their frames."""
+"""The arrays of one file as a source: which are channels, the roles of their dimensions, and a reader of frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ FEW = 4
 
 @dataclass(frozen=True)
 class Field:
-    """An array with the meanings of its dimensions: trajectory, time, channel, point, or an axis."""
+    """An array with the roles of its dimensions: trajectory, time, channel, point, or an axis."""
 
     array: StoredArray
     roles: tuple[str, ...]
@@ -40,7 +40,7 @@ class Field:
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
-        """Those that are points."""
+        """Those along which the points are."""
         return tuple(
             Dimension(name=role, stored=self.stored(role), size=self.size(role))
             for role in self.roles
@@ -56,16 +56,16 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
     contents
         The file.
     settings
-        What the user says of it.
+        The user's settings for it.
     store
-        Where frames are kept that were decompressed with others.
+        Cache of frames that were decompressed together.
     told
-        Messages that were printed already, so that many files say a thing once.
+        Messages that were printed already, so that each is printed once for many files.
 
     Raises
     ------
     SparseVQError
-        The file's arrays can't be understood as fields on one set of points, or are suspiciously large.
+        The arrays are not fields on one set of points, or are suspiciously large.
     """
     fields = [Field(array, _roles(contents, array, settings)) for array in _chosen(contents, settings)]
     _one_layout(contents, fields)
@@ -81,10 +81,10 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
     )
     times, clock = _times(contents, first, settings, told)
     for message in space.messages:
-        _tell(message, told)
+        _print_once(message, told)
     readers = [_Reader(contents, field, first, space, settings.missing, store, len(fields)) for field in fields]
     for reader in readers:
-        reader.tell(told)
+        reader.note_chunks(told)
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         if len(readers) == 1:
@@ -138,12 +138,14 @@ def _chosen(contents: Contents, settings: FileConfig) -> list[StoredArray]:
     else:
         candidates = [array for array in candidates if len(array.shape) > 1] or candidates
     if not candidates:
-        odd = (
-            "; not read: " + ", ".join(f"{name} ({why})" for name, why in contents.odd.items()) if contents.odd else ""
+        unreadable = (
+            "; not read: " + ", ".join(f"{name} ({why})" for name, why in contents.unreadable.items())
+            if contents.unreadable
+            else ""
         )
         raise SparseVQError(
             f"{contents.path}: no array has time and space in its dimensions: it holds "
-            f"{listing(contents.arrays.values())}{odd}",
+            f"{listing(contents.arrays.values())}{unreadable}",
             "name the arrays by `arrays`, and what their dimensions are by `dimensions`",
         )
     kinds = {(array.dimensions, array.shape) for array in candidates}
@@ -165,7 +167,7 @@ def _looks_like_a_field(contents: Contents, array: StoredArray, settings: FileCo
 
 
 def _roles(contents: Contents, array: StoredArray, settings: FileConfig) -> tuple[str, ...]:
-    """The meanings of an array's dimensions."""
+    """The roles of an array's dimensions."""
     if settings.dimensions:
         if len(settings.dimensions) != len(array.shape):
             raise SparseVQError(
@@ -176,7 +178,7 @@ def _roles(contents: Contents, array: StoredArray, settings: FileConfig) -> tupl
         return settings.dimensions
     if not array.dimensions:
         raise SparseVQError(
-            f"{contents.path}: what the dimensions of its arrays mean is not said; it holds "
+            f"{contents.path}: the dimensions of its arrays have no names; it holds "
             f"{listing(contents.arrays.values())}",
             f"write for instance `arrays: [{array.name}]` and `dimensions: [{', '.join(_guess(array))}]`",
         )
@@ -185,13 +187,13 @@ def _roles(contents: Contents, array: StoredArray, settings: FileConfig) -> tupl
     if twice:
         raise SparseVQError(
             f"{contents.path}: two dimensions of {array.name} look like {twice[0]}: {', '.join(array.dimensions)}",
-            "say what each is by `dimensions`",
+            "name each by `dimensions`",
         )
     return roles
 
 
 def _role(contents: Contents, name: str) -> str:
-    """What a dimension of this name is: by its coordinate, or by the name itself."""
+    """The role of a dimension: by its coordinate, or by its name."""
     coordinate = contents.arrays.get(name)
     if coordinate is not None and coordinate.dimensions == (name,) and is_time(coordinate.attributes, coordinate.units):
         return TIME
@@ -202,7 +204,7 @@ def _role(contents: Contents, name: str) -> str:
 
 
 def _guess(array: StoredArray) -> list[str]:
-    """Dimensions that a user may have meant."""
+    """A suggestion for `dimensions`."""
     count = len(array.shape)
     last = [CHANNEL] if count > 3 and array.shape[-1] <= FEW else []
     space = min(max(count - len(last) - 1, 1), 3 if count - len(last) < 4 else 2 if not last or count < 6 else 3)
@@ -211,7 +213,7 @@ def _guess(array: StoredArray) -> list[str]:
 
 
 def _one_layout(contents: Contents, fields: Sequence[Field]) -> None:
-    """Check that arrays have the same trajectories, times and points, and what is needed of them."""
+    """Check that arrays have the same trajectories, times and points, and the dimensions that fields need."""
     first = fields[0]
     for field in fields:
         for role in (*first.roles, *field.roles):
@@ -220,7 +222,7 @@ def _one_layout(contents: Contents, fields: Sequence[Field]) -> None:
             ):
                 raise SparseVQError(
                     f"{contents.path}: the arrays lie on different grids: {listing([first.array, field.array])}",
-                    "name only those that go together by `arrays`",
+                    "name only arrays on one grid by `arrays`",
                 )
     twice = [role for role in first.roles if first.roles.count(role) > 1]
     if twice:
@@ -228,7 +230,7 @@ def _one_layout(contents: Contents, fields: Sequence[Field]) -> None:
     if not first.dimensions:
         raise SparseVQError(
             f"{contents.path}: {listing([first.array])} has no dimension in space",
-            f"say what its dimensions are by `dimensions`: {', '.join(ROLES)}, or an axis",
+            f"name its dimensions by `dimensions`: {', '.join(ROLES)}, or an axis",
         )
     empty = [field.array for field in fields if 0 in field.array.shape]
     if empty:
@@ -256,7 +258,7 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
         raise SparseVQError(f"{contents.path}: two channels are called {twice[0]}", "name other `arrays`")
     own = set(flat)
     if (settings.arrays or len(fields) == 1) and len(settings.channels) == len(flat) and set(settings.channels) != own:
-        given = iter(settings.channels)  # names for what the file has no names for
+        given = iter(settings.channels)  # names for channels that have none in the file
         names = [tuple(next(given) for _ in some) for some in names]
     return names
 
@@ -267,7 +269,7 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
 def _times(
     contents: Contents, field: Field, settings: FileConfig, told: set[str]
 ) -> tuple[npt.NDArray[np.float64], Clock]:
-    """Times of the frames as the file has them, and what they count."""
+    """Times of the frames as in the file, and their clock."""
     frames = field.size(TIME)
     units = settings.units.get("time", "")
     if settings.time is not None and not isinstance(settings.time, str):
@@ -279,16 +281,16 @@ def _times(
     elif TIME in field.roles:
         array = _time_array(contents, field)
     else:  # each file is a frame
-        alone = [each for each in contents.arrays.values() if each.shape == () and is_time(each.attributes, each.units)]
-        array = next((each for each in alone if each.attributes.get("standard_name") == "time"), None)
-        array = array or (alone[0] if len(alone) == 1 else None)
+        scalars = [each for each in contents.arrays.values() if not each.shape and is_time(each.attributes, each.units)]
+        array = next((each for each in scalars if each.attributes.get("standard_name") == "time"), None)
+        array = array or (scalars[0] if len(scalars) == 1 else None)
     if array is None:
         if contents.describes_itself and TIME in field.roles:
             raise SparseVQError(
                 f"{contents.path}: {field.stored(TIME)} ({frames} frames) has no coordinates",
                 "give `time: [first, step]`, or write them into the file",
             )
-        _tell("no times are known: frames are numbered 0, 1, ... (`time: [first, step]` says them)", told)
+        _print_once("no times are known: frames are numbered 0, 1, ... (give them by `time: [first, step]`)", told)
         return np.arange(frames, dtype=np.float64), Clock(units or "frame")
     times = whole(contents.path, array).ravel()
     if len(times) != frames:
@@ -300,13 +302,15 @@ def _times(
 
 
 def _time_array(contents: Contents, field: Field) -> StoredArray | None:
-    """The array with the times: a dated one rather than a count, that of the dimension's name rather than another."""
+    """The array of times: dates are preferred to plain numbers, then the array named as the dimension."""
     name, frames = field.stored(TIME), field.size(TIME)
     if name:
         along = [array for array in contents.arrays.values() if array.dimensions == (name,) and array.is_number]
         times = [array for array in along if array.name == name or is_time(array.attributes, array.units)]
         dated = [array for array in times if " since " in array.units]
-        best_first = sorted(dated or times, key=lambda array: (array.name != name, not _is_the_time(array)))
+        best_first = sorted(
+            dated or times, key=lambda array: (array.name != name, array.attributes.get("standard_name") != "time")
+        )
         return best_first[0] if best_first else None
     for array in contents.arrays.values():
         named = role_by_name(array.name.rsplit("/", 1)[-1]) == TIME
@@ -315,12 +319,8 @@ def _time_array(contents: Contents, field: Field) -> StoredArray | None:
     return None
 
 
-def _is_the_time(array: StoredArray) -> bool:
-    return array.attributes.get("standard_name") == "time"
-
-
 def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dict[str, str]]:
-    """What the file says of each trajectory: arrays along that dimension alone."""
+    """Parameters of each trajectory: arrays along that dimension only."""
     parameters, units = {}, {}
     dimension = field.stored(TRAJECTORY) if TRAJECTORY in field.roles else ""
     for array in contents.arrays.values():
@@ -331,7 +331,7 @@ def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dic
     return parameters, units
 
 
-def _tell(message: str, told: set[str]) -> None:
+def _print_once(message: str, told: set[str]) -> None:
     if message not in told:
         told.add(message)
         print(message, flush=True)
@@ -365,10 +365,10 @@ class _Reader:
         self.slabs = Slabs(self._load, shape, chunk, frame_bytes, store, arrays)
         self.chunk = chunk
 
-    def tell(self, told: set[str]) -> None:
-        """Warn of chunks that do not fit how they are read."""
+    def note_chunks(self, told: set[str]) -> None:
+        """Print a note if chunks are decompressed several times."""
         if self.slabs.times_read > 1:
-            _tell(
+            _print_once(
                 f"{self.field.array.name}: chunks of {self.chunk[0]} trajectories x {self.chunk[1]} frames are "
                 f"decompressed {self.slabs.times_read} times each; chunks of fewer frames would be read faster",
                 told,

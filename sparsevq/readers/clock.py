@@ -1,6 +1,6 @@
-"""Times: what the numbers of a time axis mean, dates, and checks that frames follow each other evenly.
+"""Times: units and calendars of a time axis, dates, and checks that frames are evenly spaced.
 
-Sources have elapsed time. The date that files count from is kept beside it: when each trajectory's first frame was.
+Sources have elapsed time. The date of each trajectory's first frame is kept beside it.
 """
 
 import re
@@ -14,9 +14,9 @@ from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 
 EVEN = 0.2
-"""By which share a step may differ from the usual one: calendar months (28 to 31 days) are even, a gap is not."""
+"""Relative tolerance for steps about their median: calendar months (28 to 31 days) pass, a gap does not."""
 SAME = 0.05
-"""By which share of a step the times of two trajectories may differ and yet be the same."""
+"""Tolerance for equal times of two trajectories, as a fraction of a step."""
 
 _SHORT = {
     "s": ("s", "sec", "secs", "second", "seconds"),
@@ -29,7 +29,7 @@ _DATE = re.compile(r"(-?\d{1,4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::
 
 @dataclass(frozen=True)
 class Clock:
-    """What the numbers of a time axis mean: ``hours since 1970-01-01`` in a calendar, or a plain unit such as ``s``."""
+    """Unit and calendar of a time axis: ``hours since 1970-01-01`` in a calendar, or a plain unit such as ``s``."""
 
     units: str = ""
     calendar: str = "standard"
@@ -52,13 +52,13 @@ class Clock:
         return next((short for short, names in _SHORT.items() if unit.lower() in names), unit)
 
     def text(self, time: float) -> str:
-        """A moment for people."""
+        """A time as text, for messages."""
         if not self.dated:
             return f"{time:g} {self.units}".rstrip()
         return str(cftime.num2date(time, self.units, self.calendar).isoformat())
 
     def number(self, moment: float | str, key: str) -> float:
-        """A moment of the configuration, a number or a date, as this clock counts.
+        """A time of the configuration, a number or a date, in the units of this clock.
 
         Raises
         ------
@@ -74,11 +74,13 @@ class Clock:
         try:
             date = cftime.datetime(*(int(part or 0) for part in parts.groups()), calendar=self.calendar)
         except ValueError as error:
-            raise SparseVQError(f"{key}: {moment!r} is not a date ({error})", "mend it") from None
+            raise SparseVQError(
+                f"{key}: {moment!r} is not a date ({error})", "write it as 2006-04-16 or 2006-04-16 12:00"
+            ) from None
         return float(cftime.date2num(date, self.units, self.calendar))
 
     def counted_as(self, other: "Clock", times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Times of this clock as `other` counts them; both are dated, in one calendar."""
+        """Times of this clock in the units of `other`; both are dated, in one calendar."""
         if self == other:
             return times
         dates = cftime.num2date(times, self.units, self.calendar)
@@ -87,16 +89,16 @@ class Clock:
 
 @dataclass(frozen=True)
 class Timed:
-    """A source, whose time counts from `starts` on.
+    """A source and the times at which its trajectories start.
 
     Attributes
     ----------
     source
         The source; with a dated clock its time is 0 at the first frame.
     clock
-        What `starts` count.
+        Unit and calendar of `starts`.
     starts
-        ``(T,)`` what to add to the source's time to get the file's; 0 where the clock is not dated.
+        ``(T,)``: offset from the source's time to the file's; 0 where the clock is not dated.
     """
 
     source: Source
@@ -105,17 +107,17 @@ class Timed:
 
     @property
     def path(self) -> str:
-        """Whose it is, for messages."""
+        """Name of the source, for messages."""
         return self.source.label
 
 
 def timed(source: Source, clock: Clock) -> Timed:
-    """A source whose time is as the file has it.
+    """A source with the time axis of its file.
 
     Raises
     ------
     SparseVQError
-        A time is not finite, or does not follow the one before.
+        A time is not finite, or not later than the one before.
     """
     check_increasing(source.label, source.time, clock)
     start = float(source.time[0]) if clock.dated else 0.0
@@ -130,37 +132,40 @@ def check_increasing(label: str, times: npt.NDArray[np.float64], clock: Clock) -
     Raises
     ------
     SparseVQError
-        One is not; it is the first.
+        One is not; the message names the first.
     """
     bad = np.flatnonzero(~np.isfinite(times))
     if len(bad):
-        raise SparseVQError(f"{label}: the time of frame {bad[0]} is {times[bad[0]]}", "mend or leave out that frame")
+        raise SparseVQError(
+            f"{label}: the time of frame {bad[0]} is {times[bad[0]]}", "correct or leave out that frame"
+        )
     back = np.flatnonzero(np.diff(times) <= 0)
     if len(back):
         frame = back[0] + 1
         raise SparseVQError(
             f"{label}: time does not increase: frame {frame} is at {clock.text(times[frame])}, "
             f"frame {frame - 1} at {clock.text(times[frame - 1])}",
-            "sort the frames by time, and drop those that are there twice",
+            "sort the frames by time, and drop duplicates",
         )
 
 
 def check_even(timed: Timed) -> None:
-    """Check that a source has frames that follow each other evenly, since the networks count frames.
+    """Check that frames are evenly spaced in time, since the networks count frames.
 
     Raises
     ------
     SparseVQError
-        There are fewer than two frames, or a step differs from the usual one by more than `EVEN`; it is the first.
+        There are fewer than two frames, or a step differs from the median one by more than `EVEN`; the message
+        names the first.
     """
     times = timed.source.time
     if len(times) < 2:
         raise SparseVQError(f"{timed.path}: {len(times)} frame is not enough", "a forecast needs at least two")
     steps = np.diff(times)
     usual = float(np.median(steps))
-    odd = np.flatnonzero(np.abs(steps - usual) > EVEN * usual)
-    if len(odd):
-        frame, before = odd[0] + 1, odd[0]
+    uneven = np.flatnonzero(np.abs(steps - usual) > EVEN * usual)
+    if len(uneven):
+        frame, before = uneven[0] + 1, uneven[0]
         at = timed.starts[0]
         raise SparseVQError(
             f"{timed.path}: frames are not evenly spaced in time: frame {frame} "
@@ -171,14 +176,14 @@ def check_even(timed: Timed) -> None:
 
 
 def dated_parameters(timed: Timed, also_numbers: bool) -> Source:
-    """The source, with the moment at which each trajectory starts as its parameter ``start``.
+    """The source, with the start time of each trajectory as its parameter ``start``.
 
     Parameters
     ----------
     timed
         A source and its clock.
     also_numbers
-        Of plain numbers too, not only of dates.
+        Also add times that are plain numbers, not only dates.
     """
     source = timed.source
     if timed.clock.dated:

@@ -1,4 +1,4 @@
-"""What names, units and attributes tell of dimensions: the CF conventions, and habits beside them."""
+"""Roles of dimensions by their names, units and attributes: the CF conventions, and common names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,7 @@ from sparsevq.readers.stored import StoredArray
 
 TRAJECTORY, TIME, CHANNEL, POINT = "trajectory", "time", "channel", "point"
 ROLES = (TRAJECTORY, TIME, CHANNEL, POINT)
-"""Meanings of a dimension that is no axis of the grid."""
-
+"""Roles of a dimension that is not an axis of the grid."""
 
 _NAMES = {
     TRAJECTORY: "trajectory trajectories member members realization realisation ensemble ens number sample samples "
@@ -23,34 +22,34 @@ _DEGREES = ("", "degree", "degrees", "deg")
 
 
 def role_by_name(name: str) -> str | None:
-    """What a dimension of this name is, if it is no axis."""
+    """Role of a dimension of this name; None for an axis."""
     return _ROLE_OF.get(name.lower())
 
 
 def is_time(attributes: Mapping[str, Any], units: str) -> bool:
-    """Whether a coordinate is of time (CF 4.4: by its units, its standard name or its axis)."""
+    """Whether a coordinate is a time (CF 4.4: by its units, its standard name or its axis)."""
     return attributes.get("axis") == "T" or attributes.get("standard_name") == "time" or " since " in units
 
 
 def is_longitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether a coordinate is a longitude, of the rotated kind too."""
+    """Whether a coordinate is a longitude, possibly of a rotated grid."""
     return _is_angle(name, units, attributes, LONGITUDE_UNITS, "longitude", ("lon", "longitude"))
 
 
 def is_latitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether a coordinate is a latitude, of the rotated kind too: circles of latitude shrink towards its poles."""
+    """Whether a coordinate is a latitude, possibly of a rotated grid (whose cells shrink towards its poles too)."""
     return _is_angle(name, units, attributes, LATITUDE_UNITS, "latitude", ("lat", "latitude"))
 
 
 def axis_units(name: str, units: str, attributes: Mapping[str, Any]) -> str:
-    """Unit of an axis; of latitudes and longitudes the one by which they are known."""
+    """Unit of an axis; of latitudes and longitudes the CF one."""
     if is_latitude(name, units, attributes):
         return LATITUDE_UNITS[0]
     return LONGITUDE_UNITS[0] if is_longitude(name, units, attributes) else units
 
 
 def is_place(array: StoredArray) -> bool:
-    """Whether an array tells where things are along some direction in space."""
+    """Whether an array is a coordinate in space."""
     attributes = array.attributes
     named = array.name.lower() in ("x", "y", "z", "depth", "height", "altitude", "level")
     return (

@@ -1,4 +1,4 @@
-"""Files of the user's own as a source: which files, how they are written, what they are to each other."""
+"""The user's own files as a source: which files, their formats, and how they are joined."""
 
 import glob
 from collections.abc import Callable
@@ -20,11 +20,10 @@ from sparsevq.readers.join import join_in_time, join_trajectories
 from sparsevq.readers.matlab import open_matlab
 from sparsevq.readers.numpy_files import open_numpy
 from sparsevq.readers.release import open_release, split_by_names
-from sparsevq.readers.selection import in_window, with_overrides
+from sparsevq.readers.selection import in_window, time_blocks, with_overrides
 from sparsevq.readers.shards import open_shards
 from sparsevq.readers.slabs import SlabStore
 from sparsevq.readers.stored import Contents, reading
-from sparsevq.readers.time_blocks import time_blocks
 from sparsevq.readers.xarray_files import open_netcdf, open_zarr
 from sparsevq.simulators import shards
 
@@ -60,7 +59,9 @@ def matching_files(settings: FileConfig) -> tuple[Path, ...]:
     for pattern in named:
         matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern))
         if not matches:
-            raise SparseVQError(f"path: {pattern} matches no file", "check the path; it is relative to where you are")
+            raise SparseVQError(
+                f"path: {pattern} matches no file", "check the path; it is relative to the working directory"
+            )
         for path in map(Path, matches):
             found += [path] if path.is_file() or _is_a_data_set(path, settings) else _files_in(path)
     return tuple(found)
@@ -86,16 +87,16 @@ def _files_in(folder: Path) -> list[Path]:
 
 
 def format_of(path: Path, settings: FileConfig) -> str:
-    """How a file is written: as the configuration says, or by its name and first bytes.
+    """Format of a file: from the configuration, or by its name and first bytes.
 
     Raises
     ------
     SparseVQError
-        Neither tells.
+        It is not known from either.
     """
     if settings.format != "auto":
         return settings.format
-    if path.is_dir() and (path / "zarr.json").exists() | any((path / mark).exists() for mark in ZARR_MARKS):
+    if path.is_dir() and any((path / mark).exists() for mark in ZARR_MARKS):
         return "zarr"
     if path.is_dir() and any(path.glob("*.smv")):
         return "fds"
@@ -105,8 +106,8 @@ def format_of(path: Path, settings: FileConfig) -> str:
             kind = FIRST_BYTES.get(file.read(4), "")
     if kind == "pickle":
         raise SparseVQError(
-            f"{path} is a pickle, which says nothing of what it holds",
-            "give `format: release` and `release: ...`, the loader that it was made for",
+            f"{path} is a pickle, whose arrays have no names",
+            "give `format: release` and `release: <the loader that it was made for>`",
         )
     if not kind:
         raise SparseVQError(f"{path} is of no known format", f"give `format`; known endings are {', '.join(SUFFIXES)}")
@@ -119,7 +120,7 @@ def _schema(path: Path) -> str:
         with h5py.File(path, "r") as file:
             return str(file.attrs.get("schema", ""))
     except OSError:
-        return ""  # whoever reads it says what is wrong
+        return ""  # its reader raises the error
 
 
 def open_contents(path: Path, settings: FileConfig) -> Contents:
@@ -144,8 +145,8 @@ def open_files(settings: FileConfig, label: str) -> Source:
     Raises
     ------
     SparseVQError
-        A file cannot be read or understood, or does not go with the others; or what the configuration says does not
-        hold. While reading: a file is damaged.
+        A file cannot be read or understood, or does not fit the others or the configuration. While reading: a file is
+        damaged.
     """
     paths = matching_files(settings)
     kinds = {format_of(path, settings) for path in paths}
@@ -174,20 +175,18 @@ def _part_of(part: Timed, settings: FileConfig) -> Timed:
 def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str) -> list[Timed]:
     """Each file as a source of its own."""
     if kind == "sparsevq":
-        if _schema(paths[0]) == shards.SCHEMA:
-            sources = [open_shards(paths, label)]
-        else:
-            sources = [replace(open_data_set(path), label=str(path)) for path in paths]
+        whole = _schema(paths[0]) == shards.SCHEMA
+        sources = [open_shards(paths, label)] if whole else [open_data_set(path) for path in paths]
         return [timed(source, Clock(source.time_units)) for source in sources]
     if kind == "fds":
-        from sparsevq.readers.fds.source import open_fds  # needs fdsreader, which is optional
+        from sparsevq.readers.fds.source import open_fds  # needs fdsreader; optional
 
         return [
             timed(source, Clock(source.time_units))
             for source in (open_fds(path, settings, str(path)) for path in paths)
         ]
     store, told = SlabStore(), set[str]()
-    chosen = settings if kind != "release" else settings.model_copy(update={"arrays": ()})  # its reader chose already
+    chosen = settings if kind != "release" else settings.model_copy(update={"arrays": ()})  # its reader has chosen them
     parts = [assemble(open_contents(path, settings), chosen, store, told) for path in paths]
     named = split_by_names(paths) if kind == "release" else None
     if named is not None:

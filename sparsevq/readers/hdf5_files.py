@@ -5,7 +5,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sparsevq.errors import SparseVQError
 from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
@@ -20,34 +19,32 @@ def open_hdf5(path: Path) -> Contents:
     SparseVQError
         It cannot be read.
     """
-    if path.is_dir():
-        raise SparseVQError(f"cannot read {path} (it is a folder)", "name an HDF5 file")
     arrays: dict[str, StoredArray] = {}
-    odd: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset):
             if item.dtype.kind in "fiub" and item.shape is not None:
                 arrays[name] = stored(path, item)
             else:
-                odd[name] = f"not of real numbers ({item.dtype})"
+                unreadable[name] = f"not of real numbers ({item.dtype})"
 
     with reading(path, KIND), h5py.File(path, "r") as file:
         file.visititems(visit)
     fields = tuple(name for name, array in arrays.items() if array.shape)
-    return Contents(path=path, arrays=arrays, fields=fields, odd=odd)
+    return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
 
 
 def stored(path: Path, item: h5py.Dataset) -> StoredArray:
     """A dataset of an open file, to be read after the file was closed."""
-    name, nothing = item.name, _fill_value(item)
+    name, missing = item.name, _fill_value(item)
 
     def read(part: tuple[slice, ...]) -> Array:
         with reading(path, KIND), h5py.File(path, "r") as file:
             values = np.asarray(file[name][part])
-        if nothing is None:
+        if missing is None:
             return values
-        return np.where(values == nothing, np.nan, values if values.dtype.kind == "f" else values.astype(np.float64))
+        return np.where(values == missing, np.nan, values if values.dtype.kind == "f" else values.astype(np.float64))
 
     return StoredArray(
         name=name.strip("/"),
@@ -72,7 +69,7 @@ def text_attribute(item: h5py.Dataset | h5py.Group, name: str) -> str:
 
 
 def _fill_value(item: h5py.Dataset) -> float | None:
-    """What the file's own convention for missing values says."""
+    """The value for missing data by the file's attributes."""
     for key in ("_FillValue", "missing_value"):
         value = np.asarray(item.attrs.get(key, np.nan)).ravel()
         if value.size == 1 and value.dtype.kind in "fiu" and np.isfinite(value[0]):

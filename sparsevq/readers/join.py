@@ -1,4 +1,4 @@
-"""Several files as one source: a trajectory each, or one after the other in time; all on the same points."""
+"""Several files as one source: as trajectories, or one after the other in time; all on the same points."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sparsevq.readers.clock import SAME, Timed
 from sparsevq.runtime.hdf5 import Array
 
 CLOSE = 1e-4
-"""By which share of the spacing coordinates of one grid may differ between files (as written in single precision)."""
+"""Tolerance for coordinates of one grid in several files, as a fraction of the spacing (single precision)."""
 
 
 def join_trajectories(parts: Sequence[Timed], label: str) -> Timed:
@@ -64,13 +64,13 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
     label
         Name of the data set, for messages.
     time
-        The times that the user gives, as [first, step] of all frames together, if so.
+        The user's times, if they are [first, step] of all frames together.
 
     Raises
     ------
     SparseVQError
         A file has other points, channels or units than the first, another number of trajectories, or starts before the
-        one before has ended.
+        end of the one before.
     """
     first = parts[0]
     if len(parts) == 1:
@@ -84,7 +84,7 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
         if part.source.trajectories != first.source.trajectories:
             _differ(part, first, "trajectories", str(part.source.trajectories), str(first.source.trajectories))
         ends[index + 1] = ends[index] + len(part.source.time)
-        if numbered:  # frames without times are counted on
+        if numbered:  # frames without times are numbered through
             times.append(begin + step * np.arange(ends[index], ends[index + 1]))
         else:
             times.append(_starts(first, part)[0] - first.starts[0] + part.source.time)
@@ -94,7 +94,7 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
                 f"{part.path} does not follow {before.path} in time: it starts at "
                 f"{first.clock.text(times[index][0] + first.starts[0])}, the other ends at "
                 f"{first.clock.text(times[index - 1][-1] + first.starts[0])}",
-                "name the files in order of time, each moment once, or give `join: trajectory`",
+                "name the files in order of time, without overlap, or give `join: trajectory`",
             )
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -115,7 +115,7 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
 
 
 def _same_fields(first: Timed, part: Timed) -> None:
-    """Check that two files have the same channels, units and points; the message names the odd file and both values."""
+    """Check that two files have the same channels, units and points; the message names the file and both values."""
     one, other = first.source, part.source
     if one.channels != other.channels:
         _differ(part, first, "channels", ", ".join(other.channels), ", ".join(one.channels))
@@ -159,7 +159,7 @@ def _differ(part: Timed, first: Timed, what: str, here: str, there: str) -> None
 
 
 def _starts(first: Timed, part: Timed) -> npt.NDArray[np.float64]:
-    """When a file's trajectories start, by the first file's clock."""
+    """Start times of a file's trajectories in the units of the first file's clock."""
     if first.clock.dated != part.clock.dated or first.clock.calendar != part.clock.calendar:
         _differ(
             part, first, "time in", f"{part.clock.units} ({part.clock.calendar})",
@@ -173,7 +173,7 @@ def _all_files(parts: Sequence[Timed]) -> tuple[Path, ...]:
 
 
 def _together(columns: Sequence[Array | None], counts: Sequence[int], absent: bool | None) -> Array | None:
-    """One column of several that may be absent; `absent` stands for one that is, None: then there is none at all."""
+    """Columns joined; one that is missing is filled with `absent`, or if that is None, leaves no column at all."""
     if all(column is None for column in columns):
         return None
     if absent is None and any(column is None for column in columns):

@@ -40,21 +40,21 @@ def open_matlab(path: Path) -> Contents:
 
 
 def _open_7_3(path: Path) -> Contents:
-    arrays, odd = {}, {}
+    arrays, unreadable = {}, {}
     with reading(path, KIND), h5py.File(path, "r") as file:
         for name, item in file.items():
             kind = text_attribute(item, "MATLAB_class")
-            if name.startswith("#"):  # what cells and objects refer to
+            if name.startswith("#"):  # referred to by cells and objects
                 continue
             if isinstance(item, h5py.Group):
                 what = "sparse matrix" if "MATLAB_sparse" in item.attrs else kind or "struct"
-                odd[name] = f"a MATLAB {what}, not a full array"
+                unreadable[name] = f"a MATLAB {what}, not a full array"
             elif item.dtype.kind not in "fiub" or kind not in ("", *NUMBERS):
                 complex_or = "complex" if item.dtype.names else kind or str(item.dtype)
-                odd[name] = f"a MATLAB {complex_or}, not an array of real numbers"
+                unreadable[name] = f"a MATLAB {complex_or}, not an array of real numbers"
             elif "MATLAB_empty" not in item.attrs:
                 arrays[name] = _reversed(stored(path, item))
-    return Contents(path=path, arrays=arrays, fields=_fields(arrays), odd=odd)
+    return Contents(path=path, arrays=arrays, fields=_fields(arrays), unreadable=unreadable)
 
 
 def _reversed(array: StoredArray) -> StoredArray:
@@ -75,7 +75,7 @@ def _open_older(path: Path) -> Contents:
     with reading(path, KIND):
         try:
             listed = scipy.io.whosmat(str(path))
-        except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # as it tells damage
+        except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # what it raises for damage
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
     @cache
@@ -86,10 +86,10 @@ def _open_older(path: Path) -> Contents:
             except (TypeError, IndexError, NotImplementedError, AttributeError) as error:
                 raise ValueError(f"{type(error).__name__}: {error}") from error
 
-    arrays, odd = {}, {}
+    arrays, unreadable = {}, {}
     for name, shape, kind in listed:
         if kind not in NUMBERS:
-            odd[name] = f"a MATLAB {kind}, not a full array of numbers"
+            unreadable[name] = f"a MATLAB {kind}, not a full array of numbers"
             continue
         array = StoredArray(
             name=name, shape=tuple(shape), dtype=np.dtype(NUMBERS[kind]), read=partial(_part, path, name, load)
@@ -100,16 +100,16 @@ def _open_older(path: Path) -> Contents:
                 "write it with `save -v7.3`, which is read part by part",
             )
         arrays[name] = array
-    return Contents(path=path, arrays=arrays, fields=_fields(arrays), odd=odd)
+    return Contents(path=path, arrays=arrays, fields=_fields(arrays), unreadable=unreadable)
 
 
 def _part(path: Path, name: str, load: Callable[[str], Array], part: tuple[slice, ...]) -> Array:
     values = load(name)
-    if np.iscomplexobj(values):  # the list of variables does not tell
+    if np.iscomplexobj(values):  # whosmat does not say so
         raise SparseVQError(f"{path}: {name} is complex", "store its real and imaginary parts as two arrays")
     return values[part]
 
 
 def _fields(arrays: dict[str, StoredArray]) -> tuple[str, ...]:
-    """Those that are more than a row or a column."""
+    """Arrays that are more than a row or a column."""
     return tuple(name for name, array in arrays.items() if sum(size > 1 for size in array.shape) > 1)

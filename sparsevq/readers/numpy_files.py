@@ -46,14 +46,14 @@ def open_numpy(path: Path) -> Contents:
 
 
 def _open_npz(path: Path) -> Contents:
-    arrays, odd = {}, {}
+    arrays, unreadable = {}, {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             with archive.open(member) as file:
                 layout, header = _header(file), file.tell()
             if layout[2].hasobject:
-                odd[name] = "of Python objects, which are never unpickled"
+                unreadable[name] = "of Python objects, which are never unpickled"
                 continue
             claimed = _bytes_of(layout)
             if claimed != member.file_size - header:
@@ -64,7 +64,7 @@ def _open_npz(path: Path) -> Contents:
             read_as = _stored_member if member.compress_type == zipfile.ZIP_STORED else _compressed_member
             arrays[name] = read_as(path, member, name, header, layout)
     fields = tuple(name for name, array in arrays.items() if len(array.shape) > 1 and array.is_number)
-    return Contents(path=path, arrays=arrays, fields=fields, odd=odd)
+    return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
 
 
 def _stored_member(path: Path, member: zipfile.ZipInfo, name: str, header: int, layout: Layout) -> StoredArray:

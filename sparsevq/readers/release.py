@@ -2,7 +2,7 @@
 
 The release has loaders of its own for eight data sets: HDF5 files with one dataset, pickles of one array, and pickles
 of a list of scenes, each a dictionary with ``data`` and ``coords``. It scales values on loading and takes 0 for
-`nothing here`; here values stay as they are, and `missing: [0]` says the latter.
+missing; here values stay as they are, and `missing: [0]` does the latter.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ LAYOUTS = {
 
 
 def open_release(path: Path, settings: FileConfig) -> Contents:
-    """A file of the release's, with the meanings of its dimensions.
+    """A file of the release, with the roles of its dimensions.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def split_by_names(paths: Sequence[Path]) -> dict[Path, str] | None:
 
 
 def _raw(path: Path, name: str, layout: Layout, settings: FileConfig) -> tuple[StoredArray, dict[str, StoredArray]]:
-    """The array of all fields, with the meanings of its dimensions; and coordinates."""
+    """The array of all fields, with the roles of its dimensions; and coordinates."""
     with reading(path, "data"):
         hdf5 = path.is_dir() or h5py.is_hdf5(path)
     if hdf5:
@@ -169,9 +169,9 @@ def _unrolled(path: Path, array: StoredArray) -> StoredArray:
     height = round((points / 2) ** 0.5)
     if 2 * height * height != points:
         raise SparseVQError(
-            f"{path}: {array.name} has shape {array.shape}, and {points} is no number of latitudes x twice as many "
+            f"{path}: {array.name} has shape {array.shape}, and {points} is not a number of latitudes x twice as many "
             "longitudes",
-            "say what its dimensions are by `dimensions`",
+            "name its dimensions by `dimensions`",
         )
 
     def read(part: tuple[slice, ...]) -> Array:
@@ -197,8 +197,8 @@ def _scenes(path: Path, layout: Layout, held: Sequence[dict[str, Any]]) -> tuple
         if COORDS in scene and not np.array_equal(np.asarray(scene[COORDS]), np.asarray(held[0].get(COORDS))):
             raise SparseVQError(f"{path}: scene {index} has other coordinates than scene 0", "leave it out")
     first = held[0][DATA]
-    alone = first.shape[0] == 1 and first.ndim > len(layout.axes) + 1  # a batch of one
-    scenes = [scene[DATA][0] if alone else scene[DATA] for scene in held]
+    batch_of_one = first.shape[0] == 1 and first.ndim > len(layout.axes) + 1
+    scenes = [scene[DATA][0] if batch_of_one else scene[DATA] for scene in held]
 
     def read(part: tuple[slice, ...]) -> Array:
         return np.stack([scene[part[1:]] for scene in scenes[part[0]]])
@@ -209,7 +209,7 @@ def _scenes(path: Path, layout: Layout, held: Sequence[dict[str, Any]]) -> tuple
 
 
 def _axes_of(layout: Layout, coords: npt.NDArray[Any]) -> dict[str, StoredArray]:
-    """Axes of a grid whose points' coordinates are ``(*grid, d)``; none where they are no such grid."""
+    """Axes of a grid whose points' coordinates are ``(*grid, d)``; empty if they are not a grid."""
     grid = len(layout.axes)
     while coords.ndim > grid + 1 and coords.shape[0] == 1:
         coords = coords[0]
@@ -227,7 +227,7 @@ def _axes_of(layout: Layout, coords: npt.NDArray[Any]) -> dict[str, StoredArray]
 def _with_dimensions(
     path: Path, name: str, layout: Layout, settings: FileConfig, array: StoredArray, lead: tuple[str, ...]
 ) -> StoredArray:
-    """The array with the meanings of its dimensions, by how many there are; without, where the user says them."""
+    """The array with the roles of its dimensions, by their number; unchanged where the user names them."""
     if settings.dimensions:
         return array
     for dimensions in ((*lead, *layout.axes), (*lead, *layout.axes, CHANNEL)):
@@ -237,5 +237,5 @@ def _with_dimensions(
     raise SparseVQError(
         f"{path}: {array.name} has shape {array.shape}{one}; release {name} expects "
         f"({', '.join((*lead, *layout.axes))}), with or without a last dimension of channels",
-        "say what its dimensions are by `dimensions`",
+        "name its dimensions by `dimensions`",
     )

@@ -1,4 +1,4 @@
-"""Parts of a source: a window of time, every so manieth frame, time blocks; and what the user says beside the file."""
+"""Parts of a source: a time window, time blocks; and settings of the user's that go before the file's."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def with_overrides(source: Source, settings: FileConfig) -> Source:
     for channel, axis in settings.vector.items():
         if axis not in source.axes:
             raise SparseVQError(
-                f"vector: {channel} points along {axis}, which is no axis", f"the axes are {', '.join(source.axes)}"
+                f"vector: {channel} points along {axis}, which is not an axis", f"the axes are {', '.join(source.axes)}"
             )
     return replace(
         source,
@@ -42,12 +42,12 @@ def with_overrides(source: Source, settings: FileConfig) -> Source:
 
 
 def in_window(timed: Timed, window: tuple[float | str, float | str] | None) -> Timed:
-    """Only frames within first and last time, in the file's unit or as dates; the first that is left starts the time.
+    """Only frames within first and last time, in the file's unit or as dates; time starts at the first that is left.
 
     Raises
     ------
     SparseVQError
-        No frame is in the window, or it is not the same frames for all trajectories.
+        No frame is in the window, or the frames differ between trajectories.
     """
     if window is None:
         return timed
@@ -77,3 +77,56 @@ def _starting_at(timed: Timed, low: int, high: int) -> Timed:
     return replace(
         timed, source=replace(source, read=read, time=source.time[low:high] - begin), starts=timed.starts + begin
     )
+
+
+def time_blocks(timed: Timed, settings: FileConfig) -> Timed:
+    """Blocks of `settings.block` frames as trajectories, with their split: training, then validation, then the test.
+
+    Of each trajectory, the last `settings.test` blocks are for the test, the `settings.validation` blocks before for
+    validation, those before for training, with `settings.gap` frames left out between the three: the test is the
+    future. Frames that fill no block are left out at the beginning. The time of each block starts at 0, in steps of
+    the mean step (calendar months differ a little).
+
+    Raises
+    ------
+    SparseVQError
+        There are too few frames for one training block.
+    """
+    source, block = timed.source, settings.block
+    assert block is not None  # the configuration checks it
+    frames, held_out = len(source.time), settings.validation + settings.test
+    training = (frames - 2 * settings.gap) // block - held_out
+    if training < 1:
+        needed = (held_out + 1) * block + 2 * settings.gap
+        raise SparseVQError(
+            f"{timed.path}: {frames} frames are too few for time blocks: validation={settings.validation}, "
+            f"test={settings.test} and one for training of block={block} frames, and two gaps of gap={settings.gap}",
+            f"give at least {needed}, or lower one of these",
+        )
+    counts = (training, settings.validation, settings.test)
+    unused = frames - sum(counts) * block - 2 * settings.gap
+    first = unused + block * np.arange(sum(counts)) + settings.gap * np.repeat(np.arange(3), counts)
+    print(
+        f"time blocks of {block} frames: {training} for training, {settings.validation} for validation, "
+        f"{settings.test} for the test; unused: {unused} frames at the beginning, {settings.gap} in each gap",
+        flush=True,
+    )
+    step = float(source.time[-1] - source.time[0]) / (frames - 1)
+    blocks = len(first)
+
+    def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        number, at = trajectory // blocks, int(first[trajectory % blocks])
+        return source.read(number, at + start, at + stop)
+
+    split = np.repeat(np.array(["train", "val", "test"]), counts)
+    cut = replace(
+        source,
+        trajectories=source.trajectories * blocks,
+        read=read,
+        time=step * np.arange(block, dtype=np.float64),
+        parameters={name: np.repeat(values, blocks, axis=0) for name, values in source.parameters.items()},
+        split=np.tile(split, source.trajectories),
+        ood=None,
+    )
+    starts = (timed.starts[:, None] + source.time[first]).ravel()
+    return replace(timed, source=cut, starts=starts)

@@ -1,4 +1,4 @@
-"""Frames of an array that is stored in chunks: each chunk is decompressed once, however the frames are asked for."""
+"""Frames of an array that is stored in chunks: each chunk is decompressed once, in whatever order frames are read."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import numpy.typing as npt
 Load = Callable[[int, int, int, int], npt.NDArray[np.float32]]
 
 MOST_KEPT = 2**28
-"""Bytes of frames that are kept because their chunk was decompressed with others."""
+"""Bytes of frames that are kept because they were decompressed together."""
 
 
 class SlabStore:
-    """Slabs that were read lately, of all arrays of a source together at most `most` bytes."""
+    """Least-recently-used cache of slabs, of all arrays of a source together at most `most` bytes."""
 
     def __init__(self, most: int = MOST_KEPT):
         self.most = most
@@ -22,7 +22,7 @@ class SlabStore:
     def get(
         self, key: tuple[int, int, int], nbytes: int, load: Callable[[], npt.NDArray[np.float32]]
     ) -> npt.NDArray[np.float32]:
-        """The slab `key`, not to be written to; if it is not kept, it is loaded, and others make room before."""
+        """The slab `key`, not to be written to; it is loaded if need be, after others made room."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -53,9 +53,9 @@ class Slabs:
     frame_bytes
         Bytes of a frame as `load` gives it.
     store
-        Shared by all arrays that are read in turn.
+        Cache that all arrays share.
     arrays
-        How many these are.
+        How many share it.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Slabs:
         if frames == 1:
             return self.load(trajectory, trajectory + 1, start, stop)[0]
         pieces = []
-        first, last = -(-start // frames), stop // frames  # slabs that are wanted whole
+        first, last = -(-start // frames), stop // frames  # slabs that are needed whole
         if stop == self.shape[1]:
             last = max(last, -(-stop // frames))
         if first >= last:

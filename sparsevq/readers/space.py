@@ -1,4 +1,4 @@
-"""Where the points of arrays are: a grid of one to three axes, or scattered points, from the coordinates in a file."""
+"""The points of arrays: a grid of one to three axes, or scattered points, from the coordinates in a file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from sparsevq.readers.stored import Contents, StoredArray, whole
 from sparsevq.runtime.hdf5 import Array
 
 EVEN = 1e-3
-"""By which share of the spacing evenly spaced coordinates may differ."""
+"""Tolerance for evenly spaced coordinates, as a fraction of the spacing."""
 MOST_AXES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dimension:
-    """A dimension of the arrays that is neither trajectory nor time nor channel: what the file and the user call it."""
+    """A dimension of the arrays that is not trajectory, time or channel: its name, and the one in the file."""
 
     name: str
     stored: str
@@ -73,9 +73,9 @@ def space_of(contents: Contents, dimensions: tuple[Dimension, ...], settings: Fi
     contents
         The file.
     dimensions
-        Dimensions that are neither trajectory nor time nor channel, in the order of the arrays.
+        Dimensions that are not trajectory, time or channel, in the order of the arrays.
     settings
-        `coordinates` of the user's, which go before the file's.
+        The user's `coordinates` take precedence over the file's.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def space_of(contents: Contents, dimensions: tuple[Dimension, ...], settings: Fi
     unknown = [axis for axis in settings.coordinates if axis not in found]
     if unknown:
         raise SparseVQError(
-            f"{contents.path}: coordinates: {unknown[0]} is no axis", f"the axes are {', '.join(found) or 'none'}"
+            f"{contents.path}: coordinates: {unknown[0]} is not an axis", f"the axes are {', '.join(found) or 'none'}"
         )
     if lacking and contents.describes_itself:
         raise SparseVQError(
@@ -143,7 +143,7 @@ def _grid(
         which = ", ".join(f"{each.name} {each.size}" for each in dimensions)
         raise SparseVQError(
             f"{contents.path}: the grid has {len(axes)} axes ({which})",
-            f"there must be 1 to {MOST_AXES}: say what the dimensions are by `dimensions`, or choose other `arrays`",
+            f"there must be 1 to {MOST_AXES}: name the dimensions by `dimensions`, or choose other `arrays`",
         )
     return Space(
         sizes=tuple(each.size for each in dimensions),
@@ -181,7 +181,7 @@ def _along(
 
 
 def _coordinate_of(contents: Contents, dimension: Dimension) -> StoredArray | None:
-    """The array that the file has for a dimension: of its name, or the only one along it that tells of places."""
+    """The coordinates of a dimension: the array of its name, or the only one along it that is a place in space."""
     for name in (dimension.stored, dimension.name):
         array = contents.arrays.get(name)
         if array is None or not array.is_number or sorted(array.shape)[-1:] != [dimension.size]:
@@ -214,9 +214,7 @@ def _scattered(contents: Contents, dimensions: tuple[Dimension, ...], settings: 
     named: dict[str, StoredArray] = {}
     for axis, given in settings.coordinates.items():
         if not isinstance(given, str):
-            raise SparseVQError(
-                f"coordinates: {axis}={list(given)}, but points that are no grid need an array", "name it"
-            )
+            raise SparseVQError(f"coordinates: {axis}={list(given)}, but scattered points need an array", "name it")
         named[axis] = contents.array(given, f"coordinates.{axis}")
     if not named:
         named = {array.name.rsplit("/", 1)[-1]: array for array in _places(contents, dimensions)}
@@ -228,7 +226,7 @@ def _scattered(contents: Contents, dimensions: tuple[Dimension, ...], settings: 
         }
     if not named:
         raise SparseVQError(
-            f"{contents.path}: where its {int(np.prod(sizes))} points are is not said",
+            f"{contents.path}: the coordinates of its {int(np.prod(sizes))} points are not known",
             "name the arrays with their coordinates, for instance `coordinates: {x: x, y: y}`",
         )
     axes, units = {}, {}
@@ -238,14 +236,14 @@ def _scattered(contents: Contents, dimensions: tuple[Dimension, ...], settings: 
         axes[axis] = values.ravel()
         units[axis] = axis_units(array.name, settings.units.get(axis, array.units), array.attributes)
     over = " x ".join(str(size) for size in sizes)
-    told = f"{over} points with coordinates of their own ({', '.join(axes)}): read as scattered points"
+    message = f"{over} points with coordinates of their own ({', '.join(axes)}): read as scattered points"
     return Space(
         sizes=sizes,
         axes=axes,
         units=units,
         scattered=True,
         weights=_areas(contents, dimensions),
-        messages=(told,) if len(dimensions) > 1 else (),
+        messages=(message,) if len(dimensions) > 1 else (),
     )
 
 
@@ -285,7 +283,7 @@ def _finite(contents: Contents, name: str, at: npt.NDArray[np.float64]) -> None:
     if len(bad):
         raise SparseVQError(
             f"{contents.path}: {len(bad)} of the coordinates {name} are not finite, first number {bad[0]}",
-            "mend them, or leave out those points",
+            "correct them, or leave out those points",
         )
 
 

@@ -1,4 +1,4 @@
-"""Arrays as they lie in a user's file, not read yet: what every reader gives, whatever the format; and its bounds."""
+"""Arrays in a user's file, not read yet: what the reader of each format gives; and limits on their size."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ from sparsevq.runtime.hdf5 import Array
 LARGEST_CHUNK = 2**30
 """Bytes of one decompressed chunk: no part of it can be read without holding it whole."""
 UNSUSPICIOUS = 2**32
-"""Bytes of an array that are read however few the file has; see `MOST_EXPANSION`."""
+"""Arrays of up to this many bytes are read however small the file is; see `MOST_EXPANSION`."""
 MOST_EXPANSION = 2000
 """How many times larger than its file an array above `UNSUSPICIOUS` may be (deflate reaches 1032)."""
 LARGEST_COORDINATE = 2**30
@@ -34,19 +34,19 @@ class StoredArray:
     Attributes
     ----------
     name
-        What the file calls it.
+        Its name in the file.
     shape, dtype
         As it is read.
     read
-        ``read(slices)``: a part of it, one slice of step 1 for each dimension; NaN where the file says that nothing is.
+        ``read(slices)``: a part of it, one slice of step 1 for each dimension; NaN where values are missing.
     dimensions
         The file's names of its dimensions; empty where the file has none.
     units
-        Its unit; empty where the file does not say.
+        Its unit; empty if unknown.
     chunks
-        Size of the parts in which it is stored; None: it lies contiguous.
+        Shape of its chunks; None: it is contiguous.
     attributes
-        What else the file says of it.
+        Its other attributes.
     """
 
     name: str
@@ -82,18 +82,18 @@ class Contents:
     fields
         Names of those that may hold channels.
     describes_itself
-        Dimensions have names and coordinates: what is missing then is a fault, not the format's way.
-    odd
-        What can't be read: name -> what it is.
+        The format has names and coordinates of dimensions; missing ones are an error.
+    unreadable
+        What cannot be read: name -> what it is.
     provenance
-        What the file says of where it comes from.
+        Origin of the data, from the file.
     """
 
     path: Path
     arrays: dict[str, StoredArray]
     fields: tuple[str, ...]
     describes_itself: bool = False
-    odd: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def array(self, name: str, key: str) -> StoredArray:
@@ -102,18 +102,20 @@ class Contents:
         Raises
         ------
         SparseVQError
-            It is not there, or can't be read.
+            It is not there, or cannot be read.
         """
         short = name.strip("/")
         if short in self.arrays:
             return self.arrays[short]
-        if short in self.odd:
-            raise SparseVQError(f"{self.path}: {key}: {name} is {self.odd[short]}", "store it as an array of numbers")
+        if short in self.unreadable:
+            raise SparseVQError(
+                f"{self.path}: {key}: {name} is {self.unreadable[short]}", "store it as an array of numbers"
+            )
         raise SparseVQError(f"{self.path}: {key}: there is no {name}", f"it holds {listing(self.arrays.values())}")
 
 
 def from_array(name: str, values: Array, **about: Any) -> StoredArray:
-    """An array in memory, or mapped, as if it were in a file."""
+    """An array in memory, or memory-mapped, with the interface of one in a file."""
     return StoredArray(
         name=name, shape=values.shape, dtype=values.dtype, read=lambda part: np.array(values[part]), **about
     )
@@ -153,7 +155,7 @@ def whole(path: Path, array: StoredArray) -> npt.NDArray[np.float64]:
 
 
 def check_bounds(path: Path, array: StoredArray) -> None:
-    """Check, before anything is read, that an array's claims are such as data have, and a decompression bomb has not.
+    """Check before reading that the claimed size of an array is plausible, against decompression bombs.
 
     Raises
     ------
@@ -183,7 +185,7 @@ def stored_bytes(path: Path) -> int:
 
 
 def size_text(count: float) -> str:
-    """Bytes for people."""
+    """A number of bytes as text."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if count < 1024 or unit == "TiB":
             break
@@ -193,7 +195,7 @@ def size_text(count: float) -> str:
 
 @contextlib.contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """Tell faults of a file, which libraries tell in exceptions of many kinds, in one line.
+    """Turn the many exceptions of libraries that read a file into an error of one line.
 
     Raises
     ------
@@ -209,10 +211,10 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 def _unreadable(path: Path, kind: str, error: Exception) -> SparseVQError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EISDIR):
-        return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path, and that you may read it")
     if path.is_dir() and kind != "Zarr":
         return SparseVQError(f"cannot read {path} (it is a folder)", f"name a {kind} file")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT):
+        return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path, and that you may read it")
     if "truncated" in reason.lower():
         return SparseVQError(f"{path} is truncated (only part of it was written or copied)", "make or copy it again")
     return SparseVQError(

@@ -1,4 +1,4 @@
-"""NetCDF and Zarr, by xarray: nothing is read before it is asked for; fill values, scale and offset are undone."""
+"""NetCDF and Zarr, by xarray: read lazily; fill values, scale and offset are decoded."""
 
 import warnings
 from pathlib import Path
@@ -13,10 +13,10 @@ from sparsevq.runtime.hdf5 import Array
 
 KIND = {"netcdf4": "NetCDF", "zarr": "Zarr"}
 SAID = ("title", "institution", "source", "references", "Conventions", "history")
-"""Global attributes of CF that say where data come from."""
+"""Global attributes of CF on the origin of the data."""
 LONGEST = 500
 ABOUT = ("bounds", "climatology", "grid_mapping", "ancillary_variables", "cell_measures", "coordinates")
-"""Attributes that name other variables, which are no fields then."""
+"""Attributes that name other variables, which are then not fields."""
 
 
 def open_netcdf(path: Path) -> Contents:
@@ -39,7 +39,7 @@ def open_zarr(path: Path) -> Contents:
         It cannot be read, or the package zarr is missing.
     """
     try:
-        import zarr  # noqa: F401 (only to see that it is there)
+        import zarr  # noqa: F401 (checks that it is installed)
     except ImportError:
         raise SparseVQError(
             f"{path} is Zarr, but the package zarr is not installed", "install sparsevq[readers]"
@@ -50,8 +50,6 @@ def open_zarr(path: Path) -> Contents:
 def _open(path: Path, engine: str) -> Contents:
     import xarray
 
-    if engine == "netcdf4" and path.is_dir():
-        raise SparseVQError(f"cannot read {path} (it is a folder)", "name a NetCDF file")
     if engine == "netcdf4":
         with reading(path, KIND[engine]):
             check_whole(path)
@@ -60,8 +58,7 @@ def _open(path: Path, engine: str) -> Contents:
         data = xarray.open_dataset(path, engine=engine, chunks=None, cache=False, decode_times=False)
     arrays = {str(name): _stored(path, engine, str(name), variable) for name, variable in data.variables.items()}
     named = {word for variable in data.variables.values() for word in _named_by(variable)}
-    for name in _mesh_coordinates(data):
-        named.add(name)
+    named.update(_mesh_coordinates(data))
     fields = tuple(
         str(name) for name in data.data_vars if name not in named and arrays[str(name)].is_number and data[name].dims
     )
@@ -94,8 +91,8 @@ def _stored(path: Path, engine: str, name: str, variable: Any) -> StoredArray:
 
 def _named_by(variable: Any) -> list[str]:
     """Variables that this one names as its bounds, areas or the like."""
-    said = {**variable.attrs, **variable.encoding}
-    return [word for key in ABOUT if isinstance(said.get(key), str) for word in str(said[key]).split()]
+    attributes = {**variable.attrs, **variable.encoding}
+    return [word for key in ABOUT if isinstance(attributes.get(key), str) for word in str(attributes[key]).split()]
 
 
 def _mesh_coordinates(data: Any) -> list[str]:

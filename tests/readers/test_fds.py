@@ -409,7 +409,7 @@ FAULTS = [
     ("case001", lambda f: cut(f / "case001.smv", 0), {}, r"case001.smv: not a whole .smv file of FDS"),
     ("case001", lambda f: None, {"arrays": ("W-VELOCITY",), "time": (50.0, 100.0)}, r"leaves 1 frames between 10.01"),
     ("case001", lambda f: None, {"arrays": ("W-VELOCITY",), "time": (0.0, 10.0)}, r"before the first frame, at 10.01"),
-    ("case001", lambda f: None, {"arrays": ("W-VELOCITY",), "time": "t"}, r"FDS says its times itself"),
+    ("case001", lambda f: None, {"arrays": ("W-VELOCITY",), "time": "t"}, r"FDS gives its times itself"),
     ("stretched", lambda f: None, {}, r"the points of its 14 meshes do not meet .* `resample: \[11, 46, 46\]`"),
 ]  # fmt: skip
 

@@ -130,7 +130,7 @@ def test_dimensions_of_the_users_go_before_the_tables(tmp_path):
         ("cylinder", [{"field": values(3, 4, 5)}], "scene 0 has no array `data` .it has field."),
         ("cylinder", [*scenes(1, 6, 4, 5), *scenes(1, 7, 4, 5)], r"scene 1 has shape \(7, 4, 5\), scene 0 \(6, 4, 5\)"),
         ("cylinder", 3.0, "holds a float"),
-        ("sea", values(6, 33), "33 is no number of latitudes"),
+        ("sea", values(6, 33), "33 is not a number of latitudes"),
     ],
 )  # fmt: skip
 def test_other_shapes_are_refused_with_what_is_expected(tmp_path, loader, content, message):

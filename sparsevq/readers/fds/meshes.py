@@ -1,4 +1,4 @@
-"""From the meshes of FDS to one grid: points that meet are stitched, others interpolated; solids hold no field."""
+"""From the meshes of FDS to one grid: matching points are stitched, others interpolated; solids are masked."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -178,7 +178,7 @@ def resampled(pieces: Sequence[Piece], size: Sequence[int]) -> tuple[Lines, Fill
     """A regular grid of `size` points along z, y and x from the first to the last point, and how to fill it.
 
     Values are linear between the points of a mesh; the finest mesh is taken where several are. Within half a cell of
-    its edge a cell-centred value is constant. What would need a value inside a solid is NaN.
+    its edge a cell-centred value is constant. A point that would need a value inside a solid is NaN.
     """
     axes = {
         axis: np.linspace(
@@ -241,7 +241,7 @@ def _fill_gaps(target: Frames, values: Frames) -> None:
 
 
 def _merged(lines: Sequence[Array]) -> npt.NDArray[np.float64]:
-    """All coordinates once; those that differ by rounding alone are one."""
+    """All coordinates once; those that differ by rounding only are one."""
     every = np.unique(np.concatenate(lines))
     apart = np.concatenate([[True], np.diff(every) > _tolerance(lines)])
     return every[apart]
@@ -261,7 +261,7 @@ def _place(axis: Array, points: Array) -> tuple[int, int] | None:
 
 
 def one_grid(pieces: Sequence[Piece], size: Sequence[int] | None, label: str) -> tuple[Lines, Fill]:
-    """Stitched, or where `size` says so resampled.
+    """Stitched, or with a `size` resampled.
 
     Raises
     ------

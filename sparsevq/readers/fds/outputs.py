@@ -1,8 +1,8 @@
-"""What one run of FDS wrote: volumes of SMOKE3D, 3-D slices and PLOT3D, mesh by mesh, some frames at a time.
+"""Output of one FDS run: volumes of SMOKE3D, 3-D slices and PLOT3D, mesh by mesh, some frames at a time.
 
 fdsreader knows the formats (``.smv`` and the files that it names) and turns SMOKE3D's display codes into physical
-values. It reads all frames of an output at once, and keeps a pickle beside the data, which it executes the next time:
-here it is handed a few frames at a time, and neither reads, writes nor removes a pickle.
+values. It reads all frames of an output at once, and keeps a pickle beside the data, which it loads the next time:
+here it reads a few frames at a time, and does not read, write or remove a pickle.
 """
 
 import copy
@@ -21,8 +21,8 @@ from sparsevq.readers.fds.meshes import Frames, Piece, lines_of, outside_gas
 KINDS = ("slice", "plot3d", "smoke3d")
 """Floats first: SMOKE3D has 255 levels."""
 LOADERS = {"slcf": "slice", "pl3d": "plot3d", "smoke3d": "smoke3d"}
-"""What fdsreader calls its loaders where it tells of faults."""
-MEND = "let FDS finish or copy its files again; or leave this quantity out of `arrays`"
+"""fdsreader's names of its loaders in `load_errors`."""
+HINT = "let FDS finish or copy its files again; or leave this quantity out of `arrays`"
 INTEGER = np.dtype("<i4")
 
 
@@ -45,7 +45,7 @@ class Output:
     files
         Where the values are.
     fault
-        What is wrong with its files, as far as their sizes tell.
+        Error in its files, as far as their sizes show.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Output:
     fault: SparseVQError | None = None
 
     def is_called(self, name: str) -> bool:
-        """Whether `name` means this: with or without its kind, in capitals or not."""
+        """Whether `name` is this output: with or without its kind, in upper or lower case."""
         return name.strip().lower() in {self.name.lower(), self.quantity.lower(), self.short_name.lower()}
 
 
@@ -80,9 +80,9 @@ class Run:
     outputs
         All volumes.
     unread
-        What kept fdsreader from looking at outputs.
+        Errors of fdsreader's loaders.
     solids
-        How many solids of arbitrary shape (GEOM) there are, whose inside cannot be told from the gas.
+        How many solids of arbitrary shape (GEOM) there are, whose inside is not masked.
     """
 
     smv: Path
@@ -95,7 +95,7 @@ class Run:
 
 
 def open_run(smv: Path) -> Run:
-    """Look at a run; no values are read.
+    """Describe a run; no values are read.
 
     Raises
     ------
@@ -103,8 +103,8 @@ def open_run(smv: Path) -> Run:
         fdsreader is not installed, or the .smv file is missing or damaged.
     """
     simulation, version = _parsed(smv)
-    failed = {loader: SparseVQError(f"{smv}: {error}", MEND) for loader, error in simulation.load_errors}
-    if "obst" in failed:  # else values inside solids would pass for gas
+    failed = {loader: SparseVQError(f"{smv}: {error}", HINT) for loader, error in simulation.load_errors}
+    if "obst" in failed:  # otherwise values inside solids would count as gas
         raise failed["obst"]
     kinds: dict[str, Iterator[Output]] = {
         "slice": (_slice(smv, item) for item in simulation.slices if item.type == "3D"),
@@ -143,8 +143,8 @@ def _parsed(smv: Path) -> tuple[Any, str]:
     try:
         fdsreader.Simulation.__init__(simulation, str(smv))
     except OSError as error:
-        raise SparseVQError(f"{error.filename or smv}: cannot be read ({error.strerror or error})", MEND) from None
-    except Exception as error:  # whatever its parser stumbles over
+        raise SparseVQError(f"{error.filename or smv}: cannot be read ({error.strerror or error})", HINT) from None
+    except Exception as error:  # whatever its parser raises
         what = f"{type(error).__name__} {error}".strip()
         raise SparseVQError(f"{smv}: not a whole .smv file of FDS ({what})", "copy it again") from None
     finally:
@@ -167,14 +167,14 @@ def _output(kind: str, quantity: Any, **rest: Any) -> Output:
 
 
 def _truncated(path: Path, there: int, expected: int) -> SparseVQError:
-    return SparseVQError(f"{path}: truncated, it holds {there} whole frames of {expected}", MEND)
+    return SparseVQError(f"{path}: truncated, it holds {there} whole frames of {expected}", HINT)
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise SparseVQError(f"{path}: cannot be read ({error.strerror})", MEND) from None
+        raise SparseVQError(f"{path}: cannot be read ({error.strerror})", HINT) from None
 
 
 # ------------------------------------------------------------------------------------------------ slices
@@ -233,14 +233,14 @@ def _plot3d(smv: Path, item: Any) -> Output:
         if len(part.times) < len(item.times):
             fault = fault or SparseVQError(
                 f"{smv}: {len(part.times)} of {len(item.times)} frames of PLOT3D are there for mesh {part.mesh.id}",
-                MEND,
+                HINT,
             )
         for path in map(Path, part.file_paths):
             files.append(path)
             try:
                 if _size(path) != expected:
                     fault = fault or SparseVQError(
-                        f"{path}: truncated, it holds {_size(path)} bytes of {expected}", MEND
+                        f"{path}: truncated, it holds {_size(path)} bytes of {expected}", HINT
                     )
             except SparseVQError as error:
                 fault = fault or error
@@ -270,7 +270,7 @@ def _smoke3d(smv: Path, item: Any) -> Output:
         files.append(path)
         if len(part.upper_bounds) != len(times):
             fault = fault or SparseVQError(
-                f"{path}.sz: {len(part.upper_bounds)} frames, but {len(times)} on another mesh", MEND
+                f"{path}.sz: {len(part.upper_bounds)} frames, but {len(times)} on another mesh", HINT
             )
         try:
             _size(path)
@@ -312,17 +312,17 @@ class _Smoke:
             for frame, where in enumerate(starts[start:stop]):
                 file.seek(where)
                 size = int(np.fromfile(file, INTEGER, 6)[5])
-                if not size:  # nothing to show
+                if not size:  # no values to show
                     continue
                 file.seek(8, 1)
                 decoded = _decode_rle(np.fromfile(file, np.uint8, size), size, points)
                 if decoded.size != points:
-                    raise SparseVQError(f"{path}: frame {start + frame} is damaged", MEND)
+                    raise SparseVQError(f"{path}: frame {start + frame} is damaged", HINT)
                 codes[frame] = decoded.reshape(shape, order="F")
         return codes
 
     def _starts_in(self, file: BinaryIO, path: Path) -> npt.NDArray[np.int64]:
-        """``(F,)``: offset of each frame, from the sizes that the file tells one after the other."""
+        """``(F,)``: offset of each frame, from the sizes in the file, one after the other."""
         if path not in self._starts:
             end, where, starts = _size(path), 40, []
             for frame in range(self._frames):
@@ -333,7 +333,7 @@ class _Smoke:
                 if len(head) < 7 or following > end:
                     raise _truncated(path, frame, self._frames)
                 if (head[0], head[2], head[3], head[6]) != (4, 4, 8, 8) or size < 0:
-                    raise SparseVQError(f"{path}: frame {frame} is damaged", MEND)
+                    raise SparseVQError(f"{path}: frame {frame} is damaged", HINT)
                 starts.append(where)
                 where = following
             self._starts[path] = np.array(starts, dtype=np.int64)

@@ -20,7 +20,7 @@ from sparsevq.readers.fds.meshes import AXES, one_grid, same_points
 from sparsevq.readers.fds.outputs import KINDS, Output, Run, open_run
 
 ROUNDING = 0.006
-"""By how much times of one moment differ (s): names of PLOT3D files have hundredths."""
+"""Tolerance for equal times (s): names of PLOT3D files have hundredths."""
 ALONG = {"U-VELOCITY": "x", "V-VELOCITY": "y", "W-VELOCITY": "z"}
 
 
@@ -57,13 +57,13 @@ def open_fds(path: Path, settings: FileConfig, label: str) -> Source:
         return source
     if isinstance(settings.time, str):
         raise SparseVQError(
-            f"{label}: time={settings.time!r}, but FDS says its times itself", "leave it out, or give [first, step]"
+            f"{label}: time={settings.time!r}, but FDS gives its times itself", "leave it out, or give [first, step]"
         )
     return at_times(source, *settings.time)
 
 
 def _smv(path: Path) -> Path:
-    """The .smv file of the run that `path` means."""
+    """The .smv file of a run."""
     if path.is_dir():
         found = sorted(path.glob("*.smv"))
         if len(found) > 1:
@@ -71,7 +71,7 @@ def _smv(path: Path) -> Path:
             raise SparseVQError(f"{path}: several runs of FDS in one folder ({names})", "name one of these files")
         if not found:
             below = sorted({str(each.parent) for each in path.rglob("*.smv")})
-            hint = f"there are some in {', '.join(below[:3])}" if below else "name the folder that FDS ran in"
+            hint = f"there are .smv files in {', '.join(below[:3])}" if below else "name the folder that FDS ran in"
             raise SparseVQError(f"{path}: no .smv file of FDS", hint)
         return found[0]
     if path.suffix != ".smv" or not path.is_file():
@@ -157,14 +157,14 @@ def same_times(some: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -
 
 
 def _listed(outputs: Sequence[Output]) -> str:
-    """What there is, set by set."""
-    told = []
+    """Outputs, set by set."""
+    described = []
     for group in _sets(outputs):
         times = group[0].times
         span = f"{len(times)} frames, {times[0]:g} to {times[-1]:g} s" if len(times) else "no frames"
         points = sum(int(np.prod([len(piece.points[axis]) for axis in AXES])) for piece in group[0].pieces)
-        told.append(f"{', '.join(output.name for output in group)} ({span}, {points} points)")
-    return "; ".join(told)
+        described.append(f"{', '.join(output.name for output in group)} ({span}, {points} points)")
+    return "; ".join(described)
 
 
 # ------------------------------------------------------------------------------------------------ the source
@@ -175,12 +175,12 @@ def _source(run: Run, outputs: list[Output], settings: FileConfig, label: str) -
     times = next((output.times for output in outputs if output.kind != "plot3d"), first.times)
     names = ", ".join(output.name for output in outputs)
     if len(times) < 2:
-        raise SparseVQError(f"{run.smv}: {names} of {len(times)} frames", "a trajectory needs two at least")
+        raise SparseVQError(f"{run.smv}: {names} of {len(times)} frames", "a trajectory needs at least two")
     back = np.flatnonzero(np.diff(times) <= 0)
     if len(back):
         raise SparseVQError(
             f"{run.smv}: times of {names} go back after frame {back[0]} ({times[back[0]]:g} s)",
-            "a run that was restarted leaves such files: run it in one piece",
+            "a restarted run leaves such files: run it in one piece",
         )
     axes, fill = one_grid(first.pieces, settings.resample, str(run.smv))
     shape = tuple(len(at) for at in axes.values())
@@ -225,7 +225,7 @@ def _source(run: Run, outputs: list[Output], settings: FileConfig, label: str) -
 
 
 def _channels(outputs: list[Output], settings: FileConfig) -> tuple[str, ...]:
-    """What the channels are called."""
+    """Names of the channels."""
     own = tuple(re.sub(r"[^a-z0-9]+", "_", output.quantity.lower()).strip("_") for output in outputs)
     names_all = settings.arrays and len(settings.arrays) == len(settings.channels)
     return settings.channels if names_all and set(settings.channels) != set(own) else own

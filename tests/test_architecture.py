@@ -58,3 +58,20 @@ def test_every_room_is_on_the_map() -> None:
 def test_the_package_never_imports_the_workflow() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert "import snakemake" not in path.read_text(), path
+
+
+def lines_of_code(function: ast.AST, source: list[str]) -> int:
+    """Lines of a function without its docstring and blank lines."""
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    lines = set(range(function.lineno, (function.end_lineno or 0) + 1))
+    if ast.get_docstring(function) is not None:
+        lines -= set(range(function.body[0].lineno, (function.body[0].end_lineno or 0) + 1))
+    return sum(bool(source[line - 1].strip()) for line in lines)
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert lines_of_code(node, text.splitlines()) <= 60, f"{path}:{node.lineno} {node.name}"

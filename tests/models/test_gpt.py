@@ -25,7 +25,7 @@ both_predictions = pytest.mark.parametrize("prediction", ["next_frame", "next_to
 
 
 def gpt(seed: int = 0, **changes) -> GPT:
-    """A GPT with weights far from nought, as after training."""
+    """A GPT with weights far from zero, as after training."""
     shape = replace(SHAPE, **changes)
     torch.manual_seed(seed)
     draws = torch.Generator().manual_seed(seed)
@@ -220,7 +220,7 @@ def test_the_seed_decides_the_draw(prediction):
 
 
 @both_predictions
-def test_members_of_an_ensemble_differ_unless_the_temperature_is_nought(prediction):
+def test_members_of_an_ensemble_differ_unless_the_temperature_is_zero(prediction):
     model, prompt = gpt(prediction=prediction), sequences(2, 1)[:, 0]
     hot = model.generate(members_of(prompt, 4), 5, generator=seeded(0)).unflatten(0, (2, 4))
     assert all(not torch.equal(hot[:, i], hot[:, j]) for i, j in itertools.combinations(range(4), 2))

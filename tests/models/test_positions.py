@@ -52,7 +52,7 @@ def test_each_place_has_its_own_features(grid):
     assert apart.min() > 0.05
 
 
-def test_an_axis_of_one_point_is_no_division_by_nought():
+def test_an_axis_of_one_point_is_no_division_by_zero():
     assert torch.isfinite(sine_cosine_features(torch.zeros(3, 2), 4, (1, 8), (True, False))).all()
 
 

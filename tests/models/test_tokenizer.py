@@ -147,7 +147,7 @@ def test_latents_are_standardised_by_those_of_the_training_split():
     torch.testing.assert_close(second.decode(tokens), first.decode(tokens) * 50 - 7, rtol=1e-3, atol=1e-3)
 
 
-def test_a_latent_that_never_varies_is_no_division_by_nought():
+def test_a_latent_that_never_varies_is_no_division_by_zero():
     tokenizer = LatentTokenizer(SHAPE)
     constant = torch.ones(10, 16, 6)
     tokenizer.standardise_by(constant)

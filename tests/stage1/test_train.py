@@ -166,7 +166,7 @@ def test_validation_frames_are_shared_among_many_trajectories():
 
 
 def test_data_without_a_validation_split_is_one_line(tmp_path):
-    """A user's own file: training has to be judged by something."""
+    """A user's own file: training needs a validation split."""
     data = travelling_waves(grid=(8, 12))
     data.split[4] = "train"
     with pytest.raises(SparseVQError, match="waves has no trajectory of the split val") as caught:

@@ -14,7 +14,7 @@ def fields_with(**symmetries):
     return DeviceFields(travelling_waves(trajectories=9, frames=3, grid=(4, 6)), Symmetries(**symmetries), CPU)
 
 
-def test_variant_nought_is_the_flow_as_simulated():
+def test_variant_zero_is_the_flow_as_simulated():
     chosen = variant_symmetries(fields_with(reflect=("x", "y")), 3, seed=1)
     assert chosen.shape == (3, 9)
     assert not chosen[0].any()

@@ -31,7 +31,7 @@ CURVES = {"rel": 1e-5, "abs": 1e-7}
 """Sums over a batch are taken in another order (6e-8 of them in float32), and eight steps multiply that; 5e-7 is usual.
 """
 WEIGHTS = {"rtol": 1e-3, "atol": 2e-5}
-"""Adam divides by the root of the squared gradient: where a gradient is nearly nought, its rounding is a step of part
+"""Adam divides by the root of the squared gradient: where a gradient is nearly zero, its rounding is a step of part
 of the learning rate, 1e-3. A gradient that is wrong by a factor, or another batch, moves weights by all of it."""
 CLEAR = 3e-4
 """Rounding differs between one process and two, and between processors, and must not choose a token's code. So each

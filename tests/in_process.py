@@ -12,11 +12,11 @@ class AtOnce:
     def __init__(self, spool: Spool, uri: str):
         self.spool, self.uri = spool, uri
 
-    def word(self, seconds: float) -> tuple[str, str]:
-        return "", ""
+    def answer(self, seconds: float) -> str:
+        return ""
 
     def finish(self, seconds: float, leave: bool = False) -> None:
-        carry(self.spool, self.uri, lambda _: True, lambda word: None)
+        carry(self.spool, self.uri, lambda _: True, lambda line: None)
 
     def leave_to_parent(self) -> None:
         pass
@@ -24,4 +24,4 @@ class AtOnce:
     def deliver_now(self) -> None:
         """What a courier has done some seconds later, while the job goes on."""
         asked = iter((False, False, True))
-        carry(self.spool, self.uri, lambda _: next(asked), lambda word: None)
+        carry(self.spool, self.uri, lambda _: next(asked), lambda line: None)

@@ -14,7 +14,6 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,12 +48,12 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # schedulers signal all processes of a job; the job's own end counts
     use_environment()
     to_job = os.dup(1)
-    os.dup2(2, 1)  # what others print is no word for the job
+    os.dup2(2, 1)  # what libraries print is not for the job
     spool, uri = Spool(Path(arguments[0])), os.environ["MLFLOW_TRACKING_URI"]
     while (lock := hold(spool.lock)) is None:  # the courier of an earlier attempt is about to leave
         time.sleep(0.05)
     with lock:
-        return 0 if carry(spool, uri, _job_over, lambda word: os.write(to_job, word)) else 1
+        return 0 if carry(spool, uri, _job_over, lambda line: os.write(to_job, line)) else 1
 
 
 def use_environment() -> None:
@@ -77,38 +76,32 @@ def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callab
     -------
     Whether all is delivered.
     """
-    answers, failures, mended = _Answers(uri, say), 0, False
+    answers, machine = _Answers(uri, say), Machine(spool)
+    failures, next_attempt, others_done = 0, 0.0, False
     delivery: Delivery | None = None
-    opened = spool.history().opened or {}
-    machine = Machine(spool, bool(opened.get("system_metrics")) and find_spec("psutil") is not None)
     while True:
         over = job_over(0)
         if over and not spool.settle(died=now()):
             return True  # the job runs again, and has a courier of its own
-        try:
-            delivery = delivery or Delivery(spool, reach(uri, spool), uri)
-            answers.tell("reached")
-            machine.begin()
+        machine.sample(last=over)
+        if over or time.monotonic() >= next_attempt:
+            try:
+                delivery = delivery or Delivery(spool, reach(uri, spool), uri)
+                answers.tell("reached")
+                delivery.deliver()
+                failures = 0
+                if not others_done:
+                    others_done = True
+                    deliver_waiting(spool.results, uri, besides=spool)
+            except (Unreachable, Refused, SparseVQError) as error:  # the last: a full disk
+                answers.tell("refused" if isinstance(error, Refused) else "waits", str(error))
+                delivery, failures = None, failures + 1
+                next_attempt = time.monotonic() + min(LONGEST_PAUSE, 2.0**failures)
             if over:
-                machine.stop()
-            delivery.deliver()
-            failures = 0
-            if not mended:
-                mended = True
-                deliver_waiting(spool.results, uri, besides=spool)
-        except (Unreachable, Refused, SparseVQError) as error:  # the last: a full disk
-            answers.tell("refused" if isinstance(error, Refused) else "waits", str(error))
-            if over:
-                machine.stop()
-                return False
-            machine.begin()
-            delivery, failures = None, failures + 1
-            job_over(min(LONGEST_PAUSE, 2.0**failures))
-            continue
-        if over:
-            spool.remove_finished()
-            return True
-        job_over(FLUSH_SECONDS)
+                if not failures:
+                    spool.remove_finished()
+                return not failures
+        job_over(min(FLUSH_SECONDS, 2.0**failures) if failures else FLUSH_SECONDS)
 
 
 @dataclass
@@ -147,18 +140,19 @@ def deliver_waiting(results: Path, uri: str, besides: Spool | None = None) -> De
         with lock:
             if not spool.settle():
                 continue
-            opened, count = spool.history().opened, spool.waiting()
-            if opened is not None and count:
+            opened = spool.history().opened
+            if opened is not None and spool.waiting():
                 shown = opened["store"]
                 store = uri if shown == without_password(uri) else shown or default_store(results)
+                earlier, reason = found.waiting.get(shown, (0, ""))
                 try:
-                    if shown in found.waiting:
-                        raise Unreachable(found.waiting[shown][1])
+                    if reason:
+                        raise Unreachable(reason)
                     clients[shown] = clients.get(shown) or reach(store, spool)
                     found.records += Delivery(spool, clients[shown], store).deliver()
                     found.jobs += 1
-                except (Unreachable, Refused) as error:
-                    found.waiting[shown] = (found.waiting.get(shown, (0, ""))[0] + spool.waiting(), str(error))
+                except (Unreachable, Refused, SparseVQError) as error:
+                    found.waiting[shown] = (earlier + spool.waiting(), str(error) or "no reason given")
             spool.remove_finished()
     return found
 
@@ -178,7 +172,6 @@ class Courier:
             "MLFLOW_TRACKING_URI": uri,
         }
         self.reason = ""
-        self._text = b""
         self._start()
 
     def _start(self) -> None:
@@ -191,21 +184,15 @@ class Courier:
             start_new_session=True,
         )
 
-    def word(self, seconds: float) -> tuple[str, str]:
-        """The next thing that it says of the store (state and reason); empty if it says nothing in time."""
-        assert self._process.stdout is not None
-        until = time.monotonic() + seconds
-        while b"\n" not in self._text:
-            left = max(0.0, until - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left)[0]:
-                return "", ""
-            more = self._process.stdout.read(65536)
-            if not more:
-                return "", ""
-            self._text += more
-        line, _, self._text = self._text.partition(b"\n")
+    def answer(self, seconds: float) -> str:
+        """The next state of the store that it reports, with `reason`; empty if it reports none in time."""
+        pipe = self._process.stdout
+        assert pipe is not None
+        line = pipe.readline() if select.select([pipe], [], [], seconds)[0] else b""
+        if not line:
+            return ""
         state, self.reason = json.loads(line)
-        return state, self.reason
+        return str(state)
 
     def finish(self, seconds: float, leave: bool = False) -> None:
         """Tell it that the job has ended, and wait for it to deliver the rest; `reason` says why something waits.
@@ -215,7 +202,7 @@ class Courier:
         seconds
             How long to wait.
         leave
-            Then let it go on by itself rather than end it.
+            Whether it may then continue by itself, rather than be stopped.
         """
         if self._process.poll() is not None:  # somebody ended it
             self._start()
@@ -228,13 +215,13 @@ class Courier:
             if not leave:
                 self.stop()
             fallback = f"not done within {seconds:.0f} s"
-        while self.word(0)[0]:
+        while self.answer(0):
             pass
         self._process.stdout.close()  # type: ignore[union-attr]  # it is a pipe: see _start
         self.reason = self.reason or fallback
 
     def leave_to_parent(self) -> None:
-        """In a forked child: let go of the pipe."""
+        """In a forked child: close the pipe."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
@@ -246,66 +233,48 @@ class Courier:
 
 
 class Machine:
-    """System metrics, which a thread writes to the spool every `SAMPLE_SECONDS`, with MLflow's monitors and names.
+    """System metrics, written to the spool every `SAMPLE_SECONDS`, with MLflow's monitors and names.
 
     MLflow's own thread (`SystemMetricsMonitor`) connects to the store when it is made, ends when the store does not
     answer, and logs nothing of a job shorter than its interval: only its monitors are used.
     """
 
-    def __init__(self, spool: Spool, watched: bool):
-        self._path, self._watched = spool.path, watched
-        logged = spool.history().metrics
-        self._step = 1 + max((step for name, step in logged if name.startswith("system/")), default=-1)
+    def __init__(self, spool: Spool):
+        history = spool.history()
+        self._path = spool.path
+        self._watched = bool((history.opened or {}).get("system_metrics")) and find_spec("psutil") is not None
+        self._step = 1 + max((step for name, step in history.metrics if name.startswith("system/")), default=-1)
+        self._next = time.monotonic() + SAMPLE_SECONDS
         self._monitors: list[Any] = []
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        if watched:
-            self._thread.start()
-
-    def begin(self) -> None:
-        """Import the monitors, once MLflow is imported anyway."""
-        if self._watched and not self._monitors:
-            from mlflow.system_metrics import system_metrics_monitor as mlflow_monitors
-
-            self._monitors = [
-                mlflow_monitors.CPUMonitor(),
-                mlflow_monitors.DiskMonitor(),
-                mlflow_monitors.NetworkMonitor(),
-            ]
-            with contextlib.suppress(Exception):  # MLflow's way to say that there is no GPU
-                self._monitors.append(mlflow_monitors.GPUMonitor())
-
-    def stop(self) -> None:
-        """Write the last sample, which is all of a short job."""
-        self._stopped.set()
         if self._watched:
-            self._thread.join(SAMPLE_SECONDS)
+            import psutil
 
-    def _run(self) -> None:
-        import psutil
+            psutil.cpu_percent()  # each later call returns the use since the one before
 
-        psutil.cpu_percent()  # the use of the processor is that since the thread last asked
-        stopped = False
-        while not stopped:
-            stopped = self._stopped.wait(SAMPLE_SECONDS)
-            if self._monitors:
-                self._write_sample()
-
-    def _write_sample(self) -> None:
+    def sample(self, last: bool) -> None:
+        """Write a sample if it is time for one, or if it is the last, which is all of a short job."""
+        if not self._watched or (time.monotonic() < self._next and not last):
+            return
         values: dict[str, float] = {}
+        self._monitors = self._monitors or _monitors()
         for monitor in self._monitors:
             monitor.collect_metrics()
             values |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
             monitor.clear_metrics()
         record = {"kind": "metric", "time": now(), "step": self._step, "values": values}
-        with contextlib.suppress(OSError), open(self._path, "r+b", buffering=0, opener=_to_append) as spool:
+        with contextlib.suppress(OSError), open(self._path, "a+b", buffering=0) as spool:
             append(spool.fileno(), record)  # of a full disk the job itself says so
-            self._step += 1
+        self._step += 1
+        self._next = time.monotonic() + SAMPLE_SECONDS
 
 
-def _to_append(path: str, flags: int) -> int:
-    """As the job opens its spool, which both write to."""
-    return os.open(path, flags | os.O_APPEND)
+def _monitors() -> list[Any]:
+    from mlflow.system_metrics import system_metrics_monitor as mlflow_monitors
+
+    monitors = [mlflow_monitors.CPUMonitor(), mlflow_monitors.DiskMonitor(), mlflow_monitors.NetworkMonitor()]
+    with contextlib.suppress(Exception):  # MLflow's way to say that there is no GPU
+        monitors.append(mlflow_monitors.GPUMonitor())
+    return monitors
 
 
 class _Answers:
@@ -317,14 +286,11 @@ class _Answers:
     def tell(self, state: str, reason: str = "") -> None:
         if state == self._state:
             return
-        if state == "reached" and self._state:
-            print(f"MLflow at {self._uri} answers again", file=sys.stderr, flush=True)
         if state != "reached":
-            print(
-                f"MLflow at {self._uri} takes no records ({reason}): they are kept, and delivered later",
-                file=sys.stderr,
-                flush=True,
-            )
+            news = f"takes no records ({reason}): they are kept, and delivered later"
+            print(f"MLflow at {self._uri} {news}", file=sys.stderr, flush=True)
+        elif self._state:
+            print(f"MLflow at {self._uri} answers again", file=sys.stderr, flush=True)
         self._state = state
         with contextlib.suppress(OSError):  # the job is no more
             self._say(json.dumps([state, reason]).encode() + b"\n")
@@ -338,4 +304,4 @@ def _job_over(seconds: float) -> bool:
 if __name__ == "__main__":
     status = main(sys.argv[1:])
     sys.stderr.flush()
-    os._exit(status)  # the thread may be amid a sample, and MLflow has hooks at exit that nobody needs
+    os._exit(status)  # without MLflow's hooks at exit

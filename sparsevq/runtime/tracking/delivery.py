@@ -9,19 +9,19 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from itertools import groupby, islice
+from typing import Any
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.tracking.mlflow_store import (
     Unreachable,
     connect,
     experiment_id,
-    folder_lock,
     locked,
     looks_well,
     without_password,
 )
-from sparsevq.runtime.tracking.spool import Progress, Record, Spool
+from sparsevq.runtime.tracking.spool import History, Progress, Record, Spool
 
 BATCH = {"metrics": 900, "params": 90, "tags": 90}
 """MLflow refuses more in one request."""
@@ -39,7 +39,7 @@ class Rejected(Exception):
     """The store takes records, but not this one."""
 
 
-class Gone(Exception):
+class Gone(Refused):
     """The run is no longer there."""
 
 
@@ -48,20 +48,20 @@ def reach(uri: str, spool: Spool) -> Any:
 
     Raises
     ------
-    Unreachable, Refused
+    Unreachable, Refused, SparseVQError
         There is none.
     """
     try:
         looks_well(uri)  # before the import of MLflow, which would be in vain
-        with locked(folder_lock(spool.results)):
+        with locked(spool.results):
             client = connect(uri)
         client.search_experiments(max_results=1)
         return client
-    except Unreachable:
+    except (Unreachable, SparseVQError):
         raise
     except Exception as error:
-        found = _verdict(error)
-        raise (found if isinstance(found, Unreachable) else Refused(str(found))) from error
+        found = _classified(error)
+        raise (Refused(str(found)) if isinstance(found, Rejected) else found) from error
 
 
 class Delivery:
@@ -75,7 +75,8 @@ class Delivery:
 
     def __init__(self, spool: Spool, client: Any, uri: str):
         self._spool, self._client, self._uri = spool, client, uri
-        self._progress, self._restart = Progress(), True
+        self._progress = spool.delivered(spool.history())
+        self._history = spool.history(until=self._progress.offset)
 
     def deliver(self) -> int:
         """Deliver what there is; the number of records.
@@ -83,46 +84,30 @@ class Delivery:
         Raises
         ------
         Unreachable, Refused
-            The rest waits.
+            The rest waits, for another `Delivery`.
         """
         try:
             return self._deliver()
-        except Gone:  # somebody removed the run, or the whole store: it is made anew from the spool
+        except Gone:  # somebody removed the run, or the whole store: it is made again from the spool
             history = self._spool.history()
             self._keep(Progress(history.attempt, history.start))
-        self._restart = True
-        try:
+            self._history = History()
             return self._deliver()
-        except Gone as error:
-            raise Refused(str(error)) from error
 
     def _deliver(self) -> int:
-        if self._restart:
-            self._progress = self._spool.delivered(self._spool.history())
-            self._history = self._spool.history(until=self._progress.offset)
-            if self._progress.run_id is not None:
-                run = self._call(self._client.get_run, self._progress.run_id)
-                if run.info.lifecycle_stage == "deleted":
-                    raise Gone(f"run {self._progress.run_id} was deleted")
-        self._restart = True  # whatever interrupts what follows
-        count, last = 0, self._progress.offset
-        metrics: list[Any] = []
-        for record, start, end in self._spool.read(last):
-            if metrics and (record["kind"] != "metric" or len(metrics) >= BATCH["metrics"]):
-                self._log(self._progress.run_id, "metrics", metrics)
-                self._keep(replace(self._progress, offset=last))
-                metrics = []
-            self._history = self._history.after(record, start)
-            if record["kind"] == "metric":
-                metrics += _metrics(record)
-            else:
-                self._take(record)
-                self._keep(replace(self._progress, offset=end))
-            count, last = count + 1, end
-        if metrics:
-            self._log(self._progress.run_id, "metrics", metrics)
-            self._keep(replace(self._progress, offset=last))
-        self._restart = False
+        count = 0
+        records = self._spool.read(self._progress.offset)
+        for is_metric, group in groupby(records, key=lambda item: item[0]["kind"] == "metric"):
+            while part := list(islice(group, BATCH["metrics"] if is_metric else 1)):
+                for record, start, _ in part:
+                    self._history = self._history.after(record, start)
+                if is_metric:
+                    points = [point for record, _, _ in part for point in _points(record)]
+                    self._log(self._progress.run_id, "metrics", points)
+                else:
+                    self._take(part[0][0])
+                self._keep(replace(self._progress, offset=part[-1][2]))
+                count += len(part)
         return count
 
     def _keep(self, progress: Progress) -> None:
@@ -138,19 +123,15 @@ class Delivery:
         elif kind == "params":
             self._log_params(record["params"])
         elif kind == "tags":
-            self._log(run, "tags", _tags(record["tags"]))
+            self._log(run, "tags", [*record["tags"].items()])
         elif kind == "file":
-            path = self._spool.files / record["name"]
-            if path.is_dir():
-                self._upload(self._client.log_artifacts, run, str(path))
-            else:
-                self._upload(self._client.log_artifact, run, str(path))
+            self._upload(record["name"])
         elif kind == "end":
             self._end(record)
 
     def _open(self, record: Record) -> None:
         parent = None
-        with locked(folder_lock(self._spool.results)):
+        with locked(self._spool.results):
             # All that looks and then makes: concurrent jobs must not make two parents.
             experiment = self._call(experiment_id, self._client, self._uri, record["experiment"])
             if record["group"]:
@@ -160,7 +141,7 @@ class Delivery:
         else:
             run = self._progress.run_id
             self._call(self._client.update_run, run, status="RUNNING")
-            self._log(run, "tags", _tags(record["tags"]))
+            self._log(run, "tags", [*record["tags"].items()])
         self._keep(replace(self._progress, attempt=self._history.attempt, run_id=run, parent_id=parent))
         self._log_params(record["params"])
 
@@ -190,7 +171,7 @@ class Delivery:
             return str(run.info.run_id)
         tags = {"sparsevq.job": key, STATE_TIME: str(time), **group, **record["origin"]}
         run = self._call(self._client.create_run, experiment, start_time=time, tags=tags, run_name=record["group_name"])
-        self._log(run.info.run_id, "params", _params(group))
+        self._log(run.info.run_id, "params", [*group.items()])
         return str(run.info.run_id)
 
     def _set_parent_state(self, run: Any, status: str, time: int) -> None:
@@ -204,10 +185,10 @@ class Delivery:
         self._call(self._client.set_tag, run.info.run_id, STATE_TIME, str(time))
 
     def _log_params(self, params: dict[str, str]) -> None:
-        self._log(self._progress.run_id, "params", _params(params))
+        self._log(self._progress.run_id, "params", [*params.items()])
         if self._progress.parent_id is not None:
             # A sweep is compared between parents: they carry the settings too, as tags, since parameters cannot change.
-            self._log(self._progress.parent_id, "tags", _tags(params))
+            self._log(self._progress.parent_id, "tags", [*params.items()])
 
     def _end(self, record: Record) -> None:
         status, time, parent = record["status"], record["time"], self._progress.parent_id
@@ -216,9 +197,8 @@ class Delivery:
         if parent is None or opened is None or (status == "FINISHED" and not opened["concludes"]):
             return
         if status == "FINISHED":
-            figures = {"time": time, "step": 0, "values": self._history.figures}
-            self._log(parent, "metrics", _metrics(figures))
-        with locked(folder_lock(self._spool.results)):
+            self._log(parent, "metrics", _points({"time": time, "step": 0, "values": self._history.figures}))
+        with locked(self._spool.results):
             self._set_parent_state(self._call(self._client.get_run, parent), status, time)
 
     # ------------------------------------------------------------------------------------------ requests
@@ -226,25 +206,30 @@ class Delivery:
     def _runs(self, experiment: str, key: str) -> list[Any]:
         return list(self._call(self._client.search_runs, [experiment], filter_string=f"tags.`sparsevq.job` = '{key}'"))
 
-    def _log(self, run: str | None, kind: Literal["metrics", "params", "tags"], entities: Sequence[Any]) -> None:
-        """Log entities in as few requests as MLflow allows; one that it will not have is dropped, not the others."""
-        for first in range(0, len(entities), BATCH[kind]):
-            part = entities[first : first + BATCH[kind]]
+    def _log(self, run: str | None, kind: str, items: Sequence[tuple[Any, ...]]) -> None:
+        """Log in as few requests as MLflow allows; an item that it will not have is dropped, not the others."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        make: Callable[..., Any] = {"metrics": Metric, "params": Param, "tags": RunTag}[kind]
+        for first in range(0, len(items), BATCH[kind]):
+            part = items[first : first + BATCH[kind]]
             try:
-                self._call(self._client.log_batch, run, **{kind: part})
+                self._call(self._client.log_batch, run, **{kind: [make(*item) for item in part]})
             except Rejected as error:
                 if len(part) == 1:
-                    print(f"MLflow did not take {part[0].key} ({error})", file=sys.stderr, flush=True)
+                    print(f"MLflow did not take {part[0][0]} ({error})", file=sys.stderr, flush=True)
                 else:
                     middle = len(part) // 2
                     self._log(run, kind, part[:middle])
                     self._log(run, kind, part[middle:])
 
-    def _upload(self, request: Callable[..., Any], run: str | None, path: str) -> None:
+    def _upload(self, name: str) -> None:
         """Files may go elsewhere than runs do (a bucket, a disk): where only that fails, the other records go on."""
+        path, run = self._spool.files / name, self._progress.run_id
+        request = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         for attempt in (1, 2):
             try:
-                self._call(request, run, path)
+                self._call(request, run, str(path))
                 return
             except (Rejected, Refused, Unreachable) as error:
                 self._call(self._client.get_run, run)
@@ -256,32 +241,16 @@ class Delivery:
         try:
             return request(*arguments, **options)
         except Exception as error:
-            raise _verdict(error) from error
+            raise _classified(error) from error
 
 
-def _metrics(record: Record) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, value, record["time"], record["step"]) for name, value in record["values"].items()]
+def _points(record: Record) -> list[tuple[str, float, int, int]]:
+    return [(name, value, record["time"], record["step"]) for name, value in record["values"].items()]
 
 
-def _params(params: dict[str, str]) -> list[Any]:
-    from mlflow.entities import Param
-
-    return [Param(name, value) for name, value in params.items()]
-
-
-def _tags(tags: dict[str, str]) -> list[Any]:
-    from mlflow.entities import RunTag
-
-    return [RunTag(name, value) for name, value in tags.items()]
-
-
-def _verdict(error: Exception) -> Exception:
+def _classified(error: Exception) -> Exception:
     """What an error of MLflow or of what it stands on means: try again later, never, without this record, or anew."""
-    text = first_line(error)
-    if isinstance(error, SparseVQError):
-        return Refused(str(error))
+    text, status = first_line(error), 400
     module = type(error).__module__.partition(".")[0]
     if module == "mlflow":
         code, status = error.error_code, error.get_http_status_code()  # type: ignore[attr-defined]  # MlflowException
@@ -290,12 +259,10 @@ def _verdict(error: Exception) -> Exception:
     elif module == "requests":
         status = getattr(getattr(error, "response", None), "status_code", 503)
     elif module in ("sqlalchemy", "sqlite3"):
-        refused = NO_ENTRY.search(str(error)) or type(error).__name__ != "OperationalError"
-        return Refused(text) if refused else Unreachable(text)
+        may_pass = type(error).__name__ == "OperationalError" and not NO_ENTRY.search(str(error))
+        status = 503 if may_pass else 403
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unreachable(text)
-    else:
-        return Rejected(text)
+        status = 503
     if status in (401, 403, 404):
         return Refused(text)
     return Rejected(text) if status == 400 else Unreachable(text)

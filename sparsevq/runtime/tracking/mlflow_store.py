@@ -4,7 +4,6 @@ import contextlib
 import importlib.metadata
 import os
 import re
-import socket
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import unwritable, written_whole
 
 LOCAL_FILE_SYSTEMS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "apfs"}
-DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-"""Database servers that MLflow can keep its runs in, and their ports."""
+DATABASES = {"postgresql", "mysql", "mssql"}
 LOOK_SECONDS = 1.5
 """A server that is well answers in milliseconds; a job should not wait longer for one that is not."""
 
@@ -73,24 +71,20 @@ def looks_well(uri: str) -> bool:
     SparseVQError
         It can never be used: no such kind of store, or a file that is no database.
     """
-    scheme = uri.partition(":")[0].split("+")[0]
     if path := sqlite_file(uri):
         _check_sqlite(path)
         return True
-    parts = urlsplit(uri)
-    if scheme in ("http", "https") and parts.hostname:
+    kind = _kind(uri)
+    if kind in ("http", "https") and urlsplit(uri).hostname:
         return _answers(uri)
-    if scheme in DATABASES:
-        try:
-            if parts.hostname:
-                socket.create_connection((parts.hostname, parts.port or DATABASES[scheme]), LOOK_SECONDS).close()
-        except OSError as error:
-            raise Unreachable(str(error)) from None
-        return False
     plugins = importlib.metadata.entry_points(group="mlflow.tracking_store")
-    if scheme not in {"databricks", *(plugin.name for plugin in plugins)}:
+    if kind not in {"databricks", *DATABASES, *(plugin.name for plugin in plugins)}:
         raise unusable(uri, "no such kind of store")
     return False
+
+
+def _kind(uri: str) -> str:
+    return uri.partition(":")[0].partition("+")[0]
 
 
 def _answers(uri: str) -> bool:
@@ -101,14 +95,11 @@ def _answers(uri: str) -> bool:
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     try:
         answer = requests.get(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=LOOK_SECONDS)
-    except requests.exceptions.SSLError:
+    except requests.RequestException as error:
+        away = isinstance(error, requests.ConnectionError | requests.Timeout)
+        if away and not isinstance(error, requests.exceptions.SSLError):
+            raise Unreachable(str(error)) from None
         return False
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise Unreachable(str(error)) from None
-    except requests.RequestException:  # another kind of server
-        return False
-    if answer.status_code in (429, 502, 503, 504):
-        raise Unreachable(f"it answers {answer.status_code} {answer.reason}")
     return '"experiment"' in answer.text or "RESOURCE_DOES_NOT_EXIST" in answer.text
 
 
@@ -118,11 +109,10 @@ def connect(uri: str) -> Any:
         _prepare_sqlite(path)
     from mlflow import MlflowClient
 
-    if uri.partition(":")[0].split("+")[0] in DATABASES:
+    if _kind(uri) in DATABASES:
         import sqlalchemy
 
-        # MLflow retries for hours; once is enough to know.
-        sqlalchemy.create_engine(uri).connect().close()
+        sqlalchemy.create_engine(uri).connect().close()  # MLflow would retry for hours
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -138,9 +128,8 @@ def _check_sqlite(path: Path) -> None:
     except OSError as error:
         raise unwritable(path, error) from None
     except sqlite3.Error as error:
-        if "locked" in str(error):  # in use, then
-            return
-        raise SparseVQError(f"{path} cannot be MLflow's store ({error})", "move it away and run again") from None
+        if "locked" not in str(error):  # else it is in use
+            raise SparseVQError(f"{path} cannot be MLflow's store ({error})", "move it away and run again") from None
 
 
 def _prepare_sqlite(path: Path) -> None:
@@ -149,7 +138,6 @@ def _prepare_sqlite(path: Path) -> None:
     A new store appears whole: killed half-way through its migrations, it would fail every later job. Its readers
     don't wait for writers (WAL), unless it is on a network, where WAL corrupts.
     """
-    _check_sqlite(path)
     if not path.exists() or path.stat().st_size == 0:
         from mlflow import MlflowClient
 
@@ -172,9 +160,8 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
     """The id of the experiment of this name, which is made, or restored if it was deleted."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        location = None
-        if uri.startswith("sqlite:///"):
-            location = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts" / name).as_uri()
+        path = sqlite_file(uri)
+        location = (path.resolve().parent / "mlartifacts" / name).as_uri() if path else None
         return str(client.create_experiment(name, artifact_location=location))
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
@@ -185,21 +172,17 @@ def folder_id(results: Path) -> str:
     """A name for this results folder, so that two people with the same experiment share a server and not their runs."""
     path = results / ".tracking-id"
     if not path.exists():
-        with locked(folder_lock(results)):
+        with locked(results):
             if not path.exists():
                 with written_whole(path) as part:
                     part.write_text(uuid.uuid4().hex[:12])
     return path.read_text().strip()
 
 
-def folder_lock(results: Path) -> Path:
-    """The lock to hold while one looks whether something is in the store and then makes it."""
-    return results / ".tracking.lock"
-
-
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time; the kernel releases the lock when its holder ends."""
+def locked(results: Path) -> Iterator[None]:
+    """One process of a results folder at a time: for what looks whether something is in the store, and then makes it."""
+    path = results / ".tracking.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path):

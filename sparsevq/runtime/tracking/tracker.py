@@ -24,7 +24,7 @@ import uuid
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -48,7 +48,7 @@ from sparsevq.runtime.tracking.spool import Spool, append, hold, now
 from sparsevq.version import VERSION
 
 PARAM_LENGTH = 6000  # MLflow refuses longer ones
-WORD_SECONDS = 15.0
+ANSWER_SECONDS = 15.0
 """How long a job waits for the courier where only MLflow can tell whether the store is usable: its import and a login
 take 2 s, and more on a busy machine."""
 END_SERVER = 10.0
@@ -123,9 +123,9 @@ def tracked(
 ) -> Iterator[Tracker]:
     """Track what happens in the block as the run of `job`.
 
-    The run ends as FINISHED, FAILED (an exception) or KILLED (SIGTERM, Ctrl-C or an end without a word). If the job
-    did not finish, running it again with the same settings and inputs goes on with its run; what it logs again of that
-    is dropped. Otherwise an earlier run of the same job is deleted.
+    The run ends as FINISHED, FAILED (an exception) or KILLED (SIGTERM, Ctrl-C or an end without notice). If the job
+    did not finish, running it again with the same settings and inputs resumes its run; what it logs again is dropped.
+    Otherwise an earlier run of the same job is deleted.
 
     Parameters
     ----------
@@ -152,13 +152,11 @@ def tracked(
             _say_once("tracking is off: mlflow is not installed (pip install 'sparsevq[workflow]')")
             yield Tracker()
             return
-        store = store_uri(settings, results)
-        reached, news = _look(store)
-        spool, handle, before = _opened(job, settings, Path(results), store, params or {}, inputs or {}, concludes)
-        tracker = SpoolTracker(job, store, spool, handle, before)
-        if news:
-            tracker.warn(news)
-        elif not reached:
+        store, certain = store_uri(settings, results), False
+        with contextlib.suppress(Unreachable):
+            certain = looks_well(store)
+        tracker = _opened(job, settings, Path(results), store, params or {}, inputs or {}, concludes)
+        if not certain:
             tracker.ask_courier()
         status = "FAILED"
         try:
@@ -175,15 +173,6 @@ def tracked(
                 tracker.close(status)
 
 
-@dataclass(frozen=True)
-class Before:
-    """What was logged of the run before this attempt, and how many bytes the spool had."""
-
-    params: dict[str, str]
-    metrics: dict[tuple[str, int], int]
-    size: int
-
-
 def _opened(
     job: Job,
     settings: TrackingConfig,
@@ -192,8 +181,8 @@ def _opened(
     params: Mapping[str, Any],
     inputs: Mapping[str, str],
     concludes: bool,
-) -> tuple[Spool, BinaryIO, Before]:
-    """The job's spool, locked, with the record that opens this attempt."""
+) -> "SpoolTracker":
+    """A tracker with the job's spool, locked, which has the record that opens this attempt."""
     folder = folder_id(results)
     key = "/".join((folder, *job.group.values(), job.rule, job.part))
     spool = Spool.of(results, f"{job.experiment}/{key}")
@@ -201,10 +190,12 @@ def _opened(
     size = os.fstat(handle.fileno()).st_size
     history, flat = spool.history(), _flat(params)
     store = "" if uri == default_store(results) else without_password(uri)
-    made_of = _digest({"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store})
+    settings_of_run = {"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store}
+    made_of = hashlib.sha256(json.dumps(settings_of_run, sort_keys=True).encode()).hexdigest()
     fresh = history.opened is None or history.status == "FINISHED" or history.opened["made_of"] != made_of
-    before = Before({} if fresh else dict(history.params), {} if fresh else history.metrics, size)
-    new, changed = _split(flat, before.params)
+    known = {} if fresh else history.params
+    new, changed = _split(flat, known)
+    digests = {f"digest.{name}": value for name, value in inputs.items()}
     record = {
         "kind": "open",
         "time": now(),
@@ -217,13 +208,7 @@ def _opened(
         "group": job.group,
         "group_name": job.group_name,
         "origin": _origin(),
-        "tags": {
-            "rule": job.rule,
-            **job.group,
-            **_origin(),
-            **{f"digest.{name}": value for name, value in inputs.items()},
-            **changed,
-        },
+        "tags": {"rule": job.rule, **job.group, **_origin(), **digests, **changed},
         "params": new,
         "store": store,
         "made_of": made_of,
@@ -235,47 +220,52 @@ def _opened(
         append(handle.fileno(), record)
     except OSError as error:
         raise unwritable(spool.path, error) from None
-    return spool, handle, replace(before, params=before.params | new)
+    return SpoolTracker(job, uri, spool, handle, known | new, {} if fresh else history.metrics, size)
 
 
 class SpoolTracker(Tracker):
     """Writes what a job logs to its spool; a courier brings it to MLflow."""
 
-    def __init__(self, job: Job, uri: str, spool: Spool, handle: BinaryIO, before: Before):
+    def __init__(
+        self,
+        job: Job,
+        uri: str,
+        spool: Spool,
+        handle: BinaryIO,
+        params: dict[str, str],
+        metrics: Mapping[tuple[str, int], int],
+        size: int,
+    ):
         self._job, self._uri, self._spool, self._handle = job, uri, spool, handle
-        self._params, self._earlier, self._size = before.params, Counter(before.metrics), before.size
+        self._params, self._earlier, self._size = params, Counter(metrics), size
         self._full_disk_said = False
         self._courier = Courier(spool, uri)
-        _open.add(self)
+        _trackers.add(self)
 
     def leave_to_parent(self) -> None:
         """In a forked child: copies of the descriptors would say that the job lives when it is dead."""
         self._handle.close()
         self._courier.leave_to_parent()
 
-    def warn(self, news: str) -> None:
-        """Say that the store does not answer."""
-        _say_once(
-            f"MLflow at {without_password(self._uri)} does not answer ({news}): the job goes on, "
-            f"and what it logs waits in {self._spool.path.parent}"
-        )
-
     def ask_courier(self) -> None:
-        """Ask the courier whether the store can be used at all, before the work begins.
+        """Ask the courier whether the store can be used, before the work begins; warn if it does not answer.
 
         Raises
         ------
         SparseVQError
-            It cannot.
+            It can never be used.
         """
-        state, reason = self._courier.word(WORD_SECONDS)
+        state = self._courier.answer(ANSWER_SECONDS)
         if state == "waits":
-            self.warn(reason)
+            _say_once(
+                f"MLflow at {without_password(self._uri)} does not answer ({self._courier.reason}): the job continues, "
+                f"and what it logs waits in {self._spool.path.parent}"
+            )
         elif state == "refused":
             self._courier.stop()
             self._spool.abandon(self._size)
             self._handle.close()
-            raise unusable(self._uri, reason)
+            raise unusable(self._uri, self._courier.reason)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         values = {}
@@ -335,11 +325,11 @@ class SpoolTracker(Tracker):
             self._full_disk_said = True
 
 
-_open: "weakref.WeakSet[SpoolTracker]" = weakref.WeakSet()
+_trackers: "weakref.WeakSet[SpoolTracker]" = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    for tracker in _open:
+    for tracker in _trackers:
         tracker.leave_to_parent()
 
 
@@ -355,14 +345,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _look(uri: str) -> tuple[bool, str]:
-    """Whether the store can surely be used, and if it does not answer, why."""
-    try:
-        return looks_well(uri), ""
-    except Unreachable as error:
-        return False, str(error) or "no reason given"
 
 
 def _hold(spool: Spool, job: Job) -> BinaryIO:
@@ -390,15 +372,11 @@ def _split(params: dict[str, str], known: Mapping[str, str]) -> tuple[dict[str, 
     return new, changed
 
 
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
 @functools.cache
 def _origin() -> dict[str, str]:
     """Which code made a run."""
     origin = {"sparsevq_version": VERSION, "mlflow.user": os.environ.get("USER", "unknown")}
-    describe = (
+    describe = [
         "git",
         "-C",
         str(Path(__file__).parent),
@@ -407,7 +385,7 @@ def _origin() -> dict[str, str]:
         "--dirty",
         "--exclude=*",
         "--abbrev=40",
-    )
+    ]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         found = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
         commit, _, dirty = found.partition("-")

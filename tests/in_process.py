@@ -22,6 +22,6 @@ class AtOnce:
         pass
 
     def deliver_now(self) -> None:
-        """What a courier has done some seconds later, while the job goes on."""
+        """What a courier has done some seconds later, while the job continues."""
         asked = iter((False, False, True))
         carry(self.spool, self.uri, lambda _: next(asked), lambda line: None)

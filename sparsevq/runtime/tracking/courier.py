@@ -76,9 +76,22 @@ def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callab
     -------
     Whether all is delivered.
     """
-    answers, machine = _Answers(uri, say), Machine(spool)
-    failures, next_attempt, others_done = 0, 0.0, False
-    delivery: Delivery | None = None
+    machine, delivery, others_done = Machine(spool), None, False
+    state, failures, next_attempt = "", 0, 0.0
+
+    def tell(new: str, reason: str = "") -> None:
+        """Say how the store answers, once for each change: to the job, and what concerns a user in the job's log."""
+        nonlocal state
+        if new != state:
+            news = "answers again"
+            if new != "reached":
+                news = f"takes no records ({reason}): they are kept, and delivered later"
+            if state or new != "reached":
+                print(f"MLflow at {without_password(uri)} {news}", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # the job is no more
+                say(json.dumps([new, reason]).encode() + b"\n")
+        state = new
+
     while True:
         over = job_over(0)
         if over and not spool.settle(died=now()):
@@ -87,14 +100,14 @@ def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callab
         if over or time.monotonic() >= next_attempt:
             try:
                 delivery = delivery or Delivery(spool, reach(uri, spool), uri)
-                answers.tell("reached")
+                tell("reached")
                 delivery.deliver()
                 failures = 0
                 if not others_done:
                     others_done = True
                     deliver_waiting(spool.results, uri, besides=spool)
             except (Unreachable, Refused, SparseVQError) as error:  # the last: a full disk
-                answers.tell("refused" if isinstance(error, Refused) else "waits", str(error))
+                tell("refused" if isinstance(error, Refused) else "waits", str(error))
                 delivery, failures = None, failures + 1
                 next_attempt = time.monotonic() + min(LONGEST_PAUSE, 2.0**failures)
             if over:
@@ -106,19 +119,11 @@ def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callab
 
 @dataclass
 class Delivered:
-    """What `deliver_waiting` found.
-
-    Attributes
-    ----------
-    records, jobs
-        Delivered now, and of how many jobs.
-    waiting
-        Of each store that did not take them: the number of records, and why.
-    """
+    """What `deliver_waiting` delivered, and what it could not."""
 
     records: int = 0
-    jobs: int = 0
-    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)
+    jobs: int = 0  # that the records are of
+    waiting: dict[str, tuple[int, str]] = field(default_factory=dict)  # store -> number of records, and why
 
 
 def deliver_waiting(results: Path, uri: str, besides: Spool | None = None) -> Delivered:
@@ -132,10 +137,7 @@ def deliver_waiting(results: Path, uri: str, besides: Spool | None = None) -> De
     found = Delivered()
     clients: dict[str, Any] = {}
     for spool in spools(results):
-        if besides is not None and spool.path == besides.path:
-            continue
-        lock = hold(spool.lock)
-        if lock is None:
+        if (besides is not None and spool.path == besides.path) or (lock := hold(spool.lock)) is None:
             continue
         with lock:
             if not spool.settle():
@@ -161,25 +163,18 @@ class Courier:
     """The process that brings a spool to MLflow, seen from the job."""
 
     def __init__(self, spool: Spool, uri: str):
-        package = Path(__file__).resolve().parents[3]
-        paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # it computes nothing
-        self._arguments = [sys.executable, "-P", "-m", "sparsevq.runtime.tracking.courier", str(spool.path)]
-        self._environment = {
-            **os.environ,
-            **dict.fromkeys(threads, "1"),
-            "PYTHONPATH": os.pathsep.join(paths),
-            "MLFLOW_TRACKING_URI": uri,
-        }
-        self.reason = ""
-        self._start()
+        self._spool, self._uri, self.reason = spool, uri, ""
+        self._process = self._start()
 
-    def _start(self) -> None:
-        self._process = subprocess.Popen(
-            self._arguments,
+    def _start(self) -> subprocess.Popen[bytes]:
+        paths = [str(Path(__file__).resolve().parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # it computes nothing
+        environment = {"PYTHONPATH": os.pathsep.join(paths), "MLFLOW_TRACKING_URI": self._uri}
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "sparsevq.runtime.tracking.courier", str(self._spool.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=self._environment,
+            env={**os.environ, **dict.fromkeys(threads, "1"), **environment},
             bufsize=0,
             start_new_session=True,
         )
@@ -197,15 +192,10 @@ class Courier:
     def finish(self, seconds: float, leave: bool = False) -> None:
         """Tell it that the job has ended, and wait for it to deliver the rest; `reason` says why something waits.
 
-        Parameters
-        ----------
-        seconds
-            How long to wait.
-        leave
-            Whether it may then continue by itself, rather than be stopped.
+        After `seconds` it is stopped, or with `leave` continues by itself.
         """
         if self._process.poll() is not None:  # somebody ended it
-            self._start()
+            self._process = self._start()
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -256,11 +246,16 @@ class Machine:
         if not self._watched or (time.monotonic() < self._next and not last):
             return
         values: dict[str, float] = {}
-        self._monitors = self._monitors or _monitors()
-        for monitor in self._monitors:
-            monitor.collect_metrics()
-            values |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
-            monitor.clear_metrics()
+        try:
+            self._monitors = self._monitors or _monitors()
+            for monitor in self._monitors:
+                monitor.collect_metrics()
+                values |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
+                monitor.clear_metrics()
+        except Exception as error:  # of a driver or of the system: the job's own records are delivered all the same
+            print(f"no system metrics ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
+            self._watched = False
+            return
         record = {"kind": "metric", "time": now(), "step": self._step, "values": values}
         with contextlib.suppress(OSError), open(self._path, "a+b", buffering=0) as spool:
             append(spool.fileno(), record)  # of a full disk the job itself says so
@@ -275,25 +270,6 @@ def _monitors() -> list[Any]:
     with contextlib.suppress(Exception):  # MLflow's way to say that there is no GPU
         monitors.append(mlflow_monitors.GPUMonitor())
     return monitors
-
-
-class _Answers:
-    """Says how the store answers, once for each change: to the job, and if it is bad news, in the job's log."""
-
-    def __init__(self, uri: str, say: Callable[[bytes], object]):
-        self._uri, self._state, self._say = without_password(uri), "", say
-
-    def tell(self, state: str, reason: str = "") -> None:
-        if state == self._state:
-            return
-        if state != "reached":
-            news = f"takes no records ({reason}): they are kept, and delivered later"
-            print(f"MLflow at {self._uri} {news}", file=sys.stderr, flush=True)
-        elif self._state:
-            print(f"MLflow at {self._uri} answers again", file=sys.stderr, flush=True)
-        self._state = state
-        with contextlib.suppress(OSError):  # the job is no more
-            self._say(json.dumps([state, reason]).encode() + b"\n")
 
 
 def _job_over(seconds: float) -> bool:

@@ -224,7 +224,7 @@ class Delivery:
                     self._log(run, kind, part[middle:])
 
     def _upload(self, name: str) -> None:
-        """Files may go elsewhere than runs do (a bucket, a disk): where only that fails, the other records go on."""
+        """Files may go elsewhere than runs do (a bucket, a disk): if only that fails, other records are delivered."""
         path, run = self._spool.files / name, self._progress.run_id
         request = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         for attempt in (1, 2):
@@ -249,7 +249,7 @@ def _points(record: Record) -> list[tuple[str, float, int, int]]:
 
 
 def _classified(error: Exception) -> Exception:
-    """What an error of MLflow or of what it stands on means: try again later, never, without this record, or anew."""
+    """What an error of MLflow or below it means: try again, give up, drop the record, or start over."""
     text, status = first_line(error), 400
     module = type(error).__module__.partition(".")[0]
     if module == "mlflow":

@@ -181,7 +181,7 @@ def folder_id(results: Path) -> str:
 
 @contextlib.contextmanager
 def locked(results: Path) -> Iterator[None]:
-    """One process of a results folder at a time: for what looks whether something is in the store, and then makes it."""
+    """One process of a results folder at a time: to look whether something is in the store, and then make it."""
     path = results / ".tracking.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,10 @@
 
 Beside ``<name>.jsonl`` stand ``<name>.json`` (how far it has been delivered), ``<name>.files/`` (copies of the files
 that were logged) and ``<name>.lock`` (held by whoever delivers it). The job holds a lock on the spool itself while it
-lives; the kernel lets go of it however the job ends. One line is one record:
+lives; the kernel releases it however the job ends. One line is one record:
 
 ====== ==================================================================================================
-kind   what it says
+kind   content
 ====== ==================================================================================================
 open   an attempt at the job starts: which job, its settings, its store; `fresh` if it starts a new run
 params settings that became known later
@@ -27,6 +27,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,44 +42,24 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a spool has been delivered.
+    """How far a spool has been delivered."""
 
-    Parameters
-    ----------
-    attempt
-        The `open` record with `fresh` whose run this is.
-    offset
-        Bytes of the spool that MLflow has.
-    """
-
-    attempt: str = ""
-    offset: int = 0
+    attempt: str = ""  # the `open` record with `fresh` whose run this is
+    offset: int = 0  # bytes of the spool that MLflow has
     run_id: str | None = None
     parent_id: str | None = None
 
 
 @dataclass
 class History:
-    """What a spool says of the run that its last record belongs to.
+    """What a spool says of the run that its last record belongs to."""
 
-    Attributes
-    ----------
-    start
-        Offset of the record that made the run.
-    opened
-        The last `open` record; None if there is none.
-    status
-        How the last attempt ended; None if it did not.
-    metrics
-        How often each (name, step) is there.
-    """
-
-    start: int = 0
-    opened: Record | None = None
-    status: str | None = None
+    start: int = 0  # offset of the record that made the run
+    opened: Record | None = None  # the last `open` record
+    status: str | None = None  # how the last attempt ended, if it did
     attempt: str = ""
     params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[tuple[str, int], int] = field(default_factory=dict)
+    metrics: Counter[tuple[str, int]] = field(default_factory=Counter)  # how often each (name, step) is there
     figures: dict[str, float] = field(default_factory=dict)
 
     def after(self, record: Record, start: int) -> "History":
@@ -90,9 +71,7 @@ class History:
         if kind in ("open", "params"):
             history.params |= record["params"]
         elif kind == "metric":
-            for name in record["values"]:
-                key = (name, record["step"])
-                history.metrics[key] = history.metrics.get(key, 0) + 1
+            history.metrics.update((name, record["step"]) for name in record["values"])
         elif kind == "final":
             history.figures |= record["values"]
         elif kind == "end":
@@ -152,10 +131,9 @@ class Spool:
 
     def progress(self) -> Progress:
         """What `keep` kept; nothing if it is not there or not sound."""
-        try:
+        with contextlib.suppress(OSError, ValueError, TypeError):
             return Progress(**json.loads(self._progress.read_text()))
-        except (OSError, ValueError, TypeError):
-            return Progress()
+        return Progress()
 
     def delivered(self, history: History) -> Progress:
         """How far the run of `history` has been delivered; records of a run that it replaced count no more."""
@@ -168,15 +146,14 @@ class Spool:
             part.write_text(json.dumps(asdict(progress)))
 
     def settle(self, died: int | None = None) -> bool:
-        """Whether the job has ended; if it did so without a word, note that it was killed.
+        """Whether the job has ended; if it did so without an `end` record, note that it was killed.
 
         Parameters
         ----------
         died
             When (ms); None: when it last logged something.
         """
-        handle = hold(self.path, create=False)
-        if handle is None:
+        if (handle := hold(self.path, create=False)) is None:
             return False
         with handle:
             history = self.history()
@@ -188,10 +165,9 @@ class Spool:
     def remove_finished(self) -> None:
         """Remove the spool if its job is finished, all is delivered, and nobody has opened it again.
 
-        That of an unfinished job stays: the job goes on with the same run.
+        That of an unfinished job stays: a rerun resumes the same run.
         """
-        handle = hold(self.path, create=False)
-        if handle is None:
+        if (handle := hold(self.path, create=False)) is None:
             return
         with handle:
             history = self.history()
@@ -214,14 +190,11 @@ class Spool:
 
 def spools(results: Path) -> list[Spool]:
     """All spools of a results folder, the one that was written to longest ago first."""
-
-    def age(path: Path) -> float:
-        try:
-            return path.stat().st_mtime
-        except FileNotFoundError:  # delivered and removed meanwhile
-            return 0.0
-
-    return [Spool(path) for path in sorted((results / FOLDER).glob("*.jsonl"), key=age)]
+    found: list[tuple[float, Path]] = []
+    for path in (results / FOLDER).glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # delivered and removed meanwhile
+            found.append((path.stat().st_mtime, path))
+    return [Spool(path) for _, path in sorted(found)]
 
 
 def append(descriptor: int, record: Mapping[str, Any]) -> None:

@@ -22,7 +22,6 @@ import sys
 import time
 import uuid
 import weakref
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,21 +43,16 @@ from sparsevq.runtime.tracking.mlflow_store import (
     unusable,
     without_password,
 )
-from sparsevq.runtime.tracking.spool import Spool, append, hold, now
+from sparsevq.runtime.tracking.spool import History, Spool, append, hold, now
 from sparsevq.version import VERSION
 
 PARAM_LENGTH = 6000  # MLflow refuses longer ones
-ANSWER_SECONDS = 15.0
-"""How long a job waits for the courier where only MLflow can tell whether the store is usable: its import and a login
-take 2 s, and more on a busy machine."""
-END_SERVER = 10.0
-"""How long a job that has ended waits for a server to take the rest: some requests of a slow one. It holds a device."""
-END_LOCAL = 60.0
-"""The same for a store in a file, which is slow only while many jobs start or end at once, and then for all."""
-END_KILLED = 5.0
-"""The same for a job that was told to end: schedulers kill it 10 to 30 s later. Its courier may stay a while longer."""
-HELD_SECONDS = 5.0
-"""How long others may hold a spool's lock that are not the job: they read it."""
+ANSWER_SECONDS = 15.0  # for the courier to tell whether a store is usable: MLflow's import and a login take 2 s or more
+# How long a job that has ended waits for its courier to deliver the rest:
+END_SERVER = 10.0  # some requests of a slow server; the job holds a device
+END_LOCAL = 60.0  # a store in a file is slow only while many jobs start or end at once, and then for all
+END_KILLED = 5.0  # told to end, it is killed by schedulers 10 to 30 s later; its courier may stay a while longer
+HELD_SECONDS = 5.0  # a spool's lock may be held by others than the job, which read it
 
 
 @dataclass(frozen=True)
@@ -85,14 +79,12 @@ class Job:
     @property
     def group(self) -> dict[str, str]:
         """What its parent run stands for; empty for jobs over the whole experiment, which have no parent."""
-        fields = {"data_set": self.data_set, "num_sensors": self.num_sensors, "seed": self.seed}
-        return {key: str(value) for key, value in fields.items() if value is not None}
+        fields = ("data_set", "num_sensors", "seed")
+        return {key: str(getattr(self, key)) for key in fields if getattr(self, key) is not None}
 
     @property
     def group_name(self) -> str:
-        group = self.group
-        name = group.get("data_set", "")
-        return " ".join([name, *(f"{key} {group[key]}" for key in ("num_sensors", "seed") if key in group)])
+        return " ".join(value if key == "data_set" else f"{key} {value}" for key, value in self.group.items())
 
 
 class Tracker:
@@ -142,7 +134,7 @@ def tracked(
     Raises
     ------
     SparseVQError
-        The store can never be used, or the results folder cannot be written. A store that does not answer is none.
+        The store can never be used, or the results folder cannot be written. No answer is no error.
     """
     with handled_signals():
         if not settings.enabled or _is_secondary():
@@ -182,7 +174,7 @@ def _opened(
     inputs: Mapping[str, str],
     concludes: bool,
 ) -> "SpoolTracker":
-    """A tracker with the job's spool, locked, which has the record that opens this attempt."""
+    """A tracker with the job's spool, which it has locked and given the record that opens this attempt."""
     folder = folder_id(results)
     key = "/".join((folder, *job.group.values(), job.rule, job.part))
     spool = Spool.of(results, f"{job.experiment}/{key}")
@@ -193,8 +185,8 @@ def _opened(
     settings_of_run = {"params": flat, "inputs": dict(inputs), "version": VERSION, "store": store}
     made_of = hashlib.sha256(json.dumps(settings_of_run, sort_keys=True).encode()).hexdigest()
     fresh = history.opened is None or history.status == "FINISHED" or history.opened["made_of"] != made_of
-    known = {} if fresh else history.params
-    new, changed = _split(flat, known)
+    before = History() if fresh else history
+    new, changed = _split(flat, before.params)
     digests = {f"digest.{name}": value for name, value in inputs.items()}
     record = {
         "kind": "open",
@@ -220,24 +212,16 @@ def _opened(
         append(handle.fileno(), record)
     except OSError as error:
         raise unwritable(spool.path, error) from None
-    return SpoolTracker(job, uri, spool, handle, known | new, {} if fresh else history.metrics, size)
+    before.params |= new
+    return SpoolTracker(job, uri, spool, handle, before, size)
 
 
 class SpoolTracker(Tracker):
     """Writes what a job logs to its spool; a courier brings it to MLflow."""
 
-    def __init__(
-        self,
-        job: Job,
-        uri: str,
-        spool: Spool,
-        handle: BinaryIO,
-        params: dict[str, str],
-        metrics: Mapping[tuple[str, int], int],
-        size: int,
-    ):
+    def __init__(self, job: Job, uri: str, spool: Spool, handle: BinaryIO, before: History, size: int):
         self._job, self._uri, self._spool, self._handle = job, uri, spool, handle
-        self._params, self._earlier, self._size = params, Counter(metrics), size
+        self._params, self._earlier, self._size = before.params, before.metrics, size
         self._full_disk_said = False
         self._courier = Courier(spool, uri)
         _trackers.add(self)
@@ -352,11 +336,9 @@ def _hold(spool: Spool, job: Job) -> BinaryIO:
     until = time.monotonic() + HELD_SECONDS
     while (handle := hold(spool.path)) is None:
         if time.monotonic() > until:
-            opened = spool.history().opened or {}
-            process = opened.get("process", "another process")
-            raise SparseVQError(
-                f"{job.group_name} {job.name} runs already (process {process})", "wait for it, or end it"
-            )
+            process = (spool.history().opened or {}).get("process", "another process")
+            message = f"{job.group_name} {job.name} runs already (process {process})"
+            raise SparseVQError(message, "wait for it, or end it")
         time.sleep(0.02)
     return handle
 
@@ -376,16 +358,8 @@ def _split(params: dict[str, str], known: Mapping[str, str]) -> tuple[dict[str, 
 def _origin() -> dict[str, str]:
     """Which code made a run."""
     origin = {"sparsevq_version": VERSION, "mlflow.user": os.environ.get("USER", "unknown")}
-    describe = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--exclude=*",
-        "--abbrev=40",
-    ]
+    options = ("--always", "--dirty", "--exclude=*", "--abbrev=40")
+    describe = ("git", "-C", str(Path(__file__).parent), "describe", *options)
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         found = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
         commit, _, dirty = found.partition("-")

@@ -36,7 +36,7 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def said_anew():
+def say_again():
     tracking._say_once.cache_clear()
 
 
@@ -199,9 +199,9 @@ def courier_of(process: subprocess.Popen) -> int:
     return int(courier)
 
 
-@pytest.mark.parametrize("mended_by", ["the next job", "deliver"])
+@pytest.mark.parametrize("recovered_by", ["the next job", "deliver"])
 def test_a_job_killed_together_with_its_courier_leaves_no_run_behind_as_running(
-    server, tmp_path, monkeypatch, mended_by
+    server, tmp_path, monkeypatch, recovered_by
 ):
     process = job(
         tmp_path, server.uri, "tracker.log_metrics({'loss': 1.0}, 1); print('go', flush=True); time.sleep(60)"
@@ -211,7 +211,7 @@ def test_a_job_killed_together_with_its_courier_leaves_no_run_behind_as_running(
     kill(process, courier_of(process))
     assert server.named("sparse")["status"] == "RUNNING", "nobody could say otherwise"
     monkeypatch.setattr(tracking, "Courier", Late)
-    if mended_by == "deliver":
+    if recovered_by == "deliver":
         assert main(["deliver", "--results", str(tmp_path)]) == 0
     else:
         with tracked(GPT, at(server), tmp_path):

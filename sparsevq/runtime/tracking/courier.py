@@ -184,7 +184,7 @@ class Courier:
         pipe = self._process.stdout
         assert pipe is not None
         line = pipe.readline() if select.select([pipe], [], [], seconds)[0] else b""
-        if not line:
+        if not line.endswith(b"\n"):  # it has nothing to say, or has ended
             return ""
         state, self.reason = json.loads(line)
         return str(state)

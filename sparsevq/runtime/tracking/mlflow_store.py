@@ -4,9 +4,11 @@ import contextlib
 import importlib.metadata
 import os
 import re
+import socket
 import sqlite3
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +20,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import unwritable, written_whole
 
 LOCAL_FILE_SYSTEMS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "apfs"}
-DATABASES = {"postgresql", "mysql", "mssql"}
+DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+"""Database servers that MLflow can keep its runs in, and their ports."""
 LOOK_SECONDS = 1.5
 """A server that is well answers in milliseconds; a job should not wait longer for one that is not."""
 
@@ -74,13 +77,40 @@ def looks_well(uri: str) -> bool:
     if path := sqlite_file(uri):
         _check_sqlite(path)
         return True
-    kind = _kind(uri)
-    if kind in ("http", "https") and urlsplit(uri).hostname:
-        return _answers(uri)
+    kind, parts = _kind(uri), urlsplit(uri)
+    if kind in ("http", "https") and parts.hostname:
+        return _within(LOOK_SECONDS, lambda: _answers(uri))
+    if kind in DATABASES:
+        if parts.hostname:
+            where = (parts.hostname, parts.port or DATABASES[kind])
+            _within(LOOK_SECONDS, lambda: socket.create_connection(where, LOOK_SECONDS).close())
+        return False
     plugins = importlib.metadata.entry_points(group="mlflow.tracking_store")
-    if kind not in {"databricks", *DATABASES, *(plugin.name for plugin in plugins)}:
+    if kind not in {"databricks", *(plugin.name for plugin in plugins)}:
         raise unusable(uri, "no such kind of store")
     return False
+
+
+def _within(seconds: float, look: Callable[[], Any]) -> Any:
+    """What `look` returns. Time limits of sockets don't cover names that take long to resolve, nor slow answers."""
+    found: list[Any] = []
+
+    def work() -> None:
+        try:
+            found.append(look())
+        except OSError as error:  # those of requests too
+            root: BaseException = error  # "Connection refused", which requests wraps in its own words
+            while inner := root.__cause__ or root.__context__:
+                root = inner
+            found.append(Unreachable(str(root) or type(root).__name__))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    outcome = found[0] if found else Unreachable(f"no answer within {seconds} s")
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def _kind(uri: str) -> str:
@@ -94,13 +124,16 @@ def _answers(uri: str) -> bool:
     parts = urlsplit(uri)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     try:
-        answer = requests.get(f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=LOOK_SECONDS)
-    except requests.RequestException as error:
-        away = isinstance(error, requests.ConnectionError | requests.Timeout)
-        if away and not isinstance(error, requests.exceptions.SSLError):
-            raise Unreachable(str(error)) from None
+        where = f"{address}/api/2.0/mlflow/experiments/get?experiment_id=0"
+        with requests.get(where, timeout=LOOK_SECONDS, stream=True) as answer:
+            text = next(answer.iter_content(10_000), b"")
+    except requests.exceptions.SSLError:
         return False
-    return '"experiment"' in answer.text or "RESOURCE_DOES_NOT_EXIST" in answer.text
+    except (requests.ConnectionError, requests.Timeout):
+        raise
+    except requests.RequestException:  # another kind of server
+        return False
+    return b'"experiment"' in text or b"RESOURCE_DOES_NOT_EXIST" in text
 
 
 def connect(uri: str) -> Any:
@@ -145,15 +178,19 @@ def _prepare_sqlite(path: Path) -> None:
             MlflowClient(tracking_uri=f"sqlite:///{part}", registry_uri=f"sqlite:///{part}").search_experiments()
     with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
         (mode,) = database.execute("PRAGMA journal_mode").fetchone()
-        if mode != "wal" and _on_local_disk(path.parent):
+        if mode != "wal" and _file_system(path.parent) in LOCAL_FILE_SYSTEMS:
             database.execute("PRAGMA journal_mode=wal")
 
 
-def _on_local_disk(folder: Path) -> bool:
-    import psutil  # comes with the workflow
-
-    mounts = [mount for mount in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(mount.mountpoint)]
-    return bool(mounts) and max(mounts, key=lambda mount: len(mount.mountpoint)).fstype in LOCAL_FILE_SYSTEMS
+def _file_system(folder: Path) -> str:
+    """Type of the file system that a folder is on; empty if unknown."""
+    best, kind = "", ""
+    with contextlib.suppress(OSError):  # not Linux
+        for line in Path("/proc/mounts").read_text().splitlines():
+            point, of = line.split()[1:3]
+            if folder.resolve().is_relative_to(point) and len(point) >= len(best):  # the last mount at a point counts
+                best, kind = point, of
+    return kind
 
 
 def experiment_id(client: Any, uri: str, name: str) -> str:
@@ -183,9 +220,13 @@ def folder_id(results: Path) -> str:
 def locked(results: Path) -> Iterator[None]:
     """One process of a results folder at a time: to look whether something is in the store, and then make it."""
     path = results / ".tracking.lock"
+    lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
-            yield
+        lock.acquire()
     except OSError as error:
         raise unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()

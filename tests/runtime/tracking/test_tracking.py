@@ -17,8 +17,8 @@ from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.tracking import tracker as tracking
 from sparsevq.runtime.tracking.courier import deliver_waiting
-from sparsevq.runtime.tracking.mlflow_store import store_uri, without_password
-from sparsevq.runtime.tracking.spool import spools
+from sparsevq.runtime.tracking.mlflow_store import _file_system, locked, store_uri, without_password
+from sparsevq.runtime.tracking.spool import append, now, spools
 from sparsevq.runtime.tracking.tracker import Job, flatten, tracked
 from tests.in_process import AtOnce
 
@@ -239,6 +239,16 @@ def test_a_file_that_changes_or_goes_after_it_was_logged_is_delivered_as_it_was(
     (kept,) = results.glob("mlartifacts/flow/*/artifacts/history.csv")
     assert kept.read_text() == "as it was"
     assert not spools(results)
+
+
+def test_a_record_that_names_a_folder_delivers_its_files(results):
+    """Older spools have such records."""
+    with tracked(SPARSE, QUIET, results) as tracker:
+        folder = tracker._spool.files / "figures"
+        folder.mkdir(parents=True)
+        (folder / "one.txt").write_text("1")
+        append(tracker._handle.fileno(), {"kind": "file", "time": now(), "name": "figures"})
+    assert [file.read_text() for file in results.glob("mlartifacts/flow/*/artifacts/one.txt")] == ["1"]
 
 
 def test_one_record_that_mlflow_will_not_have_does_not_hold_up_the_others(results, capfd):
@@ -476,3 +486,21 @@ def test_names_and_passwords():
     assert flatten({"a": {"b": {"c": 1}, "d": [1, 2]}}) == {"a.b.c": 1, "a.d": [1, 2]}
     assert without_password("http://me:hush@host/x") == "http://***@host/x"
     assert without_password("sqlite:///tmp/a.db") == "sqlite:///tmp/a.db"
+
+
+def test_an_error_under_the_lock_is_not_blamed_on_the_lock(tmp_path):
+    with pytest.raises(FileNotFoundError, match="of the block"), locked(tmp_path):
+        raise FileNotFoundError("of the block")
+    with locked(tmp_path):  # it was released
+        pass
+
+
+@pytest.mark.parametrize(("mounts", "kind"), [("a / ext4 rw\nb /x nfs4 rw\nc /x tmpfs rw\n", "tmpfs"), (None, "")])
+def test_the_file_system_of_a_folder_is_that_of_the_last_mount_and_may_be_unknown(monkeypatch, mounts, kind):
+    def read_text(_: Path) -> str:
+        if mounts is None:
+            raise FileNotFoundError
+        return mounts
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert _file_system(Path("/x/results")) == kind

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.tracking import tracker as tracking
 from sparsevq.runtime.tracking.courier import deliver_waiting
+from sparsevq.runtime.tracking.mlflow_store import LOOK_SECONDS, Unreachable, looks_well
 from sparsevq.runtime.tracking.spool import spools
 from sparsevq.runtime.tracking.tracker import Job, tracked
 from tests.in_process import AtOnce
@@ -116,7 +119,7 @@ def test_what_is_logged_while_the_server_is_away_arrives_when_it_is_back(server,
     assert run["status"] == "FINISHED"
     assert run["params"] == {"lr": "0.1"}
     printed = capfd.readouterr()
-    assert printed.out.count("does not answer") == 1
+    assert printed.out.count("does not answer ([Errno 111] Connection refused)") == 1
     assert printed.err.count("\n") <= 2, "one line that it is away, one that it is back"
     assert not spools(tmp_path)
 
@@ -295,6 +298,37 @@ def test_a_disk_that_takes_no_artifacts_holds_up_nothing_else(server, tmp_path, 
     assert server.curve("sparse", "loss") == [(1, 1.0)]
     assert server.named("sparse")["status"] == "FINISHED"
     assert "did not take" in capfd.readouterr().err
+
+
+def test_a_server_that_sends_a_byte_at_a_time_is_away_after_the_time_of_a_look():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 1000:
+                    connection.send(bytes([byte]))
+                    time.sleep(0.1)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        since = time.monotonic()
+        with pytest.raises(Unreachable, match="no answer within"):
+            looks_well(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert time.monotonic() - since < 2 * LOOK_SECONDS
+
+
+@pytest.mark.parametrize("uri", ["http://far.example:5000", "postgresql://far.example/runs"])
+def test_a_name_that_takes_long_to_resolve_is_away_after_the_time_of_a_look(monkeypatch, uri):
+    def resolve(*_: object, **__: object) -> None:
+        time.sleep(4)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setenv("NO_PROXY", "*")
+    since = time.monotonic()
+    with pytest.raises(Unreachable, match="no answer within"):
+        looks_well(uri)
+    assert time.monotonic() - since < 2 * LOOK_SECONDS
 
 
 @pytest.mark.slow

@@ -178,9 +178,11 @@ def _tracked_job(snakemake: int, script: str) -> psutil.Process:
     while time.monotonic() - since < 120:
         for process in psutil.Process(snakemake).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                is_job = process.cmdline()[-1:] and process.cmdline()[-1].endswith(script)
-                if is_job and any(
-                    "sparsevq.runtime.tracking.courier" in child.cmdline() for child in process.children()
+                line = process.cmdline()  # empty of one that is about to end
+                if (
+                    line
+                    and line[-1].endswith(script)
+                    and any("sparsevq.runtime.tracking.courier" in child.cmdline() for child in process.children())
                 ):
                     return process
         time.sleep(0.01)

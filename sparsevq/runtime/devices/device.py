@@ -161,8 +161,7 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
         if lease.wanted == "cuda":
             raise SparseVQError(problem, "install a torch built for its driver, or set device to cpu")
         print(f"{problem}: training on the CPU", flush=True)
-    if cuda:
-        _repeatable()
+    _repeatable()
     count = len(lease.gpus) if cuda else lease.processes
     together = count * nodes > 1
     if together and not torch.distributed.is_initialized():
@@ -205,7 +204,10 @@ def _cpu_has(flag: str) -> bool:
 
 
 def _repeatable() -> None:
-    """Where CUDA has algorithms that sum in a fixed order, use those: the same seed must give the same table."""
+    """Use algorithms that sum in a fixed order, where there are such: the same seed must give the same table.
+
+    Several CPU threads would add up the gradient of gathered codes in any order, too.
+    """
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -101,3 +102,20 @@ def test_a_job_on_devices_imports_no_libraries_that_it_does_not_use():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == []
+
+
+def test_gradients_of_gathered_rows_are_the_same_every_time():
+    """A past bug: with two CPU threads no two trainings of the GPT had the same bytes."""
+    code = """
+    import torch
+    from sparsevq.runtime.devices.device import Lease, fabric_for, set_threads
+    set_threads(2)
+    fabric_for(Lease("cpu", (), "cpu"), "32-true")
+    rows = torch.randint(256, (6000,), generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(6000, 192, generator=torch.Generator().manual_seed(1))
+    table = torch.zeros(256, 192, requires_grad=True)
+    found = {torch.autograd.grad((table[rows] * weights).sum(), table)[0].numpy().tobytes() for _ in range(20)}
+    print(len(found))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert ended.stdout == "1\n"

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from measuring import now, peak_mb, reset_peak
 from synthetic import write_codes, write_inputs
@@ -22,6 +23,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from sparsevq.config import Config, Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.models import attention, gpt
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.runtime.tracking.tracker import Tracker
@@ -71,12 +73,13 @@ class StageTimings:
 
 
 def time_stages(
-    config: Config, lease: Lease, steps: int, rounds: int, trajectories: int | None
+    config: Config, lease: Lease, steps: int, rounds: int, trajectories: int | None, only: Sequence[str]
 ) -> Iterator[StageTimings]:
-    """Time one stage after the other; each gets the untrained models of those before it."""
+    """Time one stage after the other; each gets the untrained models of those before it. `only`: these kinds."""
     with tempfile.TemporaryDirectory() as name:
         for stage in stages(Path(name), config, lease, trajectories):
-            yield time_stage(stage, lease, steps, rounds)
+            if stage.kind in only:
+                yield time_stage(stage, lease, steps, rounds)
 
 
 def stages(folder: Path, config: Config, lease: Lease, trajectories: int | None) -> Iterator[Stage]:
@@ -116,6 +119,9 @@ def time_stage(stage: Stage, lease: Lease, steps: int, rounds: int) -> StageTimi
         "attention by matmul and softmax": (stage.fabric, lambda: sdpa_kernel(SDPBackend.MATH)),
         "frames gathered in a loop": (stage.fabric, gathered_in_a_loop),
     }
+    if device.type == "cpu":
+        in_bf16 = next(fabric for fabric in (stage.fabric, other) if fabric._precision.precision == "bf16-mixed")
+        variants["in bf16-mixed, attention too"] = in_bf16, attention_not_in_float32
     gc.collect()
     reset_peak(device)
     peak, timed = 0.0, {name: Stopwatch(device) for name in variants}
@@ -220,6 +226,17 @@ def gathered_in_a_loop() -> Iterator[None]:
         return torch.cat([take(self, *one) for one in each])
 
     with mock.patch.object(DeviceFields, "gather", gather_frames), mock.patch.object(Sequences, "take", take_sequences):
+        yield
+
+
+@contextlib.contextmanager
+def attention_not_in_float32() -> Iterator[None]:
+    """A baseline: attention for training in the precision of its inputs on the CPU too."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+
+    with mock.patch.object(attention, "attend", attend), mock.patch.object(gpt, "attend", attend):
         yield
 
 

@@ -4,12 +4,14 @@
 
 Runs the stages' own code at the configuration's sizes, on synthetic fields of the data set's shape. A step is split
 into drawing the batch, forward and backward, and the optimizer. Baselines of the same run: the other precision,
-attention without the fused kernel, a batch that is gathered frame by frame.
+attention without the fused kernel, a batch that is gathered frame by frame, and on the CPU attention in bf16.
 """
 
 from dataclasses import asdict
 
 from report import add_device_options, claim_device, parser, print_table, write_json
+
+STAGES = ("semi_sparse", "sparse", "tokenizer", "gpt")
 
 
 def main() -> None:
@@ -20,15 +22,15 @@ def main() -> None:
     command.add_argument(
         "--trajectories", type=int, help="trajectories of the synthetic data; default: the configuration's"
     )
+    command.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="which to time")
     arguments = command.parse_args()
 
     config, lease, about = claim_device(arguments)
     from steps import time_stages
 
     found = []
-    for stage in time_stages(
-        config, lease, arguments.steps, min(arguments.rounds, arguments.steps), arguments.trajectories
-    ):
+    rounds = min(arguments.rounds, arguments.steps)
+    for stage in time_stages(config, lease, arguments.steps, rounds, arguments.trajectories, arguments.stages):
         found.append(stage)
         configured = next(iter(stage.variants.values()))
         print(f"\n{stage.name}: {stage.parameters / 1e6:.2f} M parameters, {stage.batch}")

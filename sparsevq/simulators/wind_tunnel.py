@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.processor import instruction_sets
 
 LENGTH, WIDTH = 256, 128  # lattice cells along x (stream) and y (periodic)
 INFLOW = 0.06  # lattice cells a step: a Mach number of 0.1
@@ -181,27 +182,18 @@ def _needs_compiler() -> None:
         )
 
 
-def _processor_flags() -> set[str]:
-    """Instruction sets of the processor; empty on systems without ``/proc/cpuinfo``."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
-
-
 def _has_wide_vectors() -> bool:
     """Whether to generate AVX-512 instructions: a step takes 44 us with them, 60 us with gcc's own vectorization.
 
     With AVX2, gcc's own vectorization is as fast, so that no other instruction set is selected.
     """
-    return {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= _processor_flags()
+    return {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= instruction_sets()
 
 
 @contextlib.contextmanager
 def _cache_of_this_processor() -> Iterator[None]:
     """A cache of compiled kernels for each processor type: home folders may be shared between machines."""
-    processor = " ".join([platform.machine(), *sorted(_processor_flags())])
+    processor = " ".join([platform.machine(), *sorted(instruction_sets())])
     before = os.environ.get("XDG_CACHE_HOME")
     root = Path(before) if before else Path.home() / ".cache"
     os.environ["XDG_CACHE_HOME"] = str(root / "sparsevq" / hashlib.sha256(processor.encode()).hexdigest()[:12])

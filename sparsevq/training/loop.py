@@ -58,6 +58,7 @@ def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoi
         "settings": settings.model_dump(mode="json"),
         "made_from": stage.made_from,
         "version": VERSION,
+        "precision": fabric._precision.precision,  # what `auto` came to: another processor may take another one
     }
     if checkpoints is not None:
         training.resume(checkpoints, made_of)

@@ -39,7 +39,7 @@ def test_every_stage_is_timed_against_every_baseline(tmp_path):
     names = ["stage 1 semi_sparse", "stage 1 sparse", "stage 2 tokenizer", "stage 3 GPT"]
     assert [stage["name"] for stage in found["stages"]] == names
     for stage in found["stages"]:
-        assert len(stage["variants"]) == 4
+        assert len(stage["variants"]) == 5
         assert stage["parameters"] > 0
         for timing in stage["variants"].values():
             assert timing["step"] == pytest.approx(timing["draw"] + timing["model"] + timing["optimizer"])

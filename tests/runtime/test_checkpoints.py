@@ -9,6 +9,7 @@ import torch
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.checkpoints import Checkpoint, Checkpoints, read_checkpoint
+from sparsevq.runtime.devices import device
 from sparsevq.runtime.signals import Terminated, handled_signals
 from tests.chain import Chain, Recorder, make_chain
 
@@ -103,6 +104,20 @@ def test_a_warning_before_the_time_limit_leaves_a_checkpoint_and_the_training_co
     assert [row["step"] for row in logged] == [3, 6, 9, 12, 14]
     (path,) = kept.folder.iterdir()
     assert read_checkpoint(path).step == 6
+
+
+def test_a_checkpoint_of_another_precision_is_not_resumed(chain, tmp_path, capsys, monkeypatch):
+    """`auto` may come to another precision where the rest of a training runs."""
+    kept = Checkpoints(tmp_path / "checkpoints", minutes=0)
+    settings = {"max_steps": 4, "precision": "auto"}
+    monkeypatch.setattr(device, "instruction_sets", lambda: frozenset({"avx512_bf16"}))
+    with pytest.raises(RuntimeError):
+        chain.gpt(out=tmp_path / "out", checkpoints=kept, tracker=Signalled(2, None), **settings)
+    monkeypatch.setattr(device, "instruction_sets", frozenset)
+    chain.gpt(out=tmp_path / "out", checkpoints=kept, **settings)
+    said = capsys.readouterr().out
+    assert "is of another training (precision: bf16-mixed there, 32-true here): not used" in said
+    assert "resumes" not in said
 
 
 def test_a_training_that_had_stopped_early_ends_at_once(chain, tmp_path):

@@ -10,11 +10,11 @@ import functools
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.processes import join, under_torchrun
+from sparsevq.runtime.devices.processor import MULTIPLIES_BF16, instruction_sets
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -183,24 +183,20 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
 
 
 def resolve_precision(precision: Precision, *, cuda: bool) -> Literal["32-true", "bf16-mixed"]:
-    """``auto`` is bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true."""
+    """``auto`` is bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true.
+
+    A rule rather than a timing: the same processor must take the same precision each time, in a training that resumes
+    too.
+    """
     if precision != "auto":
         return precision
+    import torch
+
     if cuda:
-        import torch
-
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    return "bf16-mixed" if _cpu_has("amx_bf16") else "32-true"
-
-
-def _cpu_has(flag: str) -> bool:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return flag in line.split()
-    except OSError:  # not Linux
-        pass
-    return False
+        faster = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # without oneDNN torch multiplies bf16 in loops of its own
+        faster = torch.backends.mkldnn.is_available() and not instruction_sets().isdisjoint(MULTIPLIES_BF16)
+    return "bf16-mixed" if faster else "32-true"
 
 
 def _repeatable() -> None:

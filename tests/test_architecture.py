@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sparsevq"
 BASE = {"version", "errors"}
 PLUMBING = BASE | {"config", "runtime"}
-TRAINED = PLUMBING | {"data", "sensors", "models", "runs", "training"}
+TRAINED = PLUMBING | {"data", "basis", "sensors", "models", "runs", "training"}
 MAY_IMPORT = {
     "version": set(),
     "errors": BASE,
@@ -17,16 +17,17 @@ MAY_IMPORT = {
     "simulators": PLUMBING | {"data"},
     "readers": PLUMBING | {"data", "simulators"},
     "data": PLUMBING,
+    "basis": PLUMBING | {"data"},
     "sensors": PLUMBING | {"data"},
     "models": set(),
-    "runs": PLUMBING | {"data", "sensors"},
+    "runs": PLUMBING | {"data", "basis", "sensors"},
     "training": PLUMBING | {"data"},
     "stage1": TRAINED,
     "stage2": TRAINED | {"stage1"},
     "stage3": TRAINED,
     "plotting": PLUMBING | {"data"},
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
-    "evaluation": PLUMBING | {"data", "sensors", "runs", "plotting"},
+    "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting"},
     "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation"},
 }
 

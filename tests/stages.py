@@ -19,6 +19,8 @@ def made_of(
     seed: int = 1,
     fabric: Any = None,
     best_after: int = 0,
+    validates_first: bool = False,
+    doubts: tuple[str, ...] = (),
 ) -> Stage:
     """The objective, batches and validation are given; it is called ``stage 1 sparse``."""
 
@@ -29,6 +31,10 @@ def made_of(
         def validate(self):
             return validate()
 
+        def doubts(self):
+            return list(doubts)
+
     stage = Made(settings, seed, fabric or fabric_for(Lease("cpu", (), "cpu"), "32-true"))
     stage.name, stage.objective, stage.made_from, stage.best_after = "stage 1 sparse", objective, {}, best_after
+    stage.validates_first = validates_first
     return stage

@@ -38,7 +38,9 @@ class TrainingConfig(Section):
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's decoupled weight decay")
     warmup_steps: NonNegative = Field(100, description="steps of linear warm-up")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate after the warm-up")
-    max_steps: Count = Field(20_000, description="optimizer steps; a budget in steps keeps runs reproducible")
+    max_steps: NonNegative = Field(
+        20_000, description="optimizer steps; a budget in steps keeps runs reproducible; 0: the weights as they begin"
+    )
     val_every: Count = Field(250, description="steps between validations")
     patience: Count = Field(300, description="early stopping: validations without improvement")
     accum_grads: Count = Field(1, description="batches accumulated for one optimizer step")

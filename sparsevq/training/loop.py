@@ -32,6 +32,8 @@ MOST_STEPS_BETWEEN_AGREEMENTS = 100
 def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoints | None = None) -> dict[str, float]:
     """Train a stage's objective and leave it with the weights of its best validation.
 
+    A budget of no steps leaves the weights as the stage made them, and validates them once.
+
     Parameters
     ----------
     history
@@ -62,6 +64,8 @@ def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoi
     }
     if checkpoints is not None:
         training.resume(checkpoints, made_of)
+    if training.step == 0 and (stage.validates_first or not settings.max_steps):
+        training.validate()
     with deferred_stop() as requests:
         while not training.finished:
             training.advance()
@@ -79,6 +83,8 @@ def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoi
         raise SparseVQError(f"{stage.name}: no validation gave a finite loss", "lower lr")
     stage.objective.load_state_dict(training.best_weights)
     stage.objective.eval()
+    for doubt in stage.doubts():
+        fabric.print(f"{stage.name}: WARNING: {doubt}", flush=True)
     return training.best
 
 
@@ -88,14 +94,8 @@ class _Training:
     def __init__(self, stage: "Stage", tracker: "Logs", history: Path):
         self._stage, self._tracker, self._history = stage, tracker, history
         self._fabric, self._objective, self._settings = stage.fabric, stage.objective, stage.budget
-        fabric, objective, settings = self._fabric, self._objective, self._settings
-        parameters = [p for p in objective.parameters() if p.requires_grad]
-        self._adamw = torch.optim.AdamW(
-            parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-        )
-        self._model, self._optimizer = fabric.setup(objective, self._adamw)
-        self._model.train()
-        self._generator = torch.Generator(device=fabric.device)
+        if self._settings.max_steps:  # else there may be nothing to train, which neither AdamW nor DDP accepts
+            self._prepare()
         self.step = 0
         self.best: dict[str, float] = {"val_loss": math.inf}
         self.best_weights: dict[str, Tensor] = {}
@@ -104,6 +104,16 @@ class _Training:
         self._waited = 0  # validations without improvement
         self._since, self._from = time.perf_counter(), 0
         self._agreed, self._agreed_at, self._agree_at = time.perf_counter(), 0, 1
+
+    def _prepare(self) -> None:
+        fabric, settings = self._fabric, self._settings
+        parameters = [p for p in self._objective.parameters() if p.requires_grad]
+        self._adamw = torch.optim.AdamW(
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        )
+        self._model, self._optimizer = fabric.setup(self._objective, self._adamw)
+        self._model.train()
+        self._generator = torch.Generator(device=fabric.device)
 
     @property
     def finished(self) -> bool:
@@ -131,23 +141,21 @@ class _Training:
     def validate(self) -> None:
         """Validate, log, and keep the weights if they are the best so far."""
         settings, step, fabric = self._settings, self.step, self._fabric
-        count = (step - 1) % settings.val_every + 1
-        sums = fabric.all_reduce(torch.stack(list(self._sums.values())).float(), reduce_op="mean")
-        means = {f"train_{key}": float(value) / count for key, value in zip(self._sums, sums, strict=True)}
-        if not math.isfinite(means["train_loss"]):
-            raise SparseVQError(f"{self._stage.name}: the loss is not finite by step {step}", "lower lr or grad_clip")
-        seconds = (time.perf_counter() - self._since) / (step - self._from)
-        self._model.eval()
+        means = self._means() if step else {}
+        seconds = (time.perf_counter() - self._since) / max(1, step - self._from)
+        self._objective.eval()
         with torch.no_grad():
             # All ranks must take the same decisions from it, to the last bit.
             metrics = fabric.broadcast(self._stage.validate())
-        self._model.train()
-        self._rows.append({"step": step, **means, **metrics, "lr": self._adamw.param_groups[0]["lr"]})
-        self._tracker.log_metrics({**self._rows[-1], "seconds_per_step": seconds}, step)
+        self._objective.train()
+        self._rows.append({"step": step, **means, **metrics})
+        if step:
+            self._rows[-1]["lr"] = self._adamw.param_groups[0]["lr"]
+        self._tracker.log_metrics({**self._rows[-1], **({"seconds_per_step": seconds} if step else {})}, step)
         self._write_history()
         news = "  ".join(f"{key} {value:.4g}" for key, value in (means | metrics).items())
-        left = (settings.max_steps - step) * seconds / 60
-        fabric.print(f"{self._stage.name}: step {step}/{settings.max_steps}  {news}  {left:.1f} min left", flush=True)
+        left = f"  {(settings.max_steps - step) * seconds / 60:.1f} min left" if step else ""
+        fabric.print(f"{self._stage.name}: step {step}/{settings.max_steps}  {news}{left}", flush=True)
         self._waited += step >= self._stage.best_after
         if metrics["val_loss"] < self.best["val_loss"] and step >= self._stage.best_after:
             self.best, self._waited = metrics, 0
@@ -155,6 +163,17 @@ class _Training:
         if self._waited >= settings.patience:
             fabric.print(f"{self._stage.name}: no improvement in {self._waited} validations, stopped at step {step}")
         self._sums, self._since, self._from = {}, time.perf_counter(), step
+
+    def _means(self) -> dict[str, float]:
+        """Of each term since the last validation, over all devices."""
+        count = (self.step - 1) % self._settings.val_every + 1
+        sums = self._fabric.all_reduce(torch.stack(list(self._sums.values())).float(), reduce_op="mean")
+        means = {f"train_{key}": float(value) / count for key, value in zip(self._sums, sums, strict=True)}
+        if not math.isfinite(means["train_loss"]):
+            raise SparseVQError(
+                f"{self._stage.name}: the loss is not finite by step {self.step}", "lower lr or grad_clip"
+            )
+        return means
 
     def agree(self, requests: Requests, due: bool) -> tuple[bool, bool]:
         """Whether all ranks save a checkpoint after this step, and stop: when any of them is asked to."""

@@ -48,6 +48,9 @@ class Stage(ABC):
         What else is needed to use the model; JSON.
     best_after
         Validations before this step neither compete for the best weights nor count towards early stopping.
+    validates_first
+        Whether the weights that training begins with are validated too, as step 0, and compete for the best: where they
+        are a solution already, which training may only improve on.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Stage(ABC):
     made_from: dict[str, str]
     extra: dict[str, Any]
     best_after = 0
+    validates_first = False
 
     def __init__(self, settings: TrainingConfig, seed: int, fabric: Fabric):
         self.settings, self.seed, self.fabric = settings, seed, fabric
@@ -71,6 +75,10 @@ class Stage(ABC):
     @abstractmethod
     def validate(self) -> dict[str, float]:
         """Metrics of the current weights; ``val_loss`` decides which are best."""
+
+    def doubts(self) -> list[str]:
+        """What a user should know about the weights of the best validation; printed when training ends."""
+        return []
 
     @property
     def budget(self) -> TrainingConfig:

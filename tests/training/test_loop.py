@@ -44,7 +44,8 @@ def points(generator, step=0, count=16):
 def train(tmp_path):
     """Train a regression; `train.history` and `train.tracker` tell what was written."""
 
-    def run(*, draw=points, validate=None, objective=None, seed=1, best_after=0, **settings):
+    def run(*, draw=points, validate=None, objective=None, seed=1, **settings):
+        of_stage = {key: settings.pop(key) for key in ("best_after", "validates_first", "doubts") if key in settings}
         objective = objective or Regression()
         run.tracker, run.history = Recorder(), tmp_path / "history.csv"
         settings = {"lr": 0.05, "warmup_steps": 2, "max_steps": 12, "val_every": 3, "precision": "32-true"} | settings
@@ -55,7 +56,7 @@ def train(tmp_path):
             validate or (lambda: {"val_loss": objective(*held_out)["loss"].item()}),
             TrainingConfig(**settings),
             seed=seed,
-            best_after=best_after,
+            **of_stage,
         )
         run.best = fit(stage, tracker=run.tracker, history=run.history)
         return objective
@@ -145,6 +146,47 @@ def test_patience_begins_when_validations_begin_to_compete(train):
 def test_the_last_step_is_validated(train):
     train(max_steps=8)
     assert [row["step"] for row in train.tracker.rows] == [3, 6, 8]
+
+
+def test_a_budget_of_no_steps_validates_once_and_keeps_the_weights(train, capsys):
+    def draw(generator, step):
+        raise AssertionError("no batch is needed")
+
+    model = train(max_steps=0, draw=draw, validate=scripted([3.0]))
+    assert same(model, Regression())
+    assert not model.training
+    assert train.best == {"val_loss": 3.0}
+    assert train.tracker.rows == [{"logged_step": 0, "step": 0, "val_loss": 3.0}]
+    assert train.history.read_text().split() == ["step,val_loss", "0,3.0"]
+    assert "step 0/0" in capsys.readouterr().out
+
+
+def test_without_steps_there_need_be_nothing_to_train(train):
+    frozen = Regression().requires_grad_(False)
+    assert same(train(objective=frozen, max_steps=0), Regression())
+
+
+def test_weights_that_training_begins_with_compete_where_the_stage_says_so(train):
+    objective = Regression()
+    train(objective=objective, validate=scripted([1.0, 2.0, 3.0, 4.0, 5.0]), validates_first=True)
+    assert [row["step"] for row in train.tracker.rows] == [0, 3, 6, 9, 12]
+    assert train.best == {"val_loss": 1.0}
+    assert same(objective, Regression()), "training made them worse"
+    train(objective=objective, validate=scripted([3.0, 2.0, 1.0, 4.0, 5.0]), validates_first=True)
+    assert train.best == {"val_loss": 1.0}
+    assert not same(objective, Regression())
+
+
+def test_a_first_validation_changes_nothing_of_what_follows(train):
+    usual = train()
+    rows = train.tracker.rows
+    assert same(usual, train(validates_first=True))
+    assert [row["train_loss"] for row in train.tracker.rows[1:]] == [row["train_loss"] for row in rows]
+
+
+def test_doubts_about_the_best_weights_are_printed_once(train, capsys):
+    train(doubts=("few codes are used",))
+    assert capsys.readouterr().out.count("stage 1 sparse: WARNING: few codes are used") == 1
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])

@@ -28,9 +28,10 @@ from sparsevq.config.experiment import (
     parse,
 )
 from sparsevq.config.section import Section
-from sparsevq.config.stages import SensorsConfig, Stage1Config, Stage2Config, Stage3Config, TrainingConfig
+from sparsevq.config.stages import BasisConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config, TrainingConfig
 
 __all__ = [
+    "BasisConfig",
     "Config",
     "CylinderConfig",
     "DataSetConfig",

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sparsevq.config.data_sets import FileConfig, PreprocessConfig, SimulatedConfig, SimulationConfig, Symmetries
 from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep
-from sparsevq.config.stages import SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.config.stages import BasisConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.errors import SparseVQError
 
 
@@ -73,6 +73,7 @@ class Config(Section):
     simulation: SimulationConfig = SimulationConfig()
     files: dict[Name, FileConfig] = Field({}, description="data sets from files of your own: name -> what they are")
     preprocess: PreprocessConfig = PreprocessConfig()
+    basis: BasisConfig = BasisConfig()
     sensors: SensorsConfig = SensorsConfig()
     stage1: Stage1Config = Stage1Config()
     stage2: Stage2Config = Stage2Config()

@@ -1,4 +1,4 @@
-"""Sensors and the three stages of training."""
+"""Basis, sensors and the three stages of training."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -7,6 +7,12 @@ from pydantic import Field, model_validator
 
 from sparsevq.config.data_sets import Symmetries
 from sparsevq.config.section import Count, Fraction, NonNegative, Rate, Section
+
+
+class BasisConfig(Section):
+    """Time mean of each point, and POD modes of the training flows with their symmetry variants."""
+
+    modes: Count = Field(512, description="modes, at most; fewer where the training flows support fewer")
 
 
 class SensorsConfig(Section):

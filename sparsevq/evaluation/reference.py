@@ -1,50 +1,10 @@
-"""The flows that methods learn from, and what predictions are measured against: the training climatology."""
-
-from collections.abc import Iterator
-from typing import Any
+"""What predictions are measured against: the training climatology."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsevq.config import Symmetries
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.symmetries import symmetry_group, variant_elements
-
-Array = NDArray[Any]
-
-
-class TrainingFlows:
-    """The training trajectories and their symmetry variants, one after the other: memory holds one at a time.
-
-    The variants are those that sparsevq learns from: the draws of `variant_elements`.
-
-    Parameters
-    ----------
-    data
-        The data set.
-    symmetries, seed
-        As of stage 1; by default the flows as simulated alone.
-    """
-
-    def __init__(self, data: FieldData, symmetries: Symmetries | None = None, seed: int = 0):
-        symmetries = symmetries or Symmetries()
-        self._data = data
-        self._training = data.trajectories("train")
-        self._group = symmetry_group(data, symmetries)
-        self._elements = variant_elements(len(self._group), len(data.fields), symmetries.variants, seed)
-
-    def __len__(self) -> int:
-        return len(self._training) * len(self._elements)
-
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        """Fields ``(F, N, C)`` in physical units, and where they are valid ``(N,)``; other values mean nothing."""
-        for elements in self._elements:
-            for trajectory in self._training:
-                fields, valid = self._data.flat_fields[trajectory], self._data.flat_mask[trajectory]
-                if elements[trajectory]:  # 0 is the identity
-                    source = self._group.source[elements[trajectory]]
-                    fields, valid = fields[:, source] * self._group.sign[elements[trajectory]], valid[source]
-                yield fields, valid
+from sparsevq.data.flows import TrainingFlows
 
 
 def training_climatology(data: FieldData, flows: TrainingFlows | None = None) -> NDArray[np.float32]:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from sparsevq.basis.basis import Basis
+from sparsevq.basis.layout import read_basis
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, read_domain
 from sparsevq.errors import SparseVQError
@@ -28,6 +30,7 @@ PARTS: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer", "gpt")
 
 FILES: dict[str, str] = {
     "data": "data.h5",
+    "basis": "basis.h5",
     "sensors": "sensors.h5",
     **{part: f"{part}/model.safetensors" for part in PARTS},
     "codes": "codes.h5",
@@ -45,14 +48,15 @@ MADE_BY: dict[str, str] = {
 }
 
 CHECKED: dict[str, tuple[str, ...]] = {
-    "sensors": ("data",),
-    "sparse": ("data",),
-    "semi_sparse": ("data",),
+    "basis": ("data",),
+    "sensors": ("data", "basis"),
+    "sparse": ("data", "basis"),
+    "semi_sparse": ("data", "basis"),
     "tokenizer": ("semi_sparse", "sparse"),
     "codes": ("data", "sensors", "tokenizer", "sparse", "semi_sparse"),
     "gpt": ("tokenizer", "codes"),
     "forecast": ("data", "sensors", "codes"),
-    "baselines": ("data", "sensors", "forecast"),
+    "baselines": ("data", "basis", "sensors", "forecast"),
 }
 """Name -> the files of the run that it must have been made from.
 
@@ -110,9 +114,9 @@ class Run:
         if name in self._files:
             return self._files[name]
         own = self.path / FILES[name]
-        # The workflow has the data set two folders above, for all runs on it.
+        # The workflow has the data set and its basis two folders above, for all runs on it.
         above = self.path.resolve().parent.parent / FILES[name]
-        return above if name == "data" and not own.exists() and above.exists() else own
+        return above if name in ("data", "basis") and not own.exists() and above.exists() else own
 
     def folder(self, part: Part) -> Path:
         """Folder of a model and its training curves."""
@@ -174,6 +178,24 @@ class Run:
     def domain(self) -> FieldData:
         """The data set without its frames, which may be many gigabytes."""
         return self.__dict__.get("data") or read_domain(self.file("data"))
+
+    @cached_property
+    def basis(self) -> Basis:
+        """Time mean and modes of the data set.
+
+        Raises
+        ------
+        SparseVQError
+            The file is missing (runs of earlier versions have none), damaged, or of another data set.
+        """
+        if not self.has("basis"):
+            raise SparseVQError(
+                f"{self.file('basis')} is missing: the time mean and modes of the data set",
+                "make it (snakemake, rule basis); models of earlier versions do without, but nothing new is made so",
+            )
+        basis = read_basis(self.file("basis"))
+        self.check("basis", basis.made_from)
+        return basis
 
     @cached_property
     def sensors(self) -> SensorSets:

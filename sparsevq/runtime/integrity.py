@@ -28,6 +28,7 @@ _SEAL = re.compile(rf"sparsevq-seal 1\nbytes (\d+)\nsha256 ({_DIGEST})\n((?:part
 
 NAMES = {
     "data": "data set",
+    "basis": "basis.h5",
     "sensors": "sensors.h5",
     "sparse": "sparse model",
     "semi_sparse": "semi-sparse model",

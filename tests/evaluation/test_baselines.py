@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from sparsevq.config import EvaluationConfig, Symmetries
+from sparsevq.data.flows import TrainingFlows
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines import pod_dmd
 from sparsevq.evaluation.baselines.registry import BASELINES, run_baselines
 from sparsevq.evaluation.baselines.task import Task
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.metrics import relative_l2
-from sparsevq.evaluation.reference import TrainingFlows, training_climatology
+from sparsevq.evaluation.reference import training_climatology
 from tests.evaluation.conftest import HORIZON, make_experiment
 from tests.flows import on_a_sphere, scattered_waves
 

@@ -53,6 +53,32 @@ rule preprocess:
         "../scripts/preprocess.py"
 
 
+rule basis:
+    input:
+        data="<data>/data.h5",
+    output:
+        basis=ensure("<data>/basis.h5", non_empty=True),
+    log:
+        "<data>/logs/basis.log",
+    benchmark:
+        "<data>/benchmarks/basis.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=0,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(60),
+    params:
+        basis=settings("basis"),
+        symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}: time mean and modes"
+    script:
+        "../scripts/basis.py"
+
+
 rule describe_data:
     input:
         data="<data>/data.h5",

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from sparsevq.config import EvaluationConfig, Symmetries
+from sparsevq.data.flows import TrainingFlows
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
 from sparsevq.evaluation.baselines.task import Baseline, Task
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
 from sparsevq.evaluation.metrics import require_finite
-from sparsevq.evaluation.reference import TrainingFlows
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
 

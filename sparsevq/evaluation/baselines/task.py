@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
+from sparsevq.data.flows import TrainingFlows
 from sparsevq.evaluation.cases import Cases
-from sparsevq.evaluation.reference import TrainingFlows
 
 Array = NDArray[Any]
 

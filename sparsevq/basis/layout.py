@@ -1,0 +1,76 @@
+"""The file of a basis (``docs/data-format.md``)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsevq.basis.basis import Basis, compute_basis
+from sparsevq.config import BasisConfig, Symmetries
+from sparsevq.data.layout import read_data
+from sparsevq.errors import SparseVQError
+from sparsevq.runtime.files import digest
+from sparsevq.runtime.hdf5 import created, open_layout, read_dataset, read_made_from, stamp
+
+SCHEMA = "sparsevq-basis"
+VERSION = 1
+
+
+def make_basis(data: Path, out: Path, settings: BasisConfig, symmetries: Symmetries) -> None:
+    """Compute the basis of a data set's file and write it; errors are those of reading the one and writing the other.
+
+    Symmetry variants are drawn with one seed, whatever that of a run: all runs on a data set share its basis.
+    """
+    basis = compute_basis(read_data(data), symmetries, settings.modes)
+    kept = f"{len(basis.modes)} modes; what they leave of the variance: {1 - np.sum(basis.std**2) / basis.variance:.2e}"
+    print(kept, flush=True)
+    learned = {"symmetries": symmetries.model_dump(mode="json")}
+    write_basis(out, basis, {"data": data}, {**settings.model_dump(mode="json"), **learned})
+
+
+def write_basis(
+    path: str | Path, basis: Basis, made_from: Mapping[str, Path], settings: Mapping[str, Any] | None = None
+) -> None:
+    """Write a basis; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    basis
+        Its `digest` and `made_from` are not written.
+    made_from
+        Name -> file that it was made from; their digests are stored.
+    settings
+        What it depends on beside them; stored as JSON.
+    """
+    with created(path) as file:
+        stamp(file, SCHEMA, VERSION, made_from, settings)
+        for name in ("mean", "scale", "modes", "residual"):
+            file[name] = getattr(basis, name).astype(np.float32, copy=False)
+        for name in ("std", "time_mean_share", "weights"):
+            file[name] = getattr(basis, name).astype(np.float64, copy=False)
+
+
+def read_basis(path: str | Path) -> Basis:
+    """Read and check what `write_basis` wrote.
+
+    Raises
+    ------
+    SparseVQError
+        The file is missing, damaged or of another layout; or a dataset has a wrong shape or is not finite.
+    """
+    with open_layout(path, SCHEMA, VERSION) as file:
+        modes = read_dataset(file, "modes", (None, None, None)).astype(np.float32, copy=False)
+        kept, points, channels = modes.shape
+        float32 = {"mean": (points, channels), "scale": (channels,), "residual": (points, channels)}
+        float64 = {"std": (kept,), "time_mean_share": (channels,), "weights": (points,)}
+        found: dict[str, Any] = {"modes": modes}
+        found |= {name: read_dataset(file, name, shape).astype(np.float32) for name, shape in float32.items()}
+        found |= {name: read_dataset(file, name, shape).astype(np.float64) for name, shape in float64.items()}
+        made_from = read_made_from(file)
+    for name, values in found.items():
+        if not np.isfinite(values).all():
+            raise SparseVQError(f"{path}: {name} is not finite", "make the basis again")
+    return Basis(**found, digest=digest(path), made_from=made_from)

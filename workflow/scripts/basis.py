@@ -1,0 +1,16 @@
+"""data.h5 -> basis.h5: time mean of each point, and modes of the training flows."""
+
+from pathlib import Path
+
+from sparsevq.config import BasisConfig, Symmetries
+from sparsevq.runtime.job import job
+
+with job(snakemake):
+    from sparsevq.basis.layout import make_basis
+
+    make_basis(
+        Path(snakemake.input.data),
+        Path(snakemake.output.basis),
+        BasisConfig(**snakemake.params.basis),
+        Symmetries(**snakemake.params.symmetries),
+    )

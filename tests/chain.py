@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sparsevq.config import ForecastConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.basis.layout import make_basis
+from sparsevq.config import BasisConfig, ForecastConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.forecasting.held_out import forecast_held_out
@@ -98,6 +99,9 @@ class Chain:
     def sensors(self) -> SensorSets:
         return read_sensors(self.sensors_path)
 
+    def basis(self) -> None:
+        make_basis(self.data_path, self.folder / "basis.h5", BasisConfig(modes=20), STAGE1.symmetries)
+
     def run(self, **files: Path | None) -> Run:
         """The run, some files of which may be others."""
         return Run(self.folder, **{name: file for name, file in files.items() if file is not None})
@@ -144,10 +148,11 @@ class Chain:
 
 
 def write_small_flow(chain: Chain, trajectories: int = 7, frames: int = 10) -> None:
-    """Data and sensors. Of the trajectories, the last two are to test, the one before to validate."""
+    """Data, basis and sensors. Of the trajectories, the last two are to test, the one before to validate."""
     data = travelling_waves(trajectories=trajectories, frames=frames, grid=(8, 12))
     data.split[-3:] = ["val", "test", "test"]
     write_data(chain.data_path, data)
+    chain.basis()
     made_from = {"data": chain.data_path}
     write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1), made_from)
 

@@ -5,7 +5,7 @@ each point (Sirovich, Q. Appl. Math. 45, 1987): of all bases of that size it lea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -75,6 +75,12 @@ class Basis:
     def variance(self) -> float:
         """Area-mean of the squared normalised anomalies, summed over channels: of what is in the modes and what not."""
         return float(np.sum(self.std**2) + (self.weights[:, None] * self.residual).sum() / len(self.weights))
+
+    def leading(self, modes: int) -> "Basis":
+        """The same with at most so many modes; what they leave grows by what the others took."""
+        taken = np.einsum("k,knc,knc->nc", self.std[modes:] ** 2, self.modes[modes:], self.modes[modes:])
+        residual = self.residual + taken.astype(np.float32)
+        return replace(self, modes=self.modes[:modes], std=self.std[:modes], residual=residual)
 
     def normalised(self, fields: Array) -> Floats:
         """Normalised anomalies of fields ``(..., N, C)`` in physical units."""

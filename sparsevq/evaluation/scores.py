@@ -15,7 +15,6 @@ from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.codebook import codebook_use
-from sparsevq.evaluation.reference import training_climatology
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.evaluation.table_files import write_csv
 from sparsevq.runs.run import Run
@@ -97,7 +96,7 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
                 f"{run.file('baselines')} holds other cases than {run.file('forecast')}",
                 "run the baselines on this forecast",
             )
-        scorer = _Scorer(data, sensors, cases)
+        scorer = _Scorer(data, run.basis.mean, sensors, cases)
         for case in range(len(cases)):
             scorer.add(case, forecast, baselines)
     tables = scorer.tables()
@@ -111,13 +110,13 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
 class _Scorer:
     """Collects the metrics of one case after the other; memory holds the fields of one case at a time."""
 
-    def __init__(self, data: FieldData, sensors: SensorSets, cases: Cases):
+    def __init__(self, data: FieldData, mean: Array, sensors: SensorSets, cases: Cases):
         self._data, self._cases = data, cases
         self._area = data.weights
         self._at_sensor = np.zeros(data.num_points, dtype=bool)
         self._at_sensor[sensors.sparse] = True
         self._scale = data.joint_scale
-        self._climatology = training_climatology(data) / self._scale
+        self._climatology = mean / self._scale
         self._spectrum_of = spectrum_of(data)
         self._members = 0
         self._wavenumber = np.zeros(0)

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from sparsevq.basis.basis import compute_basis
 from sparsevq.config import SensorsConfig
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import stamp
@@ -72,9 +73,10 @@ def make_experiment(
 
 
 def run_of(experiment):
-    """The experiment as a run; its data and sensors are in no file."""
+    """The experiment as a run; its data, basis and sensors are in no file."""
     run = Run(experiment.folder)
     run.data, run.sensors = experiment.data, experiment.sensors
+    run.basis = compute_basis(experiment.data, None, 80)
     return run
 
 

@@ -42,7 +42,7 @@ from tests.shards import shards_of
 
 PACKAGE = Path(sparsevq.__file__).parent
 MODELS = ("semi_sparse", "sparse", "tokenizer", "gpt")
-OWN = ("data.h5", "sensors.h5", "codes.h5", "forecast.h5", "baselines.h5")
+OWN = ("data.h5", "basis.h5", "sensors.h5", "codes.h5", "forecast.h5", "baselines.h5")
 FILES = (*OWN, *(f"{model}/model.safetensors" for model in MODELS))
 
 
@@ -98,6 +98,7 @@ def other(tmp_path_factory, finished) -> Path:
         file["fields"][...] *= 1.25
     sets = place_sensors(chain.data, SensorsConfig(num_semi_sparse=12), 6, seed=2)
     write_sensors(chain.sensors_path, sets, {"data": chain.data_path})
+    chain.basis()
     for make in (lambda: chain.encoder("semi_sparse"), lambda: chain.encoder("sparse"), chain.tokenizer, chain.codes):
         make()
     chain.gpt()
@@ -124,6 +125,7 @@ def test_every_file_tells_its_layout_its_code_and_what_it_was_made_from(finished
     encoders = {"data", "sensors"}
     assert made_from == {
         "data": set(),
+        "basis": {"data"},
         "sensors": {"data"},
         "semi_sparse": encoders,
         "sparse": encoders,
@@ -131,7 +133,7 @@ def test_every_file_tells_its_layout_its_code_and_what_it_was_made_from(finished
         "codes": encoders | {"sparse", "semi_sparse", "tokenizer"},
         "gpt": {"codes", "tokenizer"},
         "forecast": encoders | {"sparse", "semi_sparse", "tokenizer", "gpt", "codes"},
-        "baselines": encoders | {"forecast"},
+        "baselines": encoders | {"basis", "forecast"},
     }
 
 
@@ -155,6 +157,7 @@ READ_BY = [
     ("forecast.h5", "baselines", "forecast.h5 was made from another data set .*--forcerun forecast"),
     ("forecast.h5", "evaluate", "forecast.h5 was made from another data set"),
     ("codes.h5", "evaluate", "forecast.h5 was made from another codes.h5"),
+    ("basis.h5", "baselines", "basis.h5 was made from another data set .*--forcerun basis"),
     ("baselines.h5", "evaluate", "baselines.h5 was made from another data set .*--forcerun baselines"),
 ]
 
@@ -222,6 +225,7 @@ def test_what_a_file_does_not_tell_is_not_checked():
 
 USES = {
     "data.h5": "sensors",
+    "basis.h5": "baselines",
     "sensors.h5": "sparse",
     "semi_sparse": "tokenizer",
     "sparse": "codes",

@@ -31,7 +31,7 @@ def test_each_configuration_can_be_planned_in_seconds(snakemake, path, tmp_path)
     assert {rule: plan.jobs[rule] for rule in TRAINING} == dict.fromkeys(TRAINING, runs)
     simulated = [config.data_set(name) for name in config.data_sets if name not in config.files]
     assert plan.jobs.get("simulate", 0) == sum(data_set.shards for data_set in simulated)
-    assert plan.jobs["preprocess"] == plan.jobs["describe_data"] == len(config.data_sets)
+    assert plan.jobs["preprocess"] == plan.jobs["basis"] == plan.jobs["describe_data"] == len(config.data_sets)
     assert plan.jobs["tables"] == 1
 
 
@@ -121,7 +121,7 @@ def test_no_rule_forgets_its_log_benchmark_resources_and_message():
             snakefile=REPOSITORY / "Snakefile",
         )._workflow
         rules = [rule for rule in workflow.rules if rule.output]  # others are names for what they ask for
-    assert {"simulate", "preprocess", "describe_data", *TRAINING, "tables"} <= {rule.name for rule in rules}
+    assert {"simulate", "preprocess", "basis", "describe_data", *TRAINING, "tables"} <= {rule.name for rule in rules}
     for rule in rules:
         assert rule.log, rule.name
         assert rule.benchmark, rule.name

@@ -4,6 +4,7 @@
 rule evaluate:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         codes="<run>/codes.h5",
         forecast="<held_out>/forecast.h5",

@@ -1,4 +1,4 @@
-"""data.h5, sensors.h5, forecast.h5 -> baselines.h5: the same cases, forecast by the baselines."""
+"""data.h5, basis.h5, sensors.h5, forecast.h5 -> baselines.h5: the same cases, forecast by the baselines."""
 
 from pathlib import Path
 

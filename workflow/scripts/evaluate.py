@@ -1,4 +1,4 @@
-"""data.h5, sensors.h5, codes.h5, forecast.h5, baselines.h5, histories -> scores.csv and other tables, figures/."""
+"""data.h5, basis.h5, sensors.h5, codes.h5, forecast.h5, baselines.h5, histories -> tables, figures/."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Gappy POD from the sensors' readings, propagated by DMD: the best linear forecast of this kind.
 
-POD modes come from the training split's anomalies, each point with the area (volume) that it stands for. The readings
-of one frame give the modes' coefficients by least squares [1]_, regularised by the coefficients' training variances
+POD modes are those of the data set's basis, each point with the area (volume) that it stands for. The readings of one
+frame give the modes' coefficients by least squares [1]_, regularised by the coefficients' training variances
 (the statistical interpolation of weather forecasting: without it, a few sensors support a handful of modes only). DMD
 [2]_ fitted on all pairs of consecutive training frames propagates them. The rank and the strength of the
 regularisation are those with the smallest forecast error on the validation split.
@@ -13,24 +13,20 @@ References
    Ichinaga et al., PyDMD, JMLR 2024.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.basis.basis import Basis
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines.task import BaselineForecast, Task
-from sparsevq.evaluation.reference import training_climatology
 
 Array = NDArray[Any]
 
 STRENGTHS = (0.0, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
-"""Variances of a reading's error, in units of the channel's variance, that the validation split chooses from."""
-PASSES = 5
-"""Power iterations of the randomised SVD; each takes two passes over the snapshots."""
-KEPT = 2**30
-"""Bytes of snapshots that are kept in memory; otherwise the eleven passes over quickstart's take a minute."""
+"""Variances of a reading's error, in units of the anomalies' variance, that the validation split chooses from."""
 
 
 def pod_dmd(task: Task) -> BaselineForecast:
@@ -39,20 +35,19 @@ def pod_dmd(task: Task) -> BaselineForecast:
     Raises
     ------
     SparseVQError
-        There is no validation trajectory to choose the rank on, or the training frames are all equal.
+        There is no validation trajectory to choose the rank on.
     """
-    data, cases = task.data, task.cases
-    mean = training_climatology(data, task.training)  # (N, C)
-    std = data.std.astype(np.float32)
-    modes, coefficients = _training_modes(task, mean)  # (r, N * C), (trajectory, F, r)
-    at_sensors = modes.reshape(-1, *mean.shape)[:, task.sparse].reshape(len(modes), -1).T  # (n_s * C, r)
-    coefficient_std = coefficients.std(axis=(0, 1), dtype=np.float64)  # (r,)
+    cases = task.cases
+    basis = task.basis.leading(max(task.settings.pod_ranks))
+    mean, modes = basis.mean, basis.modes.reshape(len(basis.modes), -1)  # (N, C), (r, N * C)
+    coefficients = training_coefficients(task, len(modes))  # (flow, F, r)
+    at_sensors = basis.modes[:, task.sparse].reshape(len(modes), -1).T  # (n_s * C, r)
 
     def estimate(readings: Array, rank: int, strength: float) -> Array:
-        anomalies = ((readings - mean[task.sparse]) / std).reshape(len(readings), -1)
-        return gappy_pod(anomalies, at_sensors[:, :rank], coefficient_std[:rank], strength)
+        anomalies = ((readings - mean[task.sparse]) / basis.scale).reshape(len(readings), -1)
+        return gappy_pod(anomalies, at_sensors[:, :rank], basis.std[:rank], strength)
 
-    validation = _Validation(task, mean, modes)
+    validation = _Validation(task, basis)
     best_error, rank, strength = np.inf, 1, 0.0
     for candidate in sorted({min(candidate, len(modes)) for candidate in task.settings.pod_ranks}):
         propagate = fit_dmd(coefficients[..., :candidate])
@@ -65,7 +60,7 @@ def pod_dmd(task: Task) -> BaselineForecast:
     start = estimate(task.readings, rank, strength)
     forecast = fit_dmd(coefficients[..., :rank])(start, cases.horizon)  # (case, L, r)
     fields = (forecast.astype(np.float32) @ modes[:rank]).reshape(len(cases), cases.horizon, *mean.shape)
-    fields *= std
+    fields *= basis.scale
     fields += mean
     chosen: dict[str, float | int | str] = {
         "rank": rank,
@@ -76,51 +71,6 @@ def pod_dmd(task: Task) -> BaselineForecast:
 
 
 # ------------------------------------------------------------------------------------------------ the three parts
-
-
-def leading_modes(blocks: Iterable[Array], rank: int, seed: int = 0) -> tuple[Array, Array]:
-    """The leading POD modes, by a randomised SVD: a pass over the snapshots costs `rank`, not their number.
-
-    Parameters
-    ----------
-    blocks
-        Snapshots ``(F, P)``, a row for each frame, in blocks of rows: read several times, one block in memory.
-    rank
-        Modes wanted.
-    seed
-        Of the random directions that it starts from; with the oversampling and the passes here the result does not
-        depend on it beyond rounding.
-
-    Returns
-    -------
-    modes
-        ``(r, P)``, orthonormal, by decreasing variance; ``r`` below `rank` where the snapshots span less.
-    coefficients
-        ``(S, r)`` of all snapshots.
-
-    References
-    ----------
-    Halko, Martinsson & Tropp, Finding structure with randomness, SIAM Review 2011, algorithm 4.4.
-    """
-    first = next(iter(blocks))
-    snapshots = sum(len(block) for block in blocks)
-    sketch = min(rank + 10, snapshots, first.shape[1])
-    directions = np.random.default_rng(seed).standard_normal((first.shape[1], sketch)).astype(first.dtype)
-    for _ in range(PASSES):
-        projected = np.linalg.qr(np.concatenate([block @ directions for block in blocks]))[0]
-        directions = np.zeros_like(directions)
-        row = 0
-        for block in blocks:
-            directions += block.T @ projected[row : row + len(block)]
-            row += len(block)
-        directions = np.linalg.qr(directions)[0]
-    left, values, rotation = np.linalg.svd(
-        np.concatenate([block @ directions for block in blocks]), full_matrices=False
-    )
-    # Rounding errors of products add up like random numbers, with the root of how many there are; ten times that.
-    significant = values > 10 * np.finfo(first.dtype).eps * max(snapshots, first.shape[1]) ** 0.5 * values[0]
-    kept = min(rank, int(significant.sum()))
-    return (rotation @ directions.T)[:kept], (left * values)[:, :kept]
 
 
 def gappy_pod(readings: Array, at_sensors: Array, std: Array, strength: float) -> Array:
@@ -136,7 +86,7 @@ def gappy_pod(readings: Array, at_sensors: Array, std: Array, strength: float) -
     at_sensors
         ``(m, r)`` the modes at the sensors.
     std
-        ``(r,)`` standard deviation of each coefficient over the training split.
+        ``(r,)`` standard deviation of each coefficient over the training flows.
     strength
         0 or above.
 
@@ -184,46 +134,11 @@ def fit_dmd(coefficients: Array) -> Callable[[Array, int], Array]:
 # ---------------------------------------------------------------------------------------------- training and validation
 
 
-class _Snapshots:
-    """Normalised training anomalies times the root of the area, ``(F, N * C)`` for each trajectory and variant.
-
-    Computed once and kept if they take at most `KEPT` bytes, otherwise computed again in each pass.
-    """
-
-    def __init__(self, task: Task, mean: Array):
-        self._flows, self._mean = task.training, mean
-        self._factor = _root_of_area(task) / task.data.std.astype(np.float32)  # (N, C)
-        size = 4 * len(task.training) * len(task.data.time) * mean.size
-        self._kept = list(self._made()) if size <= KEPT else None
-
-    def __iter__(self) -> Iterator[Array]:
-        return self._made() if self._kept is None else iter(self._kept)
-
-    def _made(self) -> Iterator[Array]:
-        for fields, valid in self._flows:
-            anomaly = fields - self._mean
-            anomaly *= self._factor
-            # Inside an obstacle there is no anomaly: it must not become a feature of the flow.
-            anomaly[:, ~valid] = 0
-            yield anomaly.reshape(len(anomaly), -1)
-
-
-def _root_of_area(task: Task) -> Array:
-    """``(N, 1)``: norms of fields times this are norms over the domain."""
-    return np.sqrt(task.data.weights).astype(np.float32)[:, None]
-
-
-def _training_modes(task: Task, mean: Array) -> tuple[Array, Array]:
-    """POD modes ``(r, N * C)`` of the normalised training anomalies, and their coefficients ``(trajectory, F, r)``.
-
-    Modes are orthonormal in the inner product over the domain, which counts each point by its area.
-    """
-    data = task.data
-    modes, coefficients = leading_modes(_Snapshots(task, mean), max(task.settings.pod_ranks))
-    if not len(modes):
-        raise SparseVQError(f"{data.name}: all training frames are equal", "leave pod_dmd out of evaluation.baselines")
-    modes = (modes.reshape(-1, *mean.shape) / _root_of_area(task)).reshape(len(modes), -1)
-    return modes, coefficients.reshape(len(task.training), data.fields.shape[1], -1)
+def training_coefficients(task: Task, modes: int) -> Array:
+    """Coefficients ``(flow, F, r)`` of the training flows in the leading modes."""
+    basis = task.basis.leading(modes)
+    found = [basis.project(basis.normalised(fields), valid) for fields, valid in task.training]
+    return np.concatenate(found).reshape(len(task.training), task.data.fields.shape[1], -1)
 
 
 class _Validation:
@@ -232,7 +147,7 @@ class _Validation:
     The truth is kept as its products with the modes, so that the error of a candidate costs no field.
     """
 
-    def __init__(self, task: Task, mean: Array, modes: Array):
+    def __init__(self, task: Task, basis: Basis):
         data, horizon = task.data, task.cases.horizon
         trajectories = data.trajectories("val")
         if not len(trajectories):
@@ -241,18 +156,17 @@ class _Validation:
                 "hold some out (preprocess.validation) or leave pod_dmd out of evaluation.baselines",
             )
         # from physical fields to what the error is measured in, with the area that each point stands for
-        to_norm = _root_of_area(task) / data.joint_scale  # (N, C)
-        std = data.std.astype(np.float32)
+        to_norm = np.sqrt(data.weights).astype(np.float32)[:, None] / data.joint_scale  # (N, C)
         readings, norm, residual, projection, gram = [], [], [], [], []
         for trajectory in trajectories:
             valid = data.flat_mask[trajectory]
             fields = data.flat_fields[trajectory]
-            scaled = (modes.reshape(-1, *mean.shape) * (valid[:, None] * to_norm * std)).reshape(len(modes), -1)
+            scaled = (basis.modes * (valid[:, None] * to_norm * basis.scale)).reshape(len(basis.modes), -1)
             of_modes = scaled @ scaled.T
             for start in np.unique(task.cases.start_frame):
                 truth = fields[start + 1 : start + 1 + horizon].copy()  # (L, N, C)
                 truth[:, ~valid] = 0
-                anomaly = ((truth - mean) * (valid[:, None] * to_norm)).reshape(horizon, -1)
+                anomaly = ((truth - basis.mean) * (valid[:, None] * to_norm)).reshape(horizon, -1)
                 readings.append(fields[start, task.sparse])
                 norm.append(np.square(truth * to_norm).sum(axis=(1, 2), dtype=np.float64))
                 residual.append(np.square(anomaly).sum(axis=1, dtype=np.float64))

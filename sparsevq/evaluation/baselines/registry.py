@@ -31,7 +31,7 @@ def run_baselines(
     Parameters
     ----------
     run
-        Its data set, sensors (baselines see the sparse ones alone) and forecast are read: which cases, and the
+        Its data set, basis, sensors (baselines see the sparse ones alone) and forecast are read: which cases, and the
         reconstruction of the observed frame (for persistence).
     out
         The file to write.
@@ -52,11 +52,13 @@ def run_baselines(
         wanted = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
         reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
     flows = TrainingFlows(data, symmetries, seed)
-    task = Task(data, flows, sensors.sparse, cases, reconstruction.reshape(len(cases), data.num_points, -1), settings)
+    task = Task(
+        data, run.basis, flows, sensors.sparse, cases, reconstruction.reshape(wanted[0], data.num_points, -1), settings
+    )
 
     with created(out) as file:
         learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
-        made_from = run.paths(*(name for name in ("data", "sensors", "forecast") if run.has(name)))
+        made_from = run.paths(*(name for name in ("data", "basis", "sensors", "forecast") if run.has(name)))
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         file["trajectory"] = cases.trajectory
         file["start_frame"] = cases.start_frame

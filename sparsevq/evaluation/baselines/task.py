@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.basis.basis import Basis
 from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.flows import TrainingFlows
@@ -27,6 +28,8 @@ class Task:
     ----------
     data
         The data set: its validation split to choose on.
+    basis
+        Time mean and modes of those flows.
     training
         The flows to learn from: the training split's and their symmetry variants.
     sparse
@@ -40,6 +43,7 @@ class Task:
     """
 
     data: FieldData
+    basis: Basis
     training: TrainingFlows
     sparse: NDArray[np.int64]
     cases: Cases

@@ -9,9 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from sparsevq.basis.layout import make_basis, read_basis
 from sparsevq.cli.options import PAPER, SYMMETRIES, Options, settings_of
 from sparsevq.cli.runs import find_data, find_run
-from sparsevq.config import Config, DataSetConfig, PreprocessConfig, SensorsConfig, Symmetries, TrainingConfig, parse
+from sparsevq.config import (
+    BasisConfig,
+    Config,
+    DataSetConfig,
+    PreprocessConfig,
+    SensorsConfig,
+    Stage1Config,
+    Symmetries,
+    TrainingConfig,
+    parse,
+)
 from sparsevq.data.preprocess import preprocess
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.data_set import open_data_set
@@ -57,12 +68,14 @@ def _prepare_stage1(options: Options, given: Given, run: Run) -> Prepared:
     placement = parse(SensorsConfig, {name: given[name] for name in names}, "sensors")
     if options.part == "sparse":  # this run has one set: it is the sparse one, and no other is drawn
         placement = placement.model_copy(update={"num_semi_sparse": 0})
-    sensors = place_sensors(Run(None, data=source).data, placement, options.num_sensors or 20, options.seed)
     if time_sub == 1:
         take_over(run, {"data": source})
     else:
         thinned, config = run.path / FILES["data"], PreprocessConfig(time_sub=time_sub)
         preprocess(open_data_set(source), thinned, source.stem, DataSetConfig(), config)
+    _give_basis(run, source, settings)
+    basis = run.basis if placement.placement == "qr" else None
+    sensors = place_sensors(run.data, placement, options.num_sensors or 20, options.seed, basis)
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
     return settings, _data_record(options.data_name, source, time_sub), {}, start
 
@@ -84,7 +97,7 @@ def _prepare_stage2(options: Options, given: Given, run: Run) -> Prepared:
     # The whole configuration checks that the two stages fit each other.
     parse(Config, {"stage1": encoder.settings, "stage2": settings.model_dump(mode="json")}, "stages 1 and 2")
     sensors = _nested(sparse, teacher, part)
-    take_over(run, {"data": sparse.file("data"), **encoders})
+    take_over(run, sparse.paths("data", *_basis_of(sparse)) | encoders)
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
     return settings, data, encoders, start
 
@@ -105,8 +118,25 @@ def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
     if start:
         print(f"GPT: from {start.path}", flush=True)
     settings = _settings("stage3", given, start)
-    take_over(run, earlier.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer", "codes"))
+    take_over(run, earlier.paths("data", *_basis_of(earlier), "sensors", "sparse", "semi_sparse", "tokenizer", "codes"))
     return settings, data, earlier.paths("codes", "tokenizer"), start
+
+
+def _give_basis(run: Run, source: Path, settings: TrainingConfig) -> None:
+    """Give a new run the basis that the workflow made of its data set, or make one."""
+    assert isinstance(settings, Stage1Config)
+    made = source.with_name(FILES["basis"])
+    if made.is_file() and read_basis(made).made_from.get("data") == run.digest("data"):
+        print(f"basis: {made}", flush=True)
+        take_over(run, {"basis": made})
+    else:
+        print("basis: computing the time mean and modes of the data set", flush=True)
+        make_basis(run.file("data"), run.file("basis"), BasisConfig(), settings.symmetries)
+
+
+def _basis_of(earlier: Run) -> tuple[str, ...]:
+    """The basis, if there is one: runs of earlier versions have none."""
+    return ("basis",) if earlier.has("basis") else ()
 
 
 def _settings(stage: str, given: Given, start: ModelFile | None, **more: Any) -> TrainingConfig:

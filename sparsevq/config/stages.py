@@ -19,14 +19,14 @@ class SensorsConfig(Section):
     """Where the sensors are placed. The sparse set is nested in the semi-sparse one."""
 
     placement: Literal["random", "qr", "grid", "region", "csv"] = Field(
-        "random", description="random; QR pivoting on POD modes; a regular grid; random in a region; from a CSV file"
+        "random",
+        description="random; QR pivots of the basis; a regular grid; random in a region; from a CSV file",
     )
     num_semi_sparse: Count = Field(300, description="sensors that the semi-sparse (teacher) set has beyond the sparse")
     region: tuple[tuple[float, float], ...] | None = Field(
         None, description="for placement=region: (low, high) along each axis, in the coordinates' units"
     )
     csv: Path | None = Field(None, description="for placement=csv: a file with one column of coordinates per axis")
-    qr_modes: Count = Field(20, description="for placement=qr: POD modes of the training split")
 
     @model_validator(mode="after")
     def _placement_has_what_it_needs(self) -> Self:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsevq.basis.basis import Basis
 from sparsevq.config import SensorsConfig
 from sparsevq.data.field_data import FieldData, grid_points
 from sparsevq.errors import SparseVQError
@@ -30,8 +31,8 @@ from sparsevq.sensors.table import read_table
 SCHEMA = "sparsevq-sensors"
 VERSION = 1
 
-# More snapshots than these hardly change the POD modes of 4096 points, but cost more time.
-MOST_SNAPSHOTS = 2000
+ROUNDING = 1e-6
+"""Share of the largest variance of a point below which nothing is left but the rounding of float32."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -77,7 +78,9 @@ class SensorSets:
         return replace(self, semi_sparse=semi_sparse, coordinates=np.concatenate(coordinates))
 
 
-def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, seed: int) -> SensorSets:
+def place_sensors(
+    data: FieldData, settings: SensorsConfig, num_sensors: int, seed: int, basis: Basis | None = None
+) -> SensorSets:
     """Choose sensors among the points that are valid in every trajectory, of every split.
 
     The semi-sparse set has `settings.num_semi_sparse` further points, drawn at random among the others.
@@ -85,19 +88,21 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
     Parameters
     ----------
     data
-        The data set; only ``qr`` uses its fields, and only those of the training split.
+        The data set; its fields are not used.
     settings
-        The placement and its parameters. ``qr`` takes at least as many POD modes as there are sensors: beyond the rank
-        of its basis, QR's pivots are meaningless.
+        The placement and its parameters.
     num_sensors
         Sensors of the sparse set.
     seed
         Seed of all draws.
+    basis
+        The data set's basis, for ``qr``.
 
     Raises
     ------
     SparseVQError
-        There are fewer points than sensors; `region` does not fit the data; or `csv` is faulty (with the line).
+        There are fewer points than sensors; ``qr`` has no basis; `region` does not fit the data; or `csv` is faulty
+        (with the line).
     """
     candidates = np.flatnonzero(data.flat_mask.all(axis=0))
     further = settings.num_semi_sparse
@@ -108,7 +113,9 @@ def place_sensors(data: FieldData, settings: SensorsConfig, num_sensors: int, se
         case "random":
             sparse = _drawn(data, candidates, num_sensors, rng)
         case "qr":
-            sparse = _qr(data, candidates, num_sensors, settings.qr_modes, seed)
+            if basis is None:
+                raise SparseVQError("sensors.placement=qr needs the modes of the data set's basis", "give its basis.h5")
+            sparse = _qr(basis, candidates, num_sensors)
         case "grid":
             sparse = _regular(data, candidates, num_sensors)
         case "region":
@@ -203,32 +210,29 @@ def _drawn(data: FieldData, candidates: Indices, count: int, rng: np.random.Gene
     return candidates[np.argsort(keys, kind="stable")[:count]]
 
 
-def _qr(data: FieldData, candidates: Indices, num_sensors: int, modes: int, seed: int) -> Indices:
+def _qr(basis: Basis, candidates: Indices, num_sensors: int) -> Indices:
     """The first pivots of QR on POD modes (Manohar et al., IEEE Control Systems 38(3), 2018).
 
-    A mode is a field of one channel: the snapshots of all channels, each scaled by its standard deviation, are stacked,
-    so that one sensor measures all channels at its point.
+    The modes are scaled by their deviations, so that a pivot is the point at which the readings of those before leave
+    the most variance; a sensor measures all channels, so that the columns of a point are eliminated together. What the
+    modes leave of a point's variance is its own: where all modes are seen, it decides.
     """
-    from pysensors import SSPOR
-    from pysensors.basis import SVD
-
-    training = data.trajectories("train")
-    frames = np.arange(len(training) * len(data.time))  # of all training trajectories, one after the other
-    frames = frames[:: -(-len(frames) * len(data.channels) // MOST_SNAPSHOTS)]
-    trajectory, frame = training[frames // len(data.time)], frames % len(data.time)
-    snapshots = data.flat_fields[trajectory, frame][:, candidates]  # (snapshots, candidates, C)
-    scaled = (snapshots - snapshots.mean(axis=0)) / data.std
-    rows = scaled.transpose(0, 2, 1).reshape(-1, len(candidates))  # (T F C, candidates)
-    modes = max(modes, num_sensors)
-    most = min(rows.shape)
-    if modes > most:
-        raise SparseVQError(
-            f"sensors.placement=qr needs {modes} POD modes, but the training split has only {most} snapshots",
-            "lower num_sensors or sensors.qr_modes, or choose another placement",
-        )
-    model = SSPOR(basis=SVD(n_basis_modes=modes, random_state=seed), n_sensors=num_sensors)
-    model.fit(rows, quiet=True, seed=seed)
-    return candidates[np.asarray(model.get_selected_sensors(), dtype=np.int64)]
+    scaled = basis.std.astype(np.float32)
+    left = (np.einsum("k,knc,knc->n", basis.std**2, basis.modes, basis.modes) + basis.residual.sum(axis=1))[candidates]
+    least = ROUNDING * left.max()
+    seen = np.zeros((0, len(scaled)), np.float32)  # orthonormal directions among the scaled coefficients
+    chosen: list[int] = []
+    for _ in range(num_sensors):
+        pivot = int(left.argmax())
+        chosen.append(pivot)
+        own = basis.modes[:, candidates[pivot]].T * scaled  # (C, r)
+        own = own - own @ seen.T @ seen
+        _, values, directions = np.linalg.svd(own, full_matrices=False)
+        new = directions[values**2 > least]
+        seen = np.concatenate([seen, new])
+        left -= np.square(np.tensordot(new * scaled, basis.modes, 1)[:, candidates]).sum(axis=(0, 2))
+        left[chosen] = -np.inf
+    return candidates[chosen]
 
 
 def _regular(data: FieldData, candidates: Indices, num_sensors: int) -> Indices:

@@ -8,8 +8,11 @@ import torch
 import xarray as xr
 import yaml
 
+from sparsevq.basis.layout import make_basis
 from sparsevq.cli import train
+from sparsevq.config import BasisConfig, Symmetries
 from sparsevq.data.layout import read_data
+from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import claim_devices
 from sparsevq.runtime.model_file import load_model
 from sparsevq.runtime.tracking.tracker import Tracker
@@ -17,6 +20,7 @@ from sparsevq.sensors.placement import read_sensors
 from tests.cli.conftest import SMALLER, TINY, TINY_STAGE2, as_own_process
 
 LAYOUT = [
+    "basis.h5",
     "codes.h5",
     "config.yaml",
     "data.h5",
@@ -56,6 +60,20 @@ def test_sensors_of_one_seed_are_nested_and_stage_2_keeps_both_sets(workplace, c
     data = read_data(workplace.data)
     for sets in sensors.values():
         np.testing.assert_array_equal(sets.coordinates, data.physical_coordinates[sets.semi_sparse])
+
+
+def test_a_run_has_the_basis_of_its_data_made_by_the_workflow_or_itself(workplace, chain):
+    own = {(workplace.path / "runs" / chain[stage] / "basis.h5").read_bytes() for stage in SMALLER}
+    assert len(own) == 1, "made twice, taken over twice"
+    beside = workplace.data.with_name("basis.h5")
+    make_basis(workplace.data, beside, BasisConfig(modes=3), Symmetries())
+    try:
+        run = workplace.path / "runs" / workplace.trained(f"{TINY} --data waves --max_steps 1")
+        thin = workplace.path / "runs" / workplace.trained(f"{TINY} --data waves --time_sub 2 --max_steps 1")
+        assert (run / "basis.h5").read_bytes() == beside.read_bytes()
+        assert Run(thin).basis.made_from == {"data": Run(thin).digest("data")}, "it is a data set of its own"
+    finally:
+        beside.unlink()
 
 
 def test_a_run_records_what_was_trained(workplace, chain):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparsevq.basis.basis import compute_basis
 from sparsevq.config import SensorsConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.placement import place_sensors, read_sensors, write_sensors
@@ -13,6 +14,12 @@ from tests.edited import edited
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 REGION = ((0.5, 1.0), (0.0, 0.3))
+
+
+def placed(data, given, num_sensors, seed):
+    """Sensors, for ``qr`` with a basis of 20 modes."""
+    basis = compute_basis(data, None, 20) if given.placement == "qr" else None
+    return place_sensors(data, given, num_sensors, seed, basis)
 
 
 def settings(placement="random", **changes) -> SensorsConfig:
@@ -25,7 +32,7 @@ def settings(placement="random", **changes) -> SensorsConfig:
 @pytest.mark.parametrize("num_sensors", [1, 7, 20, 40])
 def test_sets_are_nested_distinct_and_outside_every_obstacle(placement, num_sensors, grid):
     data = travelling_waves(grid=grid)
-    sets = place_sensors(data, settings(placement), num_sensors, seed=3)
+    sets = placed(data, settings(placement), num_sensors, seed=3)
     assert len(sets.sparse) == num_sensors
     assert len(np.unique(sets.semi_sparse)) == num_sensors + 30
     np.testing.assert_array_equal(sets.semi_sparse[:num_sensors], sets.sparse)
@@ -36,21 +43,21 @@ def test_sets_are_nested_distinct_and_outside_every_obstacle(placement, num_sens
 @pytest.mark.parametrize("placement", ["random", "qr", "region", "grid"])
 def test_a_seed_gives_the_same_sensors(placement):
     data = travelling_waves()
-    one, same, other = (place_sensors(data, settings(placement), 8, seed) for seed in (0, 0, 1))
+    one, same, other = (placed(data, settings(placement), 8, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.semi_sparse, same.semi_sparse)
     assert set(one.semi_sparse) != set(other.semi_sparse)
 
 
 def test_a_regular_grid_is_regular_without_obstacles():
     data = travelling_waves(grid=(17, 17), obstacle=False)
-    rows, columns = np.unravel_index(place_sensors(data, settings("grid"), 16, 0).sparse, data.grid)
+    rows, columns = np.unravel_index(placed(data, settings("grid"), 16, 0).sparse, data.grid)
     assert np.unique(rows).tolist() == [2, 6, 10, 14]
     assert np.unique(columns).tolist() == [2, 6, 11, 15]  # x closes: its cells divide the whole circle
 
 
 def test_region_holds_the_sparse_set_alone():
     data = travelling_waves()
-    sets = place_sensors(data, settings("region"), 10, 0)
+    sets = placed(data, settings("region"), 10, 0)
     inside = ((sets.coordinates >= [0.5, 0.0]) & (sets.coordinates <= [1.0, 0.3])).all(axis=1)
     assert inside[:10].all()
     assert not inside[10:].all()
@@ -64,21 +71,40 @@ def test_qr_finds_the_points_that_distinguish_modes():
     blobs = [np.exp(-((row - y) ** 2 + (column - x) ** 2) / 4) for y, x in middles]
     beats = np.random.default_rng(0).normal(size=(6, 40, 2, 4))
     data.fields[:] = np.einsum("tfck,kyx->tfyxc", beats, np.array(blobs))
-    sets = place_sensors(data, settings("qr", qr_modes=4), 4, seed=0)
+    sets = placed(data, settings("qr"), 4, seed=0)
     assert set(zip(*map(np.ndarray.tolist, np.unravel_index(sets.sparse, data.grid)), strict=True)) == set(middles)
+
+
+def test_qr_takes_the_point_of_most_variance_after_those_before():
+    """Gaussian elimination in closed form: the variance at each point given the readings of all channels before it."""
+    data = travelling_waves(grid=(6, 8), obstacle=False)
+    data.fields[...] += np.random.default_rng(0).normal(0, 0.3, data.fields.shape)
+    basis = compute_basis(data, None, 20)
+    rows = np.einsum("k,knc->nck", basis.std, basis.modes).reshape(-1, 20)
+    found = place_sensors(data, settings("qr", num_semi_sparse=1), 5, 0, basis).sparse
+    for step, point in enumerate(found):
+        known = (2 * found[:step, None] + [0, 1]).ravel()
+        gain = np.linalg.pinv(rows[known]) if step else np.zeros((20, 0))
+        left = np.sum((rows - rows @ gain @ rows[known]) ** 2, axis=1) + basis.residual.ravel()
+        assert left.reshape(-1, 2).sum(axis=1).argmax() == point
+
+
+def test_qr_without_a_basis_is_an_error():
+    with pytest.raises(SparseVQError, match="placement=qr needs the modes"):
+        place_sensors(travelling_waves(), settings("qr"), 4, 0)
 
 
 def test_qr_never_uses_held_out_trajectories():
     data = travelling_waves()
-    before = place_sensors(data, settings("qr"), 12, 0)
+    before = placed(data, settings("qr"), 12, 0)
     data.fields[data.split != "train"] *= -7
-    after = place_sensors(data, settings("qr"), 12, 0)
+    after = placed(data, settings("qr"), 12, 0)
     np.testing.assert_array_equal(before.sparse, after.sparse)
 
 
 def test_sensors_survive_a_round_trip_and_have_a_csv(tmp_path):
     data = travelling_waves()
-    sets = place_sensors(data, settings(), 5, 9)
+    sets = placed(data, settings(), 5, 9)
     write_sensors(tmp_path / "sensors.h5", sets, {"data": Path(__file__)})
     read = read_sensors(tmp_path / "sensors.h5")
     for name in ("sparse", "semi_sparse", "coordinates", "placement", "seed", "axes"):
@@ -93,7 +119,7 @@ def test_sensors_survive_a_round_trip_and_have_a_csv(tmp_path):
 
 
 def test_sets_that_are_not_nested_are_an_error(tmp_path):
-    write_sensors(tmp_path / "sensors.h5", place_sensors(travelling_waves(), settings(), 5, 0))
+    write_sensors(tmp_path / "sensors.h5", placed(travelling_waves(), settings(), 5, 0))
     with edited(tmp_path / "sensors.h5") as file:
         file["sparse"][0] = file["semi_sparse"][20]
     with pytest.raises(SparseVQError, match="does not start with sparse"):
@@ -103,7 +129,7 @@ def test_sets_that_are_not_nested_are_an_error(tmp_path):
 def test_csv_places_go_to_the_nearest_grid_point(tmp_path):
     data = travelling_waves(grid=(11, 10))
     (tmp_path / "mine.csv").write_text("x,y\n0.1,0.0\n 0.88 , 0.96\n\n0.03,0.41\n")
-    sets = place_sensors(data, settings("csv", csv=tmp_path / "mine.csv"), 3, 0)
+    sets = placed(data, settings("csv", csv=tmp_path / "mine.csv"), 3, 0)
     np.testing.assert_allclose(sets.coordinates[:3], [[0.0, 0.1], [1.0, 0.9], [0.4, 0.0]])
 
 
@@ -130,7 +156,7 @@ def test_faults_in_a_csv_name_the_line(tmp_path, text, message):
     path = tmp_path / "mine.csv"
     path.write_text(text)
     with pytest.raises(SparseVQError, match=message) as caught:
-        place_sensors(travelling_waves(), settings("csv", csv=path), 3, 0)
+        placed(travelling_waves(), settings("csv", csv=path), 3, 0)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -141,35 +167,33 @@ def test_faults_in_a_csv_name_the_line(tmp_path, text, message):
         (settings(), 300, r"300 sparse \+ 30 sensors do not fit: only \d+ grid points"),
         (settings("region", region=((0.0, 0.1), (0.0, 0.1))), 9, "9 sensors do not fit: only 4 grid points in the"),
         (settings("region", region=((0.0, 1.0),)), 2, "has 1 .* pair.* but the data has 2 axes"),
-        (settings("qr", qr_modes=500), 2, "needs 500 POD modes, but the training split has only"),
         (settings("csv", csv=Path("nowhere.csv")), 2, "cannot read nowhere.csv"),
     ],
 )
 def test_faults_in_the_settings(given, num_sensors, message):
     with pytest.raises(SparseVQError, match=message):
-        place_sensors(travelling_waves(), given, num_sensors, 0)
+        placed(travelling_waves(), given, num_sensors, 0)
 
 
 def test_sensors_on_a_sphere_are_uniform_over_its_area():
     """Half of the sphere's area is within 30 degrees of the equator, a third of the grid's points."""
     data = on_a_sphere(grid=(36, 72))
     near = [
-        np.abs(place_sensors(data, settings(num_semi_sparse=1), 200, seed).coordinates[:200, 0]) < 30
-        for seed in range(10)
+        np.abs(placed(data, settings(num_semi_sparse=1), 200, seed).coordinates[:200, 0]) < 30 for seed in range(10)
     ]
     assert 0.46 < np.mean(near) < 0.54
 
 
 def test_a_smaller_set_is_part_of_a_larger_one_with_the_same_seed():
     data = on_a_sphere()
-    few, more = (set(place_sensors(data, settings(), count, 5).sparse) for count in (10, 40))
+    few, more = (set(placed(data, settings(), count, 5).sparse) for count in (10, 40))
     assert few < more
 
 
 @pytest.mark.parametrize("placement", ["random", "qr", "grid"])
 def test_scattered_points_take_sensors_too(placement):
     data = scattered_waves(trajectories=8)
-    sets = place_sensors(data, settings(placement), 12, 0)
+    sets = placed(data, settings(placement), 12, 0)
     assert len(np.unique(sets.semi_sparse)) == 42
     np.testing.assert_array_equal(sets.coordinates, data.physical_coordinates[sets.semi_sparse])
 
@@ -177,5 +201,5 @@ def test_scattered_points_take_sensors_too(placement):
 def test_a_csv_place_is_the_nearest_point_also_around_the_date_line(tmp_path):
     data = on_a_sphere(grid=(12, 24))  # 15 degrees apart
     (tmp_path / "places.csv").write_text("lat,lon\n7,359\n-7.5,-16\n")
-    sets = place_sensors(data, settings("csv", csv=tmp_path / "places.csv"), 2, 0)
+    sets = placed(data, settings("csv", csv=tmp_path / "places.csv"), 2, 0)
     np.testing.assert_allclose(sets.coordinates[:2], [[7.5, 0.0], [-7.5, 345.0]])

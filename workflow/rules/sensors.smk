@@ -4,6 +4,7 @@
 rule sensors:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5" if CONFIG.sensors.placement == "qr" else [],
         placement=str(CONFIG.sensors.csv) if CONFIG.sensors.csv else [],
     output:
         sensors="<run>/sensors.h5",
@@ -17,7 +18,7 @@ rule sensors:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=scaled(4000),
+        mem_mb=scaled(MEM_MB),
         runtime=scaled(20),
     params:
         sensors=settings("sensors"),

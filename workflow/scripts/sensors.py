@@ -1,4 +1,4 @@
-"""data.h5 -> sensors.h5, and the same as sensors.csv."""
+"""data.h5 (and basis.h5) -> sensors.h5, and the same as sensors.csv."""
 
 from pathlib import Path
 
@@ -6,16 +6,17 @@ from sparsevq.config import SensorsConfig
 from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
-    from sparsevq.data.layout import read_data
+    from sparsevq.runs.run import Run
     from sparsevq.sensors.placement import place_sensors, write_sensors
 
-    data = Path(snakemake.input.data)
-    inputs = {name: Path(path) for name, path in snakemake.input.items() if path}  # without a CSV, it is an empty list
+    run = Run.of(snakemake.input.items())
+    inputs = {name: Path(path) for name, path in snakemake.input.items() if path}  # what is not needed is an empty list
     sets = place_sensors(
-        read_data(data),
+        run.data,
         SensorsConfig(**snakemake.params.sensors),
         int(snakemake.wildcards.num_sensors),
         int(snakemake.wildcards.seed),
+        run.basis if run.has("basis") else None,
     )
     write_sensors(snakemake.output.sensors, sets, made_from=inputs)
     work.tracker.log_artifact(snakemake.output.csv)

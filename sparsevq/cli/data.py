@@ -20,9 +20,10 @@ Look at data before learning from them: a file of your own in any format that th
 Zarr, HDF5, MATLAB, NumPy, FDS, files for the published release), a data set (data.h5) or a simulation's shards.
 """
 DESCRIBE = """
-Print what is in a file: format, grid, axes, time, channels with their ranges, what is missing, sizes, parameters,
-provenance; and a configuration to start from. What a file does not say (which arrays, what their dimensions mean) is
-given by flags, or by an entry of a configuration's `files`; the contents of a file that needs them are listed.
+Print what is in a file: format, grid, axes, time, channels with their ranges and the share of their variance that the
+time mean of each point has, what is missing, sizes, parameters, provenance; and a configuration to start from. What a
+file does not say (which arrays, what their dimensions mean) is given by flags, or by an entry of a configuration's
+`files`; the contents of a file that needs them are listed.
 """
 VALIDATE = """
 Check a file and name every fault, one a line with what to do; exit status 1 if there is one. Of a data set (data.h5)

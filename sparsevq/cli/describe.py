@@ -31,7 +31,9 @@ def print_description(source: Source, found: Survey, settings: FileConfig, kind:
     axes = (_axis(source, axis) for axis in source.axes)
     _print_table(console, "axes", ("axis", "points", "first", "last", "spacing", "unit", ""), axes)
     channels = (_channel(source, found, index) for index in range(len(source.channels)))
-    _print_table(console, "channels", ("channel", "unit", "min", "mean", "max", "std", "NaN", ""), channels)
+    _print_table(
+        console, "channels", ("channel", "unit", "min", "mean", "max", "std", "time mean", "NaN", ""), channels
+    )
     if source.parameters:
         _print_table(console, "parameters", ("parameter", "unit", "values"), _parameters(source))
     if source.provenance:
@@ -141,6 +143,8 @@ def _channel(source: Source, found: Survey, index: int) -> tuple[str, ...]:
         notes.append(f"points along {source.vector[name]}")
     numbers = (found.minimum[index], found.mean[index], found.maximum[index], found.std[index])
     shown = [f"{value:.5g}" if np.isfinite(value) else "-" for value in numbers]
+    share = found.time_mean_share[index]
+    shown.append(f"{share:.2%}" if np.isfinite(share) else "-")
     return name, source.units[index], *shown, f"{found.missing[index]:.2%}", ", ".join(notes)
 
 

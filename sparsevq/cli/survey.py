@@ -28,6 +28,8 @@ class Survey:
         How many were looked at, of all trajectories.
     minimum, maximum, mean, std
         Of the finite values; mean and std by area.
+    time_mean_share
+        Share of the variance that the time mean of each point has: what climatology knows. NaN: there is no variance.
     missing
         Fraction of the values that are NaN.
     infinite
@@ -49,6 +51,7 @@ class Survey:
     maximum: Floats
     mean: Floats
     std: Floats
+    time_mean_share: Floats
     missing: Floats
     infinite: npt.NDArray[np.int64]
     masked: Floats
@@ -92,7 +95,7 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
     chosen = np.arange(trajectories * frames)
     if sample is not None and sample < len(chosen):
         chosen = np.unique(np.linspace(0, len(chosen) - 1, sample).round().astype(np.int64))
-    sums = _Sums(channels)
+    sums = _Sums(source.weights, channels)
     masked, gaps = np.full((2, trajectories), np.nan)
     empty, blank = np.zeros(trajectories, dtype=np.int64), np.zeros((trajectories, channels), dtype=bool)
     weights, progress, faults, seen = source.weights, Progress(), [], 0
@@ -106,7 +109,7 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
                 some |= there.any(axis=0)
                 every &= there.all(axis=(0, 2))
                 empty[trajectory] += int((~there.any(axis=(1, 2))).sum())
-                sums.add(block, there, weights)
+                sums.add(block, there)
                 seen += len(block)
                 progress(f"looked at {seen} of {len(chosen)} frames")
         except SparseVQError as error:
@@ -118,7 +121,7 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
         gaps[trajectory] = (some.any(axis=1) & ~every).mean()
         blank[trajectory] = ~some.any(axis=0)
     missing = sums.missing / max(sums.values, 1)
-    values = (sums.low, sums.high, *sums.mean_and_std(), missing, sums.infinite)
+    values = (sums.low, sums.high, *sums.mean_and_std(), sums.time_mean_share(), missing, sums.infinite)
     return Survey(seen, *values, masked, gaps, empty, blank, list(dict.fromkeys(faults)))
 
 
@@ -136,16 +139,18 @@ def _runs(frames: npt.NDArray[np.int64], values: int) -> list[tuple[int, int]]:
 class _Sums:
     """Sums over finite values, block by block."""
 
-    def __init__(self, channels: int):
+    def __init__(self, weights: Floats, channels: int):
+        self._area = weights
         self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
         self.infinite = np.zeros(channels, dtype=np.int64)
         self.missing = np.zeros(channels)
         self.values = 0
         self._weight, self._mean, self._squares = np.zeros((3, channels))
+        self._of_points, self._frames = np.zeros((2, len(weights), channels))  # sums of values, and how many
 
-    def add(self, block: npt.NDArray[np.float32], there: npt.NDArray[np.bool_], weights: Floats) -> None:
-        """Values ``(f, n, C)``, which of them are not NaN, and the points' weights."""
-        finite = np.isfinite(block)
+    def add(self, block: npt.NDArray[np.float32], there: npt.NDArray[np.bool_]) -> None:
+        """Values ``(f, n, C)``, and which of them are not NaN."""
+        weights, finite = self._area, np.isfinite(block)
         self.values += block.shape[0] * block.shape[1]
         self.missing += (~there).sum(axis=(0, 1))
         self.infinite += (there & ~finite).sum(axis=(0, 1))
@@ -155,6 +160,8 @@ class _Sums:
         weight = np.einsum("n,fnc->c", weights, finite)
         known = np.where(finite, block, 0)
         mean = np.einsum("n,fnc->c", weights, known, dtype=np.float64) / np.where(weight > 0, weight, 1)
+        self._of_points += known.sum(axis=0, dtype=np.float64)
+        self._frames += finite.sum(axis=0)
         apart = np.where(finite, block - mean.astype(np.float32), 0)
         squares = np.einsum("n,fnc,fnc->c", weights, apart, apart, dtype=np.float64)
         total = np.where(self._weight + weight > 0, self._weight + weight, 1)
@@ -167,3 +174,11 @@ class _Sums:
         """NaN where there is no value."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self._weight > 0, self._mean, np.nan), np.sqrt(self._squares / self._weight)
+
+    def time_mean_share(self) -> Floats:
+        """NaN where there is no variance."""
+        of_points = self._of_points / np.maximum(self._frames, 1)
+        weight = self._area[:, None] * self._frames
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # Rounding may find a little more than all of it.
+            return np.minimum((weight * (of_points - self._mean) ** 2).sum(axis=0) / self._squares, 1)

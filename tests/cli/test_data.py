@@ -67,6 +67,15 @@ def line_of(printed: str, start: str) -> str:
 # ------------------------------------------------------------------------------------------------ describe
 
 
+def share_of_time_mean(flow):
+    """Variance of the mean of each point over that of all values, by area and by how often a point is valid."""
+    times = flow.flat_mask.sum(axis=0)  # trajectories in which a point is valid
+    mean = flow.flat_fields.sum(axis=(0, 1), dtype=float) / np.maximum(times, 1)[:, None] / len(flow.time)
+    values = np.concatenate([flow.flat_fields[t][:, flow.flat_mask[t]] for t in range(len(flow.split))], axis=1)
+    means = np.concatenate([mean[flow.flat_mask[t]] for t in range(len(flow.split))])
+    return means.var(axis=0) / values.var(axis=(0, 1), dtype=float)
+
+
 def test_a_data_set_is_described(tmp_path, data):
     flow = travelling_waves(trajectories=6, grid=(8, 16))
     write_data(tmp_path / "waves.h5", flow)
@@ -83,6 +92,7 @@ def test_a_data_set_is_described(tmp_path, data):
     assert u[1] == "m/s"
     assert float(u[2]) == pytest.approx(valid[:, 0].min(), rel=1e-4)
     assert float(u[4]) == pytest.approx(valid[:, 0].max(), rel=1e-4)
+    assert float(u[6].rstrip("%")) == pytest.approx(100 * share_of_time_mean(flow)[0], abs=0.01)
     assert u[-3:] == ["points", "along", "x"]
     assert "tests.flows.travelling_waves" in printed
     assert line_of(printed, "strength").startswith(f"strength m/s {flow.parameters['strength'].min():.5g} to")
@@ -213,7 +223,18 @@ def test_blocks_and_gaps_do_not_change_what_is_found(monkeypatch):
     whole = survey(source)
     monkeypatch.setattr("sparsevq.cli.survey.BLOCK", 1)
     by_frame = survey(source)
-    for name in ("minimum", "maximum", "mean", "std", "missing", "masked", "gaps", "empty_frames", "blank"):
+    for name in (
+        "minimum",
+        "maximum",
+        "mean",
+        "std",
+        "time_mean_share",
+        "missing",
+        "masked",
+        "gaps",
+        "empty_frames",
+        "blank",
+    ):
         np.testing.assert_allclose(getattr(by_frame, name), getattr(whole, name), rtol=1e-6, err_msg=name)
     weights = np.broadcast_to(source.weights.reshape(8, 16, 1), flow.fields.shape)
     there = np.isfinite(flow.fields)

@@ -22,7 +22,12 @@ def make_basis(data: Path, out: Path, settings: BasisConfig, symmetries: Symmetr
 
     Symmetry variants are drawn with one seed, whatever that of a run: all runs on a data set share its basis.
     """
-    basis = compute_basis(read_data(data), symmetries, settings.modes)
+    described = read_data(data)
+    basis = compute_basis(described, symmetries, settings.modes)
+    shares = zip(described.channels, basis.time_mean_share, strict=True)
+    print(
+        "share of the variance that the time mean has:", *(f"{name} {share:.2%}" for name, share in shares), flush=True
+    )
     kept = f"{len(basis.modes)} modes; what they leave of the variance: {1 - np.sum(basis.std**2) / basis.variance:.2e}"
     print(kept, flush=True)
     learned = {"symmetries": symmetries.model_dump(mode="json")}

@@ -12,7 +12,11 @@ from sparsevq.config.section import Count, Fraction, NonNegative, Rate, Section
 class BasisConfig(Section):
     """Time mean of each point, and POD modes of the training flows with their symmetry variants."""
 
-    modes: Count = Field(512, description="modes, at most; fewer where the training flows support fewer")
+    modes: Count = Field(
+        512,
+        description="modes, at most: fewer where the training flows support fewer; to compute them, memory holds three "
+        "times as many frames",
+    )
 
 
 class SensorsConfig(Section):

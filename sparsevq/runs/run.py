@@ -190,7 +190,7 @@ class Run:
         """
         if not self.has("basis"):
             raise SparseVQError(
-                f"{self.file('basis')} is missing: the time mean and modes of the data set",
+                f"{self._path or 'this run'} has no {FILES['basis']}: the time mean and modes of the data set",
                 "make it (snakemake, rule basis); models of earlier versions do without, but nothing new is made so",
             )
         basis = read_basis(self.file("basis"))

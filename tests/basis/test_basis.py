@@ -243,7 +243,7 @@ def test_a_run_without_a_basis_or_with_one_of_other_data_is_told_so(folder):
     with pytest.raises(SparseVQError, match=r"was made from another data set .*--forcerun basis"):
         _ = Run(folder).basis
     (folder / "basis.h5").unlink()
-    with pytest.raises(SparseVQError, match=r"basis.h5 is missing.*: make it"):
+    with pytest.raises(SparseVQError, match=r"has no basis.h5: the time mean and modes of the data set: make it"):
         _ = Run(folder).basis
 
 

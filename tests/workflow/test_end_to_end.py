@@ -27,7 +27,7 @@ JOBS_OF_A_RUN = (
     "baselines",
     "evaluate",
 )
-JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "describe_data")
+JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "describe_data")
 
 
 def runs(folder: Path) -> list:
@@ -119,7 +119,7 @@ def test_nothing_is_left_to_do(finished):
             {"tokenizer", "codes", "gpt", "forecast", "baselines", "evaluate", "tables"},
         ),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables"}),
-        ("preprocess={time_sub: 2}", {"preprocess", "describe_data", *JOBS_OF_A_RUN, "tables"}),
+        ("preprocess={time_sub: 2}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables"}),
         ("resources={threads: 2, mem_mb: 3000}", set()),
         ("tracking={enabled: false}", set()),
     ],

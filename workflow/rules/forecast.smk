@@ -49,6 +49,7 @@ use rule forecast as forecast_ood with:
 rule baselines:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         forecast="<held_out>/forecast.h5",
     output:

@@ -5,7 +5,8 @@ from pathlib import Path
 from sparsevq.config import BasisConfig, Symmetries
 from sparsevq.runtime.job import job
 
-with job(snakemake):
+# The data set is complete after it and `describe_data`, in whatever order they come.
+with job(snakemake, concludes=True):
     from sparsevq.basis.layout import make_basis
 
     make_basis(

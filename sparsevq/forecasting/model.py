@@ -56,8 +56,13 @@ def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
     tokenizer = load_tokenizer(run, teacher, device)
     file = run.model("gpt")
     config = GPTConfig(**file.shape)
-    codebook = tokenizer.quantizer.codebook()
-    if codebook.shape != (config.num_quantizers, config.num_vq_embeddings, config.vq_embedding_dim):
+    codebook = tokenizer.quantizer.codebook()[None]
+    if codebook.shape != (
+        config.codebooks,
+        config.num_quantizers,
+        config.num_vq_embeddings,
+        config.vq_embedding_dim,
+    ):
         raise SparseVQError(
             f"{file.path} was trained on a codebook of another shape than the one in {run.file('tokenizer')}",
             "use the tokenizer whose index dump it was trained on, or train it again",

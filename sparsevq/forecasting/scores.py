@@ -9,7 +9,8 @@ from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.run import Part, Run
 from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_encoders, load_stage1
 from sparsevq.stage2.dump import load_tokenizer
-from sparsevq.stage3.train import Sequences, cross_entropy
+from sparsevq.stage3.sequences import Sequences
+from sparsevq.stage3.train import cross_entropy
 from sparsevq.training.fields import reconstruction_metrics, validation_views
 
 SEQUENCES_AT_ONCE = 8

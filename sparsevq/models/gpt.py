@@ -9,10 +9,11 @@ What is particular to it:
 - The levels of a token are predicted one after the other by a small head that has seen the levels before it.
 - Logits are dot products of a predicted vector with the codebook plus a learned bias: nearby codes have similar logits
   from the first step.
+- Where each token position has a codebook of its own (`codebooks` = P), it has projections of its own, too.
 - Rotary positions over frames, learned positions within a frame; so a context can slide past the trained length.
 - Generation keeps keys and values, and runs trajectories and ensemble members as one batch.
 
-    b sequences, s frames, P tokens a frame, Q levels, K codes a level, D channels of a code
+    b sequences, s frames, P tokens a frame, Q levels, K codes a level, D channels of a code; P' codebooks, 1 or P
 """
 
 from collections.abc import Callable
@@ -24,7 +25,8 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from sparsevq.models.attention import FeedForward, attend
+from sparsevq.models.causal import Cache, Head, Layer, PositionLinear, by_position
+from sparsevq.models.first_guess import FirstGuess
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class GPTConfig:
     time_transformer_heads: int
     time_transformer_dim: int
     dropout: float = 0.0
+    codebooks: int = 1
+    first_guess: Literal["none", "linear"] = "none"
 
     @property
     def block(self) -> int:
@@ -48,92 +52,39 @@ class GPTConfig:
         return self.tokens_per_frame if self.prediction == "next_frame" else 1
 
 
-def rotate(x: Tensor, frame: Tensor) -> Tensor:
-    """Rotary embedding (Su et al. 2021) of (b, h, n, d) by the frame number (n,) of each token."""
-    half = x.shape[-1] // 2
-    frequency = 100.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
-    angle = frame[:, None].float() * frequency  # (n, d / 2)
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    first, second = x[..., :half], x[..., half:]
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
-
-
-class Cache:
-    """Keys and values of the frames seen so far, one layer's; the oldest frame leaves when `tokens` are full."""
-
-    def __init__(self, tokens: int, frame: int):
-        self.tokens, self.frame, self.length = tokens, frame, 0
-        self.key = self.value = torch.empty(0)
-
-    def add(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append (b, h, n, d) and return all that is kept."""
-        if self.length == 0:
-            room = (*key.shape[:2], self.tokens, key.shape[3])
-            self.key, self.value = key.new_empty(room), value.new_empty(room)
-        while self.length + key.shape[2] > self.tokens:
-            kept = self.length - self.frame
-            self.key[:, :, :kept] = self.key[:, :, self.frame : self.length].clone()
-            self.value[:, :, :kept] = self.value[:, :, self.frame : self.length].clone()
-            self.length = kept
-        end = self.length + key.shape[2]
-        self.key[:, :, self.length : end] = key
-        self.value[:, :, self.length : end] = value
-        self.length = end
-        return self.key[:, :, :end], self.value[:, :, :end]
-
-
-class Layer(nn.Module):
-    """Pre-normalised causal attention and feed-forward."""
-
-    def __init__(self, config: GPTConfig):
-        super().__init__()
-        dim = config.time_transformer_dim
-        self.heads, self.dropout = config.time_transformer_heads, config.dropout
-        self.norm = nn.LayerNorm(dim)
-        self.to_query_key_value = nn.Linear(dim, 3 * dim, bias=False)
-        self.out = nn.Linear(dim, dim, bias=False)
-        self.feed_forward = FeedForward(dim, 4, config.dropout)
-
-    def forward(self, x: Tensor, frame: Tensor, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
-        query, key, value = rearrange(
-            self.to_query_key_value(self.norm(x)), "b n (three h d) -> three b h n d", three=3, h=self.heads
-        )
-        query, key = rotate(query, frame), rotate(key, frame)
-        if cache is not None:
-            key, value = cache.add(key, value)
-        mixed = attend(query, key, value, mask, self.dropout if self.training else 0.0)
-        x = x + self.out(rearrange(mixed, "b h n d -> b n (h d)"))
-        return x + self.feed_forward(x)
-
-
 class GPT(nn.Module):
-    """See the module's docstring. `codebook` (Q, K, D) comes from the index dump and stays as it is."""
+    """See the module's docstring. `codebook` (P', Q, K, D) comes from the index dump and stays as it is."""
 
     def __init__(self, config: GPTConfig, codebook: Tensor):
         super().__init__()
         dim, levels, codes = config.time_transformer_dim, config.num_quantizers, config.num_vq_embeddings
-        if codebook.shape != (levels, codes, config.vq_embedding_dim):
+        channels, positions = config.vq_embedding_dim, config.codebooks
+        if codebook.shape != (positions, levels, codes, channels):
             raise ValueError(
-                f"the codebook is {tuple(codebook.shape)}, "
-                f"the GPT was made for {(levels, codes, config.vq_embedding_dim)}"
+                f"the codebook is {tuple(codebook.shape)}, the GPT was made for {(positions, levels, codes, channels)}"
             )
         self.config = config
-        # Scaled by the std of the first level, so that the codes of any tokenizer have about unit size.
-        self.register_buffer("codebook", codebook / codebook[0].std().clamp_min(1e-8))
+        # Weights of one codebook for all positions have no dimension for it, as before there were several.
+        of_positions = (positions,) if positions > 1 else ()
+        codebook = unit_codes(codebook)
+        self.register_buffer("codebook", codebook.view(*of_positions, levels, codes, channels))
         self.codebook: Tensor
-        self.from_code = nn.Linear(config.vq_embedding_dim, dim)
-        self.code_vectors = nn.Parameter(torch.zeros(levels, codes, dim))
+        self.from_code = PositionLinear(channels, dim, positions)
+        self.code_vectors = nn.Parameter(torch.zeros(*of_positions, levels, codes, dim))
         self.token_position = nn.Parameter(torch.randn(config.tokens_per_frame, dim) * 0.02)
         self.prompt = nn.Parameter(torch.zeros(dim))  # added to the tokens of the observed frame
-        layers = [Layer(config) for _ in range(config.time_transformer_layers)]
+        layers = [
+            Layer(dim, config.time_transformer_heads, config.dropout) for _ in range(config.time_transformer_layers)
+        ]
         self.layers = nn.ModuleList(layers)
-        self.from_levels = nn.Linear(config.vq_embedding_dim, dim, bias=False)
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, config.vq_embedding_dim))
-            for _ in range(levels)
-        )
-        self.bias = nn.Parameter(torch.zeros(levels, codes))
-        self.scale = nn.Parameter(torch.zeros(levels))
+        self.from_levels = PositionLinear(channels, dim, positions, bias=False)
+        speaks = config.first_guess == "none"  # else the network's own scores are added to those of the guess
+        self.heads = nn.ModuleList(Head(dim, channels, positions, speaks) for _ in range(levels))
+        self.bias = nn.Parameter(torch.zeros(*of_positions, levels, codes))
+        self.scale = nn.Parameter(torch.zeros(*of_positions, levels))
+        self.first_guess: FirstGuess | None = None
+        if config.first_guess == "linear":
+            self.first_guess = FirstGuess(codebook, config.tokens_per_frame)
         for layer in layers:  # residual branches start small (GPT-2)
             for branch in (layer.out, layer.feed_forward.narrow):
                 nn.init.normal_(branch.weight, std=0.02 / (2 * len(layers)) ** 0.5)
@@ -152,16 +103,19 @@ class GPT(nn.Module):
         """
         block, size = self.config.block, self.config.tokens_per_frame
         hidden = self.trunk(inputs.flatten(1, 2)[:, :-block])
+        guess = None
+        if self.first_guess is not None:
+            guess = self.first_guess(self.frames(inputs)[:, :-1]).flatten(1, 2)
         # Position i predicts token i + block; the observed frame's own tokens are given, not forecast.
-        return self.cross_entropy(hidden[:, size - block :], targets.flatten(1, 2)[:, size:])
+        return self.cross_entropy(hidden[:, size - block :], targets.flatten(1, 2)[:, size:], guess)
 
-    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Hidden states (b, n, dim) against codes (b, n, Q), the levels before each one given."""
+    def cross_entropy(self, hidden: Tensor, targets: Tensor, guess: Tensor | None) -> Tensor:
+        """Hidden states (b, n, dim), guesses (b, n, D) against codes (b, n, Q), the levels before each one given."""
         vectors = self.vectors(targets)  # (b, n, Q, D)
         seen = torch.zeros_like(vectors[..., 0, :])
         losses = []
         for level in range(self.config.num_quantizers):
-            logits = self.logits(hidden, seen, level)
+            logits = self.logits(hidden, seen, level, 0, guess)
             losses.append(F.cross_entropy(logits.flatten(0, 1).float(), targets[..., level].flatten()))
             seen = seen + vectors[..., level, :]
         return torch.stack(losses).mean()
@@ -171,27 +125,65 @@ class GPT(nn.Module):
         place = torch.arange(tokens.shape[1], device=tokens.device)
         frame, block = place // self.config.tokens_per_frame, place // self.config.block
         mask = block[:, None] >= block[None, :]
-        x = self.embed(tokens, place)
+        x = self.embed(tokens, 0)
         for layer in self.layers:
             x = layer(x, frame, mask)
         return x
 
-    def embed(self, tokens: Tensor, place: Tensor) -> Tensor:
-        """Tokens (b, n, Q) at places (n,) in the sequence -> (b, n, dim)."""
+    def embed(self, tokens: Tensor, start: int) -> Tensor:
+        """Tokens (b, n, Q) at the places `start` ... of the sequence -> (b, n, dim)."""
         size = self.config.tokens_per_frame
-        levels = torch.arange(self.config.num_quantizers, device=tokens.device)
-        x = self.from_code(self.vectors(tokens).sum(-2)) + self.code_vectors[levels, tokens].sum(-2)
-        return x + self.token_position[place % size] + (place < size).to(x.dtype)[:, None] * self.prompt
+        observed = start + torch.arange(tokens.shape[1], device=tokens.device) < size
+        x = self.from_code(self.vectors(tokens, start).sum(-2), start % size)
+        x = x + self.of_codes(self.code_vectors, tokens, start).sum(-2)
+        return x + self.token_position[self.positions(start, tokens)] + observed.to(x.dtype)[:, None] * self.prompt
 
-    def vectors(self, tokens: Tensor) -> Tensor:
-        """Codes (..., Q) -> their vectors (..., Q, D)."""
-        levels = torch.arange(self.config.num_quantizers, device=tokens.device)
-        return self.codebook[levels, tokens]
+    def vectors(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """Codes (b, n, Q) at the places `start` ... of the sequence -> their vectors (b, n, Q, D)."""
+        return self.of_codes(self.codebook, tokens, start)
 
-    def logits(self, hidden: Tensor, seen: Tensor, level: int) -> Tensor:
-        """Scores (..., K) of the codes of one level, after `seen` (..., D), the sum of the levels before it."""
-        guess = self.heads[level](hidden + self.from_levels(seen))
-        return guess @ self.codebook[level].T.to(guess.dtype) * self.scale[level].exp() + self.bias[level]
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Codes of whole frames (b, s, P, Q) -> vectors of their tokens (b, s, P, D)."""
+        return self.vectors(tokens.flatten(1, 2)).sum(-2).unflatten(1, tokens.shape[1:3])
+
+    def of_codes(self, table: Tensor, tokens: Tensor, start: int) -> Tensor:
+        """Entries (b, n, Q, d) of tokens (b, n, Q) at places `start` ... in a table (Q, K, d), or (P, Q, K, d)."""
+        levels = torch.arange(self.config.num_quantizers, device=tokens.device)
+        if self.config.codebooks == 1:
+            return table[levels, tokens]
+        return table[self.positions(start, tokens)[:, None], levels, tokens]
+
+    def positions(self, start: int, tokens: Tensor) -> Tensor:
+        """Positions (n,) in their frames of tokens (b, n, ...) at the places `start` ... of the sequence."""
+        return (start + torch.arange(tokens.shape[1], device=tokens.device)) % self.config.tokens_per_frame
+
+    def logits(self, hidden: Tensor, seen: Tensor, level: int, first: int = 0, guess: Tensor | None = None) -> Tensor:
+        """Scores of the codes of one level.
+
+        Parameters
+        ----------
+        hidden
+            (b, n, dim), of tokens of which the first is at position `first` of its frame.
+        seen
+            (b, n, D), the sum of the codes of the levels before.
+        guess
+            (b, n, D), the first guess of the tokens, if there is one.
+
+        Returns
+        -------
+        (b, n, K)
+        """
+        vector = self.heads[level](hidden + self.from_levels(seen, first), first)
+        if self.config.codebooks == 1:
+            codes = self.codebook[None, level]
+            scores = vector @ codes[0].T.to(vector.dtype) * self.scale[level].exp() + self.bias[level]
+        else:
+            codes, position = self.codebook[:, level], self.positions(first, hidden)
+            scores = by_position(vector, codes.mT, first) * self.scale[position, level].exp()[:, None]
+            scores = scores + self.bias[position, level]
+        if self.first_guess is not None and guess is not None:
+            scores = scores + self.first_guess.scores(guess - seen, codes, level, first)
+        return scores
 
     # ------------------------------------------------------------------ generation
 
@@ -233,27 +225,41 @@ class GPT(nn.Module):
         caches = [Cache(room, size) for _ in self.layers]
         given, place = prompt, 0
         made: list[Tensor] = []
+        guess = None
         while len(made) * block < frames * size:
-            places = torch.arange(place, place + given.shape[1], device=prompt.device)
-            x = self.embed(given, places)
+            frame = torch.arange(place, place + given.shape[1], device=prompt.device) // size
+            x = self.embed(given, place)
             mask = None
             if block == 1 and given.shape[1] > 1:  # the prompt, token by token
                 mask = torch.ones(size, size, dtype=torch.bool, device=prompt.device).tril()
             for layer, cache in zip(self.layers, caches, strict=True):
-                x = layer(x, places // size, mask, cache)
+                x = layer(x, frame, mask, cache)
             place += given.shape[1]
-            given = self.sample(x[:, -block:], temperature, top_k, generator)
+            first = place % size
+            if self.first_guess is not None and first == 0:
+                latest = torch.cat([prompt, *made], dim=1)[:, -2 * size :].unflatten(1, (-1, size))
+                guess = self.first_guess(self.frames(latest), start=place // size - latest.shape[1])[:, -1]
+            mine = None if guess is None else guess[:, first : first + block]
+            given = self.sample(x[:, -block:], temperature, top_k, generator, first, mine)
             made.append(given)
             if progress is not None and place % size == 0:
                 progress(place // size)
         return rearrange(torch.cat(made, dim=1), "b (s p) q -> b s p q", p=size)
 
-    def sample(self, hidden: Tensor, temperature: float, top_k: int, generator: torch.Generator | None) -> Tensor:
-        """Draw the codes (b, n, Q) that follow hidden states (b, n, dim), level after level."""
+    def sample(
+        self,
+        hidden: Tensor,
+        temperature: float,
+        top_k: int,
+        generator: torch.Generator | None,
+        first: int = 0,
+        guess: Tensor | None = None,
+    ) -> Tensor:
+        """Draw codes (b, n, Q) from position `first` on by hidden states (b, n, dim) and first guesses (b, n, D)."""
         seen = torch.zeros(*hidden.shape[:2], self.config.vq_embedding_dim, device=hidden.device)
-        drawn = []
+        drawn: list[Tensor] = []
         for level in range(self.config.num_quantizers):
-            logits = self.logits(hidden, seen, level).float()
+            logits = self.logits(hidden, seen, level, first, guess).float()
             if top_k and top_k < logits.shape[-1]:
                 logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)
             if temperature == 0:
@@ -262,8 +268,26 @@ class GPT(nn.Module):
                 chance = (logits / temperature).softmax(-1)
                 code = torch.multinomial(chance.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
             drawn.append(code)
-            seen = seen + self.codebook[level][code]
+            seen = seen + self.level_vectors(code, level, first)
         return torch.stack(drawn, dim=-1)
+
+    def level_vectors(self, code: Tensor, level: int, first: int) -> Tensor:
+        """Vectors (b, n, D) of codes (b, n) of one level, from position `first` on."""
+        if self.config.codebooks == 1:
+            return self.codebook[level][code]
+        return self.codebook[self.positions(first, code), level, code]
+
+
+def unit_codes(codebook: Tensor) -> Tensor:
+    """A codebook (P', Q, K, D) scaled by the std of its first level, so that codes of any tokenizer have unit size.
+
+    Each position has a scale of its own, over the channels that it uses: the others are zero in all of its codes.
+    """
+    if len(codebook) == 1:
+        return codebook / codebook[0, 0].std().clamp_min(1e-8)
+    used = (codebook[:, 0] != 0).any(1).sum(-1).clamp_min(1)  # (P,)
+    spread = codebook[:, 0].var(1).sum(-1) / used
+    return codebook / spread.sqrt().clamp_min(1e-8)[:, None, None, None]
 
 
 def members_of(prompt: Tensor, members: int) -> Tensor:

@@ -17,7 +17,11 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Codes:
-    """Code indices by both encoders, (V, T, F, P, Q) int64; see docs/data-format.md."""
+    """Code indices by both encoders, (V, T, F, P, Q) int64; see docs/data-format.md.
+
+    The codebook is (P', Q, K, D): one for all token positions, or one for each. Of some tokenizers there are the tokens
+    before quantization, too, (V, T, F, P, D) float16.
+    """
 
     sparse: Tensor
     semi_sparse: Tensor
@@ -25,6 +29,8 @@ class Codes:
     split: list[str]
     digest: str = ""
     made_from: Mapping[str, str] = field(default_factory=dict)
+    tokens_sparse: Tensor | None = None
+    tokens_semi_sparse: Tensor | None = None
 
     def of(self, split: str) -> Tensor:
         """Indices of the trajectories of a split."""
@@ -40,16 +46,16 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
         The file is missing, damaged or of another schema, or an index points outside the codebook.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
-        codebook = torch.from_numpy(read_dataset(file, "codebook", (None, None, None)))
+        codebook = torch.from_numpy(read_dataset(file, "codebook", (None, None, None)))[None]
         sparse, semi_sparse = (
             torch.from_numpy(read_dataset(file, name, (None,) * 5)).long() for name in ("sparse", "semi_sparse")
         )
         split = [str(name) for name in read_dataset(file, "split", (sparse.shape[1],))]
         made_from = read_made_from(file)
-    if sparse.shape != semi_sparse.shape or sparse.shape[-1] != len(codebook):
+    if sparse.shape != semi_sparse.shape or sparse.shape[-1] != codebook.shape[1]:
         raise SparseVQError(f"{path}: sparse, semi_sparse and codebook do not fit each other", "dump the indices again")
-    if max(sparse.max(), semi_sparse.max()) >= codebook.shape[1]:
+    if max(sparse.max(), semi_sparse.max()) >= codebook.shape[2]:
         raise SparseVQError(
-            f"{path}: an index is outside the codebook of {codebook.shape[1]}", "dump the indices again"
+            f"{path}: an index is outside the codebook of {codebook.shape[2]}", "dump the indices again"
         )
     return Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split, digest(path), made_from)

@@ -7,15 +7,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
-from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
+from sparsevq.stage3.first_guess import fit_first_guess
+from sparsevq.stage3.sequences import Sequences
 from sparsevq.training.stage import Stage
-
-VALIDATION_STARTS = 4
-"""Validation sequences of each trajectory, evenly spaced."""
 
 
 class NextCodeLoss(nn.Module):
@@ -43,7 +41,8 @@ class GPTStage(Stage):
     Raises
     ------
     SparseVQError
-        The dump is missing or damaged, or its trajectories are too short for the sequences asked for.
+        The dump is missing or damaged, its trajectories are too short for the sequences asked for, or it lacks the
+        unquantized tokens that the noise asked for is added to.
     """
 
     name, kind = "stage 3 GPT", "gpt"
@@ -60,6 +59,7 @@ class GPTStage(Stage):
         self.val = self.sequences.held_out()
         self.config = gpt_config(codes, settings)
         self.module = GPT(self.config, codes.codebook).to(fabric.device)
+        fit_first_guess(self.module, self.sequences, self.val, seed)
         self.made_from = {"codes": codes.digest}
         if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
             self.made_from["tokenizer"] = codes.made_from["tokenizer"]
@@ -89,7 +89,7 @@ def cross_entropy(gpt: GPT, sequences: Tensor, at_once: int) -> float:
 
 def gpt_config(codes: Codes, settings: Stage3Config) -> GPTConfig:
     """The sizes that the dump and the configuration ask for."""
-    levels, count, dim = codes.codebook.shape
+    codebooks, levels, count, dim = codes.codebook.shape
     return GPTConfig(
         tokens_per_frame=codes.sparse.shape[3],
         num_quantizers=levels,
@@ -101,73 +101,9 @@ def gpt_config(codes: Codes, settings: Stage3Config) -> GPTConfig:
         time_transformer_heads=settings.time_transformer_heads,
         time_transformer_dim=settings.time_transformer_dim,
         dropout=settings.dropout,
+        codebooks=codebooks,
+        first_guess=settings.first_guess,
     )
-
-
-class Sequences:
-    """Sequences of `stage2_frames` frames: the first by the sparse encoder, the others by `targets`.
-
-    Raises
-    ------
-    SparseVQError
-        No trajectory is that long, or the start frames that are allowed leave none.
-    """
-
-    def __init__(self, codes: Codes, settings: Stage3Config):
-        self.codes, self.length = codes, settings.stage2_frames
-        self.targets = codes.semi_sparse if settings.targets == "semi_sparse" else codes.sparse
-        self.variants, _, frames = codes.sparse.shape[:3]
-        last = frames - self.length
-        if last < 0:
-            raise SparseVQError(
-                f"stage3.stage2_frames={self.length} is more than the {frames} frames of a trajectory", "lower it"
-            )
-        if settings.max_X:
-            last = min(last, settings.max_X)
-        if settings.freeze_start_on_0 > last:
-            raise SparseVQError(
-                f"stage3.freeze_start_on_0={settings.freeze_start_on_0}: sequences of {self.length} frames start at "
-                f"{last} or before",
-                "lower it",
-            )
-        fixed = settings.freeze_start_on_0
-        self.starts = torch.arange(last + 1) if fixed < 0 else torch.tensor([fixed])
-        self.starts = self.starts.to(codes.sparse.device)
-        self.training = codes.of("train")
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Random training sequences, (count, s, P, Q)."""
-
-        def choose(options: Tensor) -> Tensor:
-            return options[torch.randint(len(options), (count,), generator=generator, device=options.device)]
-
-        variant = torch.randint(self.variants, (count,), generator=generator, device=self.starts.device)
-        return self.take(variant, choose(self.training), choose(self.starts))
-
-    def held_out(self, split: str = "val") -> Tensor:
-        """Sequences of the validation (or test) split, the same every time, (n, s, P, Q).
-
-        Raises
-        ------
-        SparseVQError
-            The split has no trajectory.
-        """
-        held_out = self.codes.of(split)
-        if not len(held_out):
-            raise SparseVQError(
-                f"the index dump has no trajectory of the split {split}", "give the data set at least one (/split)"
-            )
-        picks = torch.linspace(0, len(self.starts) - 1, min(VALIDATION_STARTS, len(self.starts)))
-        starts = self.starts[picks.round().long().to(self.starts.device)]
-        trajectory, start = torch.cartesian_prod(held_out, starts).unbind(-1)
-        return self.take(torch.zeros_like(trajectory), trajectory, start)
-
-    def take(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:
-        """(b,), (b,), (b,) -> (b, s, P, Q)."""
-        frame = start[:, None] + torch.arange(self.length, device=start.device)
-        following = self.targets[variant[:, None], trajectory[:, None], frame]
-        prompt = self.codes.sparse[variant, trajectory, start][:, None]
-        return torch.cat([prompt, following[:, 1:]], dim=1)
 
 
 def noisy(indices: Tensor, share: float, codes: int, generator: torch.Generator) -> Tensor:

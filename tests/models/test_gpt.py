@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models.gpt import GPT, GPTConfig, members_of
+from sparsevq.models.gpt import GPT, GPTConfig, members_of, unit_codes
 
 SHAPE = GPTConfig(
     tokens_per_frame=3,
@@ -22,6 +22,16 @@ SHAPE = GPTConfig(
 )
 
 both_predictions = pytest.mark.parametrize("prediction", ["next_frame", "next_token"])
+all_kinds = pytest.mark.parametrize(
+    "kind",
+    [
+        {"prediction": prediction, "codebooks": codebooks, "first_guess": first_guess}
+        for prediction in ("next_frame", "next_token")
+        for codebooks in (1, 3)
+        for first_guess in ("none", "linear")
+    ],
+    ids=lambda kind: "-".join(map(str, kind.values())),
+)
 
 
 def gpt(seed: int = 0, **changes) -> GPT:
@@ -29,11 +39,14 @@ def gpt(seed: int = 0, **changes) -> GPT:
     shape = replace(SHAPE, **changes)
     torch.manual_seed(seed)
     draws = torch.Generator().manual_seed(seed)
-    codebook = torch.randn(shape.num_quantizers, shape.num_vq_embeddings, shape.vq_embedding_dim, generator=draws)
-    model = GPT(shape, codebook).eval()
+    sizes = (shape.codebooks, shape.num_quantizers, shape.num_vq_embeddings, shape.vq_embedding_dim)
+    model = GPT(shape, torch.randn(sizes, generator=draws)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight += 0.3 * torch.randn(weight.shape, generator=draws)
+        if model.first_guess is not None:
+            model.first_guess.matrix.normal_(0, 0.3, generator=draws)
+            model.first_guess.offset.normal_(generator=draws)
     return model
 
 
@@ -73,12 +86,12 @@ def test_a_tokens_prediction_depends_on_the_tokens_before_it_alone():
         assert change[token:].min() > 1e-5
 
 
-@both_predictions
-def test_probabilities_of_all_possible_next_frames_add_up_to_one(prediction):
+@all_kinds
+def test_probabilities_of_all_possible_next_frames_add_up_to_one(kind):
     """No token or level sees itself or what comes after it: else its own code would be likelier than is honest."""
-    shape = replace(SHAPE, prediction=prediction, tokens_per_frame=2, num_vq_embeddings=3)
-    model = gpt(prediction=prediction, tokens_per_frame=2, num_vq_embeddings=3)
-    prompt = sequences(1, 2, shape)
+    kind = {**kind, "codebooks": min(kind["codebooks"], 2), "tokens_per_frame": 2, "num_vq_embeddings": 3}
+    model = gpt(**kind)
+    prompt = sequences(1, 2, model.config)
     futures = torch.tensor(list(itertools.product(range(3), repeat=4))).view(-1, 1, 2, 2)
     total = 0.0
     with torch.no_grad():
@@ -102,9 +115,9 @@ def test_codes_that_are_all_as_likely_cost_the_logarithm_of_their_number(predict
     assert model(whole, whole).item() == pytest.approx(math.log(5), rel=1e-5)
 
 
-@both_predictions
-def test_the_observed_frame_is_given_and_not_scored(prediction):
-    model, whole = gpt(prediction=prediction), sequences(2, 4)
+@all_kinds
+def test_the_observed_frame_is_given_and_not_scored(kind):
+    model, whole = gpt(**kind), sequences(2, 4)
     other = whole.clone()
     other[:, 0] = (other[:, 0] + 1) % 5
     assert model(whole, other) == model(whole, whole)
@@ -117,9 +130,8 @@ def test_the_observed_frame_is_marked():
     """Its codes come from few sensors: the same codes, observed or forecast, may mean something else."""
     model = gpt()
     same = sequences(1, 1).expand(1, 3, 3, 2).flatten(1, 2)
-    place = torch.arange(9)
     with torch.no_grad():
-        marked = model.embed(same, place)
+        marked = model.embed(same, 0)
         torch.testing.assert_close(marked[:, :3] - marked[:, 3:6], model.prompt.expand(1, 3, 16))
         torch.testing.assert_close(marked[:, 3:6], marked[:, 6:9])
 
@@ -128,23 +140,145 @@ def test_the_codebook_is_given_and_never_trained():
     model = gpt()
     assert "codebook" not in dict(model.named_parameters())
     assert "codebook" in model.state_dict()
-    with pytest.raises(ValueError, match=r"the codebook is \(2, 4, 4\), the GPT was made for \(2, 5, 4\)"):
-        GPT(SHAPE, torch.zeros(2, 4, 4))
+    with pytest.raises(ValueError, match=r"the codebook is \(1, 2, 4, 4\), the GPT was made for \(1, 2, 5, 4\)"):
+        GPT(SHAPE, torch.zeros(1, 2, 4, 4))
 
 
 def test_the_unit_of_the_codebook_changes_nothing():
-    codebook = torch.randn(2, 5, 4)
+    codebook = torch.randn(1, 2, 5, 4)
     first, second = GPT(SHAPE, codebook), GPT(SHAPE, 1000 * codebook)
     second.load_state_dict({k: v for k, v in first.state_dict().items() if k != "codebook"}, strict=False)
     whole = sequences(2, 4)
     torch.testing.assert_close(second(whole, whole), first(whole, whole))
 
 
-@both_predictions
-def test_every_weight_learns(prediction):
-    model, whole = gpt(prediction=prediction).train(), sequences(8, 6)
+@all_kinds
+def test_every_weight_learns(kind):
+    model, whole = gpt(**kind).train(), sequences(8, 6)
     model(whole, whole).backward()
     assert [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+# ------------------------------------------------------------------ a codebook for each position
+
+
+def test_one_codebook_has_the_weights_that_it_always_had():
+    """Names and shapes of a file that was written before there were several codebooks."""
+    found = {name: tuple(weight.shape) for name, weight in gpt().state_dict().items() if not name.startswith("layers.")}
+    heads = {
+        f"heads.{level}.{name}": shape
+        for level in range(2)
+        for name, shape in {
+            "0.weight": (16,),
+            "0.bias": (16,),
+            "1.weight": (16, 16),
+            "1.bias": (16,),
+            "3.weight": (4, 16),
+            "3.bias": (4,),
+        }.items()
+    }
+    assert found == heads | {
+        "codebook": (2, 5, 4),
+        "from_code.weight": (16, 4),
+        "from_code.bias": (16,),
+        "code_vectors": (2, 5, 16),
+        "token_position": (3, 16),
+        "prompt": (16,),
+        "from_levels.weight": (16, 4),
+        "bias": (2, 5),
+        "scale": (2,),
+    }
+
+
+def test_one_codebook_scores_codes_as_it_always_did():
+    model = gpt()
+    hidden, seen = torch.randn(2, 6, 16, generator=seeded(2)), torch.randn(2, 6, 4, generator=seeded(3))
+    normalise, widen, activate, narrow = model.heads[1]
+    vector = narrow(activate(widen(normalise(hidden + seen @ model.from_levels.weight.T))))
+    expected = vector @ model.codebook[1].T * model.scale[1].exp() + model.bias[1]
+    torch.testing.assert_close(model.logits(hidden, seen, 1), expected)
+
+
+@both_predictions
+@pytest.mark.parametrize("first_guess", ["none", "linear"])
+def test_the_same_codebook_for_each_position_is_one_for_all(prediction, first_guess):
+    kind = {"prediction": prediction, "first_guess": first_guess}
+    one, each = gpt(**kind), gpt(**kind, codebooks=3)
+    weights = one.state_dict()
+    each.load_state_dict(
+        {name: weights[name].expand_as(weight).clone() for name, weight in each.state_dict().items()}
+        | {"codebook": weights["codebook"].expand(3, -1, -1, -1)}
+    )
+    whole = sequences(3, 5)
+    torch.testing.assert_close(each(whole, whole), one(whole, whole))
+    prompt = whole[:, 0]
+    assert torch.equal(each.generate(prompt, 4, temperature=0), one.generate(prompt, 4, temperature=0))
+
+
+def test_positions_in_another_order_are_the_same_forecast():
+    """Every weight of a position goes with it."""
+    model, other = gpt(codebooks=3, first_guess="linear"), gpt(codebooks=3, first_guess="linear")
+    order = torch.tensor([2, 0, 1])
+    channels = torch.arange(12).view(3, 4)[order].flatten()
+    before = torch.cat([channels, 12 + channels])
+    weights = model.state_dict()
+    for name, weight in weights.items():
+        if name == "first_guess.matrix":
+            weights[name] = weight[:, before][:, :, channels]
+        elif name == "first_guess.offset":
+            weights[name] = weight[:, channels]
+        elif not name.startswith("layers.") and weight.shape[:1] == (3,):
+            weights[name] = weight[order]
+    other.load_state_dict(weights)
+    whole = sequences(4, 5)
+    torch.testing.assert_close(other(whole[:, :, order], whole[:, :, order]), model(whole, whole))
+    prompt = whole[:, 0]
+    made = model.generate(prompt, 8, temperature=0)
+    assert torch.equal(other.generate(prompt[:, order], 8, temperature=0), made[:, :, order])
+
+
+def test_each_position_has_the_scale_of_its_own_codes():
+    """Energies of the positions differ by orders; channels that a narrower group pads do not count."""
+    codebook = torch.randn(3, 2, 5, 4, generator=seeded(1))
+    codebook[1, ..., 2:] = 0
+    scaled = unit_codes(codebook * torch.tensor([1e-4, 1.0, 1e3])[:, None, None, None])
+    assert scaled[0, 0].var(0).mean().item() == pytest.approx(1, rel=1e-4)
+    assert scaled[1, 0, :, :2].var(0).mean().item() == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(scaled[2], unit_codes(codebook)[2])
+
+
+# ------------------------------------------------------------------ a first guess
+
+
+def test_before_any_training_codes_are_as_likely_as_a_gaussian_about_the_guess_says():
+    torch.manual_seed(0)
+    codebook = torch.randn(3, 2, 5, 4)
+    model = GPT(replace(SHAPE, codebooks=3, first_guess="linear"), codebook).eval()
+    step, offset, variance = torch.randn(12, 12) / 4, torch.randn(12), torch.rand(12) + 0.5
+    matrix = torch.stack([torch.cat([step, torch.zeros(12, 12)])] * 3)
+    model.first_guess.set(matrix, offset.expand(3, -1), variance)
+    whole = sequences(2, 3)
+    with torch.no_grad():
+        found = model(whole, whole)
+        vectors = model.vectors(whole.flatten(1, 2)).view(2, 3, 3, 2, 4)
+        guess = (vectors.sum(-2).flatten(2) @ step + offset).view(2, 3, 3, 4)[:, :-1]
+        losses, rest = [], guess
+        for level in range(2):
+            away = (rest[..., None, :] - model.codebook[:, level]) ** 2 / variance.view(3, 1, 4)
+            chance = (-0.5 * away.sum(-1)).log_softmax(-1)
+            losses.append(-chance.gather(-1, whole[:, 1:, :, level, None]).mean())
+            rest = rest - vectors[:, 1:, :, level]
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_channels_that_pad_a_group_have_no_regression():
+    codebook = torch.randn(3, 2, 5, 4, generator=seeded(1))
+    codebook[1, ..., 2:] = 0
+    model = GPT(replace(SHAPE, codebooks=3, first_guess="linear"), codebook)
+    assert model.first_guess.matrix.shape == (3, 20, 10)
+    model.first_guess.offset.fill_(1)
+    guess = model.first_guess(torch.zeros(1, 1, 3, 4))[0, 0]
+    assert guess.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
 
 
 # ------------------------------------------------------------------ generation
@@ -159,14 +293,14 @@ def generate_and_watch(model: GPT, prompt: torch.Tensor, frames: int) -> tuple[t
     return torch.cat([prompt, made.flatten(1, 2)], dim=1), torch.cat(hidden, dim=1)
 
 
-@both_predictions
+@all_kinds
 @pytest.mark.parametrize("seed", range(2))
-def test_generation_sees_what_training_saw(prediction, seed):
+def test_generation_sees_what_training_saw(kind, seed):
     """Keys and values that are kept stand for the whole sequence, up to the last token of a training sequence.
 
     A past bug: token by token, the observed frame had left the cache when the last frame was in the making.
     """
-    model, prompt = gpt(seed, prediction=prediction), sequences(4, 1)[:, 0]
+    model, prompt = gpt(seed, **kind), sequences(4, 1)[:, 0]
     tokens, hidden = generate_and_watch(model, prompt, SHAPE.context_frames)
     block = model.config.block
     with torch.no_grad():
@@ -174,10 +308,10 @@ def test_generation_sees_what_training_saw(prediction, seed):
     torch.testing.assert_close(hidden, whole, rtol=1e-3, atol=1e-4)
 
 
-@both_predictions
-def test_what_is_likeliest_to_generate_has_the_least_loss(prediction):
+@all_kinds
+def test_what_is_likeliest_to_generate_has_the_least_loss(kind):
     """Generation and training agree on what follows: no other last code of a greedy forecast is likelier."""
-    model, prompt = gpt(prediction=prediction), sequences(1, 1)
+    model, prompt = gpt(**kind), sequences(1, 1)
     made = torch.cat([prompt, model.generate(prompt[:, 0], 4, temperature=0)], dim=1)
     losses = []
     for code in range(5):
@@ -187,9 +321,9 @@ def test_what_is_likeliest_to_generate_has_the_least_loss(prediction):
     assert min(range(5), key=losses.__getitem__) == int(made[0, -1, -1, -1])
 
 
-@both_predictions
-def test_a_forecast_goes_on_past_the_trained_context(prediction):
-    model, prompt = gpt(prediction=prediction), sequences(2, 1)[:, 0]
+@all_kinds
+def test_a_forecast_goes_on_past_the_trained_context(kind):
+    model, prompt = gpt(**kind), sequences(2, 1)[:, 0]
     made = model.generate(prompt, 14, temperature=0)
     assert made.shape == (2, 14, 3, 2)
     assert set(made.unique().tolist()) <= set(range(5))
@@ -206,7 +340,8 @@ def test_past_the_trained_context_the_latest_frames_are_seen(prediction):
         place = torch.arange(max(0, target // size - 4) * size, target)
         with torch.no_grad():
             causal = place[:, None] // block >= place[None] // block
-            expected = model.layers[0](model.embed(tokens[:, place], place), place // size, causal)[:, -block:]
+            embedded = model.embed(tokens[:, place], int(place[0]))
+            expected = model.layers[0](embedded, place // size, causal)[:, -block:]
         made = hidden[:, target - size : target - size + block]
         torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-4, msg=f"token {target}")
 
@@ -229,9 +364,9 @@ def test_members_of_an_ensemble_differ_unless_the_temperature_is_zero(prediction
     assert torch.equal(cold[:, 0], model.generate(prompt, 5, temperature=0)), "members of a case lie side by side"
 
 
-@both_predictions
-def test_a_forecast_does_not_depend_on_the_others_of_its_batch(prediction):
-    model, prompts = gpt(prediction=prediction), sequences(6, 1)[:, 0]
+@all_kinds
+def test_a_forecast_does_not_depend_on_the_others_of_its_batch(kind):
+    model, prompts = gpt(**kind), sequences(6, 1)[:, 0]
     together = model.generate(prompts, 8, temperature=0)
     for case in range(6):
         assert torch.equal(model.generate(prompts[case : case + 1], 8, temperature=0)[0], together[case])
@@ -275,7 +410,7 @@ def test_a_flow_that_repeats_is_learnt_by_heart(prediction):
     """A cycle of 5 frames, started anywhere, goes on for 12 frames, well past the trained context of 5."""
     torch.manual_seed(0)
     cycle = torch.randint(8, (5, 2, 2), generator=seeded(4))
-    model = GPT(GPTConfig(2, 2, 8, 4, prediction, 5, 1, 2, 32), torch.randn(2, 8, 4)).train()
+    model = GPT(GPTConfig(2, 2, 8, 4, prediction, 5, 1, 2, 32), torch.randn(1, 2, 8, 4)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     whole = cycle[(torch.arange(5)[:, None] + torch.arange(6)) % 5]
     for _ in range(60):

@@ -22,7 +22,7 @@ def test_codes_are_read_as_they_were_written(path):
     with h5py.File(path) as file:
         np.testing.assert_array_equal(codes.sparse, file["sparse"][()])
         np.testing.assert_array_equal(codes.semi_sparse, file["semi_sparse"][()])
-        np.testing.assert_array_equal(codes.codebook, file["codebook"][()])
+        np.testing.assert_array_equal(codes.codebook, file["codebook"][()][None])
     assert codes.sparse.dtype == torch.int64
     assert codes.codebook.dtype == torch.float32
     assert [codes.of(split).tolist() for split in ("train", "val", "test")] == [[0, 1, 2, 3], [4], [5, 6]]

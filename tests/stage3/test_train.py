@@ -13,7 +13,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.codes import Codes, read_codes
 from sparsevq.runtime.model_file import load_model
-from sparsevq.stage3.train import NextCodeLoss, Sequences, noisy
+from sparsevq.stage3.sequences import Sequences
+from sparsevq.stage3.train import NextCodeLoss, noisy
 from tests.chain import STAGE3
 
 
@@ -38,7 +39,7 @@ def codes():
         mine = place + scale
         mine[1, 5:] = -1
         both.append(mine)
-    return Codes(*both, codebook=torch.zeros(2, 30_000, 4), split=split)
+    return Codes(*both, codebook=torch.zeros(1, 2, 30_000, 4), split=split)
 
 
 def origin(sequences):
@@ -154,6 +155,8 @@ def test_a_gpt_and_its_curves_are_written(trained):
         "time_transformer_heads": 2,
         "time_transformer_dim": 16,
         "dropout": 0.0,
+        "codebooks": 1,
+        "first_guess": "none",
     }
     assert Stage3Config(**file.settings) == STAGE3
     with open(trained.folder / "gpt/history.csv") as history:

@@ -1,0 +1,69 @@
+"""The regression that the GPT's first guess is."""
+
+import math
+
+import pytest
+import torch
+
+from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.models.residual_codes import codes_sum, residual_codes
+from sparsevq.runs.codes import Codes
+from sparsevq.runtime.model_file import load_model
+from sparsevq.stage3 import first_guess
+from sparsevq.stage3.first_guess import fit_first_guess
+from sparsevq.stage3.sequences import Sequences
+from tests.chain import STAGE3
+
+
+@pytest.fixture
+def waves(monkeypatch):
+    """Codes of 40 trajectories of three waves: each token goes round a circle at a speed that is its amplitude's."""
+    monkeypatch.setattr(first_guess, "SEQUENCES", 256)
+    draws = torch.Generator().manual_seed(0)
+    phase = 6.3 * torch.rand(1, 40, 1, 3, generator=draws) + 0.5 * torch.arange(12)[:, None]
+    tokens = torch.stack([phase.cos(), phase.sin()], dim=-1)  # (V, T, F, P, D)
+    codebook = torch.stack([torch.randn(256, 2, generator=draws), torch.zeros(256, 2)])[None].expand(3, -1, -1, -1)
+    indices = residual_codes(tokens.flatten(0, 2), codebook, 1).view(1, 40, 12, 3, 2)
+    return Codes(indices, indices, codebook, ["train"] * 30 + ["val"] * 10)
+
+
+@pytest.mark.parametrize("prediction", ["next_frame", "next_token"])
+def test_a_linear_flow_is_forecast_before_any_training(waves, prediction):
+    torch.manual_seed(0)
+    gpt = GPT(GPTConfig(3, 2, 256, 2, prediction, 4, 1, 2, 16, codebooks=3, first_guess="linear"), waves.codebook)
+    sequences = Sequences(waves, STAGE3)
+    fit_first_guess(gpt, sequences, sequences.held_out(), seed=0)
+    cases = waves.sparse[0, 30:]
+    found = codes_sum(gpt.eval().generate(cases[:, 0], 8, temperature=0), waves.codebook)
+    error = (found - codes_sum(cases[:, 1:9], waves.codebook)).square().mean().sqrt()
+    assert error < 0.2, "of waves of amplitude 1, with codes 0.1 apart"
+
+
+def test_a_gpt_without_a_first_guess_is_left_as_it_is(waves):
+    gpt = GPT(GPTConfig(3, 2, 256, 2, "next_frame", 4, 1, 2, 16, codebooks=3), waves.codebook)
+    before = {name: weight.clone() for name, weight in gpt.state_dict().items()}
+    sequences = Sequences(waves, STAGE3)
+    fit_first_guess(gpt, sequences, sequences.held_out(), seed=0)
+    assert all(torch.equal(weight, before[name]) for name, weight in gpt.state_dict().items())
+
+
+def test_what_is_learnt_by_heart_is_not_believed(monkeypatch):
+    """Random frames, fewer than channels: the regression fits them, and validation says what that is worth."""
+    monkeypatch.setattr(first_guess, "SEQUENCES", 64)
+    torch.manual_seed(0)
+    indices = torch.randint(16, (1, 6, 6, 8, 1))
+    codes = Codes(indices, indices, torch.randn(8, 1, 16, 4), ["train"] * 2 + ["val"] * 4)
+    gpt = GPT(GPTConfig(8, 1, 16, 4, "next_frame", 4, 1, 2, 16, codebooks=8, first_guess="linear"), codes.codebook)
+    sequences = Sequences(codes, STAGE3)
+    fit_first_guess(gpt, sequences, sequences.held_out(), seed=0)
+    with torch.no_grad():
+        assert gpt.eval()(sequences.held_out(), sequences.held_out()) < 1.5 * math.log(16)
+
+
+def test_it_is_trained_saved_and_read_like_any_other(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(first_guess, "SEQUENCES", 64)
+    out, rows = trained.gpt(tmp_path, first_guess="linear")
+    assert rows[-1]["val_loss"] < math.log(16)
+    file = load_model(out / "model.safetensors", "gpt")
+    assert file.shape["first_guess"] == "linear"
+    assert file.weights["first_guess.matrix"].any()

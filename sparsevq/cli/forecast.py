@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ def add_forecast(commands: Any) -> None:
     add_flag(parser, "seed", "of the samples: the same seed, the same forecast", type=int, default=0, metavar="N")
     add_flag(parser, "temperature", "of sampling; 0: the most likely code", type=float, default=1.0, metavar="T")
     add_flag(parser, "top_k", "sample among this many most likely codes; 0: all", type=int, default=0, metavar="N")
+    explained = "what is known of the trajectory, where the model takes it; may be given several times"
+    add_flag(parser, "parameter", explained, type=_parameter, action="append", metavar="NAME=VALUE")
     explained = "data set that the run was trained on (default: the run's own)"
     add_flag(parser, "data", explained, type=Path, metavar="H5")
     add_flag(parser, "device", "auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), default="auto")
@@ -69,7 +71,13 @@ def run(args: Namespace, argv: list[str]) -> None:
 
     model = Forecaster(args.result, data=getattr(args, "data", None), device="auto" if lease.kind == "cuda" else "cpu")
     forecast = model.forecast(
-        args.readings, args.frames, args.members, seed=args.seed, temperature=args.temperature, top_k=args.top_k
+        args.readings,
+        args.frames,
+        args.members,
+        seed=args.seed,
+        temperature=args.temperature,
+        top_k=args.top_k,
+        parameters=_each_once(getattr(args, "parameter", [])),
     )
     read, known = forecast.sizes["sensor"], model.trained_places(forecast)
     trained = len(model.sensors.sparse)
@@ -84,3 +92,21 @@ def run(args: Namespace, argv: list[str]) -> None:
     if hasattr(args, "png"):
         draw_forecast(args.png, forecast)
         print(f"picture: {args.png}", flush=True)
+
+
+def _parameter(text: str) -> tuple[str, float]:
+    """``inflow=1.5`` as a name and a number."""
+    name, found, value = text.partition("=")
+    if not (name and found):
+        raise ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ArgumentTypeError(f"{name}={value!r} is no number") from None
+
+
+def _each_once(parameters: list[tuple[str, float]]) -> dict[str, float]:
+    for name, _ in parameters:
+        if sum(name == other for other, _ in parameters) > 1:
+            raise SparseVQError(f"--parameter {name} is given more than once", "give each parameter once")
+    return dict(parameters)

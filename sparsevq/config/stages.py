@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sparsevq.config.data_sets import Symmetries
-from sparsevq.config.section import Count, Fraction, NonNegative, Rate, Section
+from sparsevq.config.section import Count, Fraction, NonNegative, Rate, Section, each_once
 
 
 class BasisConfig(Section):
@@ -31,6 +31,9 @@ class SensorsConfig(Section):
         None, description="for placement=region: (low, high) along each axis, in the coordinates' units"
     )
     csv: Path | None = Field(None, description="for placement=csv: a file with one column of coordinates per axis")
+    channels: Annotated[tuple[str, ...], AfterValidator(each_once), "CHANNEL,..."] = Field(
+        (), description="channels that the sensors read; none named: all"
+    )
 
     @model_validator(mode="after")
     def _placement_has_what_it_needs(self) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,10 @@ from torch import Tensor
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.model import load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
+from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.files import digest
-from sparsevq.sensors.readings import obstacle_test, read_readings
+from sparsevq.sensors.readings import Readings, obstacle_test, read_readings
 from sparsevq.stage1.encoding import features_at
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,6 +73,7 @@ class Forecaster:
         seed: int = 0,
         temperature: float = 1.0,
         top_k: int = 0,
+        parameters: Mapping[str, float] | None = None,
     ) -> xr.Dataset:
         """Forecast from what sensors measured in one frame.
 
@@ -91,6 +93,8 @@ class Forecaster:
             Of the draws; 0 takes the likeliest code, which makes all members equal.
         top_k
             Draw among this many likeliest codes; 0: among all.
+        parameters
+            Name -> value of what is known of the trajectory, where the run's models take such parameters.
 
         Returns
         -------
@@ -104,17 +108,19 @@ class Forecaster:
             The readings are faulty (with the line and the column), or another argument is.
         """
         _check_arguments(frames, members, seed, temperature, top_k)
-        places, values, source = self._read(readings)
-        fields = self._ensemble(places, values, frames, members, seed, temperature, top_k)
+        known = check_parameters(parameters or {}, self.data, self._model.parameters)
+        read, source = self._read(readings)
+        fields = self._ensemble(read, frames, members, seed, temperature, top_k)
         attributes = {
             "seed": seed,
             "temperature": float(temperature),
             "top_k": top_k,
             "run": str(self.run.path),
+            **{f"parameter_{name}": value for name, value in known.items()},
             "digest_readings": source,
             **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
         }
-        return as_dataset(self.data, fields, self._lead_times(frames), places, attributes)
+        return as_dataset(self.data, fields, self._lead_times(frames), read.places, attributes)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
         """How many readings of a forecast are at places where the run's encoder was trained to have its sensors."""
@@ -124,27 +130,29 @@ class Forecaster:
 
     # -------------------------------------------------------------------------------------------- parts
 
-    def _read(self, readings: str | Path | pd.DataFrame) -> tuple[FloatArray, FloatArray, str]:
-        """Places (n, d), values (n, C), both ordered by place, and the digest of the readings."""
+    def _read(self, readings: str | Path | pd.DataFrame) -> tuple[Readings, str]:
+        """The readings by place, and their digest."""
         with _as_csv(readings) as path:
-            places, values = read_readings(
+            read = read_readings(
                 path,
                 tuple(self.data.axes),
                 self.data.channels,
+                self.data.units,
+                partial=False,  # the encoder knows no sensor that reads some of the channels
                 sensors=self.sensors.coordinates,
                 domain=self.data.domain,
                 in_obstacle=self._in_obstacle,
             )
+            if read.noise.any():
+                raise SparseVQError(f"{path}: the encoder takes readings as exact", "leave out the columns of noise")
             source = digest(path)
         # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
-        order = np.lexsort(places.T)
-        return places[order], values[order], source
+        return read.by_place(), source
 
     @torch.no_grad()
     def _ensemble(
         self,
-        places: FloatArray,
-        values: FloatArray,
+        readings: Readings,
         frames: int,
         members: int,
         seed: int,
@@ -153,8 +161,8 @@ class Forecaster:
     ) -> npt.NDArray[np.float32]:
         """Fields (members, frames, *grid, C) in physical units."""
         model, data = self._model, self.data
-        positions = features_at(data, places, model.sparse.settings.space_bands)
-        normalised = torch.from_numpy(((values - data.mean) / data.std).astype(np.float32))
+        positions = features_at(data, readings.places, model.sparse.settings.space_bands)
+        normalised = torch.from_numpy(((readings.values - data.mean) / data.std).astype(np.float32))
         latents = model.sparse.autoencoder.encoder(normalised[None].to(self._device), positions.to(self._device))
         prompt = model.tokenizer.tokenize(latents.float())
         tokens = model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]

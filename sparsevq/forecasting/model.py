@@ -16,12 +16,13 @@ from sparsevq.stage2.dump import load_tokenizer
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """The encoders, the tokenizer and the GPT of one run."""
+    """The encoders, the tokenizer and the GPT of one run; `parameters`: those of a trajectory that they take."""
 
     sparse: Stage1Model
     teacher: Stage1Model
     tokenizer: LatentTokenizer
     gpt: GPT
+    parameters: tuple[str, ...] = ()
 
     def generate(
         self, prompt: Tensor, frames: int, members: int, *, temperature: float, top_k: int, seed: int

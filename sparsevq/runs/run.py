@@ -206,7 +206,7 @@ class Run:
         SparseVQError
             The file is missing, damaged, or of another data set.
         """
-        sensors = read_sensors(self.file("sensors"))
+        sensors = read_sensors(self.file("sensors"), self.domain.channels if self.has("data") else ())
         self.check("sensors", sensors.made_from)
         return sensors
 

@@ -25,8 +25,7 @@ from sparsevq.runtime.hdf5 import (
     read_strings,
     stamp,
 )
-from sparsevq.runtime.integrity import require_made_from
-from sparsevq.sensors.table import read_table
+from sparsevq.sensors.places import read_places
 
 SCHEMA = "sparsevq-sensors"
 VERSION = 1
@@ -35,6 +34,7 @@ ROUNDING = 1e-6
 """Share of the largest variance of a point below which nothing is left but the rounding of float32."""
 
 Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,10 @@ class SensorSets:
         Of the draws.
     axes
         Names of the columns of `coordinates`.
+    channels
+        ``(n_ss, C)`` which channels each sensor reads; those beyond the sparse set, the teacher's, read all.
+    channel_names
+        Names of the columns of `channels`.
     digest
         SHA-256 of the file that this was read from; empty if it was not read.
     made_from
@@ -67,6 +71,8 @@ class SensorSets:
     placement: str
     seed: int
     axes: tuple[str, ...]
+    channels: Flags
+    channel_names: tuple[str, ...]
     digest: str = ""
     made_from: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,7 +81,12 @@ class SensorSets:
         further = ~np.isin(others, self.sparse)
         coordinates = [self.coordinates[: len(self.sparse)], places[: len(others)][further]]
         semi_sparse = np.concatenate([self.sparse, others[further]])
-        return replace(self, semi_sparse=semi_sparse, coordinates=np.concatenate(coordinates))
+        return replace(
+            self,
+            semi_sparse=semi_sparse,
+            coordinates=np.concatenate(coordinates),
+            channels=_others_read_all(self.channels[: len(self.sparse)], int(further.sum())),
+        )
 
 
 def place_sensors(
@@ -101,21 +112,23 @@ def place_sensors(
     Raises
     ------
     SparseVQError
-        There are fewer points than sensors; ``qr`` has no basis; `region` does not fit the data; or `csv` is faulty
-        (with the line).
+        There are fewer points than sensors; ``qr`` has no basis; `region` or `channels` do not fit the data; or `csv`
+        is faulty (with the line).
     """
     candidates = np.flatnonzero(data.flat_mask.all(axis=0))
     further = settings.num_semi_sparse
     shown = f"{num_sensors} sparse + {further}" if further else f"{num_sensors}"
     _enough(candidates, num_sensors + further, shown)
     rng = np.random.default_rng(seed)
+    usual = _read_channels(data, settings.channels)
+    reads = np.tile(usual, (num_sensors, 1))
     match settings.placement:
         case "random":
             sparse = _drawn(data, candidates, num_sensors, rng)
         case "qr":
             if basis is None:
                 raise SparseVQError("sensors.placement=qr needs the modes of the data set's basis", "give its basis.h5")
-            sparse = _qr(basis, candidates, num_sensors)
+            sparse = _qr(basis, candidates, num_sensors, usual)
         case "grid":
             sparse = _regular(data, candidates, num_sensors)
         case "region":
@@ -125,7 +138,7 @@ def place_sensors(
             sparse = _drawn(data, inside, num_sensors, rng)
         case "csv":
             assert settings.csv is not None, "the configuration checks this"
-            sparse = _from_csv(data, candidates, settings.csv, num_sensors)
+            sparse, reads = read_places(settings.csv, data, candidates, num_sensors, usual)
     others = np.setdiff1d(candidates, sparse)
     semi_sparse = np.concatenate([sparse, _drawn(data, others, further, rng)]).astype(np.int64)
     return SensorSets(
@@ -135,6 +148,8 @@ def place_sensors(
         placement=settings.placement,
         seed=seed,
         axes=tuple(data.axes),
+        channels=_others_read_all(reads, further),
+        channel_names=data.channels,
     )
 
 
@@ -142,13 +157,17 @@ def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Pa
     """Write the sensors to `path` (HDF5), and to a CSV file of the same name beside it.
 
     The CSV has the columns ``sensor, <axes...>, set``; `sensor` is the number that `sparsevq.sensors.readings` expects.
+    If some sensors do not read all channels, a column ``channels`` names those that each reads.
     """
     path = Path(path)
+    partial = not sets.channels.all()
     with written_whole(path.with_suffix(".csv")) as part, open(part, "w", newline="") as table:
         rows = csv.writer(table, lineterminator="\n")
-        rows.writerow(["sensor", *sets.axes, "set"])
+        rows.writerow(["sensor", *sets.axes, "set", *(["channels"] if partial else [])])
         for sensor, point in enumerate(sets.coordinates.tolist()):
-            rows.writerow([sensor, *point, "sparse" if sensor < len(sets.sparse) else "semi_sparse"])
+            read = ";".join(itertools.compress(sets.channel_names, sets.channels[sensor]))
+            among = "sparse" if sensor < len(sets.sparse) else "semi_sparse"
+            rows.writerow([sensor, *point, among, *([read] if partial else [])])
     with created(path) as file:
         stamp(file, SCHEMA, VERSION, made_from or {})
         file.attrs["placement"] = sets.placement
@@ -157,28 +176,35 @@ def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Pa
         file["sparse"] = sets.sparse
         file["semi_sparse"] = sets.semi_sparse
         file["coordinates"] = sets.coordinates
+        file["channels"] = sets.channels
+        file["channels"].attrs["names"] = list(sets.channel_names)
 
 
-def read_sensors(path: str | Path, data: FieldData | None = None) -> SensorSets:
+def read_sensors(path: str | Path, channels: tuple[str, ...] = ()) -> SensorSets:
     """Read and check what `write_sensors` wrote.
+
+    To place the sensors of another data set, use their CSV (`sensors.csv` of the configuration): the indices in this
+    file are points of one grid.
 
     Parameters
     ----------
     path
         The file.
-    data
-        The data set that they are used with; None: not checked. To place the sensors of another data set, use their
-        CSV (`sensors.csv` of the configuration): the indices in this file are points of one grid.
+    channels
+        The data set's. Files of earlier versions do not name them: their sensors read all.
 
     Raises
     ------
     SparseVQError
-        The file is missing, damaged or of another layout; the sparse set is not the start of the semi-sparse one; or
-        they were placed on another data set.
+        The file is missing, damaged or of another layout, or the sparse set is not the start of the semi-sparse one.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
         axes = read_strings(file, "axes")
         semi_sparse = read_dataset(file, "semi_sparse", (None,)).astype(np.int64)
+        reads = np.ones((len(semi_sparse), len(channels)), bool)
+        if "channels" in file:
+            channels = read_strings(file["channels"], "names")
+            reads = read_dataset(file, "channels", (len(semi_sparse), len(channels))).astype(bool)
         sets = SensorSets(
             sparse=read_dataset(file, "sparse", (None,)).astype(np.int64),
             semi_sparse=semi_sparse,
@@ -186,14 +212,29 @@ def read_sensors(path: str | Path, data: FieldData | None = None) -> SensorSets:
             placement=str(read_attribute(file, "placement")),
             seed=int(read_attribute(file, "seed")),
             axes=axes,
+            channels=reads,
+            channel_names=channels,
             digest=digest(path),
             made_from=read_made_from(file),
         )
-    if data is not None:
-        require_made_from(path, sets.made_from, {"data": data.digest}, "sensors")
     if not len(sets.sparse) or not np.array_equal(sets.semi_sparse[: len(sets.sparse)], sets.sparse):
         raise SparseVQError(f"{path}: semi_sparse does not start with sparse", "place the sensors again")
     return sets
+
+
+def _others_read_all(reads: Flags, further: int) -> Flags:
+    """Channels of the sparse set (n_s, C), and of further sensors, which read all: (n_s + further, C)."""
+    return np.concatenate([reads, np.ones((further, reads.shape[1]), bool)])
+
+
+def _read_channels(data: FieldData, channels: tuple[str, ...]) -> Flags:
+    """(C,) the channels with these names; without names all."""
+    if unknown := [name for name in channels if name not in data.channels]:
+        raise SparseVQError(
+            f"sensors.channels names {unknown[0]!r}, which {data.name} does not have",
+            f"name some of {', '.join(data.channels)}",
+        )
+    return np.isin(data.channels, channels or data.channels)
 
 
 # ------------------------------------------------------------------------------------------------ placements
@@ -210,27 +251,29 @@ def _drawn(data: FieldData, candidates: Indices, count: int, rng: np.random.Gene
     return candidates[np.argsort(keys, kind="stable")[:count]]
 
 
-def _qr(basis: Basis, candidates: Indices, num_sensors: int) -> Indices:
+def _qr(basis: Basis, candidates: Indices, num_sensors: int, reads: Flags) -> Indices:
     """The first pivots of QR on POD modes (Manohar et al., IEEE Control Systems 38(3), 2018).
 
     The modes are scaled by their deviations, so that a pivot is the point at which the readings of those before leave
-    the most variance; a sensor measures all channels, so that the columns of a point are eliminated together. What the
-    modes leave of a point's variance is its own: where all modes are seen, it decides.
+    the most variance; a sensor measures the channels that it reads (C,), so that these columns of a point are
+    eliminated together. What the modes leave of a point's variance is its own: where all modes are seen, it decides.
     """
+    modes = basis.modes if reads.all() else basis.modes[..., reads]  # (r, N, channels that are read)
     scaled = basis.std.astype(np.float32)
-    left = (np.einsum("k,knc,knc->n", basis.std**2, basis.modes, basis.modes) + basis.residual.sum(axis=1))[candidates]
+    own_variance = basis.residual[:, reads].sum(axis=1)
+    left = (np.einsum("k,knc,knc->n", basis.std**2, modes, modes) + own_variance)[candidates]
     least = ROUNDING * left.max()
     seen = np.zeros((0, len(scaled)), np.float32)  # orthonormal directions among the scaled coefficients
     chosen: list[int] = []
     for _ in range(num_sensors):
         pivot = int(left.argmax())
         chosen.append(pivot)
-        own = basis.modes[:, candidates[pivot]].T * scaled  # (C, r)
+        own = modes[:, candidates[pivot]].T * scaled  # (channels, r)
         own = own - own @ seen.T @ seen
         _, values, directions = np.linalg.svd(own, full_matrices=False)
         new = directions[values**2 > least]
         seen = np.concatenate([seen, new])
-        left -= np.square(np.tensordot(new * scaled, basis.modes, 1)[:, candidates]).sum(axis=(0, 2))
+        left -= np.square(np.tensordot(new * scaled, modes, 1)[:, candidates]).sum(axis=(0, 2))
         left[chosen] = -np.inf
     return candidates[chosen]
 
@@ -278,30 +321,6 @@ def _in_region(data: FieldData, candidates: Indices, region: tuple[tuple[float, 
     low, high = np.array(region, dtype=np.float64).T
     places = data.physical_coordinates[candidates]
     return candidates[((places >= low) & (places <= high)).all(axis=1)]
-
-
-def _from_csv(data: FieldData, candidates: Indices, path: Path, num_sensors: int) -> Indices:
-    """The grid points nearest to the places in a user's file."""
-    table = read_table(path)
-    names = tuple(data.axes)
-    table.require(names)
-    allowed = set(candidates.tolist())
-    taken: dict[int, int] = {}
-    for row in table.rows:
-        place = [row.number(axis) for axis in names]
-        for axis, coordinate in zip(names, place, strict=True):
-            row.within(axis, coordinate, *data.domain[axis])
-        index = int(data.nearest(np.array([place]))[0])
-        if index not in allowed:
-            raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
-        if index in taken:
-            raise row.fault(f"is at the same grid point as line {taken[index]}", "remove one of the two")
-        taken[index] = row.line
-    if len(taken) != num_sensors:
-        raise SparseVQError(
-            f"{path} has {len(taken)} sensors but num_sensors is {num_sensors}", f"set num_sensors: [{len(taken)}]"
-        )
-    return np.array(list(taken), dtype=np.int64)
 
 
 def _enough(candidates: npt.NDArray[Any], wanted: int, shown: str, where: str = "") -> None:

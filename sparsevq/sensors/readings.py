@@ -1,6 +1,7 @@
 """The user's readings: a CSV file with the values that sensors measured in one frame."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +15,58 @@ FloatArray = npt.NDArray[np.float64]
 InObstacle = Callable[[FloatArray], bool]
 
 
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What sensors measured in one frame.
+
+    Attributes
+    ----------
+    places
+        ``(n, d)`` coordinates of the sensors, in the axes' units.
+    values
+        ``(n, C)`` in the channels' units; NaN where a sensor does not read a channel.
+    noise
+        ``(n, C)`` standard deviation of each value's error, in the channels' units; 0: exact.
+    """
+
+    places: FloatArray
+    values: FloatArray
+    noise: FloatArray
+
+    def by_place(self) -> "Readings":
+        """The same in an order that depends on the places alone."""
+        order = np.lexsort(self.places.T)
+        return Readings(self.places[order], self.values[order], self.noise[order])
+
+
 def read_readings(
     csv: str | Path,
     axes: tuple[str, ...],
     channels: tuple[str, ...],
+    units: tuple[str, ...],
     *,
+    partial: bool,
     sensors: FloatArray | None = None,
     domain: Mapping[str, tuple[float, float]] | None = None,
     in_obstacle: InObstacle | None = None,
-) -> tuple[FloatArray, FloatArray]:
+) -> Readings:
     """Read the values that sensors measured in one frame.
 
     The file has one line for each sensor, and the columns
 
     - ``sensor`` (a number of ``sensors.csv``), or one column for each axis with the coordinate of the sensor,
-    - and one column for each channel with the measured value, in the channel's physical unit.
+    - one column for each channel with the measured value, in the channel's physical unit,
+    - and, if the values have errors, ``noise``: their standard deviation in the unit of the channels, or where these
+      have several, ``noise_<channel>``. Without one, or where the cell is empty, values are exact.
 
     Parameters
     ----------
     csv
         The file.
-    axes, channels
-        Names of the data's axes and channels.
+    axes, channels, units
+        Names of the data's axes and channels, and the channels' units.
+    partial
+        Whether sensors may read some of the channels only: a cell that is empty, or a channel without a column.
     sensors
         ``(n_s, d)`` coordinates of the sensors, which a ``sensor`` column numbers from 0; None: no such column.
     domain
@@ -45,29 +76,24 @@ def read_readings(
 
     Returns
     -------
-    coordinates, values
-        ``(n, d)`` in the axes' units and ``(n, C)`` in the channels' units, in the file's order.
+    Readings
+        In the file's order.
 
     Raises
     ------
     SparseVQError
-        A column is unknown or missing; a cell is no finite number; a sensor is unknown or a place is outside the
-        domain, inside an obstacle or there twice; or the file is empty. The message names the line and the column.
+        A column is unknown or missing; a cell is no finite number; a sensor is unknown, reads nothing, or a place is
+        outside the domain, inside an obstacle or there twice; or the file is empty. The message names the line and
+        the column.
     """
     table = read_table(csv)
     by_number = "sensor" in table.columns
-    _check_columns(table, axes, channels, by_number, sensors)
-    places, values = [], []
+    _check_columns(table, axes, channels, by_number, sensors, partial)
+    errors = _noise_columns(table, axes, channels, units)
+    places, values, noise = [], [], []
     seen: dict[tuple[float, ...], int] = {}
     for row in table.rows:
-        if by_number:
-            assert sensors is not None, "checked with the columns"
-            place = tuple(sensors[_sensor_number(row, len(sensors))].tolist())
-        else:
-            place = tuple(row.number(axis) for axis in axes)
-            for axis, coordinate in zip(axes, place, strict=True):
-                if domain is not None:
-                    row.within(axis, coordinate, *domain[axis])
+        place = _numbered(row, sensors) if by_number else _place(row, axes, domain)
         if place in seen:
             what = f"column sensor: {row.cells['sensor']}" if by_number else f"the place {_shown(axes, place)}"
             raise row.fault(f"{what} is on line {seen[place]} already", "keep one reading for each sensor")
@@ -75,8 +101,9 @@ def read_readings(
         if in_obstacle is not None and in_obstacle(np.array(place)):
             raise row.fault(f"{_shown(axes, place)} is inside an obstacle", "leave this sensor out")
         places.append(place)
-        values.append([row.number(channel) for channel in channels])
-    return np.array(places, dtype=np.float64), np.array(values, dtype=np.float64)
+        values.append(_values(row, channels, partial))
+        noise.append([_error(row, column) for column in errors])
+    return Readings(*(np.array(rows, dtype=np.float64) for rows in (places, values, noise)))
 
 
 def obstacle_test(data: FieldData) -> InObstacle:
@@ -90,7 +117,12 @@ def obstacle_test(data: FieldData) -> InObstacle:
 
 
 def _check_columns(
-    table: Table, axes: tuple[str, ...], channels: tuple[str, ...], by_number: bool, sensors: FloatArray | None
+    table: Table,
+    axes: tuple[str, ...],
+    channels: tuple[str, ...],
+    by_number: bool,
+    sensors: FloatArray | None,
+    partial: bool,
 ) -> None:
     for column in table.columns:
         if column.lower() in ("time", "frame") and column not in (*axes, *channels):
@@ -103,7 +135,6 @@ def _check_columns(
             f"{table.path}, line 1: column 'sensor' needs the sensors' places, which are not known here",
             f"give the columns {', '.join(axes)} instead",
         )
-    wanted = (("sensor",) if by_number else axes) + channels
     if by_number and (both := [axis for axis in axes if axis in table.columns]):
         raise SparseVQError(
             f"{table.path}, line 1: both 'sensor' and {', '.join(both)} tell where a sensor is", "keep one of the two"
@@ -113,14 +144,74 @@ def _check_columns(
             f"{table.path}, line 1: no column tells where the sensors are",
             f"add the columns {', '.join(axes)}" + ("" if sensors is None else ", or a column sensor"),
         )
-    table.require(wanted)
+    place = ("sensor",) if by_number else axes
+    errors = ("noise", *(f"noise_{channel}" for channel in channels))
+    if not partial:
+        table.require(place + channels, errors)
+        return
+    table.require(place, channels + errors)
+    if not any(channel in table.columns for channel in channels):
+        raise SparseVQError(
+            f"{table.path}, line 1: no column has what the sensors read",
+            f"add at least one of the columns {', '.join(channels)}",
+        )
 
 
-def _sensor_number(row: Row, count: int) -> int:
-    number = row.number("sensor")
+def _noise_columns(
+    table: Table, axes: tuple[str, ...], channels: tuple[str, ...], units: tuple[str, ...]
+) -> tuple[str | None, ...]:
+    """(C,) the column that has the noise of each channel; None: exact."""
+    named = {channel: f"noise_{channel}" for channel in channels if f"noise_{channel}" in table.columns}
+    if lonely := [column for channel, column in named.items() if channel not in table.columns]:
+        raise SparseVQError(
+            f"{table.path}, line 1: column {lonely[0]}, but no column {lonely[0].removeprefix('noise_')}",
+            "add the values that are as noisy, or leave it out",
+        )
+    if "noise" not in table.columns or "noise" in (*axes, *channels):
+        return tuple(named.get(channel) for channel in channels)
+    read = {unit for channel, unit in zip(channels, units, strict=True) if channel in table.columns}
+    if named or len(read) > 1:
+        reason = f"both 'noise' and {', '.join(named.values())}" if named else "'noise' has several units"
+        raise SparseVQError(
+            f"{table.path}, line 1: {reason}",
+            f"give the noise of each channel: {', '.join(f'noise_{channel}' for channel in channels)}",
+        )
+    return ("noise",) * len(channels)
+
+
+def _values(row: Row, channels: tuple[str, ...], partial: bool) -> list[float]:
+    """(C,) the line's values; NaN where it has none."""
+    if not partial:
+        return [row.number(channel) for channel in channels]
+    values = [row.number(channel) if row.cells.get(channel) else np.nan for channel in channels]
+    if np.isnan(values).all():
+        raise row.fault("no channel has a value", "leave this sensor out")
+    return values
+
+
+def _error(row: Row, column: str | None) -> float:
+    """Standard deviation of a value's error."""
+    noise = row.number(column) if column is not None and row.cells[column] else 0.0
+    if noise < 0:
+        raise row.fault(f"column {column} holds {noise:g}", "write a standard deviation, 0 or more")
+    return noise
+
+
+def _place(row: Row, axes: tuple[str, ...], domain: Mapping[str, tuple[float, float]] | None) -> tuple[float, ...]:
+    place = tuple(row.number(axis) for axis in axes)
+    for axis, coordinate in zip(axes, place, strict=True):
+        if domain is not None:
+            row.within(axis, coordinate, *domain[axis])
+    return place
+
+
+def _numbered(row: Row, sensors: FloatArray | None) -> tuple[float, ...]:
+    """The place of the sensor that the line numbers."""
+    assert sensors is not None, "checked with the columns"
+    number, count = row.number("sensor"), len(sensors)
     if number != int(number) or not 0 <= number < count:
         raise row.fault(f"column sensor: there is no sensor {row.cells['sensor']}", f"use 0 ... {count - 1}")
-    return int(number)
+    return tuple(sensors[int(number)].tolist())
 
 
 def _shown(axes: tuple[str, ...], place: tuple[float, ...]) -> str:

@@ -77,18 +77,19 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
-    def require(self, columns: tuple[str, ...]) -> None:
-        """Check that there are these columns and no others.
+    def require(self, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+        """Check that there are these columns, and no others but optional ones.
 
         Raises
         ------
         SparseVQError
             A column is unknown or missing.
         """
-        unknown = [repr(column) for column in self.columns if column not in columns]
+        known = (*columns, *optional)
+        unknown = [repr(column) for column in self.columns if column not in known]
         if unknown:
             what = f"unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
-            raise SparseVQError(f"{self.path}, line 1: {what}", f"known are {', '.join(columns)}")
+            raise SparseVQError(f"{self.path}, line 1: {what}", f"known are {', '.join(known)}")
         missing = [column for column in columns if column not in self.columns]
         if missing:
             what = f"column{'s' * (len(missing) > 1)} {', '.join(missing)} missing"

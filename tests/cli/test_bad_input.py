@@ -134,6 +134,8 @@ def test_faulty_readings(lines, told, fails, workplace, chain):
         ("runs/{stage3} --members 0", "members=0 is not allowed"),
         ("runs/{stage3} --temperature nan", "temperature=nan is not allowed"),
         ("runs/{stage3} --threads 0", "threads=0 is not allowed"),
+        ("runs/{stage3} --parameter wind=1", "the data set has no parameter 'wind': known are speed, strength"),
+        ("runs/{stage3} --parameter speed=1 --parameter speed=2", "--parameter speed is given more than once"),
         ("runs/{stage3} --out readings.csv/f.nc", "cannot write readings.csv/f.nc"),
         ("runs/{stage3} --out /dev/full", "cannot write /dev/full (it is a folder or a device)"),
         ("runs/{stage3} --out .", "cannot write ."),

@@ -95,6 +95,8 @@ def test_lists_are_separated_by_commas():
         ("train --num_l 3", "ambiguous option"),
         ("forecast", "required: RESULT_DIR, --readings, --out"),
         ("forecast a --readings b --out c --frames many", "invalid int value: 'many'"),
+        ("forecast a --readings b --out c --parameter speed", "'speed' is not of the form NAME=VALUE"),
+        ("forecast a --readings b --out c --parameter speed=high", "speed='high' is no number"),
         ("forecast a --readings b --out c --png", "argument --png: expected one argument"),
         ("", "required: COMMAND"),
         ("train stage1", "stage1 is not a known flag"),

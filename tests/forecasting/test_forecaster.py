@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -119,6 +120,35 @@ def test_faults_of_a_table_name_its_line(model, run):
     table.loc[2, "u"] = None
     with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 4: column u"):
         model.forecast(table)
+
+
+def test_noise_that_the_encoder_does_not_know_is_refused(model, run):
+    exact = model.forecast(run.readings().assign(noise=0.0), 1, 1)
+    xr.testing.assert_equal(exact, model.forecast(run.readings(), 1, 1))
+    with pytest.raises(SparseVQError, match=r"the encoder takes readings as exact"):
+        model.forecast(run.readings().assign(noise_u=0.1))
+
+
+@pytest.mark.parametrize(
+    ("needed", "given", "message"),
+    [
+        ((), {"speed": 1.0}, "the data set has no parameter 'speed': known are kind, wavelength"),
+        ((), {"wavelength": 1.0}, "not trained with the parameter 'wavelength': leave it out: it takes none"),
+        (("wavelength",), {}, "the model needs the trajectory's wavelength"),
+        (("wavelength",), {"wavelength": float("nan")}, "wavelength=nan is not allowed"),
+    ],
+)
+def test_faulty_parameters_are_named(model, run, needed, given, message, monkeypatch):
+    monkeypatch.setattr(model, "_model", replace(model._model, parameters=needed))
+    monkeypatch.setattr(model, "data", replace(model.data, parameters={"kind": np.zeros(1), "wavelength": np.ones(1)}))
+    with pytest.raises(SparseVQError, match=message):
+        model.forecast(run.readings(), parameters=given)
+
+
+def test_a_forecast_records_the_parameters_that_the_model_takes(model, run, monkeypatch):
+    monkeypatch.setattr(model, "_model", replace(model._model, parameters=("wavelength",)))
+    monkeypatch.setattr(model, "data", replace(model.data, parameters={"wavelength": np.ones(1)}))
+    assert model.forecast(run.readings(), 1, 1, parameters={"wavelength": 2}).attrs["parameter_wavelength"] == 2.0
 
 
 def test_another_data_set_is_refused(run, tmp_path):

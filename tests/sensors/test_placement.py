@@ -1,6 +1,7 @@
 """Sensors are at points that are always valid, the sparse set inside the semi-sparse one."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_sensors_survive_a_round_trip_and_have_a_csv(tmp_path):
     sets = placed(data, settings(), 5, 9)
     write_sensors(tmp_path / "sensors.h5", sets, {"data": Path(__file__)})
     read = read_sensors(tmp_path / "sensors.h5")
-    for name in ("sparse", "semi_sparse", "coordinates", "placement", "seed", "axes"):
+    for name in ("sparse", "semi_sparse", "coordinates", "placement", "seed", "axes", "channels", "channel_names"):
         np.testing.assert_equal(getattr(read, name), getattr(sets, name))
     assert len(read.digest) == 64
     with open(tmp_path / "sensors.csv") as file:
@@ -116,6 +117,64 @@ def test_sensors_survive_a_round_trip_and_have_a_csv(tmp_path):
     assert [row["set"] for row in rows] == ["sparse"] * 5 + ["semi_sparse"] * 30
     assert [row["sensor"] for row in rows] == [str(number) for number in range(35)]
     np.testing.assert_array_equal([[float(row["y"]), float(row["x"])] for row in rows], sets.coordinates)
+
+
+def test_sensors_read_all_channels_or_those_of_the_settings():
+    data = travelling_waves()
+    assert place_sensors(data, settings(), 5, 9).channels.shape == (35, 2)
+    assert place_sensors(data, settings(), 5, 9).channels.all()
+    sets = place_sensors(data, settings(channels=("v",)), 5, 9)
+    np.testing.assert_array_equal(sets.channels[:5], [[False, True]] * 5)
+    assert sets.channels[5:].all(), "the teacher's further sensors stand for the complete field"
+    np.testing.assert_array_equal(sets.sparse, place_sensors(data, settings(), 5, 9).sparse)
+    nested = sets.within(np.arange(200, 240), data.physical_coordinates[200:240])
+    np.testing.assert_array_equal(nested.channels[:5], sets.channels[:5])
+    assert nested.channels.shape == (len(nested.semi_sparse), 2)
+    assert nested.channels[5:].all()
+
+
+def test_sensors_of_a_csv_may_differ_in_what_they_read(tmp_path):
+    data = travelling_waves(grid=(11, 10))
+    (tmp_path / "mine.csv").write_text("x,y,channels\n0.1,0.0,v\n0.88,0.96,v; u\n0.03,0.41,\n")
+    given = settings("csv", csv=tmp_path / "mine.csv", channels=("u",))
+    sets = place_sensors(data, given, 3, 0)
+    np.testing.assert_array_equal(sets.channels[:3], [[False, True], [True, True], [True, False]])
+    assert sets.channels[3:].all()
+
+
+def test_channels_survive_a_round_trip_and_are_in_the_csv(tmp_path):
+    sets = place_sensors(travelling_waves(), settings(channels=("v",), num_semi_sparse=2), 2, 9)
+    write_sensors(tmp_path / "sensors.h5", sets)
+    read = read_sensors(tmp_path / "sensors.h5")
+    np.testing.assert_array_equal(read.channels, sets.channels)
+    assert read.channel_names == ("u", "v")
+    with open(tmp_path / "sensors.csv") as file:
+        assert [row["channels"] for row in csv.DictReader(file)] == ["v", "v", "u;v", "u;v"]
+
+
+def test_sensors_of_earlier_versions_read_all_channels(tmp_path):
+    data = travelling_waves()
+    write_sensors(tmp_path / "sensors.h5", place_sensors(data, settings(), 5, 9))
+    with edited(tmp_path / "sensors.h5") as file:
+        del file["channels"]
+    read = read_sensors(tmp_path / "sensors.h5", data.channels)
+    assert read.channels.shape == (35, 2)
+    assert read.channels.all()
+    assert read.channel_names == ("u", "v")
+    assert read_sensors(tmp_path / "sensors.h5").channels.all()
+
+
+def test_qr_looks_at_the_channels_that_the_sensors_read():
+    data = travelling_waves()
+    basis = compute_basis(data, None, 20)
+    modes, residual = basis.modes.copy(), basis.residual.copy()
+    modes[..., 1] = np.random.default_rng(0).normal(size=modes.shape[:-1])
+    residual[..., 1] = 9
+    other = replace(basis, modes=modes, residual=residual)
+    given = settings("qr", channels=("u",))
+    one, same = (place_sensors(data, given, 8, 0, each).sparse for each in (basis, other))
+    np.testing.assert_array_equal(one, same)
+    assert set(one) != set(place_sensors(data, settings("qr"), 8, 0, other).sparse)
 
 
 def test_sets_that_are_not_nested_are_an_error(tmp_path):
@@ -149,6 +208,8 @@ def test_csv_places_go_to_the_nearest_grid_point(tmp_path):
         ("y,x\n0,0\n\n0.5,2.5\n", r"line 4: x=2.5 is outside the domain -1 \.\.\. 1\.9375"),
         ("y,x\n0,0\n0.5,0.5\n", "line 3: is inside an obstacle"),
         ("y,x\n0,0\n0.2,0.9\n0.001,0.001\n", "line 4: is at the same grid point as line 2"),
+        ("y,x,channels\n0,0,u\n0,0.5,u;p\n", "line 3: column channels: the data has no channel 'p'.*name some of u, v"),
+        ("y,x,channels\n0,0,u;\n", "line 2: column channels: the data has no channel ''"),
         ("y,x\n0,0\n0,0.5\n", "has 2 sensors but num_sensors is 3"),
     ],
 )
@@ -167,6 +228,11 @@ def test_faults_in_a_csv_name_the_line(tmp_path, text, message):
         (settings(), 300, r"300 sparse \+ 30 sensors do not fit: only \d+ grid points"),
         (settings("region", region=((0.0, 0.1), (0.0, 0.1))), 9, "9 sensors do not fit: only 4 grid points in the"),
         (settings("region", region=((0.0, 1.0),)), 2, "has 1 .* pair.* but the data has 2 axes"),
+        (
+            settings(channels=("u", "p")),
+            2,
+            r"sensors.channels names 'p', which waves does not have: name some of u, v",
+        ),
         (settings("csv", csv=Path("nowhere.csv")), 2, "cannot read nowhere.csv"),
     ],
 )

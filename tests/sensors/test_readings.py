@@ -9,14 +9,15 @@ from sparsevq.errors import SparseVQError
 from sparsevq.sensors.readings import obstacle_test, read_readings
 from tests.flows import travelling_waves
 
-AXES, CHANNELS = ("y", "x"), ("u", "v")
+AXES, CHANNELS, UNITS = ("y", "x"), ("u", "v"), ("m/s", "m/s")
 SENSORS = np.array([[0.0, 0.25], [0.5, 0.0], [1.0, 0.75]])
 DOMAIN = {"y": (0.0, 1.0), "x": (0.0, 0.9375)}
 
 
 def read(path, text, **given):
     path.write_text(text)
-    return read_readings(path, AXES, CHANNELS, **{"sensors": SENSORS, "domain": DOMAIN} | given)
+    known = {"units": UNITS, "partial": False, "sensors": SENSORS, "domain": DOMAIN}
+    return read_readings(path, AXES, CHANNELS, **known | given)
 
 
 @pytest.mark.parametrize(
@@ -29,10 +30,71 @@ def read(path, text, **given):
     ],
 )
 def test_places_and_values_in_the_order_of_the_file(tmp_path, text):
-    coordinates, values = read(tmp_path / "frame.csv", text)
-    np.testing.assert_array_equal(coordinates, [[1.0, 0.75], [0.0, 0.25]])
-    np.testing.assert_array_equal(values, [[1.5, -3], [0.25, 1e-2]])
-    assert coordinates.dtype == values.dtype == np.float64
+    readings = read(tmp_path / "frame.csv", text)
+    np.testing.assert_array_equal(readings.places, [[1.0, 0.75], [0.0, 0.25]])
+    np.testing.assert_array_equal(readings.values, [[1.5, -3], [0.25, 1e-2]])
+    np.testing.assert_array_equal(readings.noise, [[0, 0], [0, 0]])
+    assert {array.dtype for array in vars(readings).values()} == {np.dtype(np.float64)}
+
+
+def test_readings_by_place_do_not_depend_on_the_order_of_the_file(tmp_path):
+    one = read(tmp_path / "frame.csv", "sensor,u,v,noise\n2,1,2,0.1\n0,3,4,0.2\n1,5,6,0.3\n").by_place()
+    other = read(tmp_path / "frame.csv", "sensor,u,v,noise\n1,5,6,0.3\n2,1,2,0.1\n0,3,4,0.2\n").by_place()
+    for name, array in vars(one).items():
+        np.testing.assert_array_equal(getattr(other, name), array)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("sensor,u,v\n0,1,\n1,,2\n2,3,4\n", [[1, np.nan], [np.nan, 2], [3, 4]]),
+        ("sensor,v\n0,1\n2,3\n", [[np.nan, 1], [np.nan, 3]]),
+        ("y,x,v,u\n0,0.25,1,2\n", [[2, 1]]),
+    ],
+)
+def test_sensors_may_read_some_channels_where_that_is_allowed(tmp_path, text, values):
+    np.testing.assert_array_equal(read(tmp_path / "frame.csv", text, partial=True).values, values)
+
+
+@pytest.mark.parametrize(
+    ("text", "noise"),
+    [
+        ("sensor,u,v,noise\n0,1,2,0.5\n1,1,2,\n2,1,2,0\n", [[0.5, 0.5], [0, 0], [0, 0]]),
+        ("sensor,u,v,noise_v\n0,1,2,0.5\n1,1,2,\n", [[0, 0.5], [0, 0]]),
+        ("sensor,noise_v,u,noise_u,v\n0,1,2,3,4\n", [[3, 1]]),
+    ],
+)
+def test_noise_of_all_channels_or_of_each(tmp_path, text, noise):
+    np.testing.assert_array_equal(read(tmp_path / "frame.csv", text).noise, noise)
+
+
+def test_one_noise_for_a_channel_beside_which_no_other_unit_is_read(tmp_path):
+    given = {"partial": True, "units": ("m/s", "K")}
+    readings = read(tmp_path / "frame.csv", "sensor,v,noise\n0,300,2\n", **given)
+    assert readings.noise[0, 1] == 2
+    with pytest.raises(
+        SparseVQError, match=r"line 1: 'noise' has several units: give the noise of each channel: noise_u, noise_v"
+    ):
+        read(tmp_path / "frame.csv", "sensor,u,v,noise\n0,1,300,2\n", **given)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sensor,noise\n0,1\n", "line 1: no column has what the sensors read.*u, v"),
+        ("sensor\n0\n", "line 1: no column has what the sensors read"),
+        ("sensor,u,v\n0,1,\n1,,\n", "line 3: no channel has a value"),
+        ("sensor,u\n0,1\n1,\n", "line 3: no channel has a value"),
+        ("sensor,u,v\n0,1,nan\n", "line 2: column v holds 'nan'"),
+        ("sensor,u,noise_v\n0,1,1\n", "line 1: column noise_v, but no column v"),
+        ("sensor,u,v,noise,noise_u\n0,1,1,1,1\n", "line 1: both 'noise' and noise_u"),
+        ("sensor,u,noise\n0,1,-1\n", "line 2: column noise holds -1: write a standard deviation"),
+        ("sensor,u,noise_u\n0,1,high\n", "line 2: column noise_u holds 'high', which is no number"),
+    ],
+)
+def test_faults_of_partial_and_noisy_readings(tmp_path, text, message):
+    with pytest.raises(SparseVQError, match=message):
+        read(tmp_path / "frame.csv", text, partial=True)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +140,12 @@ def test_sensor_numbers_without_sensors_are_an_error(tmp_path):
 def test_a_file_that_is_no_text_is_an_error(tmp_path, content):
     (tmp_path / "frame.csv").write_bytes(content)
     with pytest.raises(SparseVQError):
-        read_readings(tmp_path / "frame.csv", AXES, CHANNELS, sensors=SENSORS)
+        read_readings(tmp_path / "frame.csv", AXES, CHANNELS, UNITS, partial=False, sensors=SENSORS)
 
 
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(SparseVQError, match=r"cannot read .*frame\.csv"):
-        read_readings(tmp_path / "frame.csv", AXES, CHANNELS)
+        read_readings(tmp_path / "frame.csv", AXES, CHANNELS, UNITS, partial=False)
 
 
 def test_only_points_that_no_trajectory_flows_through_are_inside_an_obstacle():

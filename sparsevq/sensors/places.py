@@ -1,0 +1,62 @@
+"""The user's sensors: a CSV file with the place of each, and the channels that it reads."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsevq.data.field_data import FieldData
+from sparsevq.errors import SparseVQError
+from sparsevq.sensors.table import Row, read_table
+
+Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+def read_places(
+    path: Path, data: FieldData, candidates: Indices, num_sensors: int, usual: Flags
+) -> tuple[Indices, Flags]:
+    """The grid points (n_s,) nearest to the places in a file, and the channels (n_s, C) that are read there.
+
+    The file has one column for each axis and, if the sensors differ in what they read, ``channels``: names separated by
+    semicolons; where it is empty, the sensor reads the `usual` ones (C,).
+
+    Raises
+    ------
+    SparseVQError
+        The file is faulty, has another number of sensors, or a place is outside the domain, none of the candidates or
+        there twice. The message names the line.
+    """
+    table = read_table(path)
+    names = tuple(data.axes)
+    table.require(names, ("channels",))
+    allowed = set(candidates.tolist())
+    taken: dict[int, int] = {}
+    reads = []
+    for row in table.rows:
+        place = [row.number(axis) for axis in names]
+        for axis, coordinate in zip(names, place, strict=True):
+            row.within(axis, coordinate, *data.domain[axis])
+        index = int(data.nearest(np.array([place]))[0])
+        if index not in allowed:
+            raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
+        if index in taken:
+            raise row.fault(f"is at the same grid point as line {taken[index]}", "remove one of the two")
+        taken[index] = row.line
+        reads.append(_channels(row, data.channels) if row.cells.get("channels") else usual)
+    if len(taken) != num_sensors:
+        raise SparseVQError(
+            f"{path} has {len(taken)} sensors but num_sensors is {num_sensors}", f"set num_sensors: [{len(taken)}]"
+        )
+    return np.array(list(taken), dtype=np.int64), np.array(reads)
+
+
+def _channels(row: Row, channels: tuple[str, ...]) -> Flags:
+    """(C,) the channels that the line names."""
+    named = [name.strip() for name in row.cells["channels"].split(";")]
+    if unknown := [name for name in named if name not in channels]:
+        raise row.fault(
+            f"column channels: the data has no channel {unknown[0]!r}",
+            f"name some of {', '.join(channels)}, separated by semicolons",
+        )
+    return np.isin(channels, named)

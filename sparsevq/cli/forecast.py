@@ -87,6 +87,8 @@ def run(args: Namespace, argv: list[str]) -> None:
             "with others it is less exact",
             flush=True,
         )
+    if "warning" in forecast.attrs:
+        print(f"WARNING: {forecast.attrs['warning']}", flush=True)
     write_netcdf(args.out, forecast, shlex.join(["sparsevq", *argv]))
     print(f"{forecast.attrs['title']}: {args.members} members, {args.frames} frames: {args.out}", flush=True)
     if hasattr(args, "png"):

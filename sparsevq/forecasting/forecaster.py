@@ -15,7 +15,7 @@ import xarray as xr
 from torch import Tensor
 
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.forecasting.model import doubt_about_members, load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.runs.run import PARTS, Run
@@ -100,7 +100,7 @@ class Forecaster:
         -------
         xarray.Dataset
             One variable for each channel, ``(member, lead_time, <axes>)`` in physical units; NaN where no trajectory
-            for training has a field.
+            for training has a field. If members do not differ, the attribute ``warning`` says so.
 
         Raises
         ------
@@ -110,7 +110,8 @@ class Forecaster:
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
         read, source = self._read(readings)
-        fields = self._ensemble(read, frames, members, seed, temperature, top_k)
+        tokens = self._draw(read, frames, members, seed, temperature, top_k)
+        doubt = doubt_about_members(tokens[None], temperature, top_k)
         attributes = {
             "seed": seed,
             "temperature": float(temperature),
@@ -119,8 +120,9 @@ class Forecaster:
             **{f"parameter_{name}": value for name, value in known.items()},
             "digest_readings": source,
             **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
+            **({"warning": doubt} if doubt else {}),
         }
-        return as_dataset(self.data, fields, self._lead_times(frames), read.places, attributes)
+        return as_dataset(self.data, self._fields(tokens), self._lead_times(frames), read.places, attributes)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
         """How many readings of a forecast are at places where the run's encoder was trained to have its sensors."""
@@ -150,26 +152,23 @@ class Forecaster:
         return read.by_place(), source
 
     @torch.no_grad()
-    def _ensemble(
-        self,
-        readings: Readings,
-        frames: int,
-        members: int,
-        seed: int,
-        temperature: float,
-        top_k: int,
-    ) -> npt.NDArray[np.float32]:
-        """Fields (members, frames, *grid, C) in physical units."""
+    def _draw(self, readings: Readings, frames: int, members: int, seed: int, temperature: float, top_k: int) -> Tensor:
+        """Code indices (members, frames, P, Q)."""
         model, data = self._model, self.data
         positions = features_at(data, readings.places, model.sparse.settings.space_bands)
         normalised = torch.from_numpy(((readings.values - data.mean) / data.std).astype(np.float32))
         latents = model.sparse.autoencoder.encoder(normalised[None].to(self._device), positions.to(self._device))
         prompt = model.tokenizer.tokenize(latents.float())
-        tokens = model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]
-        fields = np.empty((members, frames, *data.grid, len(data.channels)), np.float32)
+        return model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]
+
+    @torch.no_grad()
+    def _fields(self, tokens: Tensor) -> npt.NDArray[np.float32]:
+        """Code indices (members, frames, P, Q) as fields (members, frames, *grid, C) in physical units."""
+        data = self.data
+        fields = np.empty((*tokens.shape[:2], *data.grid, len(data.channels)), np.float32)
         mean, std = (torch.tensor(moment, dtype=torch.float32, device=self._device) for moment in (data.mean, data.std))
         for member, indices in enumerate(tokens):
-            field: Tensor = model.decode_normalised(indices) * std + mean  # (frames, N, C)
+            field: Tensor = self._model.decode_normalised(indices) * std + mean  # (frames, N, C)
             fields[member] = field.unflatten(-2, data.grid).cpu().numpy()
         fields[..., ~self._ever_valid, :] = np.nan
         return fields

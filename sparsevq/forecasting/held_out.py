@@ -13,7 +13,7 @@ from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.model import ForecastModel, load_forecast_model
+from sparsevq.forecasting.model import ForecastModel, doubt_about_members, load_forecast_model
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
@@ -73,6 +73,8 @@ def forecast_held_out(
 
         prompt = codes.sparse[0, which[:, 0], frames[:, 0]]
         tokens = generate(prompt)
+        if doubt := doubt_about_members(tokens, settings.temperature, settings.top_k):
+            print(f"WARNING: {doubt}", flush=True)
         file["tokens"] = tokens.cpu().numpy().astype(np.int32)
         shape = (*tokens.shape[:3], *data.grid, len(data.channels))
         ensemble = file.create_dataset("ensemble", shape, "f4", chunks=(1, 1, *shape[2:]))

@@ -45,6 +45,22 @@ class ForecastModel:
         return torch.cat(parts).unflatten(0, indices.shape[:-2])
 
 
+def doubt_about_members(tokens: Tensor, temperature: float, top_k: int) -> str | None:
+    """What to say if the members that were drawn (b, members, frames, P, Q) end alike in most of the forecasts."""
+    forecasts, members = tokens.shape[:2]
+    if members == 1 or temperature == 0 or top_k == 1:
+        return None
+    ends = tokens[:, :, -1].flatten(2)
+    alike = int((ends == ends[:, :1]).flatten(1).all(1).sum())
+    if 2 * alike <= forecasts:
+        return None
+    where = f"in {alike} of {forecasts} forecasts all" if forecasts > 1 else "all"
+    return (
+        f"{where} {members} members have the same codes at the last lead time, so that their spread says nothing: see "
+        "how many codes are in use (history.csv of the tokenizer), else raise the temperature"
+    )
+
+
 def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
     """Load all stages of a run.
 

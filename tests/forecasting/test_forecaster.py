@@ -14,7 +14,7 @@ import xarray as xr
 import sparsevq
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.model import ForecastModel
+from sparsevq.forecasting.model import ForecastModel, doubt_about_members
 from sparsevq.runtime.files import digest
 from tests.flows import travelling_waves
 
@@ -79,6 +79,30 @@ def test_a_shorter_forecast_is_the_beginning_of_a_longer_one(model, run):
 def test_without_temperature_all_members_are_equal(model, run):
     forecast = model.forecast(run.readings(), 5, 3, temperature=0)
     assert float(forecast["u"].std("member").max()) < 1e-6
+
+
+def test_members_that_end_alike_are_told(model, run, monkeypatch):
+    generate = ForecastModel.generate
+    assert "warning" not in model.forecast(run.readings(), 3, 4).attrs
+
+    def collapsed(self, *args, **kwargs):
+        tokens = generate(self, *args, **kwargs)
+        tokens[:, :, -1] = tokens[:, :1, -1]
+        return tokens
+
+    monkeypatch.setattr(ForecastModel, "generate", collapsed)
+    assert "all 4 members have the same codes at the last" in model.forecast(run.readings(), 3, 4).attrs["warning"]
+    for expected in ({"members": 1}, {"temperature": 0}, {"top_k": 1}):
+        assert "warning" not in model.forecast(run.readings(), 3, **{"members": 4} | expected).attrs
+
+
+def test_members_are_doubted_if_they_end_alike_in_most_forecasts():
+    tokens = torch.arange(3 * 2 * 4).reshape(3, 2, 4, 1, 1)  # forecast, member, frame, token, level
+    assert doubt_about_members(tokens, 1.0, 0) is None
+    tokens[0, 1, -1] = tokens[0, 0, -1]
+    assert doubt_about_members(tokens, 1.0, 0) is None
+    tokens[1, 1, -1] = tokens[1, 0, -1]
+    assert "in 2 of 3 forecasts all 2 members" in doubt_about_members(tokens, 1.0, 0)
 
 
 def test_sensors_may_stand_between_grid_points(model, run):

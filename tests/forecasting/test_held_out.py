@@ -14,7 +14,7 @@ from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.held_out import cases
-from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.forecasting.model import ForecastModel, load_forecast_model
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.codes import read_codes
@@ -85,6 +85,22 @@ def forecast(trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(trained):
     return load_forecast_model(trained.run(), CPU)
+
+
+def test_members_that_end_alike_are_told(trained, tmp_path, capsys, monkeypatch):
+    generate = ForecastModel.generate
+
+    def collapsed(self, *args, **kwargs):
+        tokens = generate(self, *args, **kwargs)
+        tokens[:, :, -1] = tokens[:, :1, -1]
+        return tokens
+
+    trained.forecast(tmp_path / "usual.h5")
+    assert "WARNING" not in capsys.readouterr().out
+    monkeypatch.setattr(ForecastModel, "generate", collapsed)
+    trained.forecast(tmp_path / "collapsed.h5")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "WARNING" in line]
+    assert f"in {CASES} of {CASES} forecasts all {MEMBERS} members have the same codes at the last lead time" in line
 
 
 # ------------------------------------------------------------------ the file

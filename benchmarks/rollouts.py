@@ -116,7 +116,7 @@ def untrained(config: Config, data: FieldData, prediction: str, device: torch.de
     sensors = place_sensors(data, config.sensors, config.num_sensors[0], seed=0)
     sparse, teacher = (_stage1(config, data, sensors, role, device) for role in ("sparse", "semi_sparse"))
     tokenizer = LatentTokenizer(tokenizer_config(teacher, config.stage2)).to(device).eval().requires_grad_(False)
-    codebook = torch.randn_like(tokenizer.quantizer.codebook().float())[None]
+    codebook = torch.randn_like(tokenizer.quantizer.codebook().float())
     none = torch.zeros(1, 1, 1, config.stage2.tokens_per_frame, codebook.shape[1], dtype=torch.long, device=device)
     settings = config.stage3.model_copy(update={"prediction": prediction})
     gpt = GPT(gpt_config(Codes(none, none, codebook, ["test"]), settings), codebook)

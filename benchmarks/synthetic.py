@@ -71,15 +71,15 @@ def write_inputs(folder: Path, config: Config, trajectories: int | None) -> tupl
 
 
 def write_codes(path: Path, data_path: Path, config: Config, codebook: torch.Tensor) -> Path:
-    """Write codes.h5: random indices into `codebook` (Q, K, D), in the layout that stage 3 reads."""
-    levels, codes, _ = codebook.shape
+    """Write codes.h5: random indices into `codebook` (P', Q, K, D), in the layout that stage 3 reads."""
+    _, levels, codes, _ = codebook.shape
     with h5py.File(data_path, "r") as file:
         split = file["split"][:]
         trajectories, frames = file["fields"].shape[:2]
     shape = (config.stage1.symmetries.variants, trajectories, frames, config.stage2.tokens_per_frame, levels)
     rng = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
-        stamp(file, "sparsevq-codes", 1, {"data": data_path}, {})
+        stamp(file, "sparsevq-codes", 2, {"data": data_path}, {})
         for name in ("sparse", "semi_sparse"):
             file.create_dataset(name, data=rng.integers(codes, size=shape, dtype=np.int32))
         file["codebook"] = codebook.float().cpu().numpy()

@@ -69,7 +69,7 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
         ({"stage1": {"lr": -1}}, "stage1.lr=-1 is not allowed: .* greater than 0"),
         ({"stage1": {"lr": float("inf")}}, "stage1.lr=inf is not allowed: .* finite number"),
         ({"stage1": {"lr": "fast"}}, "stage1.lr='fast' is not allowed: .* number"),
-        ({"stage1": {"max_steps": 0}}, "stage1.max_steps=0 is not allowed: .* greater than or equal to 1"),
+        ({"stage1": {"max_steps": -1}}, "stage1.max_steps=-1 is not allowed: .* greater than or equal to 0"),
         ({"stage1": {"max_steps": 1.5}}, "stage1.max_steps=1.5 is not allowed: .* integer"),
         ({"stage1": {"symmetries": {"roll": {"x": -2}}}}, "stage1.symmetries.roll.x=-2 is not allowed"),
         ({"stage2": {"quantizer": "kmeans"}}, "stage2.quantizer='kmeans' is not allowed: .* 'vq', 'rvq' or 'fsq'"),
@@ -102,6 +102,15 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
         (
             {"stage1": {"num_latents": 64}, "stage2": {"tokenizer": "conv", "tokens_per_frame": 16}},
             "stage2.tokenizer=conv makes num_latents / 16 = 4 tokens: stage2.tokens_per_frame=16 must be that",
+        ),
+        ({"stage2": {"tokenizer": "groups"}}, "stage2.tokenizer=groups codes POD coefficients: stage1.modes=0 must be"),
+        (
+            {"stage1": {"modes": 8}, "stage2": {"tokenizer": "groups", "tokens_per_frame": 16}},
+            "stage2.tokenizer=groups: stage1.modes=8 cannot be cut into stage2.tokens_per_frame=16 groups",
+        ),
+        (
+            {"stage2": {"tokenizer": "groups", "quantizer": "fsq"}},
+            "stage2: quantizer=fsq does not go with tokenizer=groups: use rvq, or vq for one level",
         ),
         ({"stage2": {"num_hiddens": 30}}, "stage2: num_hiddens=30 must be a multiple of 4"),
         (

@@ -97,6 +97,17 @@ class Config(Section):
                     f"stage2.tokenizer=conv makes num_latents / 16 = {self.stage1.num_latents // 16} tokens: "
                     f"stage2.tokens_per_frame={self.stage2.tokens_per_frame} must be that"
                 )
+        if self.stage2.tokenizer == "groups":
+            if not self.stage1.modes:
+                raise ValueError(
+                    "stage2.tokenizer=groups codes POD coefficients: stage1.modes=0 must be the number of them, or "
+                    "choose another tokenizer"
+                )
+            if self.stage1.modes < self.stage2.tokens_per_frame:
+                raise ValueError(
+                    f"stage2.tokenizer=groups: stage1.modes={self.stage1.modes} cannot be cut into "
+                    f"stage2.tokens_per_frame={self.stage2.tokens_per_frame} groups"
+                )
         simulated = tuple(SimulationConfig.model_fields)
         twice = [name for name in self.files if name in simulated]
         if twice:

@@ -66,6 +66,7 @@ class TrainingConfig(Section):
 class Stage1Config(TrainingConfig):
     """Sparse and semi-sparse encoder with the coordinate decoder."""
 
+    modes: NonNegative = Field(0, description="POD modes that the latents begin with; 0: the paper's encoder")
     space_bands: Count = Field(32, description="sine-cosine frequencies per dimension")
     enc_preproc_ch: Count = Field(48, description="size of the linear layer on the inputs (value + position)")
     num_latents: Count = Field(256, description="length of the learned query array Q_in")
@@ -105,10 +106,11 @@ class Stage1Config(TrainingConfig):
 class Stage2Config(TrainingConfig):
     """The tokenizer: sparse latents through a discrete bottleneck to complete latents."""
 
-    tokenizer: Literal["conv", "attention"] = Field(
+    tokenizer: Literal["conv", "attention", "groups"] = Field(
         "attention",
         description="conv: latents as a square image, two stride-2 convolutions (the release); "
-        "attention: tokens_per_frame learned queries pool the latents; the decoder mirrors this",
+        "attention: tokens_per_frame learned queries pool the latents; the decoder mirrors this; "
+        "groups: POD coefficients in groups of equal bits, each with codes of its own by k-means (needs stage1.modes)",
     )
     tokens_per_frame: Count = Field(16, description="tokens per frame (conv: must be num_latents / 16)")
     quantizer: Literal["vq", "rvq", "fsq"] = Field(
@@ -116,7 +118,8 @@ class Stage2Config(TrainingConfig):
     )
     num_quantizers: Count = Field(4, description="residual levels of rvq (1 for the others)")
     num_vq_embeddings: Annotated[int, Field(ge=2)] = Field(256, description="codes per level")
-    vq_embedding_dim: Count = Field(512, description="channels of each code")
+    vq_embedding_dim: Count = Field(512, description="channels of each code (groups: as many as the widest has)")
+    beam: Count = Field(4, description="groups: partial sums of codes that are kept when a token is coded; 1: greedy")
     commitment_cost: Annotated[float, Field(ge=0)] = Field(0.25, description="weight of the commitment loss")
     num_hiddens: Count = Field(2048, description="width of the tokenizer's hidden layers")
     continuous_steps: NonNegative = Field(
@@ -130,13 +133,15 @@ class Stage2Config(TrainingConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.continuous_steps >= self.max_steps:
+        if self.tokenizer != "groups" and self.continuous_steps >= self.max_steps:
             raise ValueError(
                 f"continuous_steps={self.continuous_steps} must be less than max_steps={self.max_steps}, "
                 "or the codebook is never initialised"
             )
         if self.tokenizer == "attention" and self.num_hiddens % 4:
             raise ValueError(f"num_hiddens={self.num_hiddens} must be a multiple of 4, its attention heads")
+        if self.tokenizer == "groups" and self.quantizer == "fsq":
+            raise ValueError("quantizer=fsq does not go with tokenizer=groups: use rvq, or vq for one level")
         return self
 
 

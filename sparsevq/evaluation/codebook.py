@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from sparsevq.data.field_data import Split
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.hdf5 import open_layout, read_dataset
-
-SCHEMA = "sparsevq-codes"
-VERSION = 1
+from sparsevq.runs.codes import codebook_in, open_codes
+from sparsevq.runtime.hdf5 import read_dataset
 
 
 def perplexity(counts: NDArray[Any]) -> float:
@@ -27,8 +25,16 @@ def perplexity(counts: NDArray[Any]) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
+def code_counts(indices: NDArray[Any], positions: int, codes: int) -> NDArray[Any]:
+    """How often each code occurs, (P', K), in indices of one level (..., P); -1 counts as none."""
+    of_codebook = indices.reshape(-1, positions) if positions > 1 else indices.reshape(-1, 1)
+    return np.stack([np.bincount(column[column >= 0], minlength=codes) for column in of_codebook.T])
+
+
 def codebook_use(codes_path: str | Path, split: Split = "test") -> pd.DataFrame:
     """Use of the codes of each level on the training split and on `split`, by the flows as simulated (variant 0).
+
+    Means over token positions where each has a codebook of its own.
 
     Returns
     -------
@@ -41,8 +47,8 @@ def codebook_use(codes_path: str | Path, split: Split = "test") -> pd.DataFrame:
         The file is no dump of codes, or an index lies beyond the codebook.
     """
     rows = []
-    with open_layout(codes_path, SCHEMA, VERSION) as file:
-        levels, codes = read_dataset(file, "codebook", (None, None, None)).shape[:2]
+    with open_codes(codes_path) as file:
+        positions, levels, codes, _ = codebook_in(file).shape
         splits = read_dataset(file, "split", (None,))
         for encoder in ("sparse", "semi_sparse"):
             if encoder not in file:
@@ -54,13 +60,12 @@ def codebook_use(codes_path: str | Path, split: Split = "test") -> pd.DataFrame:
                     "make the file again",
                 )
             for name in ("train", split):
-                chosen = indices[splits == name].reshape(-1, levels)
                 for level in range(levels):
-                    found = chosen[:, level]
-                    counts = np.bincount(found[found >= 0], minlength=codes)
+                    counts = code_counts(indices[splits == name][..., level], positions, codes)
                     if not counts.any():
                         continue
-                    used, top = counts > 0, counts.max() / counts.sum()
-                    rows.append((encoder, name, level + 1, codes, used.sum(), used.mean(), perplexity(counts), top))
+                    used, top = (counts > 0).sum(1).mean(), (counts.max(1) / counts.sum(1)).mean()
+                    spread = np.mean([perplexity(count) for count in counts])
+                    rows.append((encoder, name, level + 1, codes, used, used / codes, spread, top))
     columns = ["encoder", "split", "level", "codes", "codes_used", "share_used", "perplexity", "share_of_top_code"]
     return pd.DataFrame(rows, columns=columns)

@@ -44,7 +44,7 @@ def forecast_held_out(
     """
     data, model = run.data, load_forecast_model(run, fabric.device)
     codes = run.codes(fabric.device)
-    if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook()[None].float()):
+    if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
         raise SparseVQError(
             f"{run.file('codes')} was dumped by another tokenizer than the one beside it", "dump it again"
         )

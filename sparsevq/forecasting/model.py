@@ -73,7 +73,7 @@ def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
     tokenizer = load_tokenizer(run, teacher, device)
     file = run.model("gpt")
     config = GPTConfig(**file.shape)
-    codebook = tokenizer.quantizer.codebook()[None]
+    codebook = tokenizer.quantizer.codebook()
     if codebook.shape != (
         config.codebooks,
         config.num_quantizers,

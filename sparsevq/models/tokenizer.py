@@ -1,8 +1,9 @@
 """Stage 2: latents -> a few discrete codes -> complete latents.
 
-Two designs share one interface. `ConvTokenizer` is the published release's: the latents as a square picture, two
+Three designs share one interface. `ConvTokenizer` is the published release's: the latents as a square picture, two
 stride-2 convolutions, and mirrored. `AttentionTokenizer` pools the latents by learned queries, so that the number of
-tokens is free. The quantizers are those of vector-quantize-pytorch.
+tokens is free. The quantizers of both are those of vector-quantize-pytorch. `groups.py` cuts latents that are
+coefficients into groups, each with a codebook of its own.
 
     n latents of c channels; P tokens a frame, each with Q codes (levels) of D = vq_embedding_dim channels
 """
@@ -17,15 +18,17 @@ from torch import Tensor, nn
 from vector_quantize_pytorch import FSQ, ResidualVQ
 
 from sparsevq.models.attention import CrossAttentionBlock, SelfAttentionBlock, learned_queries
+from sparsevq.models.groups import GroupCodec, GroupQuantizer
+from sparsevq.models.residual_codes import codes_sum
 
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Sizes; names as in `sparsevq.config.Stage2Config`."""
+    """Sizes; names as in `sparsevq.config.Stage2Config`. `groups`: coefficients of each token (tokenizer: groups)."""
 
     num_latents: int
     latent_channels: int
-    tokenizer: Literal["conv", "attention"]
+    tokenizer: Literal["conv", "attention", "groups"]
     tokens_per_frame: int
     quantizer: Literal["vq", "rvq", "fsq"]
     num_quantizers: int
@@ -33,6 +36,13 @@ class TokenizerConfig:
     vq_embedding_dim: int
     commitment_cost: float
     num_hiddens: int
+    beam: int = 1
+    groups: tuple[int, ...] = ()
+
+    @property
+    def levels(self) -> int:
+        """Codes of a token."""
+        return self.num_quantizers if self.quantizer == "rvq" else 1
 
 
 FSQ_LEVELS = {
@@ -66,7 +76,7 @@ class Quantizer(nn.Module):
             # (Fifty et al. 2024), dead codes replaced from the batch.
             self.core = ResidualVQ(
                 dim=dim,
-                num_quantizers=1 if config.quantizer == "vq" else config.num_quantizers,
+                num_quantizers=config.levels,
                 codebook_size=codes,
                 commitment_weight=config.commitment_cost,
                 kmeans_init=True,
@@ -92,19 +102,17 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def codebook(self) -> Tensor:
-        """(Q, K, D)."""
+        """(1, Q, K, D): one for all token positions."""
         if isinstance(self.core, FSQ):
             codes = self.core.implicit_codebook
             with torch.autocast(codes.device.type, enabled=False):  # the same codes whatever the precision
-                return self.core.project_out(codes)[None]
-        return self.core.codebooks
+                return self.core.project_out(codes)[None, None]
+        return self.core.codebooks[None]
 
     @torch.no_grad()
     def lookup(self, indices: Tensor) -> Tensor:
         """Vectors (..., P, D) of indices (..., P, Q)."""
-        codebook = self.codebook()
-        levels = torch.arange(len(codebook), device=indices.device)
-        return codebook[levels, indices].sum(-2)
+        return codes_sum(indices, self.codebook())
 
 
 class AttentionTokenizer(nn.Module):
@@ -183,17 +191,28 @@ class LatentTokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         self.config = config
-        self.codec = ConvTokenizer(config) if config.tokenizer == "conv" else AttentionTokenizer(config)
-        self.quantizer = Quantizer(config)
+        self.codec: ConvTokenizer | AttentionTokenizer | GroupCodec
+        self.quantizer: Quantizer | GroupQuantizer
+        if config.tokenizer == "groups":
+            sizes = tuple(config.groups)
+            self.codec = GroupCodec(sizes, config.num_latents, config.latent_channels)
+            self.quantizer = GroupQuantizer(sizes, config.levels, config.num_vq_embeddings, config.beam)
+        else:
+            self.codec = ConvTokenizer(config) if config.tokenizer == "conv" else AttentionTokenizer(config)
+            self.quantizer = Quantizer(config)
         self.center: Tensor
         self.spread: Tensor
         self.register_buffer("center", torch.zeros(config.num_latents, config.latent_channels))
         self.register_buffer("spread", torch.ones(config.num_latents, config.latent_channels))
 
     def standardise_by(self, latents: Tensor) -> None:
-        """Take mean and standard deviation of the complete latents (b, n, c) of the training split."""
+        """Take mean and standard deviation of the complete latents (b, n, c) of the training split.
+
+        Coefficients in groups keep their unit: their squared error is the field's.
+        """
         self.center.copy_(latents.mean(0))
-        self.spread.copy_(latents.std(0).clamp_min(1e-3))
+        if self.config.tokenizer != "groups":
+            self.spread.copy_(latents.std(0).clamp_min(1e-3))
 
     def encode(self, latents: Tensor) -> Tensor:
         """Latents (b, n, c) -> tokens before quantization (b, P, D)."""

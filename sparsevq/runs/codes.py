@@ -1,18 +1,22 @@
 """The layout of the index dump, which stage 2 writes: all that stage 3 reads of the earlier stages."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import h5py
 import torch
 from torch import Tensor
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
-from sparsevq.runtime.hdf5 import open_layout, read_dataset, read_made_from
+from sparsevq.runtime.hdf5 import Array, open_layout, read_dataset, read_made_from
 
 SCHEMA = "sparsevq-codes"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
+"""In version 1 the codebook has no dimension for positions."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Codes:
     """Code indices by both encoders, (V, T, F, P, Q) int64; see docs/data-format.md.
 
     The codebook is (P', Q, K, D): one for all token positions, or one for each. Of some tokenizers there are the tokens
-    before quantization, too, (V, T, F, P, D) float16.
+    before quantization, too, (V, T, F, P, D) float16, in the CPU's memory.
     """
 
     sparse: Tensor
@@ -37,6 +41,26 @@ class Codes:
         return torch.tensor([i for i, name in enumerate(self.split) if name == split], device=self.sparse.device)
 
 
+@contextlib.contextmanager
+def open_codes(path: str | Path) -> Iterator[h5py.File]:
+    """Open `codes.h5` of any version that can be read; raises as `open_layout`."""
+    with open_layout(path, SCHEMA, READABLE) as file:
+        yield file
+
+
+def codebook_in(file: h5py.File) -> Array:
+    """The codebook (P', Q, K, D) of an open dump.
+
+    Raises
+    ------
+    SparseVQError
+        It is missing or has another shape.
+    """
+    if file.attrs["schema_version"] == 1:
+        return read_dataset(file, "codebook", (None,) * 3)[None]
+    return read_dataset(file, "codebook", (None,) * 4)
+
+
 def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
     """Read `codes.h5`.
 
@@ -45,17 +69,24 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
     SparseVQError
         The file is missing, damaged or of another schema, or an index points outside the codebook.
     """
-    with open_layout(path, SCHEMA, VERSION) as file:
-        codebook = torch.from_numpy(read_dataset(file, "codebook", (None, None, None)))[None]
+    with open_codes(path) as file:
+        codebook = torch.from_numpy(codebook_in(file))
         sparse, semi_sparse = (
             torch.from_numpy(read_dataset(file, name, (None,) * 5)).long() for name in ("sparse", "semi_sparse")
         )
         split = [str(name) for name in read_dataset(file, "split", (sparse.shape[1],))]
         made_from = read_made_from(file)
-    if sparse.shape != semi_sparse.shape or sparse.shape[-1] != codebook.shape[1]:
+        shape = (*sparse.shape[:-1], codebook.shape[-1])
+        tokens = {
+            name: torch.from_numpy(read_dataset(file, name, shape))
+            for name in ("tokens_sparse", "tokens_semi_sparse")
+            if name in file
+        }
+    positions, levels, codes, _ = codebook.shape
+    fits = sparse.shape == semi_sparse.shape and sparse.shape[-1] == levels and positions in (1, sparse.shape[-2])
+    if not fits:
         raise SparseVQError(f"{path}: sparse, semi_sparse and codebook do not fit each other", "dump the indices again")
-    if max(sparse.max(), semi_sparse.max()) >= codebook.shape[2]:
-        raise SparseVQError(
-            f"{path}: an index is outside the codebook of {codebook.shape[2]}", "dump the indices again"
-        )
-    return Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split, digest(path), made_from)
+    if max(sparse.max(), semi_sparse.max()) >= codes:
+        raise SparseVQError(f"{path}: an index is outside the codebook of {codes}", "dump the indices again")
+    indices = (sparse.to(device), semi_sparse.to(device))
+    return Codes(*indices, codebook.to(device), split, digest(path), made_from, **tokens)

@@ -51,7 +51,9 @@ def created(path: str | Path, digests: Mapping[str, str] | None = None) -> Itera
 
 
 @contextlib.contextmanager
-def open_layout(path: str | Path, schema: str, version: int, *, checked: bool = True) -> Iterator[h5py.File]:
+def open_layout(
+    path: str | Path, schema: str, version: int | tuple[int, ...], *, checked: bool = True
+) -> Iterator[h5py.File]:
     """Open one of the project's HDF5 files for reading, and check that it is undamaged and has the expected layout.
 
     Damage that shows only when a dataset is read inside the block is reported too.
@@ -61,7 +63,7 @@ def open_layout(path: str | Path, schema: str, version: int, *, checked: bool = 
     path
         The file.
     schema, version
-        What its root attributes `schema` and `schema_version` must be.
+        What its root attributes `schema` and `schema_version` must be; of several versions, one.
     checked
         Compare the file with its seal first, which reads all of it unless its digest is known; False only for a file
         that was checked before.
@@ -86,9 +88,11 @@ def open_layout(path: str | Path, schema: str, version: int, *, checked: bool = 
             what = f"is a {found} file" if isinstance(found, str) else "has no attribute `schema`"
             raise SparseVQError(f"{path} {what}, not a {schema} file", f"give a {schema} file (docs/data-format.md)")
         found = file.attrs.get("schema_version")
-        if found != version:
+        readable = (version,) if isinstance(version, int) else version
+        if found not in readable:
             raise SparseVQError(
-                f"{path} has version {found} of the layout {schema}; this sparsevq reads version {version}",
+                f"{path} has version {found} of the layout {schema}; this sparsevq reads version "
+                f"{' or '.join(map(str, readable))}",
                 "make the file again, or use the sparsevq that wrote it",
             )
         note_version(path, file.attrs.get("sparsevq_version"))

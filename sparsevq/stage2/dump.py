@@ -44,6 +44,8 @@ def load_tokenizer(run: Run, teacher: Stage1Model, device: torch.device) -> Late
 def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
     """Write `codes.h5` (docs/data-format.md): indices by both encoders, symmetry variants included, and the codebook.
 
+    Where the tokens are groups of coefficients, they are written before quantization, too: stage 3 adds noise to them.
+
     Parameters
     ----------
     run
@@ -66,9 +68,11 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
     with fabric.autocast(), created(out) as file:
         stamp(file, SCHEMA, VERSION, run.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer"), {"seed": seed})
         for name, model in (("sparse", sparse), ("semi_sparse", teacher)):
-            indices = encode_variants(model, tokenizer, data, fields, symmetries)
+            indices, tokens = encode_variants(model, tokenizer, data, fields, symmetries)
             kind = "int16" if tokenizer.config.num_vq_embeddings <= 2**15 else "int32"
             file.create_dataset(name, data=indices.cpu().numpy().astype(kind))
+            if tokens is not None:
+                file.create_dataset(f"tokens_{name}", data=tokens.cpu().numpy())
             print(f"{name}: {tuple(indices.shape)} indices (variant, trajectory, frame, token, level)", flush=True)
         file["codebook"] = tokenizer.quantizer.codebook().float().cpu().numpy()
         file["symmetry"] = symmetries.cpu().numpy()
@@ -77,20 +81,35 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
 
 def encode_variants(
     model: Stage1Model, tokenizer: LatentTokenizer, data: FieldData, fields: DeviceFields, symmetries: Tensor
-) -> Tensor:
-    """Indices (V, T, F, P, Q); -1 for the variants of trajectories that are not for training."""
+) -> tuple[Tensor, Tensor | None]:
+    """Indices (V, T, F, P, Q), and for tokens that are groups these before quantization, (V, T, F, P, D) float16.
+
+    The variants of trajectories that are not for training have -1 and 0.
+    """
     frames = torch.arange(fields.frames, device=fields.device)
     training = torch.from_numpy(data.split == "train").to(fields.device)
-    rows = []
+    grouped = tokenizer.config.tokenizer == "groups"
+    all_indices, all_tokens = [], []
     for variant, elements in enumerate(symmetries):
         wanted = torch.arange(fields.trajectories, device=fields.device)
         wanted = wanted if variant == 0 else wanted[training]
         views = fields.views(wanted, frames)
         views = Views(views.trajectory, views.frame, elements[views.trajectory])
-        starts = range(0, len(views), FRAMES_AT_ONCE)
-        parts = (encode_views(model, fields, views[start : start + FRAMES_AT_ONCE]) for start in starts)
-        indices = torch.cat([tokenizer.tokenize(part) for part in parts])
-        row = indices.new_full((fields.trajectories, fields.frames, *indices.shape[1:]), -1)
-        row[wanted] = indices.view(len(wanted), fields.frames, *indices.shape[1:])
-        rows.append(row)
-    return torch.stack(rows)
+        indices, tokens = [], []
+        for start in range(0, len(views), FRAMES_AT_ONCE):
+            latents = encode_views(model, fields, views[start : start + FRAMES_AT_ONCE])
+            indices.append(tokenizer.tokenize(latents))
+            if grouped:
+                tokens.append(tokenizer.encode(latents).half())
+        shape = (fields.trajectories, fields.frames)
+        all_indices.append(_by_trajectory(torch.cat(indices), wanted, shape, -1))
+        if grouped:
+            all_tokens.append(_by_trajectory(torch.cat(tokens), wanted, shape, 0))
+    return torch.stack(all_indices), torch.stack(all_tokens) if grouped else None
+
+
+def _by_trajectory(rows: Tensor, wanted: Tensor, shape: tuple[int, int], other: int) -> Tensor:
+    """Rows of all frames of the trajectories `wanted` (b, ...) -> (T, F, ...), `other` where there are none."""
+    found = rows.new_full((*shape, *rows.shape[1:]), other)
+    found[wanted] = rows.view(len(wanted), shape[1], *rows.shape[1:])
+    return found

@@ -14,6 +14,7 @@ from torch import Tensor
 from vector_quantize_pytorch import FSQ
 from vector_quantize_pytorch.vector_quantize_pytorch import batched_sample_vectors
 
+from sparsevq.models.groups import GroupQuantizer
 from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runtime.devices.parallel import from_first, whole_batch, world
 
@@ -21,9 +22,10 @@ from sparsevq.runtime.devices.parallel import from_first, whole_batch, world
 @torch.no_grad()
 def share_codebooks(tokenizer: LatentTokenizer) -> None:
     """Let the codebooks of a tokenizer learn from the tokens of all ranks; without several ranks, nothing changes."""
-    core = tokenizer.quantizer.core
-    if world() == 1 or isinstance(core, FSQ):  # FSQ has no codes to learn
-        return
+    quantizer = tokenizer.quantizer
+    if world() == 1 or isinstance(quantizer, GroupQuantizer) or isinstance(quantizer.core, FSQ):
+        return  # the latter two have no codes that learn in steps
+    core = quantizer.core
     tokens = tokenizer.encode(tokenizer.center[None]).shape[1]
     for layer in core.layers:
         _share(layer._codebook, tokens)

@@ -1,18 +1,24 @@
 """Stage 2: train the tokenizer, from sparse latents through a few discrete codes to complete latents."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from sparsevq.config import Stage2Config
+from sparsevq.basis.bound import rate_distortion
+from sparsevq.config import Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.errors import SparseVQError
+from sparsevq.models.groups import GroupQuantizer
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.run import Run
-from sparsevq.runtime.devices.parallel import require_rows, weights_of
+from sparsevq.runtime.devices.parallel import from_first, rank, require_rows, weights_of
+from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1.encoding import Stage1Model, decode_at, load_encoders
+from sparsevq.stage2.codebooks import fit_codebook, group_sizes
 from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
 from sparsevq.stage2.shared_codebooks import share_codebooks
 from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
@@ -20,6 +26,10 @@ from sparsevq.training.stage import Stage
 
 KMEANS_FRAMES = 2048
 """Frames whose tokens initialise the codebook."""
+FITTED_FRAMES = 2**14
+"""Latents that the codebooks of groups are fitted to, half of them sparse and half complete."""
+FEW_CODES = 0.25
+"""Share of a level's codes in use below which a warning is printed."""
 
 
 class CompletionLoss(nn.Module):
@@ -89,16 +99,24 @@ class TokenizerStage(Stage):
             unquantized = self._metrics(decode_at(sparse, self.val.sparse, self.val_points))
         self.unquantized_error = unquantized["val_relative_l2"]
 
-        self.config = tokenizer_config(self.teacher, settings)
+        groups = self._groups(start_from) if settings.tokenizer == "groups" else ()
+        self.config = tokenizer_config(self.teacher, settings, groups)
         self.module = _new_tokenizer(self.config).to(device)
         with fabric.autocast():
             self.module.standardise_by(self.latents.complete())
         self.made_from = {"data": data.digest, "sensors": run.sensors.digest}
         self.made_from |= {"sparse": sparse.digest, "semi_sparse": self.teacher.digest}
         self.start_from(start_from, "tokenizer")
+        if isinstance(self.module.quantizer, GroupQuantizer):
+            self._fit_groups(self.module.quantizer)
         share_codebooks(self.module)
         self.objective = CompletionLoss(self.module, self.teacher, settings)
-        self.best_after = settings.continuous_steps + 1
+        self.best_after = 0 if groups else settings.continuous_steps + 1
+
+    @property
+    def budget(self) -> TrainingConfig:
+        """No steps where the codebook is fitted: there is nothing for gradients to do."""
+        return self.settings.model_copy(update={"max_steps": 0}) if self.config.groups else self.settings
 
     def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor | bool, ...]:
         """Latents to complete and complete ones (b, n, c), whether to quantize; points, values and validity there."""
@@ -121,7 +139,7 @@ class TokenizerStage(Stage):
             if self.module.quantizer.started:
                 indices = self.module.tokenize(self.val.sparse)
                 completed = self.module.detokenize(indices)
-                use = codebook_use(indices, self.config.num_vq_embeddings)
+                use = codebook_use(self._counts(indices)) | self._over_bound()
             else:
                 completed, _ = self.module(self.val.sparse, quantize=False)
             metrics = self._metrics(decode_at(self.teacher, completed, self.val_points))
@@ -134,6 +152,82 @@ class TokenizerStage(Stage):
         with self.fabric.autocast():
             self.module.quantizer(self.module.encode(self.latents.take(row[self.mine]).complete))
 
+    def doubts(self) -> list[str]:
+        """Levels few of whose codes occur among training frames."""
+        rows = torch.linspace(0, len(self.latents) - 1, min(KMEANS_FRAMES, len(self.latents)), dtype=torch.float64)
+        with self.fabric.autocast():
+            drawn = self.latents.take(rows.round().long().to(self.fabric.device))
+            counts = self._counts(self.module.tokenize(drawn.complete))
+        most = counts.sum(-1).clamp_max(counts.shape[-1])  # (P', Q): codes that so many tokens can have
+        few = ((counts > 0).sum(-1) < FEW_CODES * most).nonzero().tolist()
+        if not few:
+            return []
+        position, level = few[0]
+        used = f"level {level + 1}" + (f" of token {position + 1}" if self.config.groups else "")
+        return [
+            f"{used} uses {int((counts[position, level] > 0).sum())} of its {counts.shape[-1]} codes"
+            + (f", and {len(few) - 1} more use few" if len(few) > 1 else "")
+            + ": the latents hardly vary, or fewer codes (num_vq_embeddings, num_quantizers) would do"
+        ]
+
+    @torch.no_grad()
+    def _groups(self, start_from: Path | None) -> tuple[int, ...]:
+        """Coefficients of each token: those of the tokenizer to start from, or of equal bits."""
+        settings = self.settings
+        if start_from is not None:
+            found = tuple(load_model(start_from, "tokenizer").shape.get("groups", ()))
+            if len(found) != settings.tokens_per_frame:
+                raise SparseVQError(
+                    f"{start_from} codes {len(found)} groups of coefficients, not {settings.tokens_per_frame}",
+                    "use the parameters that it was trained with, or start from nothing",
+                )
+            return found
+        with self.fabric.autocast():
+            variances = self.latents.complete().flatten(1).double().var(0).cpu().numpy()
+        levels = settings.num_quantizers if settings.quantizer == "rvq" else 1
+        bits = settings.tokens_per_frame * levels * math.log2(settings.num_vq_embeddings)
+        try:
+            return self.fabric.broadcast(group_sizes(variances, settings.tokens_per_frame, bits))
+        except ValueError as error:
+            raise SparseVQError(f"stage2.tokens_per_frame: {error}", "lower it, or raise stage1.modes") from None
+
+    @torch.no_grad()
+    def _fit_groups(self, quantizer: GroupQuantizer) -> None:
+        """Fit the codebooks to training latents of both kinds, since both are coded later; rank 0 does, for all.
+
+        Codebooks of a tokenizer to start from are improved.
+        """
+        if rank() == 0:
+            half = min(len(self.latents), FITTED_FRAMES // 2)
+            generator = torch.Generator(device=self.fabric.device).manual_seed(self.seed)
+            rows = torch.randperm(len(self.latents), generator=generator, device=self.fabric.device)
+            with self.fabric.autocast():
+                mixed = torch.cat([self.latents.take(rows[:half]).complete, self.latents.take(rows[-half:]).sparse])
+            tokens = self.module.encode(mixed)
+            held_out = self.module.encode(torch.cat([self.val.complete, self.val.sparse]))
+            codebook = quantizer.codebook() if quantizer.started else None
+            levels, codes, _ = quantizer.codebook().shape[1:]
+            fitted = fit_codebook(tokens, held_out, levels, codes, beam=quantizer.beam, seed=self.seed, start=codebook)
+            quantizer.codes.copy_(fitted)
+        from_first(quantizer.codes)
+
+    def _counts(self, indices: Tensor) -> Tensor:
+        return code_counts(indices, self.config.num_vq_embeddings, len(self.module.quantizer.codebook()))
+
+    def _over_bound(self) -> dict[str, float]:
+        """Error of coding the teacher's latents, over the least that a code of as many bits can have of Gaussian ones.
+
+        Of groups alone, whose latents' error is the field's.
+        """
+        if not self.config.groups:
+            return {}
+        config, complete = self.config, self.val.complete
+        found = (self.module.detokenize(self.module.tokenize(complete)) - complete).square().sum((1, 2)).mean()
+        variances = (complete - self.module.center).square().mean(0).flatten().double().cpu().numpy()
+        bits = config.tokens_per_frame * config.levels * math.log2(config.num_vq_embeddings)
+        least = rate_distortion(variances, bits)
+        return {"val_error_over_bound": math.sqrt(float(found) / least)} if least else {}
+
     def _metrics(self, guess: Tensor) -> dict[str, float]:
         return reconstruction_metrics(self.fields, self.val.views, guess, self.val_points)
 
@@ -145,22 +239,28 @@ def _new_tokenizer(config: TokenizerConfig) -> LatentTokenizer:
         raise SparseVQError(f"stage2: {error}") from None
 
 
-def tokenizer_config(teacher: Stage1Model, settings: Stage2Config) -> TokenizerConfig:
-    """The sizes that the encoders and the configuration ask for."""
+def tokenizer_config(teacher: Stage1Model, settings: Stage2Config, groups: tuple[int, ...] = ()) -> TokenizerConfig:
+    """The sizes that the encoders and the configuration ask for; `groups`: coefficients of each token, if it is one."""
     names = TokenizerConfig.__dataclass_fields__.keys() & Stage2Config.model_fields.keys()
     num_latents, latent_channels = teacher.latent_shape
-    return TokenizerConfig(
+    config = TokenizerConfig(
         num_latents=num_latents,
         latent_channels=latent_channels,
         **{name: getattr(settings, name) for name in names},
     )
+    return replace(config, groups=groups, vq_embedding_dim=max(groups)) if groups else config
 
 
-def codebook_use(indices: Tensor, codes: int) -> dict[str, float]:
-    """Perplexity and share of codes in use, means over levels, of indices (b, P, Q)."""
+def code_counts(indices: Tensor, codes: int, positions: int = 1) -> Tensor:
+    """How often each code of P' = `positions` codebooks occurs in indices (b, P, Q), (P', Q, K)."""
     levels = indices.shape[-1]
-    level = torch.arange(levels, device=indices.device)
-    counts = torch.bincount((indices + level * codes).flatten(), minlength=levels * codes).view(levels, codes)
+    slot = torch.arange(positions * levels, device=indices.device).view(positions, levels) * codes
+    counts = torch.bincount((indices + slot).flatten(), minlength=positions * levels * codes)
+    return counts.view(positions, levels, codes)
+
+
+def codebook_use(counts: Tensor) -> dict[str, float]:
+    """Perplexity and share of codes in use, means over levels (and codebooks), of counts (P', Q, K)."""
     share = counts / counts.sum(-1, keepdim=True)
     entropy = -(share * share.clamp_min(1e-12).log()).sum(-1)
     return {"val_perplexity": float(entropy.exp().mean()), "val_codes_used": float((counts > 0).float().mean())}

@@ -58,12 +58,12 @@ def make_experiment(
 
     codes = folder / "codes.h5"
     with h5py.File(codes, "w") as file:
-        stamp(file, "sparsevq-codes", 1, {})
+        stamp(file, "sparsevq-codes", 2, {})
         for name in ("sparse", "semi_sparse"):
             indices = rng.integers(0, 8, (2, trajectories, frames, 4, 2), dtype=np.int16)
             indices[1, data.split != "train"] = -1
             file[name] = indices
-        file["codebook"] = rng.normal(size=(2, 8, 3)).astype(np.float32)
+        file["codebook"] = rng.normal(size=(1, 2, 8, 3)).astype(np.float32)
         file.create_dataset("split", data=data.split.astype(object), dtype=h5py.string_dtype())
     found = SimpleNamespace(
         data=data, sensors=sets, forecast=forecast, codes=codes, cases=cases, truth=truth, folder=folder

@@ -51,11 +51,11 @@ def test_a_tokens_vector_is_the_sum_of_its_codes(kind):
     quantized, indices, _ = tokenizer.quantizer(tokens)
     levels = 3 if kind["quantizer"] == "rvq" else 1
     assert indices.shape == (40, kind["tokens_per_frame"], levels)
-    assert tokenizer.quantizer.codebook().shape == (levels, 16, 8)
+    assert tokenizer.quantizer.codebook().shape == (1, levels, 16, 8)
     assert set(indices.unique().tolist()) <= set(range(16))
     assert len(indices.unique()) > 3
     torch.testing.assert_close(tokenizer.quantizer.lookup(indices), quantized, rtol=1e-4, atol=1e-5)
-    by_hand = sum(tokenizer.quantizer.codebook()[level][indices[..., level]] for level in range(levels))
+    by_hand = sum(tokenizer.quantizer.codebook()[0, level][indices[..., level]] for level in range(levels))
     torch.testing.assert_close(by_hand, quantized, rtol=1e-4, atol=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_each_level_takes_the_code_nearest_to_what_is_left(quantizer):
     tokens = tokenizer.encode(latents())
     _, indices, _ = tokenizer.quantizer(tokens)
     rest = tokens
-    for level, codes in enumerate(tokenizer.quantizer.codebook()):
+    for level, codes in enumerate(tokenizer.quantizer.codebook()[0]):
         nearest = torch.cdist(rest, codes[None]).argmin(-1)
         assert torch.equal(nearest, indices[..., level])
         rest = rest - codes[nearest]
@@ -104,7 +104,7 @@ def test_more_levels_leave_less_error():
     tokenizer = started(quantizer="rvq")
     tokens = tokenizer.encode(latents())
     _, indices, _ = tokenizer.quantizer(tokens)
-    codebook = tokenizer.quantizer.codebook()
+    codebook = tokenizer.quantizer.codebook()[0]
     sums = torch.stack([codebook[level][indices[..., level]] for level in range(3)]).cumsum(0)
     errors = (sums - tokens).square().mean((1, 2, 3))
     assert errors[2] < errors[1] < errors[0] < tokens.square().mean()
@@ -183,7 +183,7 @@ def test_attention_makes_as_many_tokens_as_asked_for(tokens):
 @pytest.mark.parametrize("codes", sorted(FSQ_LEVELS))
 def test_fsq_has_as_many_codes_as_its_name_says(codes):
     tokenizer = LatentTokenizer(replace(SHAPE, quantizer="fsq", num_vq_embeddings=codes))
-    assert tokenizer.quantizer.codebook().shape == (1, codes, 8)
+    assert tokenizer.quantizer.codebook().shape == (1, 1, codes, 8)
 
 
 def test_fsq_of_another_number_of_codes_says_which_there_are():

@@ -22,15 +22,37 @@ def test_codes_are_read_as_they_were_written(path):
     with h5py.File(path) as file:
         np.testing.assert_array_equal(codes.sparse, file["sparse"][()])
         np.testing.assert_array_equal(codes.semi_sparse, file["semi_sparse"][()])
-        np.testing.assert_array_equal(codes.codebook, file["codebook"][()][None])
+        np.testing.assert_array_equal(codes.codebook, file["codebook"][()])
     assert codes.sparse.dtype == torch.int64
     assert codes.codebook.dtype == torch.float32
     assert [codes.of(split).tolist() for split in ("train", "val", "test")] == [[0, 1, 2, 3], [4], [5, 6]]
 
 
+def test_a_dump_of_version_1_has_one_codebook_for_all_positions(path):
+    now = read_codes(path)
+    with edited(path) as file:
+        codebook = file["codebook"][0]
+        del file["codebook"]
+        file["codebook"] = codebook
+        file.attrs["schema_version"] = 1
+    before = read_codes(path)
+    assert torch.equal(before.codebook, now.codebook)
+    assert torch.equal(before.sparse, now.sparse)
+
+
+def test_a_dump_of_a_later_version_is_one_line(path):
+    with edited(path) as file:
+        file.attrs["schema_version"] = 3
+    with pytest.raises(
+        SparseVQError, match="has version 3 of the layout sparsevq-codes; this sparsevq reads version 1 or"
+    ):
+        read_codes(path)
+
+
 def _set(name, value):
     def damage(file):
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = value
 
     return damage
@@ -44,9 +66,14 @@ def _too_high(file):
     ("damage", "message"),
     [
         (_too_high, "an index is outside the codebook of 16"),
-        (_set("codebook", np.zeros((2, 9, 8), np.float32)), "an index is outside the codebook of 9"),
-        (_set("codebook", np.zeros((3, 16, 8), np.float32)), "sparse, semi_sparse and codebook do not fit each other"),
+        (_set("codebook", np.zeros((1, 2, 9, 8), np.float32)), "an index is outside the codebook of 9"),
+        (
+            _set("codebook", np.zeros((1, 3, 16, 8), np.float32)),
+            "sparse, semi_sparse and codebook do not fit each other",
+        ),
         (_set("semi_sparse", np.zeros((2, 7, 9, 4, 2), np.int16)), "do not fit each other"),
+        (_set("codebook", np.zeros((3, 2, 16, 8), np.float32)), "do not fit each other"),
+        (_set("tokens_sparse", np.zeros((2, 7, 10, 4, 9), np.float16)), r"/tokens_sparse has shape"),
         (_set("sparse", np.zeros((2, 7, 10, 8), np.int16)), "/sparse has shape"),
         (_set("split", ["train"] * 3), r"/split has shape \(3,\), not \(7\)"),
         (lambda file: file.__delitem__("codebook"), "/codebook is missing"),

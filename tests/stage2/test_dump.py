@@ -12,6 +12,7 @@ from sparsevq.config import Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
+from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.files import digest
 from sparsevq.stage1.encoding import encode_views, load_stage1
 from sparsevq.stage2.dump import load_tokenizer
@@ -26,7 +27,7 @@ def read(path):
 
 def test_the_file_is_as_documented(trained):
     with h5py.File(trained.codes_path) as file:
-        assert (file.attrs["schema"], file.attrs["schema_version"]) == ("sparsevq-codes", 1)
+        assert (file.attrs["schema"], file.attrs["schema_version"]) == ("sparsevq-codes", 2)
         names = ("sparse", "semi_sparse", "tokenizer")
         expected = {name: digest(trained.model(name)) for name in names}
         expected |= {"data": trained.data.digest, "sensors": trained.sensors.digest}
@@ -34,7 +35,7 @@ def test_the_file_is_as_documented(trained):
         for name in ("sparse", "semi_sparse"):
             assert file[name].shape == (2, 7, 10, 4, 2)
             assert file[name].dtype == np.int16
-        assert file["codebook"].shape == (2, 16, 8)
+        assert file["codebook"].shape == (1, 2, 16, 8)
         assert file["codebook"].dtype == np.float32
         assert file["split"].asstr()[()].tolist() == ["train"] * 4 + ["val", "test", "test"]
 
@@ -95,3 +96,28 @@ def test_a_tokenizer_of_other_latents_is_refused(trained, tmp_path, unchecked_or
     with pytest.raises(SparseVQError, match=r"completes latents of shape \(16, 16\), the encoders give \(4, 16\)"):
         trained.codes(tmp_path / "codes.h5", **files)
     assert not (tmp_path / "codes.h5").exists()
+
+
+def test_groups_are_dumped_before_quantization_too(trained, tmp_path):
+    trained.tokenizer(tmp_path, tokenizer="groups", continuous_steps=0)
+    files = {"tokenizer": tmp_path / "model.safetensors"}
+    path = trained.codes(tmp_path / "codes.h5", **files)
+    tokenizer = load_tokenizer(trained.run(**files), load_stage1(trained.run(), "semi_sparse", CPU), CPU)
+    codes = read_codes(path)
+    assert codes.codebook.shape == (4, 2, 16, tokenizer.config.vq_embedding_dim)
+    assert torch.equal(codes.codebook, tokenizer.quantizer.codebook())
+    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    views = fields.views(torch.tensor([3]), torch.tensor([9]))
+    for role, tokens, indices in (
+        ("sparse", codes.tokens_sparse, codes.sparse),
+        ("semi_sparse", codes.tokens_semi_sparse, codes.semi_sparse),
+    ):
+        assert tokens.dtype == torch.float16 and tokens.shape == (*indices.shape[:-1], codes.codebook.shape[-1])
+        expected = tokenizer.encode(encode_views(load_stage1(trained.run(), role, CPU), fields, views))[0]
+        torch.testing.assert_close(tokens[0, 3, 9].float(), expected, rtol=1e-3, atol=1e-4)
+        assert not tokens[1, 4:].any(), "variants of training trajectories alone"
+
+
+def test_other_tokenizers_have_no_tokens_in_the_dump(trained):
+    codes = read_codes(trained.codes_path)
+    assert codes.tokens_sparse is None and codes.tokens_semi_sparse is None

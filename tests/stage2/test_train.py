@@ -15,7 +15,7 @@ from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage
 from sparsevq.stage2 import latents
 from sparsevq.stage2 import train as stage2
 from sparsevq.stage2.dump import load_tokenizer
-from sparsevq.stage2.train import CompletionLoss, TokenizerStage, codebook_use
+from sparsevq.stage2.train import CompletionLoss, TokenizerStage, code_counts, codebook_use
 from sparsevq.training.fields import reconstruction_metrics, validation_views
 from tests.chain import STAGE1, STAGE2
 
@@ -111,7 +111,7 @@ def test_latents_that_are_not_kept_train_the_same_tokenizer(trained, tmp_path, m
     monkeypatch.setattr(latents, "LATENTS_KEPT", 0)
     monkeypatch.setattr(latents, "latents_of", watched)
     _, drawn = trained.tokenizer(tmp_path / "drawn", **budget)
-    assert encoded == [80, *[STAGE2.batch_frames] * 3, stage2.KMEANS_FRAMES, *[STAGE2.batch_frames] * 2]
+    assert encoded == [80, *[STAGE2.batch_frames] * 3, stage2.KMEANS_FRAMES, *[STAGE2.batch_frames] * 2, 80]
     for one, other in zip(kept[:3], drawn[:3], strict=True):
         for name in ("train_loss", "train_latent_mse", "val_loss"):
             assert other[name] == pytest.approx(one[name], rel=1e-3)
@@ -227,20 +227,87 @@ def test_training_by_the_field_leaves_the_decoder_as_it_is(trained, tmp_path):
     assert not any("decoder" in name for name in load_model(tmp_path / "model.safetensors", "tokenizer").weights)
 
 
+# ------------------------------------------------------------------ groups of coefficients, fitted without steps
+
+
+GROUPS = {"tokenizer": "groups", "continuous_steps": 0}
+
+
+def test_groups_are_fitted_without_a_step(trained, tmp_path):
+    _, rows = trained.tokenizer(tmp_path, **GROUPS)
+    assert [row["step"] for row in rows] == [0]
+    file = load_model(tmp_path / "model.safetensors", "tokenizer")
+    sizes = file.shape["groups"]
+    assert len(sizes) == 4 and file.shape["vq_embedding_dim"] == max(sizes)
+    assert file.weights["quantizer.codes"].shape == (4, 2, 16, max(sizes))
+    assert {"val_loss", "val_ratio_to_unquantized", "val_perplexity", "val_error_over_bound"} <= rows[0].keys()
+    with open(tmp_path / "history.csv") as history:
+        assert [row["step"] for row in csv.DictReader(history)] == ["0"]
+    again, _ = trained.tokenizer(tmp_path / "again", **GROUPS)
+    assert (again / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+def test_both_kinds_of_latents_are_coded_well(trained, teacher, tmp_path):
+    trained.tokenizer(tmp_path, **GROUPS, num_vq_embeddings=64)
+    tokenizer = load_tokenizer(trained.run(tokenizer=tmp_path / "model.safetensors"), teacher, CPU)
+    for role in ("sparse", "semi_sparse"):
+        latents = training_latents(trained, role)
+        error = (tokenizer.detokenize(tokenizer.tokenize(latents)) - latents).square().sum()
+        assert error < 0.1 * (latents - tokenizer.center).square().sum(), role
+
+
+def test_groups_may_start_from_others_and_are_no_worse(trained, tmp_path):
+    _, before = trained.tokenizer(tmp_path / "first", **GROUPS)
+    start = tmp_path / "first/model.safetensors"
+    _, after = trained.tokenizer(tmp_path / "second", **GROUPS, start_from=start)
+    groups = [
+        load_model(tmp_path / name / "model.safetensors", "tokenizer").shape["groups"] for name in ("first", "second")
+    ]
+    assert groups[0] == groups[1]
+    assert after[0]["val_error_over_bound"] < 1.05 * before[0]["val_error_over_bound"]
+    with pytest.raises(SparseVQError, match="codes 0 groups of coefficients, not 4"):
+        trained.tokenizer(tmp_path / "third", **GROUPS, start_from=trained.model("tokenizer"))
+
+
 # ------------------------------------------------------------------ use of the codebook
 
 
 def test_codes_that_are_all_used_alike_have_a_perplexity_of_their_number():
     indices = torch.arange(32).repeat(3).view(12, 4, 2) // 2 % 16
-    assert codebook_use(indices, 16) == pytest.approx({"val_perplexity": 16, "val_codes_used": 1})
+    assert codebook_use(code_counts(indices, 16)) == pytest.approx({"val_perplexity": 16, "val_codes_used": 1})
 
 
 def test_a_single_code_has_a_perplexity_of_one():
-    used = codebook_use(torch.full((5, 4, 1), 7), 16)
+    used = codebook_use(code_counts(torch.full((5, 4, 1), 7), 16))
     assert used == pytest.approx({"val_perplexity": 1, "val_codes_used": 1 / 16})
 
 
 def test_use_is_the_mean_over_levels():
     first, second = torch.arange(8).view(2, 4) % 4, torch.zeros(2, 4, dtype=torch.long)
-    used = codebook_use(torch.stack([first, second], dim=-1), 8)
+    used = codebook_use(code_counts(torch.stack([first, second], dim=-1), 8))
     assert used == pytest.approx({"val_perplexity": (4 + 1) / 2, "val_codes_used": (4 + 1) / 16})
+
+
+def test_codebooks_of_token_positions_are_counted_apart():
+    """Two tokens that each use one code, not the same: of one codebook two are in use, of two codebooks one each."""
+    indices = torch.tensor([[[3], [5]]] * 6)
+    assert codebook_use(code_counts(indices, 8)) == pytest.approx({"val_perplexity": 2, "val_codes_used": 2 / 8})
+    apart = code_counts(indices, 8, positions=2)
+    assert apart.nonzero().tolist() == [[0, 0, 3], [1, 0, 5]] and apart.max() == 6
+    assert codebook_use(apart) == pytest.approx({"val_perplexity": 1, "val_codes_used": 1 / 8})
+
+
+def test_few_codes_in_use_are_said_at_the_end(trained, tmp_path, monkeypatch, capsys):
+    trained.tokenizer(tmp_path / "many")
+    assert "WARNING" not in capsys.readouterr().out
+    take = latents.TrainingLatents.take
+
+    def still(self, rows):
+        """Frames that hardly vary."""
+        return take(self, torch.zeros_like(rows))
+
+    monkeypatch.setattr(latents.TrainingLatents, "take", still)
+    trained.tokenizer(tmp_path / "few", quantizer="fsq")
+    out = capsys.readouterr().out
+    assert out.count("stage 2 tokenizer: WARNING: level 1 uses ") == 1
+    assert "of its 16 codes: the latents hardly vary" in out

@@ -42,7 +42,7 @@ def test_the_papers_networks_train_and_forecast_at_their_full_sizes(tmp_path, mo
     chain.codes()
     with h5py.File(chain.codes_path) as file:
         assert file["sparse"].shape == (1, 4, 21, 16, 1)
-        assert file["codebook"].shape == (1, 256, 512)
+        assert file["codebook"].shape == (1, 1, 256, 512)
 
     _, rows = chain.gpt(**everything(PAPER.stage3, batch_frames=21))
     codes = read_codes(chain.codes_path)

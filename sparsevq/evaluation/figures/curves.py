@@ -11,13 +11,14 @@ from matplotlib.ticker import MaxNLocator
 
 from sparsevq.data.field_data import Split
 from sparsevq.evaluation.cases import Cases
-from sparsevq.evaluation.codebook import SCHEMA, VERSION
+from sparsevq.evaluation.codebook import code_counts
 from sparsevq.evaluation.labels import LINKS, METRICS, in_usual_order, method_style
 from sparsevq.evaluation.metrics import BANDS, wavenumber_bands
 from sparsevq.evaluation.scores import ALL
 from sparsevq.evaluation.spectrum import Spectrum
 from sparsevq.plotting.style import new_figure, save, styled, with_unit
-from sparsevq.runtime.hdf5 import open_layout, read_dataset
+from sparsevq.runs.codes import codebook_in, open_codes
+from sparsevq.runtime.hdf5 import read_dataset
 
 SHOWN = ("relative_l2", "vrmse", "anomaly_correlation")
 REFERENCE: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (4, 3))}
@@ -235,16 +236,16 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, path: Path)
 
     Of ``codes.h5`` and of the table ``codebook.csv``, for the training split and for `split`.
     """
-    with open_layout(codes_path, SCHEMA, VERSION) as file:
-        levels, codes = read_dataset(file, "codebook", (None, None, None)).shape[:2]
+    with open_codes(codes_path) as file:
+        positions, levels, codes, _ = codebook_in(file).shape
         splits = read_dataset(file, "split", (None,))
         indices = file["sparse"][0]  # (T, F, P, Q)
     figure = new_figure(10.5, 3.6)
     left, right = figure.subplots(1, 2)
     for level, shade in enumerate(np.linspace(1, 0.35, levels)):
         for name, line in (("train", "-"), (split, "--")):
-            found = indices[splits == name][..., level]
-            counts = np.sort(np.bincount(found[found >= 0], minlength=codes))[::-1]
+            found = code_counts(indices[splits == name][..., level], positions, codes)
+            counts = np.sort(found, axis=1)[:, ::-1].sum(0)  # of several codebooks, by the rank in each
             if not counts.any():
                 continue
             share = np.where(counts > 0, counts, np.nan) / counts.sum()  # codes that never occur end the line

@@ -166,9 +166,10 @@ class Stage3Config(TrainingConfig):
         description="noise that is added to the unquantized tokens in training before they are coded anew, in units of "
         "the quantization error's std; 0: the codes of the dump",
     )
-    first_guess: Literal["none", "linear"] = Field(
+    first_guess: Literal["none", "linear", "quadratic"] = Field(
         "none",
-        description="linear: the chances of codes begin as a Gaussian about a regression on the last two frames",
+        description="linear: the chances of codes begin as a Gaussian about a regression on the last two frames; "
+        "quadratic: on products of the leading coefficients, too, as the equations of a flow have them",
     )
     stage2_frames: Annotated[int, Field(ge=2)] = Field(21, description="frames of a training sequence, with the prompt")
     freeze_start_on_0: int = Field(-1, description="0 or above: every sequence starts at this frame; -1: anywhere")
@@ -182,8 +183,10 @@ class Stage3Config(TrainingConfig):
                 f"time_transformer_dim={self.time_transformer_dim} must be a multiple of twice "
                 f"time_transformer_heads={self.time_transformer_heads}"
             )
-        if self.first_guess == "linear" and self.stage2_frames < 4:  # else no frame has two forecast ones before it
-            raise ValueError(f"first_guess=linear needs stage2_frames of at least 4, not {self.stage2_frames}")
+        if self.first_guess != "none" and self.stage2_frames < 4:  # else no frame has two forecast ones before it
+            raise ValueError(
+                f"first_guess={self.first_guess} needs stage2_frames of at least 4, not {self.stage2_frames}"
+            )
         if self.batch_frames < self.stage2_frames:
             raise ValueError(f"batch_frames={self.batch_frames} must be at least stage2_frames={self.stage2_frames}")
         return self

@@ -1,7 +1,9 @@
-"""A linear guess of the next frame, about which the GPT's chances of codes begin as a Gaussian.
+"""A guess of the next frame by regression, about which the GPT's chances of codes begin as a Gaussian.
 
-The vectors of a frame's tokens follow those of the two frames before it by a regression (`stage3.first_guess`); the
-codes near the guess are likely, by a Gaussian whose variances are those of the regression's errors:
+The vectors of a frame's tokens follow those of the two frames before it by a regression (`stage3.first_guess`). It is
+linear, or has the products of the leading channels, too: the equations of an incompressible flow are quadratic, and so
+are those of its POD coefficients (operator inference: Peherstorfer & Willcox, CMAME 2016). The codes near the guess are
+likely, by a Gaussian whose variances are those of the regression's errors:
 
     log p(code | guess, levels before) = -1/2 sum_d weight_d (guess_d - seen_d - code_d)^2 + constant
 
@@ -17,12 +19,24 @@ from sparsevq.models.causal import by_position
 KINDS = 3
 """Frames after the observed one, after that, and all others: a regression each, since the observed frame's tokens are
 by the sparse encoder and have no frame before them."""
+LEADING = 32
+"""Channels, by the energy of their codes, whose products a quadratic guess is made from."""
 
 
 class FirstGuess(nn.Module):
-    """See the module's docstring. Made for a codebook (P', Q, K, D) and P tokens a frame; `set` gives it numbers."""
+    """See the module's docstring; `set` gives it numbers.
 
-    def __init__(self, codebook: Tensor, tokens_per_frame: int):
+    Parameters
+    ----------
+    codebook
+        (P', Q, K, D), in units in which the energies of positions compare.
+    tokens_per_frame
+        P.
+    quadratic
+        Whether the regression has products.
+    """
+
+    def __init__(self, codebook: Tensor, tokens_per_frame: int, quadratic: bool):
         super().__init__()
         levels, channels = codebook.shape[1], codebook.shape[3]
         # Groups of coefficients are padded with zeros to the widest: these channels have no regression.
@@ -30,16 +44,24 @@ class FirstGuess(nn.Module):
         self.register_buffer("used", used.flatten().nonzero()[:, 0], persistent=False)
         self.used: Tensor
         size = len(self.used)
-        self.register_buffer("matrix", torch.zeros(KINDS, 2 * size, size))
+        energy = codebook[:, 0].var(1).expand(tokens_per_frame, -1).flatten()[self.used]
+        leading = energy.argsort(descending=True, stable=True)[: LEADING if quadratic else 0]
+        self.register_buffer("pairs", torch.combinations(leading, with_replacement=True).T)
+        self.pairs: Tensor
+        self.register_buffer("matrix", torch.zeros(KINDS, 2 * size + self.pairs.shape[1], size))
         self.register_buffer("offset", torch.zeros(KINDS, size))
         self.matrix: Tensor
         self.offset: Tensor
         self.log_weight = nn.Parameter(torch.zeros(tokens_per_frame, levels, channels))
 
     def history(self, frames: Tensor) -> Tensor:
-        """Vectors of frames (b, s, P, D) -> each frame and the one before it, in the n channels in use (b, s, 2 n)."""
+        """Vectors of frames (b, s, P, D) -> what the guess after each is made from (b, s, i).
+
+        Each frame and the one before it, in the n channels in use, and the products of the leading channels.
+        """
         now = frames.flatten(2)[..., self.used]
-        return torch.cat([now, F.pad(now, (0, 0, 1, 0))[:, :-1]], dim=-1)
+        first, second = self.pairs
+        return torch.cat([now, F.pad(now, (0, 0, 1, 0))[:, :-1], now[..., first] * now[..., second]], dim=-1)
 
     def forward(self, frames: Tensor, start: int = 0) -> Tensor:
         """Guess of the frame that follows each.
@@ -88,7 +110,7 @@ class FirstGuess(nn.Module):
 
     @torch.no_grad()
     def set(self, matrix: Tensor, offset: Tensor, variance: Tensor) -> None:
-        """Take regressions (3, 2 n, n), (3, n), and the variances (n,) of their errors, n channels in use."""
+        """Take regressions (3, i, n), (3, n), and the variances (n,) of their errors, n channels in use."""
         self.matrix.copy_(matrix)
         self.offset.copy_(offset)
         log_weight = torch.zeros_like(self.log_weight[:, 0]).flatten()

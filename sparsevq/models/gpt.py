@@ -44,7 +44,7 @@ class GPTConfig:
     time_transformer_dim: int
     dropout: float = 0.0
     codebooks: int = 1
-    first_guess: Literal["none", "linear"] = "none"
+    first_guess: Literal["none", "linear", "quadratic"] = "none"
 
     @property
     def block(self) -> int:
@@ -66,8 +66,7 @@ class GPT(nn.Module):
         self.config = config
         # Weights of one codebook for all positions have no dimension for it, as before there were several.
         of_positions = (positions,) if positions > 1 else ()
-        codebook = unit_codes(codebook)
-        self.register_buffer("codebook", codebook.view(*of_positions, levels, codes, channels))
+        self.register_buffer("codebook", unit_codes(codebook).view(*of_positions, levels, codes, channels))
         self.codebook: Tensor
         self.from_code = PositionLinear(channels, dim, positions)
         self.code_vectors = nn.Parameter(torch.zeros(*of_positions, levels, codes, dim))
@@ -83,8 +82,9 @@ class GPT(nn.Module):
         self.bias = nn.Parameter(torch.zeros(*of_positions, levels, codes))
         self.scale = nn.Parameter(torch.zeros(*of_positions, levels))
         self.first_guess: FirstGuess | None = None
-        if config.first_guess == "linear":
-            self.first_guess = FirstGuess(codebook, config.tokens_per_frame)
+        if config.first_guess != "none":
+            quadratic = config.first_guess == "quadratic"
+            self.first_guess = FirstGuess(codebook, config.tokens_per_frame, quadratic)
         for layer in layers:  # residual branches start small (GPT-2)
             for branch in (layer.out, layer.feed_forward.narrow):
                 nn.init.normal_(branch.weight, std=0.02 / (2 * len(layers)) ** 0.5)

@@ -9,7 +9,7 @@ from sparsevq.stage3.sequences import Sequences
 
 SEQUENCES, AT_ONCE = 2048, 64
 """Sequences that it is fitted to: each frame of some hundred trajectories several times, with other noise each time."""
-RIDGES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
+RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Penalties on the coefficients, as shares of the inputs' mean squares, that the validation sequences choose from."""
 
 
@@ -27,22 +27,27 @@ def fit_first_guess(gpt: GPT, sequences: Sequences, validation: Tensor, seed: in
     sums: list[Tensor] = [torch.zeros((), dtype=torch.float64, device=gpt.codebook.device)] * KINDS
     for _ in range(SEQUENCES // AT_ONCE):
         pairs = _pairs(gpt, guess, sequences.draw(AT_ONCE, generator))
-        sums = [total + (pair.T @ pair) for total, pair in zip(sums, pairs, strict=True)]
+        sums = [total + _products(rows) for total, rows in zip(sums, pairs, strict=True)]
     outputs = len(guess.used)
     solved = [
-        _ridge(products, pair.T @ pair, outputs)
-        for products, pair in zip(sums, _pairs(gpt, guess, validation), strict=True)
+        _ridge(training, _products(rows), outputs)
+        for training, rows in zip(sums, _pairs(gpt, guess, validation), strict=True)
     ]
     weights, variances = (torch.stack(parts) for parts in zip(*solved, strict=True))
     guess.set(weights[:, :-1], weights[:, -1], variances[-1])
 
 
 def _pairs(gpt: GPT, guess: FirstGuess, sequences: Tensor) -> list[Tensor]:
-    """For each kind, rows of what a guess is made from, 1, and what follows: (m, 2 n + 1 + n) float64."""
+    """For each kind, rows of what a guess is made from, 1, and what follows: (m, i + n)."""
     frames = gpt.frames(sequences)
     history, following = guess.history(frames)[:, :-1], frames.flatten(2)[:, 1:, guess.used]
-    rows = torch.cat([history, torch.ones_like(history[..., :1]), following], dim=-1).double()
+    rows = torch.cat([history, torch.ones_like(history[..., :1]), following], dim=-1)
     return [rows[:, kind : kind + 1 if kind < KINDS - 1 else None].flatten(0, 1) for kind in range(KINDS)]
+
+
+def _products(rows: Tensor) -> Tensor:
+    """Sums of products of rows (m, i) with each other, (i, i) float64."""
+    return (rows.T @ rows).double()
 
 
 def _ridge(training: Tensor, validation: Tensor, outputs: int) -> tuple[Tensor, Tensor]:

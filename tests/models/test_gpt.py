@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sparsevq.models import first_guess
 from sparsevq.models.gpt import GPT, GPTConfig, members_of, unit_codes
 
 SHAPE = GPTConfig(
@@ -28,7 +29,7 @@ all_kinds = pytest.mark.parametrize(
         {"prediction": prediction, "codebooks": codebooks, "first_guess": first_guess}
         for prediction in ("next_frame", "next_token")
         for codebooks in (1, 3)
-        for first_guess in ("none", "linear")
+        for first_guess in ("none", "quadratic")
     ],
     ids=lambda kind: "-".join(map(str, kind.values())),
 )
@@ -200,7 +201,7 @@ def test_one_codebook_scores_codes_as_it_always_did():
 
 
 @both_predictions
-@pytest.mark.parametrize("first_guess", ["none", "linear"])
+@pytest.mark.parametrize("first_guess", ["none", "quadratic"])
 def test_the_same_codebook_for_each_position_is_one_for_all(prediction, first_guess):
     kind = {"prediction": prediction, "first_guess": first_guess}
     one, each = gpt(**kind), gpt(**kind, codebooks=3)
@@ -279,6 +280,17 @@ def test_channels_that_pad_a_group_have_no_regression():
     model.first_guess.offset.fill_(1)
     guess = model.first_guess(torch.zeros(1, 1, 3, 4))[0, 0]
     assert guess.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
+
+
+def test_a_quadratic_guess_has_the_products_of_the_channels_of_most_energy(monkeypatch):
+    monkeypatch.setattr(first_guess, "LEADING", 2)
+    codebook = torch.randn(3, 2, 5, 4, generator=seeded(1))
+    codebook[2, ..., 1] *= 100
+    codebook[0, ..., 3] *= 10
+    guess = GPT(replace(SHAPE, codebooks=3, first_guess="quadratic"), codebook).first_guess
+    frame = torch.arange(12.0).view(1, 1, 3, 4)
+    assert guess.history(frame)[0, 0, 24:].tolist() == [9 * 9, 9 * 3, 3 * 3]
+    assert guess.matrix.shape == (3, 27, 12)
 
 
 # ------------------------------------------------------------------ generation

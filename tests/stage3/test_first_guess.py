@@ -39,6 +39,22 @@ def test_a_linear_flow_is_forecast_before_any_training(waves, prediction):
     assert error < 0.2, "of waves of amplitude 1, with codes 0.1 apart"
 
 
+@pytest.mark.parametrize(("kind", "least", "most"), [("linear", 0.6, 1.5), ("quadratic", 0.0, 0.2)])
+def test_a_quadratic_flow_is_forecast_by_a_quadratic_guess(waves, kind, least, most):
+    """Points on a circle whose angle doubles: z becomes z squared, of which no linear guess knows anything."""
+    phase = 6.3 * torch.rand(1, 40, 1, 3, generator=torch.Generator().manual_seed(1)) * 2.0 ** torch.arange(12)[:, None]
+    tokens = torch.stack([phase.cos(), phase.sin()], dim=-1)
+    indices = residual_codes(tokens.flatten(0, 2), waves.codebook, 1).view(1, 40, 12, 3, 2)
+    codes = Codes(indices, indices, waves.codebook, waves.split)
+    torch.manual_seed(0)
+    gpt = GPT(GPTConfig(3, 2, 256, 2, "next_frame", 4, 1, 2, 16, codebooks=3, first_guess=kind), codes.codebook)
+    sequences = Sequences(codes, STAGE3)
+    fit_first_guess(gpt, sequences, sequences.held_out(), seed=0)
+    found = codes_sum(gpt.eval().generate(indices[0, 30:, 0], 1, temperature=0), codes.codebook)[:, 0]
+    error = (found - codes_sum(indices[0, 30:, 1], codes.codebook)).square().mean().sqrt()
+    assert least <= error < most
+
+
 def test_a_gpt_without_a_first_guess_is_left_as_it_is(waves):
     gpt = GPT(GPTConfig(3, 2, 256, 2, "next_frame", 4, 1, 2, 16, codebooks=3), waves.codebook)
     before = {name: weight.clone() for name, weight in gpt.state_dict().items()}

@@ -154,7 +154,7 @@ def train_all(arguments: argparse.Namespace, name: str, count: int, folder: Path
 
 def stage_of(name: str, run: Any, config: Config, steps: int, fabric: Any) -> Any:
     """One stage, shortened."""
-    from sparsevq.stage1.train import EncoderStage
+    from sparsevq.stage1.fit import encoder_stage
     from sparsevq.stage2.train import TokenizerStage
     from sparsevq.stage3.train import GPTStage
 
@@ -164,7 +164,7 @@ def stage_of(name: str, run: Any, config: Config, steps: int, fabric: Any) -> An
         return TokenizerStage(run, settings, **common)
     if name == "gpt":
         return GPTStage(run, shortened(config.stage3, steps, dropout=0.0), **common)  # each device draws its own
-    return EncoderStage(run, name, shortened(config.stage1, steps), **common)
+    return encoder_stage(run, name, shortened(config.stage1, steps), **common)
 
 
 def nudge(objective: Any) -> None:

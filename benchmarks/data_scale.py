@@ -181,14 +181,14 @@ def sample(
 def opened(data: Path, settings: Stage1Config, fabric: Any, in_memory: int) -> Any:
     """Stage 1 before its training, its data set mapped or read."""
     from sparsevq.runs.run import Run
-    from sparsevq.stage1.train import EncoderStage
+    from sparsevq.stage1.fit import encoder_stage
 
     sensors = data.with_name(f"{data.stem}_sensors.h5")
     write_sensors(sensors, place_sensors(read_domain(data), SensorsConfig(num_semi_sparse=100), 20, seed=1))
     settings = settings.model_copy(update={"symmetries": Symmetries()})  # whatever the configuration's flow has
     run = Run(data=data, sensors=sensors)
     run.data = read_data(data, in_memory=in_memory)
-    stage = EncoderStage(run, "sparse", settings, seed=1, fabric=fabric)
+    stage = encoder_stage(run, "sparse", settings, seed=1, fabric=fabric)
     stage.objective.to(fabric.device)
     return stage
 

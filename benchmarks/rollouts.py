@@ -19,7 +19,7 @@ from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runs.codes import Codes
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors
-from sparsevq.stage1.encoding import Role, Stage1Model, position_features, sensor_points
+from sparsevq.stage1.model import PerceiverModel, Role, position_features, sensor_points
 from sparsevq.stage1.train import autoencoder_config
 from sparsevq.stage2.train import tokenizer_config
 from sparsevq.stage3.train import gpt_config
@@ -130,7 +130,7 @@ def random_codes(model: ForecastModel, cases: int) -> Tensor:
     return torch.randint(shape.num_vq_embeddings, (cases, shape.tokens_per_frame, shape.num_quantizers), device=device)
 
 
-def _stage1(config: Config, data: FieldData, sensors: SensorSets, role: Role, device: torch.device) -> Stage1Model:
+def _stage1(config: Config, data: FieldData, sensors: SensorSets, role: Role, device: torch.device) -> PerceiverModel:
     autoencoder = SensorAutoencoder(autoencoder_config(data, config.stage1)).to(device).eval().requires_grad_(False)
     where, features = sensor_points(sensors, role), position_features(data, config.stage1.space_bands, device)
-    return Stage1Model(autoencoder, where.to(device), features, config.stage1)
+    return PerceiverModel(autoencoder=autoencoder, where=where.to(device), features=features, settings=config.stage1)

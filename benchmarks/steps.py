@@ -27,7 +27,7 @@ from sparsevq.models import attention, gpt
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.runtime.tracking.tracker import Tracker
-from sparsevq.stage1.train import EncoderStage
+from sparsevq.stage1.fit import encoder_stage
 from sparsevq.stage2.train import TokenizerStage
 from sparsevq.stage3.train import GPTStage, Sequences
 from sparsevq.training.loop import fit
@@ -88,7 +88,7 @@ def stages(folder: Path, config: Config, lease: Lease, trajectories: int | None)
     seed = config.seeds[0]
     for role in ("semi_sparse", "sparse"):
         fabric = fabric_for(lease, config.stage1.precision)
-        yield untrained(EncoderStage(Run(folder), role, config.stage1, seed=seed, fabric=fabric), folder / role)
+        yield untrained(encoder_stage(Run(folder), role, config.stage1, seed=seed, fabric=fabric), folder / role)
     fabric = fabric_for(lease, config.stage2.precision)
     tokenizer = TokenizerStage(Run(folder), config.stage2, seed=seed, fabric=fabric)
     untrained(tokenizer, folder / "tokenizer")

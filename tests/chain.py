@@ -13,7 +13,7 @@ from sparsevq.forecasting.held_out import forecast_held_out
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors, read_sensors, write_sensors
-from sparsevq.stage1.train import EncoderStage
+from sparsevq.stage1.fit import encoder_stage
 from sparsevq.stage2.dump import dump_indices
 from sparsevq.stage2.train import TokenizerStage
 from sparsevq.stage3.train import GPTStage
@@ -109,7 +109,7 @@ class Chain:
     def encoder(
         self, role: str, out: Path | None = None, seed: int = 1, start_from: Path | None = None, **changes: Any
     ) -> Trained:
-        make = partial(EncoderStage, self.run(), role, start_from=start_from)
+        make = partial(encoder_stage, self.run(), role, start_from=start_from)
         return _train(make, out or self.folder / role, STAGE1, changes, seed)
 
     def tokenizer(

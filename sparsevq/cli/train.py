@@ -109,13 +109,13 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
     from sparsevq.runs.folder import CHECKPOINTS, read_record
     from sparsevq.runtime.checkpoints import Checkpoints
     from sparsevq.runtime.tracking.tracker import Job, tracked
-    from sparsevq.stage1.train import EncoderStage
+    from sparsevq.stage1.fit import encoder_stage
     from sparsevq.stage2.dump import dump_indices
     from sparsevq.stage2.train import TokenizerStage
     from sparsevq.stage3.train import GPTStage
     from sparsevq.training.stage import Stage, train
 
-    encoder = partial(EncoderStage, role="semi_sparse" if options.semi_sparse else "sparse")
+    encoder = partial(encoder_stage, role="semi_sparse" if options.semi_sparse else "sparse")
     stages: dict[str, Callable[..., Stage]] = {"stage1": encoder, "stage2": TokenizerStage, "stage3": GPTStage}
     record, seed = read_record(run), options.seed
     settings = settings_of(options.training_stage, record["settings"], given)

@@ -66,7 +66,21 @@ class TrainingConfig(Section):
 class Stage1Config(TrainingConfig):
     """Sparse and semi-sparse encoder with the coordinate decoder."""
 
-    modes: NonNegative = Field(0, description="POD modes that the latents begin with; 0: the paper's encoder")
+    modes: NonNegative = Field(
+        0,
+        description="POD modes whose coefficients, as the readings tell them, are the latents; 0: the paper's encoder",
+    )
+    examples: NonNegative = Field(
+        3000,
+        description="with modes: training frames that the estimate learns from what the linear one leaves; 0: linear",
+    )
+    noise: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="with modes: std of the readings' errors, in units of the anomalies' std (`basis`)"
+    )
+    complete: Literal["projection", "sensors"] = Field(
+        "projection",
+        description="with modes: complete latents are of the dense field, or estimated from the semi-sparse sensors",
+    )
     space_bands: Count = Field(32, description="sine-cosine frequencies per dimension")
     enc_preproc_ch: Count = Field(48, description="size of the linear layer on the inputs (value + position)")
     num_latents: Count = Field(256, description="length of the learned query array Q_in")
@@ -89,6 +103,12 @@ class Stage1Config(TrainingConfig):
         None, description="optimizer steps of an encoder that starts from another one; null: max_steps"
     )
     symmetries: Symmetries = Symmetries()
+
+    @model_validator(mode="after")
+    def _nothing_to_warm(self) -> Self:
+        if self.modes and self.warm_start:
+            raise ValueError(f"warm_start=true has no use with modes={self.modes}: nothing is trained from weights")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_channels(self) -> Self:

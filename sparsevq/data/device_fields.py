@@ -1,8 +1,10 @@
 """Batches of a data set of any size on the training device, gathered without a loop and normalised there."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -30,6 +32,16 @@ class Views:
         return Views(self.trajectory[part], self.frame[part], self.symmetry[part])
 
 
+class Normalisation(Protocol):
+    """What `sparsevq.basis.basis.Basis` has: mean of each point ``(N, C)`` and scale of each channel ``(C,)``."""
+
+    @property
+    def mean(self) -> npt.NDArray[np.float32]: ...
+
+    @property
+    def scale(self) -> npt.NDArray[np.float32]: ...
+
+
 class DeviceFields:
     """Fields of a data set, gathered by frame, point and symmetry, and normalised.
 
@@ -44,13 +56,23 @@ class DeviceFields:
         The group to augment with; element 0 is the identity.
     device
         Device of the batches.
+    normalisation
+        What fields are normalised by; None: one mean and one standard deviation a channel, as models of earlier
+        versions have them.
     """
 
-    def __init__(self, data: FieldData, symmetries: Symmetries, device: torch.device):
+    def __init__(
+        self,
+        data: FieldData,
+        symmetries: Symmetries,
+        device: torch.device,
+        normalisation: Normalisation | None = None,
+    ):
         group = symmetry_group(data, symmetries)
         self.trajectories, self.frames, self.points, self.channels = data.flat_fields.shape
-        self.mean = torch.tensor(data.mean, dtype=torch.float32, device=device)
-        self.std = torch.tensor(data.std, dtype=torch.float32, device=device)
+        mean, std = (data.mean, data.std) if normalisation is None else (normalisation.mean, normalisation.scale)
+        self.mean = torch.tensor(mean, dtype=torch.float32, device=device).expand(self.points, -1)  # (N, C)
+        self.std = torch.tensor(std, dtype=torch.float32, device=device)
         self._fields = _fields_of(data, device)
         self._mask = torch.from_numpy(data.flat_mask).to(device).reshape(-1)
         self._source = torch.from_numpy(group.source).to(device)
@@ -71,7 +93,9 @@ class DeviceFields:
         source = self._source[views.symmetry[:, None], points]  # (b, p)
         # A mirrored component changes sign in physical units, before its mean is subtracted.
         values = self._physical(views, source).mul_(self._sign[views.symmetry][:, None])
-        return values.sub_(self.mean).div_(self.std), self._mask[views.trajectory[:, None] * self.points + source]
+        return values.sub_(self.mean[points]).div_(self.std), self._mask[
+            views.trajectory[:, None] * self.points + source
+        ]
 
     def _physical(self, views: Views, source: Tensor) -> Tensor:
         """Values (b, p, c) at points (b, p) of the frames as stored: a new tensor on the device."""
@@ -86,9 +110,9 @@ class DeviceFields:
             return values.to(self.device)
         return values.pin_memory().to(self.device, non_blocking=True)
 
-    def physical(self, normalised: Tensor) -> Tensor:
-        """(..., C) in physical units."""
-        return normalised * self.std + self.mean
+    def physical(self, normalised: Tensor, points: Tensor | None = None) -> Tensor:
+        """(..., p, C) at points (p,), None: all, in physical units."""
+        return normalised * self.std + (self.mean if points is None else self.mean[points])
 
     def views(self, trajectories: Tensor, frames: Tensor) -> Views:
         """Every given frame of every given trajectory as simulated, trajectories outermost."""

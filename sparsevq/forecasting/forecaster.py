@@ -21,7 +21,6 @@ from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.files import digest
 from sparsevq.sensors.readings import Readings, obstacle_test, read_readings
-from sparsevq.stage1.encoding import features_at
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -140,12 +139,12 @@ class Forecaster:
                 tuple(self.data.axes),
                 self.data.channels,
                 self.data.units,
-                partial=False,  # the encoder knows no sensor that reads some of the channels
+                partial=self._model.sparse.partial,
                 sensors=self.sensors.coordinates,
                 domain=self.data.domain,
                 in_obstacle=self._in_obstacle,
             )
-            if read.noise.any():
+            if read.noise.any() and not self._model.sparse.partial:
                 raise SparseVQError(f"{path}: the encoder takes readings as exact", "leave out the columns of noise")
             source = digest(path)
         # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
@@ -155,10 +154,8 @@ class Forecaster:
     def _draw(self, readings: Readings, frames: int, members: int, seed: int, temperature: float, top_k: int) -> Tensor:
         """Code indices (members, frames, P, Q)."""
         model, data = self._model, self.data
-        positions = features_at(data, readings.places, model.sparse.settings.space_bands)
-        normalised = torch.from_numpy(((readings.values - data.mean) / data.std).astype(np.float32))
-        latents = model.sparse.autoencoder.encoder(normalised[None].to(self._device), positions.to(self._device))
-        prompt = model.tokenizer.tokenize(latents.float())
+        latents = model.sparse.encode_readings(data, readings.places, readings.values, readings.noise)
+        prompt = model.tokenizer.tokenize(latents)
         return model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]
 
     @torch.no_grad()
@@ -166,9 +163,11 @@ class Forecaster:
         """Code indices (members, frames, P, Q) as fields (members, frames, *grid, C) in physical units."""
         data = self.data
         fields = np.empty((*tokens.shape[:2], *data.grid, len(data.channels)), np.float32)
-        mean, std = (torch.tensor(moment, dtype=torch.float32, device=self._device) for moment in (data.mean, data.std))
+        basis = self._model.teacher.basis
+        mean, std = (data.mean, data.std) if basis is None else (basis.mean, basis.scale)
+        offset, scale = (torch.tensor(moment, dtype=torch.float32, device=self._device) for moment in (mean, std))
         for member, indices in enumerate(tokens):
-            field: Tensor = self._model.decode_normalised(indices) * std + mean  # (frames, N, C)
+            field: Tensor = self._model.decode_normalised(indices) * scale + offset  # (frames, N, C)
             fields[member] = field.unflatten(-2, data.grid).cpu().numpy()
         fields[..., ~self._ever_valid, :] = np.nan
         return fields

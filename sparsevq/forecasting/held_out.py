@@ -17,7 +17,7 @@ from sparsevq.forecasting.model import ForecastModel, doubt_about_members, load_
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
-from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, encode_views
+from sparsevq.stage1.model import Stage1Model, decode_everywhere, encode_views
 
 SCHEMA = "sparsevq-forecast"
 VERSION = 1
@@ -48,7 +48,7 @@ def forecast_held_out(
         raise SparseVQError(
             f"{run.file('codes')} was dumped by another tokenizer than the one beside it", "dump it again"
         )
-    fields = DeviceFields(data, Symmetries(), fabric.device)
+    fields = DeviceFields(data, Symmetries(), fabric.device, model.teacher.basis)
     trajectory, start = cases(data, settings, split)
     frames = torch.from_numpy(start)[:, None] + torch.arange(settings.horizon + 1)
     which = torch.from_numpy(trajectory)[:, None].expand_as(frames)

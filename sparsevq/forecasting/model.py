@@ -10,7 +10,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig, members_of
 from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runs.run import Run
-from sparsevq.stage1.encoding import Stage1Model, decode_everywhere, load_encoders
+from sparsevq.stage1.encoding import load_encoders
+from sparsevq.stage1.model import Stage1Model, decode_everywhere
 from sparsevq.stage2.dump import load_tokenizer
 
 

@@ -4,10 +4,11 @@ import torch
 from lightning_fabric import Fabric
 
 from sparsevq.config import Stage3Config, Symmetries, parse
-from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.run import Part, Run
-from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_encoders, load_stage1
+from sparsevq.stage1.encoding import load_encoders, load_stage1
+from sparsevq.stage1.model import Stage1Model, decode_everywhere, encode_views
 from sparsevq.stage2.dump import load_tokenizer
 from sparsevq.stage3.sequences import Sequences
 from sparsevq.stage3.train import cross_entropy
@@ -38,10 +39,9 @@ def scores_on_test(run: Run, part: Part, fabric: Fabric) -> dict[str, float]:
             file.restore(gpt)
             return {"test_cross_entropy": cross_entropy(gpt.to(device).eval(), sequences, SEQUENCES_AT_ONCE)}
         run.needs(*(("sparse", "semi_sparse", "tokenizer") if part == "tokenizer" else (part,)))
-        fields = DeviceFields(run.data, Symmetries(), device)
-        views = validation_views(run.data, fields, "test")
         if part == "tokenizer":
             sparse, teacher = load_encoders(run, device)
+            fields, views = _test_split(run, teacher)
             tokenizer = load_tokenizer(run, teacher, device)
             latents, complete = encode_views(sparse, fields, views), encode_views(teacher, fields, views)
             guesses = {
@@ -51,9 +51,16 @@ def scores_on_test(run: Run, part: Part, fabric: Fabric) -> dict[str, float]:
             }
         else:
             model = load_stage1(run, part, device)
+            fields, views = _test_split(run, model)
             guesses = {"test_": decode_everywhere(model, encode_views(model, fields, views))}
         return {
             prefix + name.removeprefix("val_"): value
             for prefix, guess in guesses.items()
             for name, value in reconstruction_metrics(fields, views, guess).items()
         }
+
+
+def _test_split(run: Run, model: Stage1Model) -> tuple[DeviceFields, Views]:
+    """Frames of the test split, normalised as the model needs them."""
+    fields = DeviceFields(run.data, Symmetries(), model.device, model.basis)
+    return fields, validation_views(run.data, fields, "test")

@@ -1,4 +1,4 @@
-"""Stage 1: train a sparse or a semi-sparse encoder together with its coordinate decoder."""
+"""Stage 1 as in the paper: train a sparse or a semi-sparse encoder together with its coordinate decoder."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.models.autoencoder import AutoencoderConfig, SensorAutoencoder
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
-from sparsevq.stage1.encoding import (
+from sparsevq.stage1.model import (
+    PerceiverModel,
     Role,
-    Stage1Model,
     decode_at,
     encode_views,
     points_digest,
@@ -42,7 +42,7 @@ class ReconstructionLoss(nn.Module):
 
 
 class EncoderStage(Stage):
-    """Readings of the sensors of a frame in, values at random points of the same frame out.
+    """The paper's encoder: readings of the sensors of a frame in, values at random points of the same frame out.
 
     Parameters
     ----------
@@ -79,15 +79,21 @@ class EncoderStage(Stage):
         self.name, self.kind = f"stage 1 {role}", role
         self.config = autoencoder_config(data, settings)
         self.module = SensorAutoencoder(self.config)
-        self.made_from = {"data": data.digest, "sensors": sensors.digest}
+        self.made_from = {"data": data.digest, "basis": run.basis.digest, "sensors": sensors.digest}
         self.start_from(start_from, "sparse", "semi_sparse")
         self.extra = {"grid": list(data.grid), "points": points_digest(sensors, role)}
 
-        self.fields = DeviceFields(data, settings.symmetries, device)
+        self.fields = DeviceFields(data, settings.symmetries, device, run.basis)
         self.frames = training_frames(data, settings, seed).to(device)  # (trajectory, frame)
         self.area = PointsByArea(data, device)
         features = position_features(data, settings.space_bands, device)
-        self.model = Stage1Model(self.module, sensor_points(sensors, role).to(device), features, settings)
+        self.model = PerceiverModel(
+            settings=settings,
+            basis=run.basis,
+            autoencoder=self.module,
+            where=sensor_points(sensors, role).to(device),
+            features=features,
+        )
         self.objective = ReconstructionLoss(self.module, features[self.model.where], features)
         self.val, self.val_points = validation_views(data, self.fields), validation_points(self.fields)
         self._warm = start_from is not None

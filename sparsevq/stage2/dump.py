@@ -14,8 +14,9 @@ from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.codes import SCHEMA, VERSION
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
-from sparsevq.stage1.encoding import Stage1Model, encode_views, load_encoders
-from sparsevq.stage2.latents import variant_symmetries
+from sparsevq.stage1.encoding import load_encoders
+from sparsevq.stage1.model import Stage1Model, encode_views
+from sparsevq.training.fields import variant_symmetries
 
 FRAMES_AT_ONCE = 1024
 """Frames whose latents are in memory together."""
@@ -63,7 +64,7 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
     data = run.data
     sparse, teacher = load_encoders(run, fabric.device)
     tokenizer = load_tokenizer(run, teacher, fabric.device)
-    fields = DeviceFields(data, sparse.settings.symmetries, fabric.device)
+    fields = DeviceFields(data, sparse.settings.symmetries, fabric.device, sparse.basis)
     symmetries = variant_symmetries(fields, sparse.settings.symmetries.variants, seed)
     with fabric.autocast(), created(out) as file:
         stamp(file, SCHEMA, VERSION, run.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer"), {"seed": seed})

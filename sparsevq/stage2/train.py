@@ -17,11 +17,19 @@ from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import from_first, rank, require_rows, weights_of
 from sparsevq.runtime.model_file import load_model
-from sparsevq.stage1.encoding import Stage1Model, decode_at, load_encoders
+from sparsevq.stage1.encoding import load_encoders
+from sparsevq.stage1.model import Stage1Model, decode_at
 from sparsevq.stage2.codebooks import fit_codebook, group_sizes
-from sparsevq.stage2.latents import TrainingLatents, latents_of, training_views, variant_symmetries
+from sparsevq.stage2.latents import TrainingLatents, latents_of
 from sparsevq.stage2.shared_codebooks import share_codebooks
-from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
+from sparsevq.training.fields import (
+    PointsByArea,
+    reconstruction_metrics,
+    training_views,
+    validation_points,
+    validation_views,
+    variant_symmetries,
+)
 from sparsevq.training.stage import Stage
 
 KMEANS_FRAMES = 2048
@@ -38,8 +46,7 @@ class CompletionLoss(nn.Module):
     def __init__(self, tokenizer: LatentTokenizer, teacher: Stage1Model, settings: Stage2Config):
         super().__init__()
         self.tokenizer = tokenizer
-        self.decoder = teacher.autoencoder.decoder
-        self.features = teacher.features
+        self.teacher = teacher
         self.field_weight = settings.field_weight
         # FSQ's projections get no gradient before there are codes.
         self.parameters_rest = settings.quantizer == "fsq" and settings.continuous_steps > 0
@@ -54,7 +61,7 @@ class CompletionLoss(nn.Module):
         commitment = of_frames * commitment
         terms = {"loss": latent + commitment, "latent_mse": latent, "commitment": commitment}
         if self.field_weight:
-            error = (self.decoder(guess, self.features[points]) - values).square().mean(-1) * valid
+            error = (self.teacher.decode(guess, points) - values).square().mean(-1) * valid
             terms["field_mse"] = of_points * error.sum() / valid.sum().clamp_min(1)
             terms["loss"] = terms["loss"] + self.field_weight * terms["field_mse"]
         return terms
@@ -90,7 +97,7 @@ class TokenizerStage(Stage):
         data, device = run.data, fabric.device
         sparse, self.teacher = load_encoders(run, device)
         symmetries = sparse.settings.symmetries
-        self.fields = DeviceFields(data, symmetries, device)
+        self.fields = DeviceFields(data, symmetries, device, self.teacher.basis)
         self.area, self.val_points = PointsByArea(data, device), validation_points(self.fields)
         views = training_views(data, self.fields, variant_symmetries(self.fields, symmetries.variants, seed))
         with fabric.autocast():

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
+from sparsevq.data.symmetries import variant_elements
 from sparsevq.errors import SparseVQError
 
 VALIDATION_FRAMES = 128
@@ -30,6 +31,21 @@ class PointsByArea:
             return torch.randint(self._points, (count,), generator=generator, device=self._device)
         at = torch.rand(count, generator=generator, device=self._device)
         return torch.searchsorted(self._share, at).clamp_max(self._points - 1)
+
+
+def variant_symmetries(fields: DeviceFields, variants: int, seed: int) -> Tensor:
+    """Which element of the symmetry group each variant of each trajectory is, (V, T); variant 0 is the identity."""
+    elements = variant_elements(fields.num_symmetries, fields.trajectories, variants, seed)
+    return torch.from_numpy(elements).to(fields.device)
+
+
+def training_views(data: FieldData, fields: DeviceFields, symmetries: Tensor) -> Views:
+    """Every frame of every variant of the training trajectories; variants outermost, frames innermost."""
+    trajectories = torch.from_numpy(data.trajectories("train")).to(fields.device)
+    frames = torch.arange(fields.frames, device=fields.device)
+    grid = torch.cartesian_prod(torch.arange(len(symmetries), device=fields.device), trajectories, frames)
+    variant, trajectory, frame = grid.unbind(-1)
+    return Views(trajectory, frame, symmetries[variant, trajectory])
 
 
 def validation_views(data: FieldData, fields: DeviceFields, split: Split = "val") -> Views:
@@ -71,6 +87,6 @@ def reconstruction_metrics(
     weight = (valid * fields.weights[points])[..., None]
     mse = ((guess - truth).square() * weight).sum() / weight.sum() / fields.channels
     error = ((guess - truth) * fields.std / fields.joint_scale).square() * weight
-    size = (fields.physical(truth) / fields.joint_scale).square() * weight
+    size = (fields.physical(truth, points) / fields.joint_scale).square() * weight
     relative = (error.sum((1, 2)) / size.sum((1, 2))).sqrt()
     return {"val_loss": float(mse), "val_relative_l2": float(relative.mean())}

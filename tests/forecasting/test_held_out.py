@@ -20,7 +20,8 @@ from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import load_model, save_model
-from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
+from sparsevq.stage1.encoding import load_stage1
+from sparsevq.stage1.model import decode_everywhere, encode_views
 from tests.chain import FORECAST, Chain
 
 CPU = torch.device("cpu")

@@ -12,7 +12,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.positions import sine_cosine_features
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1 import encoding
-from sparsevq.stage1.encoding import decode_at, decode_everywhere, encode_views, load_stage1
+from sparsevq.stage1.encoding import load_stage1
+from sparsevq.stage1.model import decode_at, decode_everywhere, encode_views
 from sparsevq.training.fields import reconstruction_metrics, validation_views
 from tests.flows import travelling_waves
 

@@ -14,7 +14,8 @@ from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.files import digest
-from sparsevq.stage1.encoding import encode_views, load_stage1
+from sparsevq.stage1.encoding import load_stage1
+from sparsevq.stage1.model import encode_views
 from sparsevq.stage2.dump import load_tokenizer
 
 CPU = torch.device("cpu")

@@ -11,7 +11,8 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import load_model
-from sparsevq.stage1.encoding import decode_everywhere, encode_views, load_stage1
+from sparsevq.stage1.encoding import load_stage1
+from sparsevq.stage1.model import decode_everywhere, encode_views
 from sparsevq.stage2 import latents
 from sparsevq.stage2 import train as stage2
 from sparsevq.stage2.dump import load_tokenizer

@@ -5,6 +5,7 @@
 rule forecast:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         sparse="<run>/sparse/model.safetensors",
         semi_sparse="<run>/semi_sparse/model.safetensors",

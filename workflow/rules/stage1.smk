@@ -4,6 +4,7 @@
 rule semi_sparse:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
     output:
         model="<run>/semi_sparse/model.safetensors",
@@ -29,6 +30,7 @@ rule semi_sparse:
 use rule semi_sparse as sparse with:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         start_from=rules.semi_sparse.output.model if CONFIG.stage1.warm_start else [],
     output:

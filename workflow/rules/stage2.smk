@@ -4,6 +4,7 @@
 rule tokenizer:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         sparse="<run>/sparse/model.safetensors",
         semi_sparse="<run>/semi_sparse/model.safetensors",
@@ -31,6 +32,7 @@ rule tokenizer:
 rule codes:
     input:
         data="<data>/data.h5",
+        basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         sparse="<run>/sparse/model.safetensors",
         semi_sparse="<run>/semi_sparse/model.safetensors",

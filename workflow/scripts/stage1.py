@@ -7,12 +7,12 @@ from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.runs.run import Run
-    from sparsevq.stage1.train import EncoderStage
+    from sparsevq.stage1.fit import encoder_stage
     from sparsevq.training.stage import train
 
     settings = Stage1Config(**snakemake.params.stage1)
     start_from = snakemake.input.get("start_from")
-    stage = EncoderStage(
+    stage = encoder_stage(
         Run.of(snakemake.input.items()),
         snakemake.rule,
         settings,

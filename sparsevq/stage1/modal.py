@@ -1,0 +1,137 @@
+"""A stage-1 model on POD modes: latents are coefficients, of the dense field or as estimated from any sensors."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sparsevq.basis.basis import Basis, BasisAt
+from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.data.field_data import FieldData
+from sparsevq.models.estimate import Estimator, Examples
+from sparsevq.models.modal import ModalLatents
+from sparsevq.stage1.model import FloatArray, Stage1Model
+
+DENSE_VALUES_AT_ONCE = 2**24
+"""Values of dense frames that are projected together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Sensors of the grid: points (n_s,), which channels they read (n_s, C), and the estimate from their readings."""
+
+    where: Tensor
+    reads: Tensor
+    estimator: Estimator
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalModel(Stage1Model):
+    """Coefficients of the leading modes of a basis.
+
+    Attributes
+    ----------
+    basis
+        Its modes are those of the model, no others.
+    latents
+        Examples, and how coefficients are laid out as latents.
+    sensors
+        None: latents are the projection of the dense field.
+    """
+
+    partial = True
+
+    basis: Basis
+    latents: ModalLatents
+    sensors: Seen | None = None
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        config = self.latents.config
+        return config.num_latents, config.latent_channels
+
+    @property
+    def device(self) -> torch.device:
+        return self.latents.device
+
+    @property
+    def num_points(self) -> int:
+        return len(self.basis.mean)
+
+    @cached_property
+    def modes(self) -> Tensor:
+        """(N, C, r)."""
+        return torch.from_numpy(np.ascontiguousarray(self.basis.modes.transpose(1, 2, 0))).to(self.device)
+
+    def encode(self, fields: DeviceFields, views: Views) -> Tensor:
+        if self.sensors is None:
+            return self.latents.to_latents(project(self.modes, fields, views))
+        return self._estimated(self.sensors.estimator, self.readings(fields, views))
+
+    def encode_linear(self, fields: DeviceFields, views: Views) -> Tensor:
+        """What optimal interpolation makes of the readings that `encode` sees; of the dense field, its projection."""
+        if self.sensors is None:
+            return self.encode(fields, views)
+        with torch.autocast(fields.device.type, enabled=False):
+            return self.latents.to_latents(self.sensors.estimator.linear(self.readings(fields, views)))
+
+    def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
+        reads = ~np.isnan(values)
+        at, scale = self.basis.at(data, places), self.basis.scale
+        normalised = torch.from_numpy(((values - at.mean) / scale)[reads].astype(np.float32)).to(self.device)
+        return self._estimated(self.estimator(at, reads, noise / scale), normalised[None])
+
+    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> "ModalModel":
+        """The same model with sensors at points (n_s,) of the grid that read channels (n_s, C).
+
+        Parameters
+        ----------
+        noise
+            Std of the readings' errors, normalised.
+        """
+        points = where.cpu().numpy()
+        at = BasisAt(self.basis.mean[points], self.basis.modes[:, points], self.basis.residual[points])
+        estimator = self.estimator(at, reads.cpu().numpy(), np.full(reads.shape, noise))
+        device = self.device
+        return replace(self, sensors=Seen(where.to(device), reads.to(device), estimator))
+
+    def estimator(self, at: BasisAt, reads: npt.NDArray[np.bool_], noise: FloatArray) -> Estimator:
+        """The estimate from sensors where the basis is `at`; channels that they read and std of errors (n_s, C)."""
+        device = self.device
+        at_sensors = torch.from_numpy(at.modes[:, reads].T.copy()).to(device)
+        error = torch.from_numpy((at.residual + np.square(noise))[reads]).to(device)
+        prior = torch.from_numpy(self.basis.std).to(device)
+        with torch.autocast(device.type, enabled=False):
+            return Estimator.fitted(at_sensors, error, prior, Examples(self.latents.examples, self.latents.held_out))
+
+    def readings(self, fields: DeviceFields, views: Views) -> Tensor:
+        """(b, m) normalised readings of the model's sensors."""
+        assert self.sensors is not None
+        return fields.gather(views, self.sensors.where)[0][:, self.sensors.reads]
+
+    def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
+        modes = self.modes if points is None else self.modes[points]
+        with torch.autocast(latents.device.type, enabled=False):
+            values = self.latents.to_coefficients(latents.float()) @ modes.flatten(0, 1).T
+        return values.unflatten(1, (-1, modes.shape[1]))
+
+    def _estimated(self, estimator: Estimator, readings: Tensor) -> Tensor:
+        with torch.autocast(readings.device.type, enabled=False):  # bf16 would round off what the estimate gains
+            return self.latents.to_latents(estimator(readings))
+
+
+@torch.no_grad()
+def project(modes: Tensor, fields: DeviceFields, views: Views) -> Tensor:
+    """Coefficients (b, r) of dense frames in modes (N, C, r); there is no anomaly where there is no field."""
+    points = torch.arange(fields.points, device=fields.device)
+    at_once = max(1, DENSE_VALUES_AT_ONCE // (fields.points * fields.channels))
+    by_area = (modes * (fields.weights / fields.points)[:, None, None]).flatten(0, 1)  # (N C, r)
+    found = []
+    with torch.autocast(fields.device.type, enabled=False):
+        for start in range(0, len(views), at_once):
+            values, valid = fields.gather(views[start : start + at_once], points)
+            found.append(values.masked_fill_(~valid[..., None], 0).flatten(1) @ by_area)
+    return torch.cat(found)

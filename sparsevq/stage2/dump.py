@@ -73,7 +73,7 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
             kind = "int16" if tokenizer.config.num_vq_embeddings <= 2**15 else "int32"
             file.create_dataset(name, data=indices.cpu().numpy().astype(kind))
             if tokens is not None:
-                file.create_dataset(f"tokens_{name}", data=tokens.cpu().numpy())
+                file.create_dataset(f"tokens_{name}", data=tokens.cpu().numpy().astype("float16"))
             print(f"{name}: {tuple(indices.shape)} indices (variant, trajectory, frame, token, level)", flush=True)
         file["codebook"] = tokenizer.quantizer.codebook().float().cpu().numpy()
         file["symmetry"] = symmetries.cpu().numpy()
@@ -83,7 +83,7 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
 def encode_variants(
     model: Stage1Model, tokenizer: LatentTokenizer, data: FieldData, fields: DeviceFields, symmetries: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """Indices (V, T, F, P, Q), and for tokens that are groups these before quantization, (V, T, F, P, D) float16.
+    """Indices (V, T, F, P, Q), and for tokens that are groups these before quantization, (V, T, F, P, D).
 
     The variants of trajectories that are not for training have -1 and 0.
     """
@@ -101,7 +101,7 @@ def encode_variants(
             latents = encode_views(model, fields, views[start : start + FRAMES_AT_ONCE])
             indices.append(tokenizer.tokenize(latents))
             if grouped:
-                tokens.append(tokenizer.encode(latents).half())
+                tokens.append(tokenizer.encode(latents))
         shape = (fields.trajectories, fields.frames)
         all_indices.append(_by_trajectory(torch.cat(indices), wanted, shape, -1))
         if grouped:

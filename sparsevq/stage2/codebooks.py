@@ -18,9 +18,9 @@ from torch import Tensor
 from sparsevq.basis.bound import bits_per_component
 from sparsevq.models.residual_codes import codes_sum, residual_codes
 
-LLOYD_ROUNDS = 10
+LLOYD_ROUNDS = 6
 """Iterations of k-means a level."""
-JOINT_ROUNDS = 4
+JOINT_ROUNDS = 2
 """Times that all levels are estimated together at most."""
 SWEEPS = 2
 """Times that each level is moved in such a round: with the codes as they are, the sweeps converge fast."""

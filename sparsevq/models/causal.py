@@ -110,9 +110,11 @@ class Head(nn.Sequential):
 def by_position(x: Tensor, matrices: Tensor, first: int) -> Tensor:
     """Tokens (b, n, d) times the matrix (P, d, e) of each one's position -> (b, n, e).
 
-    The first token is at position `first` of a frame; if that is not 0, all tokens are of one frame.
+    The first token is at position `first` of a frame, or at that plus some frames; if it is not a frame's first, all
+    tokens are of one frame.
     """
     count, size = x.shape[1], len(matrices)
+    first %= size
     if first:
         return torch.einsum("bnd,nde->bne", x, matrices[first : first + count])
     frames = F.pad(x, (0, 0, 0, -count % size)).unflatten(1, (-1, size))

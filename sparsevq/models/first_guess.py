@@ -52,7 +52,7 @@ class FirstGuess(nn.Module):
         self.register_buffer("offset", torch.zeros(KINDS, size))
         self.matrix: Tensor
         self.offset: Tensor
-        self.log_weight = nn.Parameter(torch.zeros(tokens_per_frame, levels, channels))
+        self.log_weight = nn.Parameter(torch.zeros(KINDS, tokens_per_frame, levels, channels))
 
     def history(self, frames: Tensor) -> Tensor:
         """Vectors of frames (b, s, P, D) -> what the guess after each is made from (b, s, i).
@@ -77,24 +77,21 @@ class FirstGuess(nn.Module):
         """
         with torch.autocast(frames.device.type, enabled=False):
             history = self.history(frames.float())
-            count = history.shape[1]
-            ends = [min(max(kind + 1 - start, 0), count) for kind in range(KINDS - 1)] + [count]
             parts = [
-                part @ matrix + offset
-                for part, matrix, offset in zip(
-                    history.tensor_split(ends[:-1], dim=1), self.matrix, self.offset, strict=True
-                )
+                history[:, begin:end] @ self.matrix[kind] + self.offset[kind]
+                for kind, begin, end in kinds(start, history.shape[1])
             ]
             guess = torch.zeros_like(frames.flatten(2), dtype=torch.float32)
             return guess.index_copy(2, self.used, torch.cat(parts, dim=1)).view_as(frames)
 
-    def scores(self, rest: Tensor, codes: Tensor, level: int, first: int) -> Tensor:
+    def scores(self, rest: Tensor, codes: Tensor, level: int, start: int) -> Tensor:
         """Logarithms of the codes' chances, but for a constant.
 
         Parameters
         ----------
         rest
-            Guess less the codes of the levels before, (b, n, D), of tokens from position `first` of a frame on.
+            Guess less the codes of the levels before, (b, n, D), of the tokens `start` ... after the observed frame;
+            if `start` is no frame's first token, all are of one frame.
         codes
             Codes of this level, (P', K, D).
 
@@ -102,17 +99,28 @@ class FirstGuess(nn.Module):
         -------
         (b, n, K) float32: in bf16 large terms that cancel would leave noise.
         """
+        size, count = self.log_weight.shape[1], rest.shape[1]
+        parts = []
         with torch.autocast(rest.device.type, enabled=False):
-            weighted = codes * self.log_weight[:, level].exp()[:, None]  # (P, K, D)
-            half_norms = 0.5 * (weighted * codes).sum(-1)
-            position = (first + torch.arange(rest.shape[1], device=rest.device)) % len(weighted)
-            return by_position(rest.float(), weighted.mT, first) - half_norms[position]
+            for kind, begin, end in kinds(start // size, -(-count // size)):
+                part = rest[:, begin * size : end * size].float()
+                weighted = codes * self.log_weight[kind, :, level].exp()[:, None]  # (P, K, D)
+                half_norms = 0.5 * (weighted * codes).sum(-1)
+                position = (start + torch.arange(part.shape[1], device=rest.device)) % size
+                parts.append(by_position(part, weighted.mT, start) - half_norms[position])
+            return torch.cat(parts, dim=1)
 
     @torch.no_grad()
     def set(self, matrix: Tensor, offset: Tensor, variance: Tensor) -> None:
-        """Take regressions (3, i, n), (3, n), and the variances (n,) of their errors, n channels in use."""
+        """Take regressions (3, i, n), (3, n), and the variances (3, n) of their errors, n channels in use."""
         self.matrix.copy_(matrix)
         self.offset.copy_(offset)
-        log_weight = torch.zeros_like(self.log_weight[:, 0]).flatten()
-        log_weight[self.used] = -variance.to(log_weight.dtype).clamp_min(1e-6).log()
-        self.log_weight.copy_(log_weight.view_as(self.log_weight[:, 0])[:, None].expand_as(self.log_weight))
+        log_weight = torch.zeros_like(self.log_weight[:, :, 0]).flatten(1)
+        log_weight[:, self.used] = -variance.to(log_weight.dtype).clamp_min(1e-6).log()
+        self.log_weight.copy_(log_weight.view_as(self.log_weight[:, :, 0])[:, :, None].expand_as(self.log_weight))
+
+
+def kinds(start: int, count: int) -> list[tuple[int, int, int]]:
+    """The kinds of the frames `start` ... start + count - 1, and where in these each begins and ends."""
+    ends = [min(max(kind + 1 - start, 0), count) for kind in range(KINDS - 1)] + [count]
+    return [(kind, begin, end) for kind, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)) if end > begin]

@@ -157,13 +157,13 @@ class GPT(nn.Module):
         """Positions (n,) in their frames of tokens (b, n, ...) at the places `start` ... of the sequence."""
         return (start + torch.arange(tokens.shape[1], device=tokens.device)) % self.config.tokens_per_frame
 
-    def logits(self, hidden: Tensor, seen: Tensor, level: int, first: int = 0, guess: Tensor | None = None) -> Tensor:
+    def logits(self, hidden: Tensor, seen: Tensor, level: int, start: int = 0, guess: Tensor | None = None) -> Tensor:
         """Scores of the codes of one level.
 
         Parameters
         ----------
         hidden
-            (b, n, dim), of tokens of which the first is at position `first` of its frame.
+            (b, n, dim), of the tokens `start` ... after the observed frame.
         seen
             (b, n, D), the sum of the codes of the levels before.
         guess
@@ -173,16 +173,16 @@ class GPT(nn.Module):
         -------
         (b, n, K)
         """
-        vector = self.heads[level](hidden + self.from_levels(seen, first), first)
+        vector = self.heads[level](hidden + self.from_levels(seen, start), start)
         if self.config.codebooks == 1:
             codes = self.codebook[None, level]
             scores = vector @ codes[0].T.to(vector.dtype) * self.scale[level].exp() + self.bias[level]
         else:
-            codes, position = self.codebook[:, level], self.positions(first, hidden)
-            scores = by_position(vector, codes.mT, first) * self.scale[position, level].exp()[:, None]
+            codes, position = self.codebook[:, level], self.positions(start, hidden)
+            scores = by_position(vector, codes.mT, start) * self.scale[position, level].exp()[:, None]
             scores = scores + self.bias[position, level]
         if self.first_guess is not None and guess is not None:
-            scores = scores + self.first_guess.scores(guess - seen, codes, level, first)
+            scores = scores + self.first_guess.scores(guess - seen, codes, level, start)
         return scores
 
     # ------------------------------------------------------------------ generation
@@ -240,7 +240,7 @@ class GPT(nn.Module):
                 latest = torch.cat([prompt, *made], dim=1)[:, -2 * size :].unflatten(1, (-1, size))
                 guess = self.first_guess(self.frames(latest), start=place // size - latest.shape[1])[:, -1]
             mine = None if guess is None else guess[:, first : first + block]
-            given = self.sample(x[:, -block:], temperature, top_k, generator, first, mine)
+            given = self.sample(x[:, -block:], temperature, top_k, generator, place - size, mine)
             made.append(given)
             if progress is not None and place % size == 0:
                 progress(place // size)
@@ -252,14 +252,17 @@ class GPT(nn.Module):
         temperature: float,
         top_k: int,
         generator: torch.Generator | None,
-        first: int = 0,
+        start: int = 0,
         guess: Tensor | None = None,
     ) -> Tensor:
-        """Draw codes (b, n, Q) from position `first` on by hidden states (b, n, dim) and first guesses (b, n, D)."""
+        """Draw codes (b, n, Q) of the tokens `start` ... after the observed frame.
+
+        By hidden states (b, n, dim) and first guesses (b, n, D).
+        """
         seen = torch.zeros(*hidden.shape[:2], self.config.vq_embedding_dim, device=hidden.device)
         drawn: list[Tensor] = []
         for level in range(self.config.num_quantizers):
-            logits = self.logits(hidden, seen, level, first, guess).float()
+            logits = self.logits(hidden, seen, level, start, guess).float()
             if top_k and top_k < logits.shape[-1]:
                 logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)
             if temperature == 0:
@@ -268,14 +271,14 @@ class GPT(nn.Module):
                 chance = (logits / temperature).softmax(-1)
                 code = torch.multinomial(chance.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
             drawn.append(code)
-            seen = seen + self.level_vectors(code, level, first)
+            seen = seen + self.level_vectors(code, level, start)
         return torch.stack(drawn, dim=-1)
 
-    def level_vectors(self, code: Tensor, level: int, first: int) -> Tensor:
-        """Vectors (b, n, D) of codes (b, n) of one level, from position `first` on."""
+    def level_vectors(self, code: Tensor, level: int, start: int) -> Tensor:
+        """Vectors (b, n, D) of codes (b, n) of one level, at places `start` ..."""
         if self.config.codebooks == 1:
             return self.codebook[level][code]
-        return self.codebook[self.positions(first, code), level, code]
+        return self.codebook[self.positions(start, code), level, code]
 
 
 def unit_codes(codebook: Tensor) -> Tensor:

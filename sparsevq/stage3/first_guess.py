@@ -34,7 +34,7 @@ def fit_first_guess(gpt: GPT, sequences: Sequences, validation: Tensor, seed: in
         for training, rows in zip(sums, _pairs(gpt, guess, validation), strict=True)
     ]
     weights, variances = (torch.stack(parts) for parts in zip(*solved, strict=True))
-    guess.set(weights[:, :-1], weights[:, -1], variances[-1])
+    guess.set(weights[:, :-1], weights[:, -1], variances)
 
 
 def _pairs(gpt: GPT, guess: FirstGuess, sequences: Tensor) -> list[Tensor]:

@@ -226,6 +226,8 @@ def test_positions_in_another_order_are_the_same_forecast():
     for name, weight in weights.items():
         if name == "first_guess.matrix":
             weights[name] = weight[:, before][:, :, channels]
+        elif name == "first_guess.log_weight":
+            weights[name] = weight[:, order]
         elif name == "first_guess.offset":
             weights[name] = weight[:, channels]
         elif not name.startswith("layers.") and weight.shape[:1] == (3,):
@@ -255,7 +257,7 @@ def test_before_any_training_codes_are_as_likely_as_a_gaussian_about_the_guess_s
     torch.manual_seed(0)
     codebook = torch.randn(3, 2, 5, 4)
     model = GPT(replace(SHAPE, codebooks=3, first_guess="linear"), codebook).eval()
-    step, offset, variance = torch.randn(12, 12) / 4, torch.randn(12), torch.rand(12) + 0.5
+    step, offset, variance = torch.randn(12, 12) / 4, torch.randn(12), torch.rand(3, 12) + 0.5
     matrix = torch.stack([torch.cat([step, torch.zeros(12, 12)])] * 3)
     model.first_guess.set(matrix, offset.expand(3, -1), variance)
     whole = sequences(2, 3)
@@ -265,7 +267,7 @@ def test_before_any_training_codes_are_as_likely_as_a_gaussian_about_the_guess_s
         guess = (vectors.sum(-2).flatten(2) @ step + offset).view(2, 3, 3, 4)[:, :-1]
         losses, rest = [], guess
         for level in range(2):
-            away = (rest[..., None, :] - model.codebook[:, level]) ** 2 / variance.view(3, 1, 4)
+            away = (rest[..., None, :] - model.codebook[:, level]) ** 2 / variance[:2].view(2, 3, 1, 4)
             chance = (-0.5 * away.sum(-1)).log_softmax(-1)
             losses.append(-chance.gather(-1, whole[:, 1:, :, level, None]).mean())
             rest = rest - vectors[:, 1:, :, level]

@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from report import REPOSITORY, machine, parser, print_machine, print_table, write_json
 
-from sparsevq.config import DataSetConfig, PreprocessConfig, SensorsConfig, Stage1Config, Symmetries, load
+from sparsevq.basis.layout import make_basis
+from sparsevq.config import BasisConfig, DataSetConfig, PreprocessConfig, SensorsConfig, Stage1Config, Symmetries, load
 from sparsevq.data.layout import read_data, read_domain
 from sparsevq.data.preprocess import preprocess
 from sparsevq.data.source import Source
@@ -37,6 +38,7 @@ from sparsevq.sensors.placement import place_sensors, write_sensors
 FRAMES = 400
 CHANNELS = ("u", "v")
 MODES = 6
+BASIS_MODES = 12
 SMALL = 0.25
 """Gigabytes of the data set that is read into memory, for comparison."""
 GB = 1e9
@@ -91,6 +93,10 @@ def measure(folder: Path, trajectories: dict[str, int], arguments: argparse.Name
             source = waves(count, tuple(arguments.grid))
             preprocess(source, folder / f"{name}.h5", name, DataSetConfig(validation=1, test=1), PreprocessConfig())
             drop_pages(folder / f"{name}.h5")  # waits until it is on the disk
+    for name in trajectories:
+        with phase(phases, f"basis {name}"):
+            data, basis = folder / f"{name}.h5", folder / f"{name}_basis.h5"
+            make_basis(data, basis, BasisConfig(modes=BASIS_MODES), Symmetries())
     size = {name: (folder / f"{name}.h5").stat().st_size / 1e6 for name in trajectories}
     with phase(phases, "frames alone"):
         for trajectory in range(trajectories["small"]):
@@ -101,8 +107,8 @@ def measure(folder: Path, trajectories: dict[str, int], arguments: argparse.Name
     with phase(phases, "digest again"):
         digest(folder / "large.h5")
     drop_pages(folder / "large.h5")
-    megabytes = {"preprocess large": size["large"], "preprocess small": size["small"], "frames alone": size["small"]}
-    megabytes |= {"digest": size["large"], "digest again": size["large"]}
+    megabytes = {f"{work} {name}": size[name] for work in ("preprocess", "basis") for name in trajectories}
+    megabytes |= {"frames alone": size["small"], "digest": size["large"], "digest again": size["large"]}
     print(f"\n{size['large'] / 1e3:.2f} GB: {trajectories['large']} trajectories of {FRAMES} frames")
     print_table(
         ("", "seconds", "MB/s", "peak own memory (MB)", "mapped file pages (MB)"),
@@ -185,8 +191,9 @@ def opened(data: Path, settings: Stage1Config, fabric: Any, in_memory: int) -> A
 
     sensors = data.with_name(f"{data.stem}_sensors.h5")
     write_sensors(sensors, place_sensors(read_domain(data), SensorsConfig(num_semi_sparse=100), 20, seed=1))
-    settings = settings.model_copy(update={"symmetries": Symmetries()})  # whatever the configuration's flow has
-    run = Run(data=data, sensors=sensors)
+    # The paper's encoder, which draws batches; symmetries are those of the configuration's flow.
+    settings = settings.model_copy(update={"symmetries": Symmetries(), "modes": 0})
+    run = Run(data=data, basis=data.with_name(f"{data.stem}_basis.h5"), sensors=sensors)
     run.data = read_data(data, in_memory=in_memory)
     stage = encoder_stage(run, "sparse", settings, seed=1, fabric=fabric)
     stage.objective.to(fabric.device)

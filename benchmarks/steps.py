@@ -23,7 +23,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from sparsevq.config import Config, Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.models import attention, gpt
+from sparsevq.models import attention, causal
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.runtime.tracking.tracker import Tracker
@@ -75,10 +75,13 @@ class StageTimings:
 def time_stages(
     config: Config, lease: Lease, steps: int, rounds: int, trajectories: int | None, only: Sequence[str]
 ) -> Iterator[StageTimings]:
-    """Time one stage after the other; each gets the untrained models of those before it. `only`: these kinds."""
+    """Time one stage after the other; each gets the untrained models of those before it. `only`: these kinds.
+
+    Stages that take no steps are left out.
+    """
     with tempfile.TemporaryDirectory() as name:
         for stage in stages(Path(name), config, lease, trajectories):
-            if stage.kind in only:
+            if stage.kind in only and stage.budget.max_steps:
                 yield time_stage(stage, lease, steps, rounds)
 
 
@@ -236,7 +239,7 @@ def attention_not_in_float32() -> Iterator[None]:
     def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
 
-    with mock.patch.object(attention, "attend", attend), mock.patch.object(gpt, "attend", attend):
+    with mock.patch.object(attention, "attend", attend), mock.patch.object(causal, "attend", attend):
         yield
 
 

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import torch
 
+from sparsevq.basis.layout import make_basis
 from sparsevq.config import Config
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import write_data
@@ -60,12 +61,13 @@ def smooth_fields(config: Config, trajectories: int, frames: int, seed: int = 0)
 
 
 def write_inputs(folder: Path, config: Config, trajectories: int | None) -> tuple[Path, Path]:
-    """Write data.h5 and sensors.h5 of the configuration's sizes, or with fewer trajectories."""
+    """Write data.h5, basis.h5 and sensors.h5 of the configuration's sizes, or with fewer trajectories."""
     simulation = config.data_set(config.data_sets[0])
     data = smooth_fields(
         config, trajectories or simulation.trajectories, simulation.frames // config.preprocess.time_sub
     )
     write_data(folder / "data.h5", data)
+    make_basis(folder / "data.h5", folder / "basis.h5", config.basis, config.stage1.symmetries)
     write_sensors(folder / "sensors.h5", place_sensors(data, config.sensors, config.num_sensors[0], config.seeds[0]))
     return folder / "data.h5", folder / "sensors.h5"
 

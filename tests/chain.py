@@ -5,8 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sparsevq.basis.layout import make_basis
-from sparsevq.config import BasisConfig, ForecastConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.config import (
+    BasisConfig,
+    ForecastConfig,
+    SensorsConfig,
+    Stage1Config,
+    Stage2Config,
+    Stage3Config,
+    Symmetries,
+)
+from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.forecasting.held_out import forecast_held_out
@@ -99,8 +110,12 @@ class Chain:
     def sensors(self) -> SensorSets:
         return read_sensors(self.sensors_path)
 
-    def basis(self) -> None:
-        make_basis(self.data_path, self.folder / "basis.h5", BasisConfig(modes=20), STAGE1.symmetries)
+    def fields(self, symmetries: Symmetries | None = None) -> DeviceFields:
+        """The data set as the models of the run see it."""
+        return DeviceFields(self.data, symmetries or Symmetries(), torch.device("cpu"), self.run().basis)
+
+    def basis(self, symmetries: Symmetries = STAGE1.symmetries) -> None:
+        make_basis(self.data_path, self.folder / "basis.h5", BasisConfig(modes=20), symmetries)
 
     def run(self, **files: Path | None) -> Run:
         """The run, some files of which may be others."""

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sparsevq import Forecaster
-from sparsevq.config import SensorsConfig
+from sparsevq.config import SensorsConfig, Symmetries
 from sparsevq.data.layout import write_data
 from sparsevq.sensors.placement import place_sensors, write_sensors
 from tests.chain import Chain
@@ -27,6 +27,7 @@ def test_a_forecast_on_every_kind_of_domain(domain, tmp_path):
     chain = Chain(folder)
     folder.mkdir(parents=True)
     write_data(chain.data_path, data)
+    chain.basis(Symmetries())
     write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=10), 6, seed=1))
     for role in ("semi_sparse", "sparse"):
         chain.encoder(role, symmetries={})

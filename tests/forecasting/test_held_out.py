@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsevq.config import ForecastConfig, Symmetries
-from sparsevq.data.device_fields import DeviceFields
+from sparsevq.config import ForecastConfig
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.held_out import cases
@@ -48,7 +47,7 @@ def trained(trained, tmp_path_factory):
     run = Chain(tmp_path_factory.mktemp("held_out") / "run")
     shutil.copytree(trained.folder, run.folder)
     teacher = load_stage1(run.run(), "semi_sparse", CPU)
-    fields = DeviceFields(run.data, Symmetries(), CPU)
+    fields = run.fields()
     latents = encode_views(teacher, fields, fields.views(torch.arange(4), torch.arange(10)))
 
     file = load_model(run.model("tokenizer"), "tokenizer")
@@ -141,22 +140,23 @@ def test_every_test_trajectory_is_forecast_from_every_start(forecast):
     np.testing.assert_allclose(found["lead_time"], [0.5, 1, 1.5, 2, 2.5])
 
 
-def decoded(model, data, indices):
+def decoded(model, indices):
     """Fields of code indices (n, P, Q), each link of the chain by itself: (n, *grid, C)."""
     latents = model.tokenizer.detokenize(torch.as_tensor(indices).long())
     normalised = model.teacher.autoencoder.decoder(latents, model.teacher.features)
-    return (normalised.numpy() * data.std + data.mean).reshape(-1, *GRID, CHANNELS)
+    basis = model.teacher.basis
+    return (normalised.numpy() * basis.scale + basis.mean).reshape(-1, *GRID, CHANNELS)
 
 
 def test_the_ensemble_is_its_tokens_decoded_by_the_teacher_in_physical_units(trained, forecast, model):
     found = read(forecast)
-    expected = decoded(model, trained.data, found["tokens"].reshape(-1, TOKENS, LEVELS))
+    expected = decoded(model, found["tokens"].reshape(-1, TOKENS, LEVELS))
     np.testing.assert_allclose(found["ensemble"].reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
     assert expected.std(axis=0).mean() > 1e-3, "tokens matter"
 
 
 def test_reconstructions_are_of_the_observed_frame_and_those_to_forecast(trained, forecast, model):
-    found, fields = read(forecast), DeviceFields(trained.data, Symmetries(), CPU)
+    found, fields = read(forecast), trained.fields()
     codes = read_codes(trained.codes_path)
     for case, (trajectory, start) in enumerate(((5, 0), (5, 4), (6, 0), (6, 4))):
         views = fields.views(torch.tensor([trajectory]), torch.arange(start, start + 6))
@@ -164,7 +164,7 @@ def test_reconstructions_are_of_the_observed_frame_and_those_to_forecast(trained
             expected = fields.physical(decode_everywhere(by, encode_views(by, fields, views)))
             mine = found[f"reconstruction/{name}"][case].reshape(6, 96, 2)
             np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
-        expected = decoded(model, trained.data, codes.sparse[0, trajectory, start : start + 6])
+        expected = decoded(model, codes.sparse[0, trajectory, start : start + 6])
         np.testing.assert_allclose(found["reconstruction/quantized"][case], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -178,7 +178,7 @@ def test_the_prompt_is_the_sparse_encoders_codes_of_the_observed_frame(trained, 
         for member in range(MEMBERS):
             np.testing.assert_array_equal(found["tokens"][case, member], made)
         made = model.gpt.generate(codes.semi_sparse[0, [trajectory], start], LEADS, temperature=0)
-        expected = decoded(model, trained.data, made[0])
+        expected = decoded(model, made[0])
         np.testing.assert_allclose(found["teacher_prompt"][case], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -186,7 +186,7 @@ def test_the_teachers_prompt_gives_the_mean_of_its_own_ensemble(trained, forecas
     codes, found = read_codes(trained.codes_path), read(forecast)
     prompt = codes.semi_sparse[0, [5, 5, 6, 6], [0, 4, 0, 4]]
     tokens = model.generate(prompt, LEADS, MEMBERS, temperature=1.0, top_k=0, seed=1)
-    expected = decoded(model, trained.data, tokens.flatten(0, 2)).reshape(CASES, MEMBERS, LEADS, *GRID, CHANNELS)
+    expected = decoded(model, tokens.flatten(0, 2)).reshape(CASES, MEMBERS, LEADS, *GRID, CHANNELS)
     np.testing.assert_allclose(found["teacher_prompt"], expected.mean(1), rtol=1e-4, atol=1e-5)
 
 

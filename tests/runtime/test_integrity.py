@@ -122,18 +122,18 @@ def test_every_file_tells_its_layout_its_code_and_what_it_was_made_from(finished
         assert about["schema_version"] >= 1
         assert about["sparsevq_version"] == sparsevq.__version__
         made_from[name.split("/")[0].removesuffix(".h5")] = set(about["made_from"])
-    encoders = {"data", "sensors"}
+    inputs = {"data", "sensors"}
     assert made_from == {
         "data": set(),
         "basis": {"data"},
         "sensors": {"data"},
-        "semi_sparse": encoders,
-        "sparse": encoders,
-        "tokenizer": encoders | {"sparse", "semi_sparse"},
-        "codes": encoders | {"sparse", "semi_sparse", "tokenizer"},
+        "semi_sparse": inputs | {"basis"},
+        "sparse": inputs | {"basis"},
+        "tokenizer": inputs | {"sparse", "semi_sparse"},
+        "codes": inputs | {"sparse", "semi_sparse", "tokenizer"},
         "gpt": {"codes", "tokenizer"},
-        "forecast": encoders | {"sparse", "semi_sparse", "tokenizer", "gpt", "codes"},
-        "baselines": encoders | {"basis", "forecast"},
+        "forecast": inputs | {"sparse", "semi_sparse", "tokenizer", "gpt", "codes"},
+        "baselines": inputs | {"basis", "forecast"},
     }
 
 

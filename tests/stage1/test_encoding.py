@@ -11,7 +11,7 @@ from sparsevq.data.device_fields import DeviceFields
 from sparsevq.errors import SparseVQError
 from sparsevq.models.positions import sine_cosine_features
 from sparsevq.runtime.model_file import load_model
-from sparsevq.stage1 import encoding
+from sparsevq.stage1 import model as stage1
 from sparsevq.stage1.encoding import load_stage1
 from sparsevq.stage1.model import decode_at, decode_everywhere, encode_views
 from sparsevq.training.fields import reconstruction_metrics, validation_views
@@ -27,6 +27,10 @@ def loaded(trained, role, data=None):
     return load_stage1(run, role, CPU)
 
 
+def as_seen(data, trained):
+    return DeviceFields(data, Symmetries(), CPU, trained.run().basis)
+
+
 def all_views(fields):
     return fields.views(torch.arange(fields.trajectories), torch.arange(fields.frames))
 
@@ -35,19 +39,19 @@ def all_views(fields):
 def test_latents_depend_on_the_encoders_own_sensors_alone(trained, role):
     data, sensors = trained.data, getattr(trained.sensors, role)
     model = loaded(trained, role)
-    before = encode_views(model, fields := DeviceFields(data, Symmetries(), CPU), all_views(fields))
+    before = encode_views(model, fields := trained.fields(), all_views(fields))
     assert before.shape == (70, 16, 16)
 
     elsewhere = np.setdiff1d(np.arange(data.num_points), sensors)
     scrambled = data.fields.copy().reshape(data.flat_fields.shape)
     scrambled[:, :, elsewhere] = 1e3
-    fields = DeviceFields(replace(data, fields=scrambled.reshape(data.fields.shape)), Symmetries(), CPU)
+    fields = as_seen(replace(data, fields=scrambled.reshape(data.fields.shape)), trained)
     torch.testing.assert_close(encode_views(model, fields, all_views(fields)), before)
 
     for sensor in sensors:
         moved = data.fields.copy().reshape(data.flat_fields.shape)
         moved[:, :, sensor] += 1
-        fields = DeviceFields(replace(data, fields=moved.reshape(data.fields.shape)), Symmetries(), CPU)
+        fields = as_seen(replace(data, fields=moved.reshape(data.fields.shape)), trained)
         assert (encode_views(model, fields, all_views(fields)) - before).abs().amax((1, 2)).min() > 1e-5
 
 
@@ -62,19 +66,19 @@ def test_the_place_of_a_sensor_is_its_grid_points(trained):
 @pytest.mark.parametrize("at_once", [1, 7, 70])
 def test_how_many_frames_go_at_once_changes_nothing(trained, monkeypatch, at_once):
     model = loaded(trained, "semi_sparse")
-    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    fields = trained.fields()
     latents = encode_views(model, fields, all_views(fields))
     torch.testing.assert_close(encode_views(model, fields, all_views(fields), at_once), latents, rtol=1e-4, atol=1e-5)
     guess = decode_everywhere(model, latents)
     assert guess.shape == (70, 96, 2)
-    monkeypatch.setattr(encoding, "VALUES_AT_ONCE", at_once * 96)
+    monkeypatch.setattr(stage1, "VALUES_AT_ONCE", at_once * 96)
     torch.testing.assert_close(decode_everywhere(model, latents), guess, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("role", ["sparse", "semi_sparse"])
 def test_a_model_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trained, role):
     model = loaded(trained, role)
-    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    fields = trained.fields()
     val = validation_views(trained.data, fields)
     again = reconstruction_metrics(fields, val, decode_everywhere(model, encode_views(model, fields, val)))
     file = load_model(trained.model(role), role)

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 def test_an_encoder_and_its_curves_are_written(trained):
     for role in ("sparse", "semi_sparse"):
         file = load_model(trained.model(role), role)
-        assert file.made_from == {"data": trained.data.digest, "sensors": trained.sensors.digest}
+        assert file.made_from == trained.run().digests("data", "basis", "sensors")
         assert Stage1Config(**file.settings) == STAGE1
         with open(trained.folder / role / "history.csv") as history:
             rows = list(csv.DictReader(history))
@@ -75,6 +75,7 @@ def test_it_learns(tmp_path):
     data = travelling_waves(trajectories=3, frames=10, grid=(8, 12))
     data.fields[1], data.mask[1] = data.fields[0], data.mask[0]
     write_data(chain.data_path, data)
+    chain.basis()
     write_sensors(chain.sensors_path, place_sensors(data, SensorsConfig(num_semi_sparse=12), 6, seed=1))
     settings = {"lr": 1e-2, "max_steps": 200, "val_every": 100, "batch_frames": 16, "symmetries": Symmetries()}
     _, rows = chain.encoder("semi_sparse", **settings)

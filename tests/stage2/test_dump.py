@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from sparsevq.config import Symmetries
-from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.runs.codes import read_codes
@@ -51,7 +49,7 @@ def test_variants_are_of_training_trajectories_alone(trained):
 
 def test_indices_are_those_of_the_encoders_and_the_tokenizer(trained):
     codes = read(trained.codes_path)
-    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    fields = trained.fields()
     teacher = load_stage1(trained.run(), "semi_sparse", CPU)
     tokenizer = load_tokenizer(trained.run(), teacher, CPU)
     for role in ("sparse", "semi_sparse"):
@@ -107,7 +105,7 @@ def test_groups_are_dumped_before_quantization_too(trained, tmp_path):
     codes = read_codes(path)
     assert codes.codebook.shape == (4, 2, 16, tokenizer.config.vq_embedding_dim)
     assert torch.equal(codes.codebook, tokenizer.quantizer.codebook())
-    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    fields = trained.fields()
     views = fields.views(torch.tensor([3]), torch.tensor([9]))
     for role, tokens, indices in (
         ("sparse", codes.tokens_sparse, codes.sparse),

@@ -4,7 +4,7 @@ import torch
 
 from sparsevq.config import Symmetries
 from sparsevq.data.device_fields import DeviceFields
-from sparsevq.stage2.latents import training_views, variant_symmetries
+from sparsevq.training.fields import training_views, variant_symmetries
 from tests.flows import travelling_waves
 
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from sparsevq.config import Stage2Config, Symmetries
-from sparsevq.data.device_fields import DeviceFields, Views
+from sparsevq.config import Stage2Config
+from sparsevq.data.device_fields import Views
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import load_model
@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_file(trained, tmp_path):
 
 def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(trained, teacher, tokenizer):
     sparse = load_stage1(trained.run(), "sparse", CPU)
-    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    fields = trained.fields()
     views = validation_views(trained.data, fields)
     latents = encode_views(sparse, fields, views)
     guess = decode_everywhere(teacher, tokenizer.detokenize(tokenizer.tokenize(latents)))
@@ -70,7 +70,7 @@ def test_a_tokenizer_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(
 def training_latents(trained, role):
     """Of every frame of the training trajectories, as simulated and mirrored, (80, n, c)."""
     model = load_stage1(trained.run(), role, CPU)
-    fields = DeviceFields(trained.data, STAGE1.symmetries, CPU)
+    fields = trained.fields(STAGE1.symmetries)
     views = fields.views(torch.arange(4), torch.arange(10))
     mirrored = Views(views.trajectory, views.frame, torch.ones_like(views.symmetry))
     return torch.cat([encode_views(model, fields, part) for part in (views, mirrored)])
@@ -193,7 +193,7 @@ def test_encoders_of_different_latents_are_refused(trained, tmp_path):
 
 
 def batch(trained, teacher, count=8):
-    fields = DeviceFields(trained.data, Symmetries(), CPU)
+    fields = trained.fields()
     views = fields.views(torch.arange(2), torch.arange(count // 2))
     points = torch.randint(96, (50,), generator=torch.Generator().manual_seed(0))
     return encode_views(teacher, fields, views), points, *fields.gather(views, points)

@@ -8,8 +8,8 @@ from sparsevq.models.gpt import GPT
 from sparsevq.stage3.sequences import Sequences
 
 SEQUENCES, AT_ONCE = 8192, 64
-"""Sequences that it is fitted to. Noise anew each time keeps the regression from the observed frame from being learnt by
-heart: with 2048 the forecast of Navier-Stokes began with an error of 0.22 instead of 0.13."""
+"""Sequences that it is fitted to. Noise anew each time keeps the regression from the observed frame from being learnt
+by heart: with 2048 the forecast of Navier-Stokes began with an error of 0.22 instead of 0.13."""
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Penalties on the coefficients, as shares of the inputs' mean squares, that the validation sequences choose from."""
 

@@ -27,9 +27,13 @@ _OTHERS = ("#CC79A7", "#D55E00", "#F0E442")
 OURS = ("sparsevq", "sparsevq_member")
 """All other methods are baselines."""
 
+# First two that no training made.
 LINKS = {
+    "linear_estimate": "linear estimate",
+    "rate_distortion_bound": "rate-distortion bound",
     "teacher_reconstruction": "teacher reconstruction",
     "sparse_reconstruction": "sparse reconstruction",
+    "quantized_teacher_reconstruction": "quantized teacher reconstruction",
     "quantized_reconstruction": "quantized reconstruction",
     "forecast": "forecast",
     "forecast_teacher_prompt": "forecast, teacher's prompt",

@@ -18,7 +18,7 @@ from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.evaluation.table_files import write_csv
 from sparsevq.runs.run import Run
-from sparsevq.runtime.hdf5 import open_layout, read_made_from, require_dataset
+from sparsevq.runtime.hdf5 import open_layout, read_dataset, read_made_from, require_dataset
 from sparsevq.sensors.placement import SensorSets
 
 Array = NDArray[Any]
@@ -27,13 +27,21 @@ ENSEMBLE, MEMBER = "sparsevq", "sparsevq_member"
 """Methods: the mean of the ensemble (its CRPS is the ensemble's), and its first member alone."""
 
 CHAIN = {
+    "linear_estimate": "reconstruction/linear",
     "teacher_reconstruction": "reconstruction/semi_sparse",
     "sparse_reconstruction": "reconstruction/sparse",
+    "quantized_teacher_reconstruction": "reconstruction/quantized_complete",
     "quantized_reconstruction": "reconstruction/quantized",
     "forecast": "ensemble",
     "forecast_teacher_prompt": "teacher_prompt",
 }
 """Links of the chain of errors, and where the forecast file has them."""
+
+NOT_IN_ALL = ("linear_estimate", "quantized_teacher_reconstruction")
+"""Links that files of earlier versions do not have; without a basis there is no linear estimate either."""
+
+BOUND = "rate_distortion_bound"
+"""A link that has no fields, but one number for all frames: the relative L2 that the codes' bits leave at best."""
 
 ALL = "all"
 """The channel column's entry for all channels in one norm."""
@@ -55,7 +63,7 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         channels.
     ``chain.csv``
         ``link, channel, lead_time, metric, value``: the chain of errors, all on the same frames; lead 0 is the
-        observed one.
+        observed one. ``rate_distortion_bound`` has but one value, that of all frames that are forecast.
     ``calibration.csv``
         ``channel, lead_time, quantity, rank, value``: spread, skill, their ratio, and the rank histogram.
     ``spectra.csv``
@@ -83,7 +91,7 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
     SparseVQError
         A prediction is NaN or infinite at a valid point, or the files do not belong together.
     """
-    data, sensors = run.data, run.sensors
+    data, sensors, basis = run.data, run.sensors, run.basis
     with (
         open_layout(run.file("forecast"), SCHEMA, VERSION) as forecast,
         open_layout(run.file("baselines"), SCHEMA, VERSION) as baselines,
@@ -96,7 +104,7 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
                 f"{run.file('baselines')} holds other cases than {run.file('forecast')}",
                 "run the baselines on this forecast",
             )
-        scorer = _Scorer(data, run.basis.mean, sensors, cases)
+        scorer = _Scorer(data, basis.mean, sensors, cases)
         for case in range(len(cases)):
             scorer.add(case, forecast, baselines)
     tables = scorer.tables()
@@ -132,7 +140,8 @@ class _Scorer:
         truth = (self._cases.truth(self._data, case) / self._scale)[:, valid]  # (L + 1, valid points, C)
         horizon = self._cases.horizon
 
-        links = {link: self._fields(forecast, name, case, link, valid) for link, name in CHAIN.items()}
+        there = {link: name for link, name in CHAIN.items() if link not in NOT_IN_ALL or name in forecast}
+        links = {link: self._fields(forecast, name, case, link, valid) for link, name in there.items()}
         ensemble = links["forecast"]  # (M, L, valid points, C)
         self._members = len(ensemble)
         links["forecast"] = ensemble.mean(axis=0)
@@ -142,6 +151,10 @@ class _Scorer:
                 # Reconstructions begin at the observed frame, lead 0; forecasts at lead 1.
                 missing = np.full((horizon + 1 - len(fields), error.shape[-1]), np.nan)
                 self._chain[link, name].append(np.concatenate([missing, error]))
+        if BOUND in forecast:
+            bound = np.full((horizon + 1, len(self._scale) + 1), np.nan)
+            bound[:, -1] = read_dataset(forecast, BOUND, ())
+            self._chain[BOUND, "relative_l2"].append(bound)
 
         predictions = {ENSEMBLE: links["forecast"], MEMBER: ensemble[0]}
         for name in baselines["methods"]:

@@ -13,7 +13,7 @@ import pandas as pd
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.labels import LINKS, METHODS, METRICS, OURS, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
-from sparsevq.evaluation.scores import ALL
+from sparsevq.evaluation.scores import ALL, BOUND
 from sparsevq.evaluation.table_files import latex, markdown, write_csv, write_text
 
 LEADS = (1, 5, 10, 20)
@@ -26,6 +26,7 @@ TIME = "correlation_time"
 HEADINGS = {
     **METRICS,
     "ratio_to_best_baseline": "/ best baseline",
+    "ratio_to_bound": "/ bound",
     "codes_used": "used",
     "share_used": "share used",
     "share_of_top_code": "share of the commonest",
@@ -51,7 +52,8 @@ def tabulate(
         mean relative L2 to that of the run's best baseline. Mean and standard deviation over seeds (median of the
         correlation time); the best of each column is bold.
     ``chain.md``, ``chain.tex``
-        The chain of errors: relative L2 of each link, on the frames that are forecast.
+        The chain of errors: relative L2 of each link, on the frames that are forecast; of the quantized reconstruction
+        of the complete latents also its ratio to the rate-distortion bound.
     ``codebook.md``
         Codes in use.
 
@@ -123,9 +125,18 @@ def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
-    """A row a link and run: its relative L2 on the frames that are forecast."""
+    """A row a link and run: its relative L2 on the frames that are forecast.
+
+    What the codes make of complete latents is compared with what their bits could do at best.
+    """
     table = chain.query("channel == @ALL and metric == 'relative_l2' and lead_time > 0")
-    return _in_order(_mean_and_leads(table, [*RUN, "link"]).reset_index(), "link", LINKS)
+    summary = _mean_and_leads(table, [*RUN, "link"]).reset_index()
+    bound = summary[summary["link"] == BOUND].set_index(RUN)["relative_l2"].rename("bound")
+    if len(bound):
+        summary = summary.merge(bound.reset_index(), on=RUN, how="left")
+        of_bound = summary["relative_l2"] / summary.pop("bound")
+        summary["ratio_to_bound"] = of_bound.where(summary["link"] == "quantized_teacher_reconstruction")
+    return _in_order(summary, "link", LINKS)
 
 
 def _mean_and_leads(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -7,17 +7,17 @@ import h5py
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
+from sparsevq.forecasting.links import bits_of, rate_distortion_bound, reconstructions
 from sparsevq.forecasting.model import ForecastModel, doubt_about_members, load_forecast_model
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
-from sparsevq.stage1.model import Stage1Model, decode_everywhere, encode_views
+from sparsevq.stage1.modal import linear_theory
 
 SCHEMA = "sparsevq-forecast"
 VERSION = 1
@@ -63,7 +63,8 @@ def forecast_held_out(
     )
 
     with fabric.autocast(), created(out) as file:
-        made_from = run.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes")
+        basis = () if model.teacher.basis is None else ("basis",)  # models of earlier versions have none
+        made_from = run.paths("data", *basis, "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes")
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
         file["trajectory"], file["start_frame"] = trajectory, start
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
@@ -96,18 +97,18 @@ def _write_reconstructions(
     views: Views,
     shape: tuple[int, ...],
 ) -> None:
-    """Reconstruct frames by each link of the chain: by either encoder, and from the sparse codes.
+    """Reconstruct frames by each link of the chain, and say what the bits of the codes could do at best.
 
     `shape` is (case, lead, *grid), of which the views are the flattened cases and leads.
     """
-
-    def by_encoder(encoder: Stage1Model) -> Tensor:
-        return fields.physical(decode_everywhere(encoder, encode_views(encoder, fields, views)))
-
-    quantized = model.decode(codes.sparse[0, views.trajectory, views.frame], fields)
-    links = {"semi_sparse": by_encoder(model.teacher), "sparse": by_encoder(model.sparse), "quantized": quantized}
-    for name, values in links.items():
+    theory = linear_theory(model.sparse)
+    for name, values in reconstructions(model, theory, codes, fields, views):
         file[f"reconstruction/{name}"] = values.cpu().numpy().reshape(*shape, -1)
+    if theory is not None:
+        later = torch.arange(len(views), device=fields.device) % shape[1] > 0  # the frames that are forecast
+        bits = bits_of(codes)
+        file["rate_distortion_bound"] = rate_distortion_bound(theory, fields, views[later], bits)
+        file["rate_distortion_bound"].attrs["bits"] = bits
     print(f"reconstructed {len(views)} frames by each link of the chain", flush=True)
 
 

@@ -55,7 +55,7 @@ CHECKED: dict[str, tuple[str, ...]] = {
     "tokenizer": ("semi_sparse", "sparse"),
     "codes": ("data", "sensors", "tokenizer", "sparse", "semi_sparse"),
     "gpt": ("tokenizer", "codes"),
-    "forecast": ("data", "sensors", "codes"),
+    "forecast": ("data", "basis", "sensors", "codes"),
     "baselines": ("data", "basis", "sensors", "forecast"),
 }
 """Name -> the files of the run that it must have been made from.

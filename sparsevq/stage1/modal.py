@@ -12,11 +12,13 @@ from sparsevq.basis.basis import Basis, BasisAt
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.models.estimate import Estimator, Examples
-from sparsevq.models.modal import ModalLatents
-from sparsevq.stage1.model import FloatArray, Stage1Model
+from sparsevq.models.modal import ModalConfig, ModalLatents
+from sparsevq.stage1.model import FloatArray, PerceiverModel, Stage1Model
 
 DENSE_VALUES_AT_ONCE = 2**24
 """Values of dense frames that are projected together."""
+POINTS_AT_ONCE = 2**22
+"""Points, over all frames, that are decoded together: the modes are read once for all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,10 @@ class ModalModel(Stage1Model):
     @property
     def num_points(self) -> int:
         return len(self.basis.mean)
+
+    @property
+    def points_at_once(self) -> int:
+        return POINTS_AT_ONCE
 
     @cached_property
     def modes(self) -> Tensor:
@@ -121,6 +127,21 @@ class ModalModel(Stage1Model):
     def _estimated(self, estimator: Estimator, readings: Tensor) -> Tensor:
         with torch.autocast(readings.device.type, enabled=False):  # bf16 would round off what the estimate gains
             return self.latents.to_latents(estimator(readings))
+
+
+def linear_theory(model: Stage1Model) -> ModalModel | None:
+    """A model whose `encode_linear` is optimal interpolation from the sensors that `model` sees; None: it has no basis.
+
+    Of the paper's encoder: with all modes of its basis.
+    """
+    if isinstance(model, ModalModel):
+        return model
+    if not isinstance(model, PerceiverModel) or model.basis is None:
+        return None
+    modes, _, channels = model.basis.modes.shape
+    config = ModalConfig(channels=channels, modes=modes, num_latents=1, readings=0, examples=0, held_out=0)
+    alone = ModalModel(settings=model.settings, basis=model.basis, latents=ModalLatents(config).to(model.device))
+    return alone.seeing(model.where, torch.ones(len(model.where), channels, dtype=torch.bool))
 
 
 @torch.no_grad()

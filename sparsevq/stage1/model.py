@@ -22,8 +22,8 @@ Role = Literal["sparse", "semi_sparse"]
 FloatArray = npt.NDArray[np.float64]
 
 VALUES_AT_ONCE = 2**16
-"""Points, over all frames, that are decoded together: bounds the memory. 16 frames of 4096 points fit a CPU's cache; 64
-are 1.3 times slower."""
+"""Points, over all frames, that a network decodes together: bounds the memory. 16 frames of 4096 points fit a CPU's
+cache; 64 are 1.3 times slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,11 @@ class Stage1Model(ABC):
     @abstractmethod
     def num_points(self) -> int:
         """Points of the grid, N."""
+
+    @property
+    def points_at_once(self) -> int:
+        """Points, over all frames, that are decoded together."""
+        return VALUES_AT_ONCE
 
     @abstractmethod
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
@@ -110,7 +115,7 @@ def decode_at(model: Stage1Model, latents: Tensor, points: Tensor) -> Tensor:
 
 
 def _decode(model: Stage1Model, latents: Tensor, points: Tensor | None, count: int) -> Tensor:
-    parts = latents.split(max(1, VALUES_AT_ONCE // count))
+    parts = latents.split(max(1, model.points_at_once // count))
     return torch.cat([model.decode(part, points).float() for part in parts])
 
 

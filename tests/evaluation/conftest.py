@@ -52,8 +52,10 @@ def make_experiment(
         members = np.broadcast_to(truth[:, None, 1:], (len(cases), MEMBERS, *truth[:, 1:].shape[1:]))
         file["ensemble"] = noisy(noise, members)
         file["teacher_prompt"] = noisy(noise / 3, truth[:, 1:])
-        for level, (name, share) in enumerate({"semi_sparse": 0.1, "sparse": 0.15, "quantized": 0.2}.items()):
+        links = {"semi_sparse": 0.1, "sparse": 0.15, "quantized": 0.2, "linear": 0.25, "quantized_complete": 0.3}
+        for level, (name, share) in enumerate(links.items()):
             file[f"reconstruction/{name}"] = noisy(noise * share + 0.001 * level, truth)
+        file["rate_distortion_bound"] = 0.125
         file["tokens"] = rng.integers(0, 8, (len(cases), MEMBERS, HORIZON, 4, 2), dtype=np.int32)
 
     codes = folder / "codes.h5"

@@ -11,7 +11,7 @@ from sparsevq.config import EvaluationConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines.registry import run_baselines
 from sparsevq.evaluation.codebook import codebook_use, perplexity
-from sparsevq.evaluation.scores import CHAIN, score
+from sparsevq.evaluation.scores import BOUND, CHAIN, score
 from tests.evaluation.conftest import HORIZON, MEMBERS, make_experiment
 from tests.flows import on_a_sphere, scattered_waves
 
@@ -91,7 +91,10 @@ def test_every_metric_is_there_for_every_method_channel_and_lead(experiment):
 
 def test_the_chain_has_the_noise_that_each_link_was_given(experiment):
     chain = run(experiment)["chain"]
-    assert set(chain["link"]) == set(CHAIN)
+    assert set(chain["link"]) == {*CHAIN, BOUND}
+    bound = chain[chain["link"] == BOUND]
+    assert set(zip(bound["channel"], bound["metric"], bound["value"], strict=True)) == {("all", "relative_l2", 0.125)}
+    assert list(bound["lead_time"]) == list(range(HORIZON + 1))
     mean = chain.query("metric == 'relative_l2' and channel == 'all'").groupby("link")["value"].mean()
     # conftest: standard deviations of the noise; the forecast is a mean of 4 members
     noise = {"sparse_reconstruction": 0.046, "quantized_reconstruction": 0.062, "forecast": 0.15}
@@ -100,6 +103,15 @@ def test_the_chain_has_the_noise_that_each_link_was_given(experiment):
     leads = chain.groupby("link")["lead_time"].agg(["min", "max"])
     assert (leads.loc["sparse_reconstruction"] == [0, HORIZON]).all()
     assert (leads.loc["forecast"] == [1, HORIZON]).all()
+
+
+def test_a_forecast_of_an_earlier_version_has_a_shorter_chain(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        for name in ("reconstruction/linear", "reconstruction/quantized_complete", "rate_distortion_bound"):
+            del file[name]
+    links = set(run(experiment)["chain"]["link"])
+    assert {*CHAIN} - links == {"linear_estimate", "quantized_teacher_reconstruction"}
+    assert BOUND not in links
 
 
 def test_calibration_of_an_ensemble_that_has_the_truth_as_its_mean(experiment):

@@ -34,6 +34,8 @@ def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
         }
         for lead in (0, 1, 5)
     ]
+    of_bound = {"rate_distortion_bound": 0.5, "quantized_teacher_reconstruction": 0.6 * factor}
+    chain += [{**chain[1], "link": link, "value": value} for link, value in of_bound.items()]
     use = {"encoder": "sparse", "split": "test", "level": 1, "codes": 8, "codes_used": 4 * factor}
     codebook = [{**run, **use, "share_used": 0.5, "perplexity": 3.2, "share_of_top_code": 0.3}]
     calibration = [{**run, "channel": "all", "lead_time": 1, "quantity": "spread", "rank": np.nan, "value": 0.1}]
@@ -91,8 +93,12 @@ def test_markdown_and_latex_say_the_same(runs, tmp_path):
 def test_the_chain_is_that_of_the_frames_that_are_forecast(runs, tmp_path):
     out = tables(runs, tmp_path / "out")
     # leads 1 and 5, not the observed frame: mean 3 and 4.5
-    assert "| forecast | 3.75 ± 1.06 | 1.25 ± 0.35 | 6.25 ± 1.77 |" in (out / "chain.md").read_text()
-    assert len(pd.read_csv(out / "chain.csv")) == 6
+    chain = (out / "chain.md").read_text()
+    assert "| forecast | 3.75 ± 1.06 | 1.25 ± 0.35 | 6.25 ± 1.77 |  |" in chain
+    # ratios of 1.2 and 1.8
+    assert "| quantized teacher reconstruction | 0.750 ± 0.212 | 0.750 ± 0.212 |  | 1.50 ± 0.42 |" in chain
+    assert chain.index("rate-distortion bound | 0.500") < chain.index("quantized teacher") < chain.index("forecast")
+    assert len(pd.read_csv(out / "chain.csv")) == 10
     assert "| sparse | test | 1 | 8 | 5.00 ± 1.41 |" in (out / "codebook.md").read_text()
 
 

@@ -24,6 +24,7 @@ from sparsevq.stage1.model import decode_everywhere, encode_views
 from tests.chain import FORECAST, Chain
 
 CPU = torch.device("cpu")
+LINKS = ("linear", "semi_sparse", "sparse", "quantized_complete", "quantized")
 CASES, MEMBERS, LEADS, GRID, CHANNELS, TOKENS, LEVELS = 4, 3, 5, (8, 12), 2, 4, 2
 
 
@@ -114,14 +115,14 @@ def test_the_file_is_as_documented(trained, forecast):
         "lead_time": (LEADS,),
         "ensemble": (CASES, MEMBERS, LEADS, *field),
         "teacher_prompt": (CASES, LEADS, *field),
-        "reconstruction/semi_sparse": (CASES, LEADS + 1, *field),
-        "reconstruction/sparse": (CASES, LEADS + 1, *field),
-        "reconstruction/quantized": (CASES, LEADS + 1, *field),
+        **{f"reconstruction/{link}": (CASES, LEADS + 1, *field) for link in LINKS},
+        "rate_distortion_bound": (),
         "tokens": (CASES, MEMBERS, LEADS, TOKENS, LEVELS),
     }
     found = read(forecast)
     assert {name: values.shape for name, values in found.items()} == expected
     integers = {"trajectory": np.int64, "start_frame": np.int64, "lead_time": np.float64, "tokens": np.int32}
+    integers["rate_distortion_bound"] = np.float64
     for name, values in found.items():
         assert values.dtype == integers.get(name, np.float32), name
         assert np.isfinite(values).all(), name
@@ -130,7 +131,8 @@ def test_the_file_is_as_documented(trained, forecast):
         assert file["lead_time"].attrs["units"] == "s"
         assert json.loads(file.attrs["settings"]) == {**FORECAST.model_dump(mode="json"), "seed": 1, "split": "test"}
         models = {name: digest(trained.model(name)) for name in ("sparse", "semi_sparse", "tokenizer", "gpt")}
-        inputs = {name: digest(trained.folder / f"{name}.h5") for name in ("data", "sensors", "codes")}
+        assert file["rate_distortion_bound"].attrs["bits"] == TOKENS * LEVELS * 4  # of 16 codes
+        inputs = {name: digest(trained.folder / f"{name}.h5") for name in ("data", "basis", "sensors", "codes")}
         assert json.loads(file.attrs["made_from"]) == models | inputs
 
 
@@ -166,6 +168,8 @@ def test_reconstructions_are_of_the_observed_frame_and_those_to_forecast(trained
             np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
         expected = decoded(model, codes.sparse[0, trajectory, start : start + 6])
         np.testing.assert_allclose(found["reconstruction/quantized"][case], expected, rtol=1e-4, atol=1e-5)
+        expected = decoded(model, codes.semi_sparse[0, trajectory, start : start + 6])
+        np.testing.assert_allclose(found["reconstruction/quantized_complete"][case], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_prompt_is_the_sparse_encoders_codes_of_the_observed_frame(trained, model, tmp_path):

@@ -132,7 +132,7 @@ def test_every_file_tells_its_layout_its_code_and_what_it_was_made_from(finished
         "tokenizer": inputs | {"sparse", "semi_sparse"},
         "codes": inputs | {"sparse", "semi_sparse", "tokenizer"},
         "gpt": {"codes", "tokenizer"},
-        "forecast": inputs | {"sparse", "semi_sparse", "tokenizer", "gpt", "codes"},
+        "forecast": inputs | {"basis", "sparse", "semi_sparse", "tokenizer", "gpt", "codes"},
         "baselines": inputs | {"basis", "forecast"},
     }
 

@@ -45,7 +45,7 @@ def run_baselines(
     SparseVQError
         The forecast does not fit the data set, a baseline can't be fitted, or a baseline's forecast is not finite.
     """
-    data, sensors = run.data, run.sensors
+    data, sensors, basis = run.data, run.sensors, run.basis
     with open_layout(run.file("forecast"), SCHEMA, VERSION) as file:
         run.check("forecast", read_made_from(file))
         cases = read_cases(file, data)
@@ -53,7 +53,7 @@ def run_baselines(
         reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
     flows = TrainingFlows(data, symmetries, seed)
     task = Task(
-        data, run.basis, flows, sensors.sparse, cases, reconstruction.reshape(wanted[0], data.num_points, -1), settings
+        data, basis, flows, sensors.sparse, cases, reconstruction.reshape(wanted[0], data.num_points, -1), settings
     )
 
     with created(out) as file:

@@ -22,7 +22,9 @@ from sparsevq.runtime.hdf5 import read_dataset
 
 SHOWN = ("relative_l2", "vrmse", "anomaly_correlation")
 REFERENCE: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (4, 3))}
-LINK_COLOURS = ("#56B4E9", "#0072B2", "#CC79A7", "#D55E00", "#E69F00")
+LINK_COLOURS = dict(
+    zip(LINKS, ("0.45", "0.7", "#56B4E9", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#E69F00"), strict=True)
+)
 ENCODERS = {"sparse": "sparse", "semi_sparse": "teacher"}
 ENCODER_COLOURS = {"sparse": ("#0072B2", "#56B4E9"), "semi_sparse": ("#D55E00", "#E69F00")}
 """On the training split and on the other."""
@@ -209,17 +211,18 @@ def draw_chain(chain: pd.DataFrame, path: Path) -> Path:
     """Relative L2 of every link (`chain.csv`): bars for the mean over the forecast frames, dots for each lead time."""
     table = chain[(chain["channel"] == ALL) & (chain["metric"] == "relative_l2") & (chain["lead_time"] > 0)]
     last = int(table["lead_time"].max())
-    figure = new_figure(7.5, 3.8)
+    links = in_usual_order(table["link"], LINKS)
+    figure = new_figure(1.5 + 1.2 * len(links), 3.8)
     axes = figure.subplots()
     look = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
-    for place, (link, colour) in enumerate(zip(LINKS, LINK_COLOURS, strict=True)):
+    for place, link in enumerate(links):
         values = table[table["link"] == link].sort_values("lead_time")
         mean = values["value"].mean()
-        axes.bar(place, mean, 0.7, color=colour)
+        axes.bar(place, mean, 0.7, color=LINK_COLOURS[link])
         across = place + 0.6 * (values["lead_time"] - (1 + last) / 2) / max(last - 1, 1)
         axes.plot(across, values["value"], color="0.1", marker="o", markersize=2, linewidth=1)
         axes.annotate(f"{mean:.3f}", (place, 0), (0, 10), textcoords="offset points", ha="center", bbox=look)
-    axes.set_xticks(range(len(LINKS)), [label.replace(" ", "\n", 1) for label in LINKS.values()])
+    axes.set_xticks(range(len(links)), [LINKS[link].replace(" ", "\n") for link in links])
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(METRICS["relative_l2"])
     title = f"all on the same frames; bars: mean of leads 1 to {last}; dots: lead 1 (left) to {last}"

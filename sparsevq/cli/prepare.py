@@ -131,7 +131,9 @@ def _give_basis(run: Run, source: Path, settings: TrainingConfig) -> None:
         take_over(run, {"basis": made})
     else:
         print("basis: computing the time mean and modes of the data set", flush=True)
-        make_basis(run.file("data"), run.file("basis"), BasisConfig(), settings.symmetries)
+        config = BasisConfig()
+        config = config.model_copy(update={"modes": max(config.modes, settings.modes)})
+        make_basis(run.file("data"), run.file("basis"), config, settings.symmetries)
 
 
 def _basis_of(earlier: Run) -> tuple[str, ...]:

@@ -124,12 +124,13 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
     data, sensors = record["data"]["name"], record["num_sensors"]
     job = Job(options.experiment, options.training_stage, data, sensors, seed, part=run.path.name)
     started_from = {name: file["sha256"] for name, file in record["started_from"].items()}
+    read = [name for name in ("data", "basis", "sensors") if run.has(name)]
     with tracked(
         job,
         TrackingConfig(enabled=options.tracking, uri=options.tracking_uri),
         options.results,
         params={**job.group, **settings.model_dump(mode="json"), "run": str(run.path)},
-        inputs=run.digests("data", "sensors") | started_from if options.tracking else {},
+        inputs=run.digests(*read) | started_from if options.tracking else {},
         concludes=True,
     ) as tracker:
         start = record["started_from"].get("start")

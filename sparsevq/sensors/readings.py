@@ -35,8 +35,14 @@ class Readings:
 
     def by_place(self) -> "Readings":
         """The same in an order that depends on the places alone."""
-        order = np.lexsort(self.places.T)
+        order = order_by_place(self.places)
         return Readings(self.places[order], self.values[order], self.noise[order])
+
+
+def order_by_place(places: FloatArray) -> npt.NDArray[np.int64]:
+    """The one order of sensors at places ``(n, d)``, whatever order they are given in."""
+    found: npt.NDArray[np.int64] = np.lexsort(places.T)
+    return found
 
 
 def read_readings(

@@ -7,14 +7,14 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import AutoencoderConfig, SensorAutoencoder
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.runs.run import Run
-from sparsevq.stage1.modal import ModalModel, Seen
+from sparsevq.stage1.modal import ModalModel, Seen, by_place
 from sparsevq.stage1.model import (
     PerceiverModel,
     Role,
     Stage1Model,
     points_digest,
     position_features,
-    reads_of,
+    require_all_channels,
     sensor_points,
 )
 
@@ -44,10 +44,10 @@ def load_stage1(run: Run, role: Role, device: torch.device) -> Stage1Model:
         )
     if file.extra.get("points", "") not in ("", points_digest(sensors, role)):
         raise SparseVQError(
-            f"{file.path} was trained with other sensors than the {role.replace('_', '-')} ones that it is used with",
+            f"{file.path} was trained with other sensors than the {role.replace('_', '-')} ones that it is used with, "
+            "or they read other channels",
             f"train it again (snakemake --forcerun {file.kind}), or give the sensors.h5 that it was made from",
         )
-    where = sensor_points(sensors, role).to(device)
     if "modes" in file.shape:
         latents = ModalLatents(ModalConfig(**file.shape))
         file.restore(latents)
@@ -58,8 +58,9 @@ def load_stage1(run: Run, role: Role, device: torch.device) -> Stage1Model:
             basis=run.basis.leading(latents.config.modes),
             digest=file.digest,
             latents=latents,
-            sensors=None if estimator is None else Seen(where, reads_of(sensors, role).to(device), estimator),
+            sensors=None if estimator is None else Seen(*by_place(sensors, role, device), estimator),
         )
+    require_all_channels(sensors, role)
     autoencoder = SensorAutoencoder(AutoencoderConfig(**file.shape))
     file.restore(autoencoder)
     return PerceiverModel(
@@ -67,7 +68,7 @@ def load_stage1(run: Run, role: Role, device: torch.device) -> Stage1Model:
         basis=run.basis if "basis" in file.made_from else None,  # models of earlier versions have none
         digest=file.digest,
         autoencoder=autoencoder.to(device).eval().requires_grad_(False),
-        where=where,
+        where=sensor_points(sensors, role).to(device),
         features=position_features(data, settings.space_bands, device),
     )
 

@@ -12,8 +12,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import from_first
-from sparsevq.stage1.modal import ModalModel, project
-from sparsevq.stage1.model import Role, decode_at, encode_views, points_digest, reads_of, sensor_points
+from sparsevq.stage1.modal import ModalModel, by_place, project
+from sparsevq.stage1.model import Role, decode_at, encode_views, points_digest
 from sparsevq.stage1.train import EncoderStage
 from sparsevq.training.fields import (
     reconstruction_metrics,
@@ -50,13 +50,15 @@ class ModalStage(Stage):
         data, sensors, device = run.data, run.sensors, fabric.device
         self.name, self.kind = f"stage 1 {role}", role
         basis = run.basis.leading(settings.modes)
+        if len(basis.modes) < settings.modes:
+            fabric.print(f"{self.name}: the basis has {len(basis.modes)} modes, not {settings.modes}", flush=True)
         self.fields = DeviceFields(data, settings.symmetries, device, basis)
         self.val, self.val_points = validation_views(data, self.fields), validation_points(self.fields)
         variants = variant_symmetries(self.fields, settings.symmetries.variants, seed)
         views = training_views(data, self.fields, variants)
         projects = role == "semi_sparse" and settings.complete == "projection"
         count = 0 if projects else min(settings.examples, len(views))
-        reads = reads_of(sensors, role)
+        where, reads = by_place(sensors, role, device)
         self.config = ModalConfig(
             channels=len(data.channels),
             modes=len(basis.modes),
@@ -73,14 +75,14 @@ class ModalStage(Stage):
             if count:
                 self.module.examples.copy_(project(self.model.modes, self.fields, views[chosen]))
                 self.module.held_out.copy_(project(self.model.modes, self.fields, self.val))
-            self.model = self.model.seeing(sensor_points(sensors, role).to(device), reads, settings.noise)
+            self.model = self.model.seeing(where, reads, settings.noise)
             assert self.model.sensors is not None
             self.module.estimator = self.model.sensors.estimator
             for buffer in self.module.buffers():  # ranks may differ in the last bits
                 from_first(buffer)
         self.objective = self.module
         self.made_from = {"data": data.digest, "basis": run.basis.digest, "sensors": sensors.digest}
-        self.extra = {"grid": list(data.grid), "points": points_digest(sensors, role)}
+        self.extra = {"grid": list(data.grid), "points": "" if projects else points_digest(sensors, role)}
 
     @property
     def budget(self) -> TrainingConfig:

@@ -13,7 +13,9 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.models.estimate import Estimator, Examples
 from sparsevq.models.modal import ModalConfig, ModalLatents
-from sparsevq.stage1.model import FloatArray, PerceiverModel, Stage1Model
+from sparsevq.sensors.placement import SensorSets
+from sparsevq.sensors.readings import order_by_place
+from sparsevq.stage1.model import FloatArray, PerceiverModel, Role, Stage1Model, channels_read
 
 DENSE_VALUES_AT_ONCE = 2**24
 """Values of dense frames that are projected together."""
@@ -85,6 +87,8 @@ class ModalModel(Stage1Model):
             return self.latents.to_latents(self.sensors.estimator.linear(self.readings(fields, views)))
 
     def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
+        order = order_by_place(places)
+        places, values, noise = places[order], values[order], noise[order]
         reads = ~np.isnan(values)
         at, scale = self.basis.at(data, places), self.basis.scale
         normalised = torch.from_numpy(((values - at.mean) / scale)[reads].astype(np.float32)).to(self.device)
@@ -142,6 +146,16 @@ def linear_theory(model: Stage1Model) -> ModalModel | None:
     config = ModalConfig(channels=channels, modes=modes, num_latents=1, readings=0, examples=0, held_out=0)
     alone = ModalModel(settings=model.settings, basis=model.basis, latents=ModalLatents(config).to(model.device))
     return alone.seeing(model.where, torch.ones(len(model.where), channels, dtype=torch.bool))
+
+
+def by_place(sensors: SensorSets, role: Role, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Grid points (n_s,) and channels that are read (n_s, C) of a role's sensors, in the order of their places.
+
+    The order of the readings is that of what an estimate keeps, and must not depend on the file that names them.
+    """
+    points = sensors.sparse if role == "sparse" else sensors.semi_sparse
+    order = order_by_place(sensors.coordinates[: len(points)])
+    return torch.from_numpy(points[order]).to(device), torch.from_numpy(channels_read(sensors, role)[order]).to(device)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import compress
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from sparsevq.basis.basis import Basis
 from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
+from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features
 from sparsevq.sensors.placement import SensorSets
@@ -173,15 +175,35 @@ def sensor_points(sensors: SensorSets, role: Role) -> Tensor:
     return torch.from_numpy(sensors.sparse if role == "sparse" else sensors.semi_sparse)
 
 
-def reads_of(sensors: SensorSets, role: Role) -> Tensor:
-    """(n_s, C) bool: which channels the sensors of this role read."""
-    return torch.from_numpy(sensors.channels[: len(sensors.sparse)] if role == "sparse" else sensors.channels)
+def channels_read(sensors: SensorSets, role: Role) -> npt.NDArray[np.bool_]:
+    """(n_s, C): which channels the sensors of this role read."""
+    return sensors.channels[: len(sensors.sparse)] if role == "sparse" else sensors.channels
 
 
 def points_digest(sensors: SensorSets, role: Role) -> str:
-    """SHA-256 of the grid points that an encoder of this role sees, in increasing order."""
-    points = np.sort(sensors.sparse if role == "sparse" else sensors.semi_sparse)
-    return hashlib.sha256(points.astype("<i8").tobytes()).hexdigest()
+    """SHA-256 of the grid points that an encoder of this role sees, in increasing order, and of what is read there."""
+    points = sensors.sparse if role == "sparse" else sensors.semi_sparse
+    order, reads = np.argsort(points), channels_read(sensors, role)
+    # Files of earlier versions have the points alone: their sensors read all channels.
+    partly = b"" if reads.all() else reads[order].tobytes()
+    return hashlib.sha256(points[order].astype("<i8").tobytes() + partly).hexdigest()
+
+
+def require_all_channels(sensors: SensorSets, role: Role) -> None:
+    """Check that the sensors of the paper's encoder read all channels.
+
+    Raises
+    ------
+    SparseVQError
+        One of them reads some only.
+    """
+    partly = np.flatnonzero(~channels_read(sensors, role).all(axis=1))
+    if len(partly):
+        raise SparseVQError(
+            f"sensor {partly[0]} reads {' and '.join(compress(sensors.channel_names, sensors.channels[partly[0]]))} "
+            "only, but the paper's encoder needs all channels of each sensor",
+            "set stage1.modes, or let all sensors read all channels (sensors.channels)",
+        )
 
 
 def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:

@@ -19,6 +19,7 @@ from sparsevq.stage1.model import (
     encode_views,
     points_digest,
     position_features,
+    require_all_channels,
     sensor_points,
 )
 from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
@@ -56,7 +57,7 @@ class EncoderStage(Stage):
     Raises
     ------
     SparseVQError
-        An input is missing, damaged or doesn't fit.
+        An input is missing, damaged or doesn't fit; or a sensor does not read all channels.
     """
 
     module: SensorAutoencoder
@@ -76,6 +77,7 @@ class EncoderStage(Stage):
         require_rows(settings.batch_frames, "stage1.batch_frames")
         super().__init__(settings, seed, fabric)
         data, sensors, device = run.data, run.sensors, fabric.device
+        require_all_channels(sensors, role)
         self.name, self.kind = f"stage 1 {role}", role
         self.config = autoencoder_config(data, settings)
         self.module = SensorAutoencoder(self.config)

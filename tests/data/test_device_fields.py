@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparsevq.basis.basis import compute_basis
 from sparsevq.config import Symmetries
 from sparsevq.data import mapped_rows
 from sparsevq.data.device_fields import DeviceFields, Views
@@ -41,6 +42,32 @@ def test_physical_undoes_normalisation():
     fields = DeviceFields(data, Symmetries(), CPU)
     values, _ = fields.gather(views((2, 7, 0)), torch.arange(fields.points))
     np.testing.assert_allclose(fields.physical(values)[0], data.flat_fields[2, 7], rtol=1e-5, atol=1e-5)
+
+
+def test_with_a_basis_values_are_anomalies_about_the_mean_of_each_point():
+    """Over the training frames their time mean is 0 and their rms 1, and `physical` undoes it, at some points too."""
+    data = travelling_waves(obstacle=False)
+    basis = compute_basis(data, None, modes=2)
+    fields = DeviceFields(data, Symmetries(), CPU, basis)
+    training = fields.views(torch.from_numpy(data.trajectories("train")), torch.arange(fields.frames))
+    values, _ = fields.gather(training, torch.arange(fields.points))
+    torch.testing.assert_close(values.mean(0), torch.zeros(256, 2), rtol=0, atol=1e-5)
+    area = fields.weights[:, None]
+    torch.testing.assert_close((values.square() * area).mean().sqrt(), torch.tensor(1.0), rtol=1e-4, atol=0)
+    points = torch.tensor([3, 200, 17])
+    some, _ = fields.gather(training, points)
+    assert torch.equal(some, values[:, points])
+    expected = data.flat_fields[data.trajectories("train")].reshape(-1, 256, 2)
+    np.testing.assert_allclose(fields.physical(values), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(fields.physical(some, points), expected[:, points], rtol=1e-5, atol=1e-5)
+
+
+def test_a_mirrored_frame_is_normalised_by_the_mean_of_where_it_is():
+    data = travelling_waves(grid=(6, 10), obstacle=False)
+    fields = DeviceFields(data, Symmetries(reflect=("y",)), CPU, compute_basis(data, None, modes=2))
+    values, _ = fields.gather(views((1, 5, 1)), torch.arange(60))
+    mirrored = data.fields[1, 5, ::-1] * [1, -1]
+    np.testing.assert_allclose(fields.physical(values)[0], mirrored.reshape(60, 2), rtol=1e-4, atol=1e-5)
 
 
 def test_every_symmetry_is_the_transformed_data_set():

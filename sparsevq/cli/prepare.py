@@ -73,7 +73,7 @@ def _prepare_stage1(options: Options, given: Given, run: Run) -> Prepared:
     else:
         thinned, config = run.path / FILES["data"], PreprocessConfig(time_sub=time_sub)
         preprocess(open_data_set(source), thinned, source.stem, DataSetConfig(), config)
-    _give_basis(run, source, settings)
+    _give_basis(run, source if time_sub == 1 else run.file("data"), source.with_name(FILES["basis"]), settings)
     basis = run.basis if placement.placement == "qr" else None
     sensors = place_sensors(run.data, placement, options.num_sensors or 20, options.seed, basis)
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
@@ -122,10 +122,9 @@ def _prepare_stage3(options: Options, given: Given, run: Run) -> Prepared:
     return settings, data, earlier.paths("codes", "tokenizer"), start
 
 
-def _give_basis(run: Run, source: Path, settings: TrainingConfig) -> None:
-    """Give a new run the basis that the workflow made of its data set, or make one."""
+def _give_basis(run: Run, data: Path, made: Path, settings: TrainingConfig) -> None:
+    """Give a new run the basis that the workflow made of its data set, or make one of the file `data`."""
     assert isinstance(settings, Stage1Config)
-    made = source.with_name(FILES["basis"])
     if made.is_file() and read_basis(made).made_from.get("data") == run.digest("data"):
         print(f"basis: {made}", flush=True)
         take_over(run, {"basis": made})
@@ -133,7 +132,7 @@ def _give_basis(run: Run, source: Path, settings: TrainingConfig) -> None:
         print("basis: computing the time mean and modes of the data set", flush=True)
         config = BasisConfig()
         config = config.model_copy(update={"modes": max(config.modes, settings.modes)})
-        make_basis(run.file("data"), run.file("basis"), config, settings.symmetries)
+        make_basis(data, run.file("basis"), config, settings.symmetries)
 
 
 def _basis_of(earlier: Run) -> tuple[str, ...]:

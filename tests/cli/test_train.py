@@ -48,6 +48,50 @@ def test_the_published_chain_forecasts(workplace, chain, readings, capsys):
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_chain_on_modes_forecasts_from_readings_with_empty_cells(workplace, tmp_path):
+    """The flags of stage 1 on POD modes and of the tokenizer without a network are the configuration's keys."""
+    stage1 = "--data waves --num_sensors 7 --modes 8 --num_latents 4 --examples 20 --noise 0.01 --tracking False"
+    runs = {"sparse": workplace.trained(stage1), "teacher": workplace.trained(f"{stage1} --semi_sparse True")}
+    groups = "--tokenizer groups --tokens_per_frame 2 --quantizer rvq --num_quantizers 2 --num_vq_embeddings 8"
+    given = f"--training_stage stage2 --model_name {runs['sparse']} --semi_model_name {runs['teacher']}"
+    runs["tokens"] = workplace.trained(f"{given} {groups} --tracking False")
+    given = f"--training_stage stage3 --model_name {runs['tokens']} --batch_frames 42 --max_steps 1 --tracking False"
+    small = "--time_transformer_layers 1 --time_transformer_dim 16 --time_transformer_heads 2"
+    runs["gpt"] = workplace.trained(f"{given} {small}")
+    folders = {name: workplace.path / "runs" / run for name, run in runs.items()}
+    assert len({(folder / "basis.h5").read_bytes() for folder in folders.values()}) == 1
+    shapes = {role: Run(folders["gpt"]).model(role).shape for role in ("sparse", "semi_sparse")}
+    assert [shape["modes"] for shape in shapes.values()] == [8, 8]
+    assert [shape["readings"] for shape in shapes.values()] == [14, 0], "the teacher sees the dense field"
+    assert len(Run(folders["gpt"]).model("tokenizer").shape["groups"]) == 2
+
+    sensors = read_sensors(folders["gpt"] / "sensors.h5")
+    lines = [f"{y},{x},0.1,{'' if index % 2 else 0.2}" for index, (y, x) in enumerate(sensors.coordinates[:7])]
+    (tmp_path / "readings.csv").write_text("\n".join(["y,x,u,v", *lines]))
+    out = tmp_path / "forecast.nc"
+    command = f"forecast runs/{runs['gpt']} --readings {tmp_path / 'readings.csv'} --frames 2 --members 2 --out {out}"
+    assert workplace(command) == 0
+    with xr.open_dataset(out) as forecast:
+        assert np.isfinite(forecast["u"]).any()
+    assert workplace(f"train --test True --model_name {runs['gpt']}") == 0
+
+
+def test_an_encoder_on_modes_has_no_weights_to_start_from(workplace, chain, capsys):
+    before = workplace.runs
+    run = workplace.trained("--data waves --num_sensors 7 --modes 8 --num_latents 4 --tracking False")
+    assert workplace(f"train --data waves --model_name {run} --load_model True --tracking False") == 1
+    assert "stage1.modes=8 trains no weights that could begin as those of" in capsys.readouterr().err
+    assert workplace(f"train {TINY} --data waves --modes 8 --warm_start True --semi_model_name {chain['sparse']}") == 1
+    assert "warm_start=true has no use with modes=8" in capsys.readouterr().err
+    assert set(workplace.runs) == {*before, run}
+
+
+def test_a_run_makes_a_basis_of_the_modes_that_it_needs(workplace, monkeypatch):
+    monkeypatch.setattr("sparsevq.cli.prepare.BasisConfig", lambda: BasisConfig(modes=3))
+    run = workplace.trained("--data waves --num_sensors 7 --modes 5 --num_latents 4 --tracking False")
+    assert len(Run(workplace.path / "runs" / run).basis.modes) == 5
+
+
 def test_sensors_of_one_seed_are_nested_and_stage_2_keeps_both_sets(workplace, chain):
     sensors = {
         name: read_sensors(workplace.path / "runs" / chain[name] / "sensors.h5")

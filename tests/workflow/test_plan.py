@@ -54,9 +54,8 @@ def test_a_configuration_file_stands_for_itself(snakemake, tmp_path):
 
 def test_warm_start_makes_the_sparse_encoder_wait_for_the_semi_sparse_one(snakemake):
     def needs(warm_start: str) -> bool:
-        plan = snakemake(
-            "--dry-run", "--config", f"stage1={{warm_start: {warm_start}}}", "seeds=[1]", "--until", "sparse"
-        )
+        papers = (f"stage1={{modes: 0, warm_start: {warm_start}}}", "stage2={tokenizer: attention}")
+        plan = snakemake("--dry-run", "--config", *papers, "seeds=[1]", "--until", "sparse")
         assert plan.status == 0, plan.output
         return "semi_sparse" in plan.jobs
 

@@ -27,6 +27,10 @@ HEADINGS = {
     **METRICS,
     "ratio_to_best_baseline": "/ best baseline",
     "ratio_to_bound": "/ bound",
+    "encoder": "relative L2 error",
+    "linear": "linear estimate",
+    "ratio_to_linear": "/ linear",
+    "ratio_to_own": "/ own sensors",
     "codes_used": "used",
     "share_used": "share used",
     "share_of_top_code": "share of the commonest",
@@ -38,13 +42,14 @@ def tabulate(
     chains: Sequence[Path],
     calibrations: Sequence[Path],
     codebooks: Sequence[Path],
+    robustness: Sequence[Path],
     out_dir: str | Path,
 ) -> None:
     """Put the tables of all runs together.
 
     Writes into `out_dir`:
 
-    ``forecast.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``
+    ``forecast.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``, ``robustness.csv``
         The runs' tables one under the other, tidy, by data set, number of sensors and seed.
     ``summary.csv``, ``summary.md``, ``summary.tex``
         A row for each method: relative L2 (mean over lead times, and at some), VRMSE, CRPS, correlation time (first
@@ -56,13 +61,16 @@ def tabulate(
         of the complete latents also its ratio to the rate-distortion bound.
     ``codebook.md``
         Codes in use.
+    ``robustness.md``
+        Relative L2 of reconstructions from other sensors than the run's own, by the encoder and by the linear estimate.
 
     LaTeX needs the package booktabs.
 
     Parameters
     ----------
-    scores, chains, calibrations, codebooks
-        ``scores.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv`` of each run; any but `scores` may be empty.
+    scores, chains, calibrations, codebooks, robustness
+        ``scores.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``, ``robustness.csv`` of each run; any but
+        `scores` may be empty.
     out_dir
         Folder to write to.
 
@@ -87,6 +95,10 @@ def tabulate(
         codebook = _concatenate(codebooks)
         write_csv(out_dir / "codebook.csv", codebook)
         write_text(out_dir / "codebook.md", _codebook_markdown(codebook))
+    if robustness:
+        errors = _concatenate(robustness)
+        write_csv(out_dir / "robustness.csv", errors)
+        write_text(out_dir / "robustness.md", _robustness_markdown(errors))
 
 
 # ------------------------------------------------------------------------------------------------ what is tabulated
@@ -212,6 +224,25 @@ def _codebook_markdown(codebook: pd.DataFrame) -> str:
         texts = means.reset_index()[keys].astype(str)
         texts["codes"] = [f"{codes:.0f}" for codes in means.pop("codes")]
         texts = texts.join(_texts(means, std)).set_index("encoder")
+        parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
+    return "\n".join(parts)
+
+
+def _robustness_markdown(errors: pd.DataFrame) -> str:
+    """A row a condition, in the runs' order: both errors, their ratio, and that to the error with the own sensors."""
+    keys = ["condition", "sensors", "noise"]
+    columns = {"encoder": "relative_l2", "linear": "relative_l2", "ratio_to_own": "ratio"}
+    wide = errors[[*RUN, *keys]].drop_duplicates()
+    for name, column in columns.items():
+        of_method = errors[errors["method"] == ("linear" if name == "linear" else "encoder")]
+        wide = wide.merge(of_method[[*RUN, *keys, column]].rename(columns={column: name}), on=[*RUN, *keys], how="left")
+    wide["ratio_to_linear"] = wide["encoder"] / wide["linear"]
+    wide = wide.dropna(axis=1, how="all")
+    mean, std, _ = _over_seeds(wide, keys)
+    parts = []
+    for (data_set, num_sensors), means in mean.groupby(level=SETTING, sort=False):
+        texts = means.reset_index()[keys].astype(str)
+        texts = texts.join(_texts(means, std)).set_index("condition")
         parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
     return "\n".join(parts)
 

@@ -1,7 +1,9 @@
 """A stage-1 model on POD modes: latents are coefficients, of the dense field or as estimated from any sensors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -77,14 +79,24 @@ class ModalModel(Stage1Model):
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
         if self.sensors is None:
             return self.latents.to_latents(project(self.modes, fields, views))
-        return self._estimated(self.sensors.estimator, self.readings(fields, views))
+        return self.estimate(self.readings(fields, views))
 
     def encode_linear(self, fields: DeviceFields, views: Views) -> Tensor:
         """What optimal interpolation makes of the readings that `encode` sees; of the dense field, its projection."""
-        if self.sensors is None:
-            return self.encode(fields, views)
-        with torch.autocast(fields.device.type, enabled=False):
-            return self.latents.to_latents(self.sensors.estimator.linear(self.readings(fields, views)))
+        return self.encode(fields, views) if self.sensors is None else self.linear(self.readings(fields, views))
+
+    def readings(self, fields: DeviceFields, views: Views) -> Tensor:
+        assert self.sensors is not None
+        return fields.gather(views, self.sensors.where)[0][:, self.sensors.reads]
+
+    def estimate(self, readings: Tensor) -> Tensor:
+        assert self.sensors is not None
+        return self._latents(self.sensors.estimator, readings)
+
+    def linear(self, readings: Tensor) -> Tensor:
+        """What optimal interpolation makes of what `readings` gives, as `estimate`."""
+        assert self.sensors is not None
+        return self._latents(self.sensors.estimator.linear, readings)
 
     def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
         order = order_by_place(places)
@@ -92,16 +104,9 @@ class ModalModel(Stage1Model):
         reads = ~np.isnan(values)
         at, scale = self.basis.at(data, places), self.basis.scale
         normalised = torch.from_numpy(((values - at.mean) / scale)[reads].astype(np.float32)).to(self.device)
-        return self._estimated(self.estimator(at, reads, noise / scale), normalised[None])
+        return self._latents(self.estimator(at, reads, noise / scale), normalised[None])
 
-    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> "ModalModel":
-        """The same model with sensors at points (n_s,) of the grid that read channels (n_s, C).
-
-        Parameters
-        ----------
-        noise
-            Std of the readings' errors, normalised.
-        """
+    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
         points = where.cpu().numpy()
         at = BasisAt(self.basis.mean[points], self.basis.modes[:, points], self.basis.residual[points])
         estimator = self.estimator(at, reads.cpu().numpy(), np.full(reads.shape, noise))
@@ -117,20 +122,15 @@ class ModalModel(Stage1Model):
         with torch.autocast(device.type, enabled=False):
             return Estimator.fitted(at_sensors, error, prior, Examples(self.latents.examples, self.latents.held_out))
 
-    def readings(self, fields: DeviceFields, views: Views) -> Tensor:
-        """(b, m) normalised readings of the model's sensors."""
-        assert self.sensors is not None
-        return fields.gather(views, self.sensors.where)[0][:, self.sensors.reads]
-
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
         modes = self.modes if points is None else self.modes[points]
         with torch.autocast(latents.device.type, enabled=False):
             values = self.latents.to_coefficients(latents.float()) @ modes.flatten(0, 1).T
         return values.unflatten(1, (-1, modes.shape[1]))
 
-    def _estimated(self, estimator: Estimator, readings: Tensor) -> Tensor:
+    def _latents(self, estimate: Callable[[Tensor], Tensor], readings: Tensor) -> Tensor:
         with torch.autocast(readings.device.type, enabled=False):  # bf16 would round off what the estimate gains
-            return self.latents.to_latents(estimator(readings))
+            return self.latents.to_latents(estimate(readings))
 
 
 def linear_theory(model: Stage1Model) -> ModalModel | None:

@@ -2,9 +2,9 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,24 @@ class Stage1Model(ABC):
     @abstractmethod
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
         """Latents (b, num_latents, dim), float32, of a few frames."""
+
+    @abstractmethod
+    def readings(self, fields: DeviceFields, views: Views) -> Tensor:
+        """(b, ...) normalised readings of the sensors that it sees, of a few frames."""
+
+    @abstractmethod
+    def estimate(self, readings: Tensor) -> Tensor:
+        """Latents (b, num_latents, dim), float32, of what `readings` gives."""
+
+    @abstractmethod
+    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
+        """The same model with sensors at points (n_s,) of the grid that read channels (n_s, C).
+
+        Parameters
+        ----------
+        noise
+            Std of the readings' errors, normalised; unless the model is `partial`, 0.
+        """
 
     @abstractmethod
     def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
@@ -153,8 +171,18 @@ class PerceiverModel(Stage1Model):
         return len(self.features)
 
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
-        readings, _ = fields.gather(views, self.where)
+        return self.estimate(self.readings(fields, views))
+
+    def readings(self, fields: DeviceFields, views: Views) -> Tensor:
+        return fields.gather(views, self.where)[0]
+
+    def estimate(self, readings: Tensor) -> Tensor:
         return self.autoencoder.encoder(readings, self.features[self.where]).float()
+
+    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
+        if noise or not reads.all():
+            raise ValueError("this encoder takes exact readings of all channels")
+        return replace(self, where=where.to(self.device))
 
     def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
         device = self.features.device

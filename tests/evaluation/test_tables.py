@@ -39,8 +39,16 @@ def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
     use = {"encoder": "sparse", "split": "test", "level": 1, "codes": 8, "codes_used": 4 * factor}
     codebook = [{**run, **use, "share_used": 0.5, "perplexity": 3.2, "share_of_top_code": 0.3}]
     calibration = [{**run, "channel": "all", "lead_time": 1, "quantity": "spread", "rank": np.nan, "value": 0.1}]
+    conditions = {("own", 20, 0.0): 1, ("5 of own", 5, 0.0): 3, ("noise, told", 20, 0.3): 2}
+    robustness = [
+        {**run, "condition": name, "sensors": sensors, "noise": noise, "method": method, "relative_l2": error * share}
+        for (name, sensors, noise), error in conditions.items()
+        for method, share in (("encoder", 0.1 * factor), ("linear", 0.2))
+    ]
+    robustness = [{**row, "ratio": row["relative_l2"] / (0.1 * factor)} for row in robustness]
+    tables = {"scores": rows, "chain": chain, "calibration": calibration, "codebook": codebook}
     paths = []
-    for name, table in (("scores", rows), ("chain", chain), ("calibration", calibration), ("codebook", codebook)):
+    for name, table in {**tables, "robustness": robustness}.items():
         paths.append(folder / f"{name}_{data_set}_{num_sensors}_{seed}.csv")
         pd.DataFrame(table).to_csv(paths[-1], index=False)
     return paths
@@ -102,6 +110,19 @@ def test_the_chain_is_that_of_the_frames_that_are_forecast(runs, tmp_path):
     assert "| sparse | test | 1 | 8 | 5.00 ± 1.41 |" in (out / "codebook.md").read_text()
 
 
+def test_robustness_is_in_the_order_of_the_conditions_beside_the_linear_estimate(runs, tmp_path):
+    out = tables([*runs, write_run(tmp_path, seed=1, factor=1.0, num_sensors=5)], tmp_path / "out")
+    lines = (out / "robustness.md").read_text().splitlines()
+    assert "### waves, 5 sensors" in lines
+    assert lines[2].split(" | ")[3:] == ["relative L2 error", "linear estimate", "/ own sensors", "/ linear |"]
+    start = lines.index("### waves, 20 sensors") + 4
+    assert lines[start : start + 3] == [
+        "| own | 20 | 0.0 | 0.125 ± 0.035 | 0.200 ± 0.000 | 1.00 ± 0.00 | 0.625 ± 0.177 |",
+        "| 5 of own | 5 | 0.0 | 0.375 ± 0.106 | 0.600 ± 0.000 | 3.00 ± 0.00 | 0.625 ± 0.177 |",
+        "| noise, told | 20 | 0.3 | 0.250 ± 0.071 | 0.400 ± 0.000 | 2.00 ± 0.00 | 0.625 ± 0.177 |",
+    ]
+
+
 def test_one_seed_has_no_deviation(tmp_path):
     out = tables([write_run(tmp_path, seed=1, factor=1.0)], tmp_path / "out")
     assert "±" not in (out / "summary.md").read_text()
@@ -129,7 +150,7 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
     names = sorted(path.name for path in one.iterdir())
     assert names == sorted(
         ["forecast.csv", "chain.csv", "calibration.csv", "codebook.csv", "summary.csv", "summary.md", "summary.tex",
-         "chain.md", "chain.tex", "codebook.md"]
+         "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
     )  # fmt: skip
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
@@ -137,4 +158,4 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(SparseVQError, match=r"gone\.csv can't be read as a table"):
-        tabulate([tmp_path / "gone.csv"], [], [], [], tmp_path)
+        tabulate([tmp_path / "gone.csv"], [], [], [], [], tmp_path)

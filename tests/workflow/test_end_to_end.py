@@ -25,6 +25,7 @@ JOBS_OF_A_RUN = (
     "gpt",
     "forecast",
     "baselines",
+    "robustness",
     "evaluate",
 )
 JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "describe_data")
@@ -52,14 +53,23 @@ def test_the_table_has_a_row_for_each_method_channel_lead_time_and_metric(finish
 
 def test_every_file_of_the_architecture_is_there(finished):
     text = (REPOSITORY / "docs/architecture.md").read_text()
-    for name in ("sensors.h5", "sensors.csv", "codes.h5", "forecast.h5", "baselines.h5", "scores.csv", "chain.csv"):
+    for name in (
+        "sensors.h5",
+        "sensors.csv",
+        "codes.h5",
+        "forecast.h5",
+        "baselines.h5",
+        "robustness.csv",
+        "scores.csv",
+        "chain.csv",
+    ):
         assert name in text
         assert (finished / RUN / name).stat().st_size > 0
     for stage in ("semi_sparse", "sparse", "tokenizer", "gpt"):
         assert (finished / RUN / stage / "model.safetensors").stat().st_size > 0
         history = pd.read_csv(finished / RUN / stage / "history.csv")
         assert {"step", "train_loss", "val_loss"} <= set(history.columns)
-    for name in ("summary.csv", "summary.md", "summary.tex", "chain.md", "chain.tex", "codebook.md"):
+    for name in ("summary.csv", "summary.md", "summary.tex", "chain.md", "chain.tex", "codebook.md", "robustness.md"):
         assert (finished / "results/miniature/tables" / name).stat().st_size > 0
     for name in ("figures/contact_sheet.png", "split_statistics.csv", "split_statistics.md"):
         assert (finished / "results/miniature/cylinder" / name).stat().st_size > 0
@@ -136,7 +146,13 @@ def test_the_report_opens_offline(finished):
     page = (finished / "report.html").read_text()
     assert not re.findall(r'<(?:script|img|iframe)[^>]+src="https?:', page)
     assert not re.findall(r'<link[^>]+href="https?:[^>]+stylesheet', page)
-    for caption in ("chain of errors", "Energy spectra", "Use of the codebook", "Kolmogorov-Smirnov"):
+    for caption in (
+        "chain of errors",
+        "Energy spectra",
+        "Use of the codebook",
+        "Kolmogorov-Smirnov",
+        "other sensors than",
+    ):
         assert caption in page
     assert page.count("data:image/png;base64") + page.count("image/png") >= 1
 

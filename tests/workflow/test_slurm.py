@@ -33,7 +33,7 @@ FOLLOWED = (
 )
 RUN = "results/miniature/cylinder/n8/seed1"
 TRAININGS = ("semi_sparse", "sparse", "tokenizer", "gpt")
-ON_GPUS = (*TRAININGS, "codes", "forecast")
+ON_GPUS = (*TRAININGS, "codes", "forecast", "robustness")
 ENDLESS = "stage1={max_steps: 1000000, val_every: 50}"
 
 

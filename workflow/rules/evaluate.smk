@@ -72,6 +72,7 @@ rule tables:
         chain=of_all_runs("chain"),
         calibration=of_all_runs("calibration"),
         codebook=of_all_runs("codebook"),
+        robustness=expand(rules.robustness.output.robustness, **SWEEP),
     output:
         forecast="<experiment>/tables/forecast.csv",
         summary=report(
@@ -98,6 +99,13 @@ rule tables:
             labels={"table": "use of the codebook"},
         ),
         codebook_markdown="<experiment>/tables/codebook.md",
+        robustness=report(
+            "<experiment>/tables/robustness.csv",
+            caption="../report/robustness.rst",
+            category="Tables",
+            labels={"table": "other sensors, and noise"},
+        ),
+        robustness_markdown="<experiment>/tables/robustness.md",
         lead_time=report(
             "<experiment>/figures/lead_time.png",
             caption="../report/lead_time.rst",

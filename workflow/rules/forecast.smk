@@ -85,3 +85,29 @@ use rule baselines as baselines_ood with:
         held_out="<run>/ood",
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: baselines outside the training range"
+
+
+rule robustness:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+        sparse="<run>/sparse/model.safetensors",
+    output:
+        robustness="<run>/robustness.csv",
+    log:
+        "<run>/logs/robustness.log",
+    benchmark:
+        "<run>/benchmarks/robustness.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        **INFERENCE,
+        runtime=scaled(60),
+    params:
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: reconstruction from other sensors"
+    script:
+        "../scripts/robustness.py"

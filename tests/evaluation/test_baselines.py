@@ -30,6 +30,7 @@ def task_of(experiment, **settings):
         basis=compute_basis(data, None, 80),
         training=TrainingFlows(data),
         sparse=experiment.sensors.sparse,
+        reads=experiment.sensors.channels[: len(experiment.sensors.sparse)],
         cases=cases,
         reconstruction=reconstruction,
         settings=EvaluationConfig(**settings),
@@ -152,8 +153,11 @@ def test_baselines_of_scattered_points_whose_masks_differ(tmp_path, name):
     assert np.mean(errors) < {"climatology": 1.5, "persistence": 1.5, "pod_dmd": 0.3}[name]
 
 
-def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment):
+@pytest.mark.parametrize("channels", [[True, True], [True, False]], ids=["all", "one"])
+def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment, channels):
+    experiment.sensors.channels[:] = channels
     task = task_of(experiment)
+    assert (np.isnan(task.readings) == ~np.array(channels)).all()
     expected = BASELINES["pod_dmd"](task)
     fields, mask = experiment.data.fields.copy(), experiment.data.mask.copy()
     hidden = dataclasses.replace(experiment.data, fields=fields, mask=mask)
@@ -162,7 +166,7 @@ def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment):
     fields[test], mask[test] = 9.0, True
     for row, trajectory in enumerate(test):
         for start in (0, 6):
-            hidden.flat_fields[trajectory, start, task.sparse] = kept[row, start]
+            hidden.flat_fields[trajectory, start, task.sparse] = np.where(channels, kept[row, start], 9.0)
     found = BASELINES["pod_dmd"](of(hidden, task))
     np.testing.assert_array_equal(found.fields, expected.fields)
     assert found.chosen == expected.chosen

@@ -41,10 +41,10 @@ def pod_dmd(task: Task) -> BaselineForecast:
     basis = task.basis.leading(max(task.settings.pod_ranks))
     mean, modes = basis.mean, basis.modes.reshape(len(basis.modes), -1)  # (N, C), (r, N * C)
     coefficients = training_coefficients(task, len(modes))  # (flow, F, r)
-    at_sensors = basis.modes[:, task.sparse].reshape(len(modes), -1).T  # (n_s * C, r)
+    at_sensors = basis.modes[:, task.sparse][:, task.reads].T  # (m, r): a row for each channel that a sensor reads
 
     def estimate(readings: Array, rank: int, strength: float) -> Array:
-        anomalies = ((readings - mean[task.sparse]) / basis.scale).reshape(len(readings), -1)
+        anomalies = ((readings - mean[task.sparse]) / basis.scale)[:, task.reads]
         return gappy_pod(anomalies, at_sensors[:, :rank], basis.std[:rank], strength)
 
     validation = _Validation(task, basis)

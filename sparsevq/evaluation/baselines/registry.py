@@ -53,7 +53,14 @@ def run_baselines(
         reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
     flows = TrainingFlows(data, symmetries, seed)
     task = Task(
-        data, basis, flows, sensors.sparse, cases, reconstruction.reshape(wanted[0], data.num_points, -1), settings
+        data=data,
+        basis=basis,
+        training=flows,
+        sparse=sensors.sparse,
+        reads=sensors.channels[: len(sensors.sparse)],
+        cases=cases,
+        reconstruction=reconstruction.reshape(wanted[0], data.num_points, -1),
+        settings=settings,
     )
 
     with created(out) as file:

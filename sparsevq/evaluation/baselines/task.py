@@ -34,6 +34,8 @@ class Task:
         The flows to learn from: the training split's and their symmetry variants.
     sparse
         ``(n_s,)`` flat indices of the sensors.
+    reads
+        ``(n_s, C)`` which channels each of them reads; the others are not to be used.
     cases
         What to forecast.
     reconstruction
@@ -46,14 +48,16 @@ class Task:
     basis: Basis
     training: TrainingFlows
     sparse: NDArray[np.int64]
+    reads: NDArray[np.bool_]
     cases: Cases
     reconstruction: NDArray[np.float32]
     settings: EvaluationConfig
 
     @property
     def readings(self) -> Array:
-        """``(case, n_s, C)``: the sensors' readings of the observed frames, in physical units."""
-        return self.data.flat_fields[self.cases.trajectory, self.cases.start_frame][:, self.sparse]
+        """``(case, n_s, C)``: the sensors' readings of the observed frames, in physical units; NaN where not read."""
+        values = self.data.flat_fields[self.cases.trajectory, self.cases.start_frame][:, self.sparse]
+        return np.where(self.reads, values, np.nan)
 
 
 @dataclass(frozen=True, eq=False)

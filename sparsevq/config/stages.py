@@ -186,10 +186,14 @@ class Stage3Config(TrainingConfig):
         description="noise that is added to the unquantized tokens in training before they are coded anew, in units of "
         "the quantization error's std; 0: the codes of the dump",
     )
-    first_guess: Literal["none", "linear", "quadratic"] = Field(
+    first_guess: Literal["none", "linear", "quadratic", "kernel"] = Field(
         "none",
         description="linear: the chances of codes begin as a Gaussian about a regression on the last two frames; "
-        "quadratic: on products of the leading coefficients, too, as the equations of a flow have them",
+        "quadratic: on products of the leading coefficients, too, as the equations of a flow have them; kernel: and "
+        "kernel regression on examples of what linear leaves",
+    )
+    guess_examples: Annotated[int, Field(ge=2)] = Field(
+        3000, description="with first_guess=kernel: examples from each half of the training trajectories"
     )
     stage2_frames: Annotated[int, Field(ge=2)] = Field(21, description="frames of a training sequence, with the prompt")
     freeze_start_on_0: int = Field(-1, description="0 or above: every sequence starts at this frame; -1: anywhere")

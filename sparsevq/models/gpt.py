@@ -26,7 +26,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from sparsevq.models.causal import Cache, Head, Layer, PositionLinear, by_position
-from sparsevq.models.first_guess import FirstGuess
+from sparsevq.models.first_guess import FirstGuess, energy_scale
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class GPTConfig:
     time_transformer_dim: int
     dropout: float = 0.0
     codebooks: int = 1
-    first_guess: Literal["none", "linear", "quadratic"] = "none"
+    first_guess: Literal["none", "linear", "quadratic", "kernel"] = "none"
+    guess_examples: int = 0
 
     @property
     def block(self) -> int:
@@ -84,14 +85,14 @@ class GPT(nn.Module):
         self.first_guess: FirstGuess | None = None
         if config.first_guess != "none":
             quadratic = config.first_guess == "quadratic"
-            self.first_guess = FirstGuess(codebook, config.tokens_per_frame, quadratic)
+            self.first_guess = FirstGuess(codebook, config.tokens_per_frame, quadratic, config.guess_examples)
         for layer in layers:  # residual branches start small (GPT-2)
             for branch in (layer.out, layer.feed_forward.narrow):
                 nn.init.normal_(branch.weight, std=0.02 / (2 * len(layers)) ** 0.5)
 
     # ------------------------------------------------------------------ training
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, targets: Tensor, fold: int | None = None) -> Tensor:
         """Mean cross-entropy (nats a code) of the codes that follow the observed frame.
 
         Parameters
@@ -100,12 +101,14 @@ class GPT(nn.Module):
             Sequences as the network sees them (perhaps with noise), (b, s, P, Q); the first frame is the observed one.
         targets
             Sequences as they are, (b, s, P, Q).
+        fold
+            Which half of the training trajectories they are of (`sparsevq.models.first_guess`); None: of neither.
         """
         block, size = self.config.block, self.config.tokens_per_frame
         hidden = self.trunk(inputs.flatten(1, 2)[:, :-block])
         guess = None
         if self.first_guess is not None:
-            guess = self.first_guess(self.frames(inputs)[:, :-1]).flatten(1, 2)
+            guess = self.first_guess(self.frames(inputs)[:, :-1], fold=fold).flatten(1, 2)
         # Position i predicts token i + block; the observed frame's own tokens are given, not forecast.
         return self.cross_entropy(hidden[:, size - block :], targets.flatten(1, 2)[:, size:], guess)
 
@@ -288,9 +291,7 @@ def unit_codes(codebook: Tensor) -> Tensor:
     """
     if len(codebook) == 1:
         return codebook / codebook[0, 0].std().clamp_min(1e-8)
-    used = (codebook[:, 0] != 0).any(1).sum(-1).clamp_min(1)  # (P,)
-    spread = codebook[:, 0].var(1).sum(-1) / used
-    return codebook / spread.sqrt().clamp_min(1e-8)[:, None, None, None]
+    return codebook / energy_scale(codebook)[..., None, None]
 
 
 def members_of(prompt: Tensor, members: int) -> Tensor:

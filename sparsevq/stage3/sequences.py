@@ -46,14 +46,18 @@ class Sequences:
         # before they are coded, neighbouring codes are neighbours for it.
         self.noise = settings.code_noise * self.quantization_error() if settings.code_noise else None
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Random training sequences, (count, s, P, Q); with `code_noise` their tokens are disturbed and coded anew."""
+    def draw(self, count: int, generator: torch.Generator, fold: int | None = None) -> Tensor:
+        """Random training sequences, (count, s, P, Q); with `code_noise` their tokens are disturbed and coded anew.
+
+        `fold`: of every other training trajectory, from the first (0) or the second (1); None: of all.
+        """
+        training = self.training if fold is None else self.training[fold::2]
 
         def choose(options: Tensor) -> Tensor:
             return options[torch.randint(len(options), (count,), generator=generator, device=options.device)]
 
         variant = torch.randint(self.variants, (count,), generator=generator, device=self.starts.device)
-        which = variant, choose(self.training), choose(self.starts)
+        which = variant, choose(training), choose(self.starts)
         return self.take(*which) if self.noise is None else self.take_disturbed(*which, generator)
 
     def held_out(self, split: str = "val") -> Tensor:

@@ -23,9 +23,10 @@ class NextCodeLoss(nn.Module):
         super().__init__()
         self.gpt = gpt
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Sequences (b, s, P, Q) as the network sees them, and as they are."""
-        return {"loss": weights_of(torch.tensor(len(inputs), device=inputs.device))[0] * self.gpt(inputs, targets)}
+    def forward(self, inputs: Tensor, targets: Tensor, fold: int | None = None) -> dict[str, Tensor]:
+        """Sequences (b, s, P, Q) as the network sees them, and as they are; the half that they are of."""
+        weight = weights_of(torch.tensor(len(inputs), device=inputs.device))[0]
+        return {"loss": weight * self.gpt(inputs, targets, fold)}
 
 
 class GPTStage(Stage):
@@ -66,11 +67,12 @@ class GPTStage(Stage):
         self.start_from(start_from, "gpt")
         self.objective = NextCodeLoss(self.module)
 
-    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor, Tensor]:
-        """Sequences (b, s, P, Q) with noise, and without."""
-        targets = self.sequences.draw(self.batch, generator)
+    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor | int | None, ...]:
+        """Sequences (b, s, P, Q) with noise, and without; with a kernel, which half of the trajectories they are of."""
+        fold = step % 2 if self.config.guess_examples else None
+        targets = self.sequences.draw(self.batch, generator, fold)
         inputs = noisy(targets, self.settings.token_noise, self.config.num_vq_embeddings, generator)
-        return inputs[self.mine], targets[self.mine]
+        return inputs[self.mine], targets[self.mine], fold
 
     def validate(self) -> dict[str, float]:
         """Cross-entropy of the validation sequences."""
@@ -103,6 +105,7 @@ def gpt_config(codes: Codes, settings: Stage3Config) -> GPTConfig:
         dropout=settings.dropout,
         codebooks=codebooks,
         first_guess=settings.first_guess,
+        guess_examples=settings.guess_examples if settings.first_guess == "kernel" else 0,
     )
 
 

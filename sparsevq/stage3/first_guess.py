@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from sparsevq.errors import SparseVQError
 from sparsevq.models.estimate import kernel, ridge_regression
 from sparsevq.models.first_guess import KINDS, FirstGuess
 from sparsevq.models.gpt import GPT
@@ -28,15 +29,26 @@ def fit_first_guess(gpt: GPT, sequences: Sequences, validation: Tensor, seed: in
     """Fit a GPT's first guess, if it has one, by ridge regression from the codes' vectors of two frames to the next.
 
     The sequences are those of the training, with its noise, so that the guess is of what will be asked for. The
-    variances of its errors are the larger of those in training and in `validation` (n, s, P, Q).
+    variances of its errors are the larger of those in training and in `validation` (n, s, P, Q); of a kernel, those of
+    each half of the trajectories as guessed by the other.
+
+    Raises
+    ------
+    SparseVQError
+        A kernel is wanted, but there is one training trajectory alone.
     """
     guess = gpt.first_guess
     if guess is None:
         return
+    if guess.examples and len(sequences.training) < 2:
+        raise SparseVQError(
+            "stage3.first_guess=kernel needs two training trajectories: each is guessed by the examples of others",
+            "give the data set more of them, or set first_guess to linear",
+        )
     generator = torch.Generator(device=gpt.codebook.device).manual_seed(seed)
     sums: list[Tensor] = [torch.zeros((), dtype=torch.float64, device=gpt.codebook.device)] * KINDS
     examples: list[list[list[Tensor]]] = [[[], []] for _ in range(KINDS)]  # of each kind and half of the trajectories
-    for number in range(SEQUENCES // AT_ONCE):
+    for number in range(-(-max(SEQUENCES, 2 * guess.examples) // AT_ONCE)):
         fold = number % 2 if guess.examples else None
         pairs = _pairs(gpt, guess, sequences.draw(AT_ONCE, generator, fold))
         sums = [total + _products(rows) for total, rows in zip(sums, pairs, strict=True)]

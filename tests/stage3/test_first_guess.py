@@ -80,7 +80,7 @@ def test_a_flow_of_no_equation_is_forecast_by_a_kernel(waves):
     for name, gpt in (("kernel", kernel_gpt(codes, 120)[0]), ("linear", linear_gpt(codes))):
         found = codes_sum(gpt.generate(indices[0, 30:, 0], 1, temperature=0), codes.codebook)[:, 0]
         errors[name] = (found - codes_sum(indices[0, 30:, 1], codes.codebook)).square().mean().sqrt()
-    assert errors["kernel"] < 0.5 * errors["linear"]
+    assert errors["kernel"] < 0.6 * errors["linear"]
 
 
 def linear_gpt(codes):

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from sparsevq.basis.bound import rate_distortion
+from sparsevq.basis.bound import levels_needed, rate_distortion
 from sparsevq.config import Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.errors import SparseVQError
@@ -193,6 +193,14 @@ class TokenizerStage(Stage):
             variances = self.latents.complete().flatten(1).double().var(0).cpu().numpy()
         levels = settings.num_quantizers if settings.quantizer == "rvq" else 1
         bits = settings.tokens_per_frame * levels * math.log2(settings.num_vq_embeddings)
+        error = float((self.val.sparse - self.val.complete).flatten(1).double().square().sum(1).mean())
+        if error > 0:
+            needed = levels_needed(variances, error, settings.tokens_per_frame, settings.num_vq_embeddings)
+            self.fabric.print(
+                f"{self.name}: {bits:.0f} bits a frame in {levels} levels; codes that add less than half of the error that "
+                f"the sparse estimate has of itself take {needed}",
+                flush=True,
+            )
         try:
             return self.fabric.broadcast(group_sizes(variances, settings.tokens_per_frame, bits))
         except ValueError as error:

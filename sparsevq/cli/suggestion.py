@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from sparsevq.cli.survey import Survey
-from sparsevq.config import Config, FileConfig, Stage1Config, Stage3Config, parse
+from sparsevq.config import Config, FileConfig, Stage3Config, parse
 from sparsevq.data.source import Source
 from sparsevq.readers.stored import Contents, StoredArray
 
@@ -47,10 +47,9 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
     defaults = Config()
     if defaults.sensors.num_semi_sparse > points // 4:
         values["sensors"] = {"num_semi_sparse": max(1, points // 4)}
-    finest = max(source.grid) if not source.scattered else round(float(np.prod(source.grid)) ** (1 / len(source.axes)))
-    bands = int(np.clip(finest // 2, 4, Stage1Config().space_bands))  # the shortest resolved wavelength is two spacings
-    if bands != Stage1Config().space_bands:
-        values["stage1"] = {"space_bands": bands}
+    # The paper's encoder, which is the default, needs many steps; modes of the data at hand need none.
+    values["stage1"] = {"modes": defaults.basis.modes}
+    values["stage2"] = {"tokenizer": "groups", "tokens_per_frame": 8}
     sequence = Stage3Config().stage2_frames
     if frames < sequence:
         values["stage3"] = {"stage2_frames": max(2, frames)}

@@ -197,8 +197,8 @@ class TokenizerStage(Stage):
         if error > 0:
             needed = levels_needed(variances, error, settings.tokens_per_frame, settings.num_vq_embeddings)
             self.fabric.print(
-                f"{self.name}: {bits:.0f} bits a frame in {levels} levels; codes that add less than half the error that "
-                f"the sparse estimate has of itself take {needed}",
+                f"{self.name}: {bits:.0f} bits a frame in {levels} levels; codes that add less than half the error "
+                f"that the sparse estimate has of itself take {needed}",
                 flush=True,
             )
         try:

@@ -77,6 +77,11 @@ class Stage1Config(TrainingConfig):
     noise: Annotated[float, Field(ge=0)] = Field(
         0.0, description="with modes: std of the readings' errors, in units of the anomalies' std (`basis`)"
     )
+    parameters: Annotated[tuple[str, ...], AfterValidator(each_once), "NAME,..."] = Field(
+        (),
+        description="with modes: parameters of a trajectory that are known when it is read (inflow speed, burner "
+        "power), the same for a flow and its mirror image; none named: none",
+    )
     complete: Literal["projection", "sensors"] = Field(
         "projection",
         description="with modes: complete latents are of the dense field, or estimated from the semi-sparse sensors",
@@ -108,6 +113,15 @@ class Stage1Config(TrainingConfig):
     def _nothing_to_warm(self) -> Self:
         if self.modes and self.warm_start:
             raise ValueError(f"warm_start=true has no use with modes={self.modes}: nothing is trained from weights")
+        return self
+
+    @model_validator(mode="after")
+    def _parameters_have_examples(self) -> Self:
+        if self.parameters and not (self.modes and self.examples):
+            raise ValueError(
+                f"parameters={','.join(self.parameters)} has no use with modes={self.modes}, examples={self.examples}: "
+                "what parameters tell is learned from examples, in coefficients of modes"
+            )
         return self
 
     @model_validator(mode="after")

@@ -80,6 +80,7 @@ class DeviceFields:
         self.num_symmetries = len(group)
         self.weights = torch.tensor(data.weights, dtype=torch.float32, device=device)
         self.joint_scale = torch.from_numpy(data.joint_scale).to(device)
+        self._parameters = data.parameters
         self.device = device
 
     def gather(self, views: Views, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +110,11 @@ class DeviceFields:
         if values.device == self.device or self.device.type != "cuda":
             return values.to(self.device)
         return values.pin_memory().to(self.device, non_blocking=True)
+
+    def known(self, views: Views, names: tuple[str, ...]) -> Tensor:
+        """(b, k) float64: parameters of the frames' trajectories, in the data set's units."""
+        columns = [torch.from_numpy(np.asarray(self._parameters[name], dtype=np.float64)) for name in names]
+        return torch.stack(columns, dim=-1).to(self.device)[views.trajectory]
 
     def physical(self, normalised: Tensor, points: Tensor | None = None) -> Tensor:
         """(..., p, C) at points (p,), None: all, in physical units."""

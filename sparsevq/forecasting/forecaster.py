@@ -109,7 +109,7 @@ class Forecaster:
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
         read, source = self._read(readings)
-        tokens = self._draw(read, frames, members, seed, temperature, top_k)
+        tokens = self._draw(read, known, frames, members, seed, temperature, top_k)
         doubt = doubt_about_members(tokens[None], temperature, top_k)
         attributes = {
             "seed": seed,
@@ -151,10 +151,19 @@ class Forecaster:
         return read.by_place(), source
 
     @torch.no_grad()
-    def _draw(self, readings: Readings, frames: int, members: int, seed: int, temperature: float, top_k: int) -> Tensor:
+    def _draw(
+        self,
+        readings: Readings,
+        known: Mapping[str, float],
+        frames: int,
+        members: int,
+        seed: int,
+        temperature: float,
+        top_k: int,
+    ) -> Tensor:
         """Code indices (members, frames, P, Q)."""
         model, data = self._model, self.data
-        latents = model.sparse.encode_readings(data, readings.places, readings.values, readings.noise)
+        latents = model.sparse.encode_readings(data, readings.places, readings.values, readings.noise, known)
         prompt = model.tokenizer.tokenize(latents)
         return model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]
 

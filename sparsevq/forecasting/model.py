@@ -92,4 +92,4 @@ def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
             "dump the indices again and train it again",
         )
     file.restore(gpt)
-    return ForecastModel(sparse, teacher, tokenizer, gpt.to(device).eval().requires_grad_(False))
+    return ForecastModel(sparse, teacher, tokenizer, gpt.to(device).eval().requires_grad_(False), sparse.parameters)

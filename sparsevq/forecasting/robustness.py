@@ -29,7 +29,7 @@ NUMBERS = (5, 10, 20, 40, 80, 160, 320)
 
 OWN, TOLD = "own", "noise, told"
 
-Estimate = tuple[str, Stage1Model, Callable[[Tensor], Tensor]]
+Estimate = tuple[str, Stage1Model, Callable[[Tensor, Tensor | None], Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,8 @@ def robustness(run: Run, *, seed: int, fabric: Fabric) -> pd.DataFrame:
             for method, seen, estimate in estimators.of(condition):
                 readings = seen.readings(fields, views)
                 noise = torch.randn(readings.shape, generator=torch.Generator().manual_seed(seed)).to(readings)
-                guess = decode_at(estimators.decoders[method], estimate(readings + condition.noise * noise), points)
+                latents = estimate(readings + condition.noise * noise, seen.known(fields, views))
+                guess = decode_at(estimators.decoders[method], latents, points)
                 error = reconstruction_metrics(fields, views, guess, points)["val_relative_l2"]
                 rows.append((condition.name, len(condition.points), condition.noise, method, error))
     table = pd.DataFrame(rows, columns=["condition", "sensors", "noise", "method", "relative_l2"])

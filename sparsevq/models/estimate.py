@@ -5,10 +5,11 @@ variances, given readings with independent errors. Flows are not Gaussian: the t
 alike say more. So what the linear estimate leaves is estimated by kernel ridge regression (the mean of a Gaussian
 process) on examples, training frames that are read by the same sensors. Two frames are as near to each other as their
 linear estimates, in the norm of the fields: readings that decide little count little, and the number of the sensors
-does not matter. Width and ridge are those with the smallest error on held-out frames, and where the linear estimate has
-it, nothing is added.
+does not matter. Known parameters of their trajectories may be further coordinates, times weights. Far from all examples
+nothing is added. Width, ridge and weights are those with the smallest error on held-out frames, and where the linear
+estimate has it, nothing is added at all.
 
-    m readings (a sensor has one for each channel that it reads), r modes, S examples, V held-out frames
+    m readings (a sensor has one for each channel that it reads), r modes, S examples, V held-out frames, k parameters
 
 References
 ----------
@@ -26,8 +27,10 @@ WIDTHS = (0.15, 0.5, 2.0, 8.0)
 """Squared widths of the kernel, in units of the median squared distance of two examples."""
 RIDGES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Variance of what cannot be known from the readings, in units of that of what can."""
+WEIGHTS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Of a known parameter, besides none: its typical distance, in units of the readings'."""
 EXAMPLES_TO_CHOOSE = 1000
-"""Examples with which width and ridge are chosen: a solve costs the cube of their number."""
+"""Examples with which width, ridge and weights are chosen: a solve costs the cube of their number."""
 MODES_TO_CHOOSE = 64
 """Leading modes whose error decides the choice."""
 LEAST_ERROR = 1e-6
@@ -36,10 +39,15 @@ LEAST_ERROR = 1e-6
 
 @dataclass(frozen=True)
 class Examples:
-    """Coefficients of frames to learn from, (S, r), and of held-out ones to choose by, (V, r)."""
+    """Coefficients of frames to learn from, (S, r), and of held-out ones to choose by, (V, r).
+
+    Parameters that are known of them are (S, k) and (V, k), standardised; None: there are none.
+    """
 
     training: Tensor
     held_out: Tensor
+    training_known: Tensor | None = None
+    held_out_known: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +83,13 @@ def posterior(at_sensors: Tensor, error: Tensor, prior: Tensor) -> Posterior:
 
 
 class Estimator(nn.Module):
-    """Coefficients (b, r) from the readings (b, m) of one set of sensors; made by `fitted`.
+    """Coefficients (b, r) from the readings (b, m) of one set of sensors, and known parameters (b, k); see `fitted`.
 
     Its buffers are all that it needs, so that it can be stored: what a solve gives depends in its last bits on the
     number of threads.
     """
 
-    def __init__(self, modes: int, readings: int, examples: int):
+    def __init__(self, modes: int, readings: int, examples: int, parameters: int = 0):
         super().__init__()
         self.gain: Tensor
         self.std: Tensor
@@ -89,19 +97,24 @@ class Estimator(nn.Module):
         self.places: Tensor
         self.weights: Tensor
         self.width: Tensor
+        self.known_weight: Tensor
         coordinates = min(modes, readings)
         self.register_buffer("gain", torch.zeros(modes, readings))
         self.register_buffer("std", torch.zeros(modes))
         self.register_buffer("metric", torch.zeros(readings, coordinates))
-        self.register_buffer("places", torch.zeros(examples, coordinates))
+        self.register_buffer("places", torch.zeros(examples, coordinates + parameters))
         self.register_buffer("weights", torch.zeros(examples, modes))
         self.register_buffer("width", torch.ones(()))
+        if parameters:
+            self.register_buffer("known_weight", torch.zeros(parameters))
 
     @classmethod
     @torch.no_grad()
     def fitted(cls, at_sensors: Tensor, error: Tensor, prior: Tensor, examples: Examples) -> Self:
         """The estimate for a set of sensors; parameters as of `posterior`."""
-        found = cls(at_sensors.shape[1], len(at_sensors), len(examples.training)).to(at_sensors.device)
+        known = examples.training_known
+        parameters = 0 if known is None else known.shape[1]
+        found = cls(at_sensors.shape[1], len(at_sensors), len(examples.training), parameters).to(at_sensors.device)
         linear = posterior(at_sensors, error, prior)
         found.gain.copy_(linear.gain)
         found.std.copy_(linear.std)
@@ -116,10 +129,8 @@ class Estimator(nn.Module):
 
             training, held_out = read(examples.training), read(examples.held_out)
             found._fit(
-                training @ found.metric,
-                examples.training - found.linear(training),
-                held_out @ found.metric,
-                examples.held_out - found.linear(held_out),
+                Frames(training @ found.metric, known, examples.training - found.linear(training)),
+                Frames(held_out @ found.metric, examples.held_out_known, examples.held_out - found.linear(held_out)),
             )
         return found
 
@@ -127,38 +138,102 @@ class Estimator(nn.Module):
         """Posterior mean (b, r) given normalised readings (b, m)."""
         return readings @ self.gain.T
 
-    def forward(self, readings: Tensor) -> Tensor:
-        """The best estimate (b, r) given normalised readings (b, m)."""
+    def forward(self, readings: Tensor, known: Tensor | None = None) -> Tensor:
+        """The best estimate (b, r) given normalised readings (b, m) and, where it has been fitted with them, (b, k)."""
         estimate = self.linear(readings)
         if not len(self.places):
             return estimate
-        left = [kernel(part, self.places, self.width) @ self.weights for part in (readings @ self.metric).split(1024)]
+        places = coordinates(readings @ self.metric, known, None if known is None else self.known_weight)
+        left = [kernel(part, self.places, self.width) @ self.weights for part in places.split(1024)]
         return estimate + torch.cat(left)
 
-    def _fit(self, places: Tensor, targets: Tensor, held_out: Tensor, wanted: Tensor) -> None:
+    def _fit(self, training: "Frames", held_out: "Frames") -> None:
         """Take the kernel with the smallest error on held-out frames; none where all add to it."""
-        self.places.copy_(places)
-        few = torch.linspace(0, len(places) - 1, min(EXAMPLES_TO_CHOOSE, len(places))).round().long()
-        median = torch.pdist(places[few[: min(len(few), 500)]]).square().median() if len(few) > 1 else torch.zeros(())
+        self.places.copy_(training.at(None))
+        few = torch.linspace(0, len(self.places) - 1, min(EXAMPLES_TO_CHOOSE, len(self.places))).round().long()
+        some = training.seen[few[: min(len(few), 500)]]
+        median = torch.pdist(some).square().median() if len(few) > 1 else torch.zeros(())
         if not median > 0:
             return
-        choice = wanted[:, :MODES_TO_CHOOSE]
-        best, found = float(choice.square().sum(1).mean()), None
-        for width in (share * median for share in WIDTHS):
-            within, across = kernel(places[few], places[few], width), kernel(held_out, places[few], width)
-            for ridge in RIDGES:
-                guess = across @ ridge_regression(within, targets[few, :MODES_TO_CHOOSE], ridge)
-                error = float((choice - guess).square().sum(1).mean())
-                if error < best:
-                    best, found = error, (width, ridge)
-        if found is None:
-            return
-        width, ridge = found
-        weights = ridge_regression(kernel(places, places, width), targets, ridge)
-        guess = kernel(held_out, places, width) @ weights
-        if (wanted - guess).square().sum() < wanted.square().sum():
-            self.width.copy_(width)
-            self.weights.copy_(weights)
+        least = held_out.left.square().sum()
+        for choice in choices(training.part(few), held_out, median):
+            places = training.at(choice.weight)
+            weights = ridge_regression(kernel(places, places, choice.width), training.left, choice.ridge)
+            error = (held_out.left - kernel(held_out.at(choice.weight), places, choice.width) @ weights).square().sum()
+            if error < least:
+                least = error
+                self.places.copy_(places)
+                self.width.copy_(choice.width)
+                self.weights.copy_(weights)
+                if choice.weight is not None:
+                    self.known_weight.copy_(choice.weight)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames as the kernel sees them: readings' coordinates (b, q), known parameters (b, k), what is `left` (b, r)."""
+
+    seen: Tensor
+    known: Tensor | None
+    left: Tensor
+
+    def at(self, weight: Tensor | None) -> Tensor:
+        """Coordinates (b, q + k), with weights (k,) of the parameters; None: 0."""
+        return coordinates(self.seen, self.known, weight)
+
+    def part(self, which: Tensor) -> "Frames":
+        """Some of them."""
+        return Frames(self.seen[which], None if self.known is None else self.known[which], self.left[which])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kernel's squared width, its ridge and the weights (k,) of known parameters; `error` on held-out frames."""
+
+    error: float
+    weight: Tensor | None
+    width: Tensor
+    ridge: float
+
+
+def choices(some: Frames, held_out: Frames, median: Tensor) -> list[Choice]:
+    """The best kernel without known parameters, and the best with them; none that is worse than nothing.
+
+    Which is better may depend on the number of examples, here `some`. Weights are chosen one parameter after the other.
+
+    Parameters
+    ----------
+    median
+        Squared distance of two examples in the readings' coordinates. Two standardised numbers are sqrt(2) apart.
+    """
+    nothing = float(held_out.left[:, :MODES_TO_CHOOSE].square().sum(1).mean())
+    alone = best = _best_kernel(some, held_out, median, None)
+    for parameter in range(0 if some.known is None else some.known.shape[1]):
+        assert some.known is not None
+        weights = best.weight if best.weight is not None else torch.zeros_like(some.known[0])
+        for weight in WEIGHTS:
+            tried = weights.clone()
+            tried[parameter] = weight * (median / 2).sqrt()
+            best = min(best, _best_kernel(some, held_out, median, tried), key=lambda choice: choice.error)
+    return [choice for choice in ([alone] if best is alone else [alone, best]) if choice.error < nothing]
+
+
+def _best_kernel(some: Frames, held_out: Frames, median: Tensor, weight: Tensor | None) -> Choice:
+    wanted, targets = (frames.left[:, :MODES_TO_CHOOSE] for frames in (held_out, some))
+    places, found = some.at(weight), []
+    for width in (share * median for share in WIDTHS):
+        within, across = kernel(places, places, width), kernel(held_out.at(weight), places, width)
+        for ridge in RIDGES:
+            guess = across @ ridge_regression(within, targets, ridge)
+            found.append(Choice(float((wanted - guess).square().sum(1).mean()), weight, width, ridge))
+    return min(found, key=lambda choice: choice.error)
+
+
+def coordinates(seen: Tensor, known: Tensor | None, weight: Tensor | None) -> Tensor:
+    """(b, q), (b, k), (k,) -> (b, q + k); without weights the parameters are 0."""
+    if known is None:
+        return seen
+    return torch.cat([seen, torch.zeros_like(known) if weight is None else weight * known], dim=1)
 
 
 def kernel(places: Tensor, others: Tensor, width: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparsevq.models.estimate import Estimator
+from sparsevq.models.estimate import Estimator, Examples
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class ModalConfig:
         Of the sensors that the model was made for, m; 0: latents are the projection of the dense field.
     examples, held_out
         Frames kept to learn from, and to choose by; none without sensors.
+    parameters
+        Of a trajectory that are known when it is read, k; none without examples.
     """
 
     channels: int
@@ -37,6 +39,7 @@ class ModalConfig:
     readings: int
     examples: int
     held_out: int
+    parameters: int = 0
 
     @property
     def latent_channels(self) -> int:
@@ -44,8 +47,30 @@ class ModalConfig:
         return -(-self.modes // self.num_latents)
 
 
+class Parameters(nn.Module):
+    """Known parameters of the examples (S, k) and of the held-out frames (V, k), standardised by `mean`, `std` (k,)."""
+
+    def __init__(self, config: ModalConfig):
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.examples: Tensor
+        self.held_out: Tensor
+        self.register_buffer("mean", torch.zeros(config.parameters, dtype=torch.float64))
+        self.register_buffer("std", torch.ones(config.parameters, dtype=torch.float64))
+        self.register_buffer("examples", torch.zeros(config.examples, config.parameters))
+        self.register_buffer("held_out", torch.zeros(config.held_out, config.parameters))
+
+    def standardised(self, values: Tensor) -> Tensor:
+        """(b, k) in the data set's units -> (b, k) float32."""
+        return ((values.to(self.mean) - self.mean) / self.std).float()
+
+
 class ModalLatents(nn.Module):
-    """Estimate from the model's sensors, examples (S, r), held-out frames (V, r); coefficients laid out as latents."""
+    """Estimate from the model's sensors, examples (S, r), held-out frames (V, r); coefficients laid out as latents.
+
+    `known` has the known parameters of these frames; None: the estimate takes none.
+    """
 
     def __init__(self, config: ModalConfig):
         super().__init__()
@@ -54,7 +79,18 @@ class ModalLatents(nn.Module):
         self.held_out: Tensor
         self.register_buffer("examples", torch.zeros(config.examples, config.modes))
         self.register_buffer("held_out", torch.zeros(config.held_out, config.modes))
-        self.estimator = Estimator(config.modes, config.readings, config.examples) if config.readings else None
+        self.known: Parameters | None = None
+        self.estimator: Estimator | None = None
+        if config.parameters:
+            self.known = Parameters(config)
+        if config.readings:
+            self.estimator = Estimator(config.modes, config.readings, config.examples, config.parameters)
+
+    def learned_from(self) -> Examples:
+        """What an estimate from any sensors learns from."""
+        if self.known is None:
+            return Examples(self.examples, self.held_out)
+        return Examples(self.examples, self.held_out, self.known.examples, self.known.held_out)
 
     @property
     def device(self) -> torch.device:

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 
 from sparsevq.config import Stage1Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.parameters import known_parameters
 from sparsevq.errors import SparseVQError
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.runs.run import Run
@@ -59,6 +60,7 @@ class ModalStage(Stage):
         projects = role == "semi_sparse" and settings.complete == "projection"
         count = 0 if projects else min(settings.examples, len(views))
         where, reads = by_place(sensors, role, device)
+        known = torch.from_numpy(known_parameters(data, settings.parameters)).to(device)
         self.config = ModalConfig(
             channels=len(data.channels),
             modes=len(basis.modes),
@@ -66,6 +68,7 @@ class ModalStage(Stage):
             readings=0 if projects else int(reads.sum()),
             examples=count,
             held_out=len(self.val) if count else 0,
+            parameters=known.shape[1] if count else 0,
         )
         self.module = ModalLatents(self.config).to(device)
         self.model = ModalModel(settings=settings, basis=basis, latents=self.module)
@@ -75,6 +78,12 @@ class ModalStage(Stage):
             if count:
                 self.module.examples.copy_(project(self.model.modes, self.fields, views[chosen]))
                 self.module.held_out.copy_(project(self.model.modes, self.fields, self.val))
+            if self.module.known is not None:
+                training = known[torch.from_numpy(data.trajectories("train")).to(device)]
+                self.module.known.mean.copy_(training.mean(0))
+                self.module.known.std.copy_(training.std(0, correction=0))
+                for kept, of in ((self.module.known.examples, views[chosen]), (self.module.known.held_out, self.val)):
+                    kept.copy_(self.module.known.standardised(known[of.trajectory]))
             self.model = self.model.seeing(where, reads, settings.noise)
             assert self.model.sensors is not None
             self.module.estimator = self.model.sensors.estimator

@@ -1,6 +1,6 @@
 """A stage-1 model on POD modes: latents are coefficients, of the dense field or as estimated from any sensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -13,11 +13,11 @@ from torch import Tensor
 from sparsevq.basis.basis import Basis, BasisAt
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
-from sparsevq.models.estimate import Estimator, Examples
+from sparsevq.models.estimate import Estimator
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import order_by_place
-from sparsevq.stage1.model import FloatArray, PerceiverModel, Role, Stage1Model, channels_read
+from sparsevq.stage1.model import NOTHING_KNOWN, FloatArray, PerceiverModel, Role, Stage1Model, channels_read
 
 DENSE_VALUES_AT_ONCE = 2**24
 """Values of dense frames that are projected together."""
@@ -60,6 +60,10 @@ class ModalModel(Stage1Model):
         return config.num_latents, config.latent_channels
 
     @property
+    def parameters(self) -> tuple[str, ...]:
+        return () if self.latents.known is None else self.settings.parameters
+
+    @property
     def device(self) -> torch.device:
         return self.latents.device
 
@@ -79,32 +83,48 @@ class ModalModel(Stage1Model):
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
         if self.sensors is None:
             return self.latents.to_latents(project(self.modes, fields, views))
-        return self.estimate(self.readings(fields, views))
+        return self.estimate(self.readings(fields, views), self.known(fields, views))
 
     def encode_linear(self, fields: DeviceFields, views: Views) -> Tensor:
         """What optimal interpolation makes of the readings that `encode` sees; of the dense field, its projection."""
-        return self.encode(fields, views) if self.sensors is None else self.linear(self.readings(fields, views))
+        return self.encode(fields, views) if self.sensors is None else self.linear(self.readings(fields, views), None)
 
     def readings(self, fields: DeviceFields, views: Views) -> Tensor:
         assert self.sensors is not None
         return fields.gather(views, self.sensors.where)[0][:, self.sensors.reads]
 
-    def estimate(self, readings: Tensor) -> Tensor:
-        assert self.sensors is not None
-        return self._latents(self.sensors.estimator, readings)
+    def known(self, fields: DeviceFields, views: Views) -> Tensor | None:
+        if self.latents.known is None:
+            return None
+        return self.latents.known.standardised(fields.known(views, self.parameters))
 
-    def linear(self, readings: Tensor) -> Tensor:
-        """What optimal interpolation makes of what `readings` gives, as `estimate`."""
+    def estimate(self, readings: Tensor, known: Tensor | None) -> Tensor:
+        assert self.sensors is not None
+        return self._latents(self.sensors.estimator, readings, known)
+
+    def linear(self, readings: Tensor, known: Tensor | None) -> Tensor:
+        """What optimal interpolation, which knows no parameters, makes of what `readings` gives; as `estimate`."""
         assert self.sensors is not None
         return self._latents(self.sensors.estimator.linear, readings)
 
-    def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
+    def encode_readings(
+        self,
+        data: FieldData,
+        places: FloatArray,
+        values: FloatArray,
+        noise: FloatArray,
+        parameters: Mapping[str, float] = NOTHING_KNOWN,
+    ) -> Tensor:
         order = order_by_place(places)
         places, values, noise = places[order], values[order], noise[order]
         reads = ~np.isnan(values)
         at, scale = self.basis.at(data, places), self.basis.scale
         normalised = torch.from_numpy(((values - at.mean) / scale)[reads].astype(np.float32)).to(self.device)
-        return self._latents(self.estimator(at, reads, noise / scale), normalised[None])
+        known = None
+        if self.latents.known is not None:
+            given = torch.tensor([[parameters[name] for name in self.parameters]], dtype=torch.float64)
+            known = self.latents.known.standardised(given)
+        return self._latents(self.estimator(at, reads, noise / scale), normalised[None], known)
 
     def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
         points = where.cpu().numpy()
@@ -120,7 +140,7 @@ class ModalModel(Stage1Model):
         error = torch.from_numpy((at.residual + np.square(noise))[reads]).to(device)
         prior = torch.from_numpy(self.basis.std).to(device)
         with torch.autocast(device.type, enabled=False):
-            return Estimator.fitted(at_sensors, error, prior, Examples(self.latents.examples, self.latents.held_out))
+            return Estimator.fitted(at_sensors, error, prior, self.latents.learned_from())
 
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
         modes = self.modes if points is None else self.modes[points]
@@ -128,9 +148,9 @@ class ModalModel(Stage1Model):
             values = self.latents.to_coefficients(latents.float()) @ modes.flatten(0, 1).T
         return values.unflatten(1, (-1, modes.shape[1]))
 
-    def _latents(self, estimate: Callable[[Tensor], Tensor], readings: Tensor) -> Tensor:
-        with torch.autocast(readings.device.type, enabled=False):  # bf16 would round off what the estimate gains
-            return self.latents.to_latents(estimate(readings))
+    def _latents(self, estimate: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
+        with torch.autocast(self.device.type, enabled=False):  # bf16 would round off what the estimate gains
+            return self.latents.to_latents(estimate(*given))
 
 
 def linear_theory(model: Stage1Model) -> ModalModel | None:

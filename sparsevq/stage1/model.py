@@ -2,8 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
+from types import MappingProxyType
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -22,6 +24,7 @@ from sparsevq.sensors.placement import SensorSets
 
 Role = Literal["sparse", "semi_sparse"]
 FloatArray = npt.NDArray[np.float64]
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 
 VALUES_AT_ONCE = 2**16
 """Points, over all frames, that a network decodes together: bounds the memory. 16 frames of 4096 points fit a CPU's
@@ -56,6 +59,11 @@ class Stage1Model(ABC):
         """Latents of a frame, and channels of each."""
 
     @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters of a trajectory that have to be known to encode its frames."""
+        return ()
+
+    @property
     @abstractmethod
     def device(self) -> torch.device:
         """Where it computes."""
@@ -78,9 +86,13 @@ class Stage1Model(ABC):
     def readings(self, fields: DeviceFields, views: Views) -> Tensor:
         """(b, ...) normalised readings of the sensors that it sees, of a few frames."""
 
+    def known(self, fields: DeviceFields, views: Views) -> Tensor | None:
+        """(b, k) standardised `parameters` of the frames' trajectories; None: it takes none."""
+        return None
+
     @abstractmethod
-    def estimate(self, readings: Tensor) -> Tensor:
-        """Latents (b, num_latents, dim), float32, of what `readings` gives."""
+    def estimate(self, readings: Tensor, known: Tensor | None) -> Tensor:
+        """Latents (b, num_latents, dim), float32, of what `readings` and `known` give."""
 
     @abstractmethod
     def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
@@ -93,7 +105,14 @@ class Stage1Model(ABC):
         """
 
     @abstractmethod
-    def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
+    def encode_readings(
+        self,
+        data: FieldData,
+        places: FloatArray,
+        values: FloatArray,
+        noise: FloatArray,
+        parameters: Mapping[str, float] = NOTHING_KNOWN,
+    ) -> Tensor:
         """Latents (1, num_latents, dim), float32, of one frame that was read at any places.
 
         Unless the model is `partial`, each sensor reads all channels, and without error.
@@ -108,6 +127,8 @@ class Stage1Model(ABC):
             (n, C) in the channels' units; NaN where a sensor does not read a channel.
         noise
             (n, C) std of the values' errors, in the channels' units.
+        parameters
+            Those of the frame's trajectory that the model takes (`parameters`), in the data set's units.
         """
 
     @abstractmethod
@@ -171,12 +192,12 @@ class PerceiverModel(Stage1Model):
         return len(self.features)
 
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
-        return self.estimate(self.readings(fields, views))
+        return self.estimate(self.readings(fields, views), None)
 
     def readings(self, fields: DeviceFields, views: Views) -> Tensor:
         return fields.gather(views, self.where)[0]
 
-    def estimate(self, readings: Tensor) -> Tensor:
+    def estimate(self, readings: Tensor, known: Tensor | None) -> Tensor:
         return self.autoencoder.encoder(readings, self.features[self.where]).float()
 
     def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
@@ -184,7 +205,14 @@ class PerceiverModel(Stage1Model):
             raise ValueError("this encoder takes exact readings of all channels")
         return replace(self, where=where.to(self.device))
 
-    def encode_readings(self, data: FieldData, places: FloatArray, values: FloatArray, noise: FloatArray) -> Tensor:
+    def encode_readings(
+        self,
+        data: FieldData,
+        places: FloatArray,
+        values: FloatArray,
+        noise: FloatArray,
+        parameters: Mapping[str, float] = NOTHING_KNOWN,
+    ) -> Tensor:
         device = self.features.device
         if self.basis is None:
             normalised = (values - data.mean) / data.std

@@ -48,9 +48,10 @@ def test_the_published_chain_forecasts(workplace, chain, readings, capsys):
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_chain_on_modes_forecasts_from_readings_with_empty_cells(workplace, tmp_path):
+def test_a_chain_on_modes_forecasts_from_readings_with_empty_cells(workplace, tmp_path, capsys):
     """The flags of stage 1 on POD modes and of the tokenizer without a network are the configuration's keys."""
-    stage1 = "--data waves --num_sensors 7 --modes 8 --num_latents 4 --examples 20 --noise 0.01 --tracking False"
+    modal = "--modes 8 --num_latents 4 --examples 20 --noise 0.01 --parameters speed"
+    stage1 = f"--data waves --num_sensors 7 {modal} --tracking False"
     runs = {"sparse": workplace.trained(stage1), "teacher": workplace.trained(f"{stage1} --semi_sparse True")}
     groups = "--tokenizer groups --tokens_per_frame 2 --quantizer rvq --num_quantizers 2 --num_vq_embeddings 8"
     given = f"--training_stage stage2 --model_name {runs['sparse']} --semi_model_name {runs['teacher']}"
@@ -70,9 +71,12 @@ def test_a_chain_on_modes_forecasts_from_readings_with_empty_cells(workplace, tm
     (tmp_path / "readings.csv").write_text("\n".join(["y,x,u,v", *lines]))
     out = tmp_path / "forecast.nc"
     command = f"forecast runs/{runs['gpt']} --readings {tmp_path / 'readings.csv'} --frames 2 --members 2 --out {out}"
-    assert workplace(command) == 0
+    assert workplace(command) == 1
+    assert "the model needs the trajectory's speed (m/s): give speed" in capsys.readouterr().err
+    assert workplace(f"{command} --parameter speed=0.06") == 0
     with xr.open_dataset(out) as forecast:
         assert np.isfinite(forecast["u"]).any()
+        assert forecast.attrs["parameter_speed"] == 0.06
     assert workplace(f"train --test True --model_name {runs['gpt']}") == 0
 
 

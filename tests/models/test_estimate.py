@@ -131,6 +131,46 @@ def test_examples_that_are_all_alike_are_not_used():
     assert not one.weights.any()
 
 
+def chosen_by(parameters, tells):
+    """An estimate from the first of two independent coefficients, the second of which a known parameter may tell."""
+
+    def part(count, seed):
+        frames, known = normal(count, 2, seed=seed), normal(count, parameters, seed=seed + 1)
+        frames[:, 1] = tells * torch.tanh(2 * known[:, 0]) + (1 - tells) * frames[:, 1]
+        return frames, known
+
+    (training, known), (held_out, held_out_known) = part(300, 0), part(100, 2)
+    examples = Examples(training, held_out, known, held_out_known)
+    at_sensors = torch.tensor([[1.0, 0.0]])
+    return Estimator.fitted(at_sensors, torch.full((1,), 1e-4), torch.ones(2), examples), *part(200, 4)
+
+
+@pytest.mark.parametrize("parameters", [1, 3])
+def test_a_known_parameter_decides_what_the_readings_leave_open(parameters):
+    estimator, frames, known = chosen_by(parameters, tells=1.0)
+    readings = frames[:, :1]
+    assert estimator.known_weight[0] > 0
+    left = (estimator(readings, known) - frames).square().mean(0)
+    assert left[0] < 0.01, "what the readings tell stays"
+    assert left[1] < (0.05 if parameters == 1 else 0.3) * frames[:, 1].square().mean()
+    far = estimator(readings, known + 100)
+    torch.testing.assert_close(far, estimator.linear(readings), msg="far from all examples it is linear")
+
+
+def test_a_parameter_that_tells_nothing_does_no_harm():
+    estimator, frames, known = chosen_by(1, tells=0.0)
+    readings = frames[:, :1]
+    with_it, linear = (guess - frames for guess in (estimator(readings, known), estimator.linear(readings)))
+    assert with_it.square().mean() < 1.05 * linear.square().mean()
+
+
+def test_without_parameters_an_estimate_is_what_it_was():
+    """No column, no buffer, no choice more."""
+    estimator = of_curve()
+    assert set(estimator.state_dict()) == {"gain", "std", "metric", "places", "weights", "width"}
+    assert estimator.places.shape == (200, 1)
+
+
 def test_noisy_readings_are_believed_less():
     exact, noisy = of_curve(), of_curve(noise=1.0)
     frames = curve(50, 1.0, seed=2)

@@ -10,6 +10,7 @@ from sparsevq.basis.basis import compute_basis
 from sparsevq.config import Stage1Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.layout import write_data
+from sparsevq.data.parameters import known_parameters
 from sparsevq.errors import SparseVQError
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.runs.run import Run
@@ -25,7 +26,7 @@ from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 CPU = torch.device("cpu")
 MODAL = {"modes": 12, "num_latents": 4, "examples": 30}
-SINCE = ("modes", "examples", "noise", "complete")
+SINCE = ("modes", "examples", "noise", "complete", "parameters")
 """Settings that models of earlier versions do not have."""
 
 
@@ -335,6 +336,69 @@ def test_noise_in_training_is_in_units_of_the_anomalies(modal, sparse, tmp_path)
     where, reads = by_place(modal.sensors, "sparse", CPU)
     torch.testing.assert_close(noisy.sensors.estimator.std, sparse.seeing(where, reads, 0.5).sensors.estimator.std)
     assert (noisy.sensors.estimator.std > sparse.sensors.estimator.std).all()
+
+
+# ------------------------------------------------------------------------------------------------ known parameters
+
+
+@pytest.fixture(scope="module")
+def knowing(modal, tmp_path_factory):
+    """An encoder of the same flow that knows how fast its waves are, and how strong."""
+    folder = tmp_path_factory.mktemp("knowing")
+    modal.encoder("sparse", folder, **MODAL | {"examples": 100}, parameters=("speed", "strength"))
+    return load_stage1(modal.run(sparse=folder / "model.safetensors"), "sparse", CPU)
+
+
+def test_parameters_are_those_of_the_trajectory_whether_read_from_a_data_set_or_given(modal, knowing):
+    data = modal.data
+    view = Views(*torch.tensor([[6], [4], [0]]))
+    expected = encode_views(knowing, modal.fields(), view)
+    known = {name: float(data.parameters[name][6]) for name in knowing.parameters}
+    assert list(known) == ["speed", "strength"]
+    readings = observed(data, modal.sensors.sparse)
+    torch.testing.assert_close(knowing.encode_readings(data, *readings, known), expected, rtol=1e-3, atol=1e-4)
+    kept = knowing.latents.known
+    training = data.parameters["speed"][data.trajectories("train")]
+    assert float(kept.mean[0]) == pytest.approx(training.mean()) and float(kept.std[0]) == pytest.approx(training.std())
+    other = knowing.encode_readings(data, *readings, known | {"speed": 2 * known["speed"]})
+    assert bool((other - expected).abs().max() > 1e-3) == bool(knowing.sensors.estimator.known_weight.any())
+
+
+def test_other_sensors_know_the_parameters_too(modal, knowing):
+    where, reads = by_place(modal.sensors, "sparse", CPU)
+    view = Views(*torch.tensor([[6], [4], [0]]))
+    again = knowing.seeing(where, reads, knowing.settings.noise)
+    assert again.parameters == ("speed", "strength")
+    torch.testing.assert_close(encode_views(again, modal.fields(), view), encode_views(knowing, modal.fields(), view))
+
+
+def test_the_projection_of_the_dense_field_needs_no_parameter(modal, tmp_path):
+    modal.encoder("semi_sparse", tmp_path, **MODAL, parameters=("speed",))
+    assert load_stage1(modal.run(semi_sparse=tmp_path / "model.safetensors"), "semi_sparse", CPU).parameters == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, r"parameter 'spede' is not known: its trajectories have speed, strength"),
+        (
+            {"spede": np.array(["fast"] * 6)},
+            r"parameter 'spede' is not a number: its trajectories have speed, strength",
+        ),
+        ({"spede": np.full(6, 3.0)}, r"parameter 'spede' is 3 in all training trajectories: leave it out"),
+        ({"spede": np.array([1.0] * 5 + [np.nan])}, r"parameter 'spede' of trajectory 5 is nan"),
+    ],
+)
+def test_parameters_that_cannot_be_known_are_named(modal, change, message):
+    data = modal.data
+    with pytest.raises(SparseVQError, match=message):
+        known_parameters(replace(data, parameters=data.parameters | change), ("speed", "spede"))
+
+
+def test_parameters_need_modes_and_examples():
+    for settings in ({"modes": 0}, {"modes": 8, "examples": 0}):
+        with pytest.raises(ValueError, match=r"parameters=speed has no use with modes="):
+            Stage1Config(**settings, parameters=("speed",))
 
 
 # ------------------------------------------------------------------------------------------------ faults

@@ -157,6 +157,7 @@ def test_a_gpt_and_its_curves_are_written(trained):
         "dropout": 0.0,
         "codebooks": 1,
         "first_guess": "none",
+        "guess_examples": 0,
     }
     assert Stage3Config(**file.settings) == STAGE3
     with open(trained.folder / "gpt/history.csv") as history:

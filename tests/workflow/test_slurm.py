@@ -124,19 +124,19 @@ def by_slurm(cluster, too_short, tmp_path_factory):
 
 def test_tables_through_slurm_equal_those_of_one_machine(by_slurm, finished):
     tables = {path.name: path.read_bytes() for path in (finished / "results/miniature/tables").iterdir()}
-    assert len(tables) == 10
+    assert len(tables) == 12
     assert {path.name: path.read_bytes() for path in (by_slurm[0] / "results/miniature/tables").iterdir()} == tables
 
 
 def test_each_job_was_slurms_with_what_its_rule_asks_for(by_slurm):
     everything = [job for job in by_slurm[1] if job["WorkDir"] == str(by_slurm[0])]
-    assert len(everything) == 14
+    assert len(everything) == 16
     for job in everything:
         rule = re.match(r"rule_(.+?)(_wildcards|$)", job["Comment"])[1]
         assert job["JobState"] == "COMPLETED", rule
         assert (job["Partition"], job["NumNodes"], job["NumCPUs"]) == ("gpu", "1", "1"), rule
         assert job.get("TresPerJob") == ("gres:gpu:1" if rule in ON_GPUS else None), rule
-        assert job["MinMemoryNode"] == ("4000M" if rule in ("sensors", "tables") else "2000M"), rule
+        assert job["MinMemoryNode"] == ("4000M" if rule == "tables" else "2000M"), rule
         if rule in TRAININGS:
             assert job["TimeLimit"] == "04:00:00", rule
         assert job["Requeue"] == "1", rule

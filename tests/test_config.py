@@ -129,6 +129,10 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
             {"stage3": {"batch_frames": 20}},
             "stage3: batch_frames=20 must be at least stage2_frames=21",
         ),
+        (
+            {"forecast": {"observed_frames": [1, 3], "starts": [4, 1]}},
+            "forecast: observed_frames=3 needs 3 frames up to each start, but starts=1 has 2: start at 2 or later",
+        ),
         ({"sensors": {"placement": "region"}}, "sensors: placement=region needs `region`"),
         ({"sensors": {"placement": "csv"}}, "sensors: placement=csv needs `csv`"),
     ],

@@ -18,11 +18,24 @@ class ForecastConfig(Section):
 
     horizon: Count = Field(20, description="frames to forecast")
     starts: Annotated[tuple[NonNegative, ...], *Sweep] = Field(
-        (0,), description="observed frames: one forecast of every test trajectory from each"
+        (0,), description="last observed frames: one forecast of every test trajectory from each"
+    )
+    observed_frames: Annotated[tuple[Count, ...], *Sweep] = Field(
+        (1,), description="how many frames up to the start are observed: one forecast for each (the paper's task: 1)"
     )
     members: Count = Field(8, description="ensemble members sampled from the GPT")
     temperature: Annotated[float, Field(ge=0)] = Field(1.0, description="sampling temperature; 0: the most likely code")
     top_k: NonNegative = Field(0, description="sample among the top_k most likely codes; 0: all")
+
+    @model_validator(mode="after")
+    def _starts_leave_room(self) -> Self:
+        longest, first = max(self.observed_frames), min(self.starts)
+        if first < longest - 1:
+            raise ValueError(
+                f"observed_frames={longest} needs {longest} frames up to each start, but starts={first} has "
+                f"{first + 1}: start at {longest - 1} or later, or observe fewer"
+            )
+        return self
 
 
 class EvaluationConfig(Section):

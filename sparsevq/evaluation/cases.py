@@ -19,22 +19,27 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """Forecasts to score. A *case* is a trajectory and the one frame of it that was observed.
+    """Forecasts to score. A *case* is a trajectory and the frames of it that were observed.
 
     Attributes
     ----------
-    trajectory, start_frame
-        ``(case,)`` int64.
+    trajectory, start_frame, observed_frames
+        ``(case,)`` int64: the last observed frame, and how many there are: they are the frames
+        ``start_frame - observed_frames + 1 ... start_frame``.
     lead_time
-        ``(L,)`` time from the observed frame to each that is forecast, in `lead_units`; frames are counted 1 ... L.
+        ``(L,)`` time from the last observed frame to each that is forecast, in `lead_units`; they are leads 1 ... L.
     lead_units
         The unit of `lead_time`.
+    first_lead
+        Of the forecasts in the file: 0 where they begin with an analysis of the last observed frame, else 1.
     """
 
     trajectory: NDArray[np.int64]
     start_frame: NDArray[np.int64]
+    observed_frames: NDArray[np.int64]
     lead_time: NDArray[np.float64]
     lead_units: str
+    first_lead: int
 
     def __len__(self) -> int:
         return len(self.trajectory)
@@ -45,7 +50,7 @@ class Cases:
         return len(self.lead_time)
 
     def truth(self, data: FieldData, case: int) -> Array:
-        """``(L + 1, N, C)``: the fields of one case in physical units, from the observed frame (lead 0) on."""
+        """``(L + 1, N, C)``: the fields of one case in physical units, from the last observed frame (lead 0) on."""
         start = self.start_frame[case]
         return data.flat_fields[self.trajectory[case], start : start + self.horizon + 1]
 
@@ -57,6 +62,8 @@ class Cases:
 def read_cases(file: h5py.File, data: FieldData) -> Cases:
     """The cases of an open forecast (or baselines) file.
 
+    In files of earlier versions one frame is observed, and leads begin at 1.
+
     Raises
     ------
     SparseVQError
@@ -64,6 +71,9 @@ def read_cases(file: h5py.File, data: FieldData) -> Cases:
     """
     trajectory = read_dataset(file, "trajectory", (None,)).astype(np.int64)
     start_frame = read_dataset(file, "start_frame", (len(trajectory),)).astype(np.int64)
+    observed_frames = np.ones_like(start_frame)
+    if "observed_frames" in file:
+        observed_frames = read_dataset(file, "observed_frames", (len(trajectory),)).astype(np.int64)
     lead_time = read_dataset(file, "lead_time", (None,)).astype(np.float64)
     where = file.filename
     if not len(trajectory) or not len(lead_time):
@@ -82,7 +92,24 @@ def read_cases(file: h5py.File, data: FieldData) -> Cases:
             f"{where} forecasts up to frame {last}, the last frame of {data.name} is {frames - 1}",
             "forecast a shorter horizon or from earlier frames: only what has a truth can be scored",
         )
-    return Cases(trajectory, start_frame, lead_time, str(file["lead_time"].attrs.get("units", "")))
+    if (bad := (observed_frames < 1) | (observed_frames > start_frame + 1)).any():
+        case = int(np.argmax(bad))
+        raise SparseVQError(
+            f"{where}: case {case} has {observed_frames[case]} observed frames up to frame {start_frame[case]}",
+            "forecast again: there must be one observed frame at least, and no more than there are up to the start",
+        )
+    units = str(file["lead_time"].attrs.get("units", ""))
+    first_lead = int(file.attrs.get("first_lead", 1))
+    return Cases(trajectory, start_frame, observed_frames, lead_time, units, first_lead)
+
+
+def write_cases(file: h5py.File, cases: Cases) -> None:
+    """Write what `read_cases` reads."""
+    file["trajectory"], file["start_frame"] = cases.trajectory, cases.start_frame
+    file["observed_frames"] = cases.observed_frames
+    file["lead_time"] = cases.lead_time
+    file["lead_time"].attrs["units"] = cases.lead_units
+    file.attrs["first_lead"] = cases.first_lead
 
 
 def same_cases(one: Cases, other: Cases) -> bool:
@@ -90,5 +117,6 @@ def same_cases(one: Cases, other: Cases) -> bool:
     return (
         np.array_equal(one.trajectory, other.trajectory)
         and np.array_equal(one.start_frame, other.start_frame)
+        and np.array_equal(one.observed_frames, other.observed_frames)
         and one.horizon == other.horizon
     )

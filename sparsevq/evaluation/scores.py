@@ -52,7 +52,8 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
 
     Points count by the area (volume) that they stand for (`FieldData.weights`) in every metric.
 
-    Writes into `out_dir`, each a tidy CSV that starts with the columns ``data_set, num_sensors, seed``:
+    Writes into `out_dir`, each a tidy CSV that starts with the columns ``data_set, num_sensors, seed, observed_frames``
+    (``codebook.csv`` without the last):
 
     ``scores.csv``
         ``method, channel, lead_time, metric, value, cases``: the mean over cases in which the metric is defined
@@ -104,10 +105,14 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
                 f"{run.file('baselines')} holds other cases than {run.file('forecast')}",
                 "run the baselines on this forecast",
             )
-        scorer = _Scorer(data, basis.mean, sensors, cases)
-        for case in range(len(cases)):
-            scorer.add(case, forecast, baselines)
-    tables = scorer.tables()
+        by_observed: dict[int, dict[str, pd.DataFrame]] = {}
+        for observed in np.unique(cases.observed_frames):
+            chosen = np.flatnonzero(cases.observed_frames == observed)
+            scorer = _Scorer(data, basis.mean, sensors, cases, chosen)
+            for case in map(int, chosen):
+                scorer.add(case, forecast, baselines)
+            by_observed[int(observed)] = scorer.tables()
+    tables = {name: _stacked(by_observed, name) for name in next(iter(by_observed.values()))}
     if run.has("codes"):
         tables["codebook"] = codebook_use(run.file("codes"), split)
     identity = pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]})
@@ -115,11 +120,21 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         write_csv(Path(out_dir) / f"{name}.csv", identity.merge(table, how="cross"))
 
 
-class _Scorer:
-    """Collects the metrics of one case after the other; memory holds the fields of one case at a time."""
+def _stacked(by_observed: dict[int, dict[str, pd.DataFrame]], name: str) -> pd.DataFrame:
+    """One table of forecasts from each number of observed frames, which becomes the first column."""
+    parts = []
+    for observed, tables in by_observed.items():
+        part = tables[name]
+        part.insert(0, "observed_frames", observed)
+        parts.append(part)
+    return pd.concat(parts)
 
-    def __init__(self, data: FieldData, mean: Array, sensors: SensorSets, cases: Cases):
-        self._data, self._cases = data, cases
+
+class _Scorer:
+    """Collects the metrics of `chosen` cases, one after the other; memory holds the fields of one case at a time."""
+
+    def __init__(self, data: FieldData, mean: Array, sensors: SensorSets, cases: Cases, chosen: NDArray[np.int64]):
+        self._data, self._cases, self._chosen = data, cases, chosen
         self._area = data.weights
         self._at_sensor = np.zeros(data.num_points, dtype=bool)
         self._at_sensor[sensors.sparse] = True
@@ -221,7 +236,7 @@ class _Scorer:
         whole = np.zeros((len(fields), self._data.num_points, fields.shape[-1]), dtype=fields.dtype)
         whole[:, valid] = fields
         self._wavenumber, energy = self._spectrum_of(whole)
-        total = energy.sum(axis=-1) / len(self._cases)
+        total = energy.sum(axis=-1) / len(self._chosen)
         self._energy[method] = self._energy.get(method, 0) + total
         return energy
 
@@ -242,7 +257,7 @@ class _Scorer:
 
     def _by_case(self, leads: range) -> pd.DataFrame:
         methods = dict.fromkeys(method for method, _ in self._scores)
-        table = _every(method=methods, case=range(len(self._cases)), lead_time=leads)
+        table = _every(method=methods, case=self._chosen, lead_time=leads)
         table.insert(2, "trajectory", self._cases.trajectory[table["case"]])
         table.insert(3, "start_frame", self._cases.start_frame[table["case"]])
         for name in ("relative_l2", "vrmse", "anomaly_correlation"):

@@ -6,6 +6,7 @@ The same inputs give the same bytes, in whatever order they are named.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,8 @@ LEADS = (1, 5, 10, 20)
 """Lead times (frames) that summaries show beside the mean over all."""
 
 RUN = ["data_set", "num_sensors", "seed"]
-SETTING = RUN[:2]
+FORECASTS = [*RUN, "observed_frames"]
+"""What identifies the forecasts of a run: from each number of observed frames they are rows of their own."""
 TIME = "correlation_time"
 
 HEADINGS = {
@@ -50,7 +52,7 @@ def tabulate(
     Writes into `out_dir`:
 
     ``forecast.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``, ``robustness.csv``
-        The runs' tables one under the other, tidy, by data set, number of sensors and seed.
+        The runs' tables one under the other, tidy, by data set, number of sensors, seed and number of observed frames.
     ``summary.csv``, ``summary.md``, ``summary.tex``
         A row for each method: relative L2 (mean over lead times, and at some), VRMSE, CRPS, correlation time (first
         lead with an anomaly correlation below 0.8, in frames; inf, or "never", if there is none), and the ratio of its
@@ -108,18 +110,26 @@ def _concatenate(paths: Sequence[Path]) -> pd.DataFrame:
     tables = []
     for path in paths:
         try:
-            tables.append(pd.read_csv(path))
+            table = pd.read_csv(path)
         except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
             raise SparseVQError(f"{path} can't be read as a table ({error})", "evaluate that run again") from None
+        if "lead_time" in table and "observed_frames" not in table:
+            table.insert(len(RUN), "observed_frames", 1)  # of earlier versions
+        tables.append(table)
     if not tables:
         raise SparseVQError("there is no table of scores", "evaluate a run first")
     return pd.concat(tables).sort_values(RUN, kind="stable", ignore_index=True)
 
 
+def _setting(table: pd.DataFrame) -> list[str]:
+    """The columns that keep tables apart."""
+    return [name for name in FORECASTS if name != "seed" and name in table]
+
+
 def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
     """A row a method and run, a column a quantity."""
     table = forecast[forecast["channel"] == ALL]
-    keys = [*RUN, "method"]
+    keys = [*FORECASTS, "method"]
     l2 = table[table["metric"] == "relative_l2"]
     columns = _mean_and_leads(l2, keys)
     for metric in ("vrmse", "crps"):
@@ -130,8 +140,8 @@ def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
         columns[TIME] = pd.Series(times, index=correlation.index)
     summary = columns.reset_index()
     baselines = summary[~summary["method"].isin(OURS)]
-    best = baselines.groupby(RUN)["relative_l2"].min().rename("best")
-    summary = summary.merge(best.reset_index(), on=RUN, how="left")
+    best = baselines.groupby(FORECASTS)["relative_l2"].min().rename("best")
+    summary = summary.merge(best.reset_index(), on=FORECASTS, how="left")
     summary["ratio_to_best_baseline"] = summary["relative_l2"] / summary.pop("best")
     return _in_order(summary.dropna(axis=1, how="all"), "method", METHODS)
 
@@ -142,10 +152,10 @@ def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
     What the codes make of complete latents is compared with what their bits could do at best.
     """
     table = chain.query("channel == @ALL and metric == 'relative_l2' and lead_time > 0")
-    summary = _mean_and_leads(table, [*RUN, "link"]).reset_index()
-    bound = summary[summary["link"] == BOUND].set_index(RUN)["relative_l2"].rename("bound")
+    summary = _mean_and_leads(table, [*FORECASTS, "link"]).reset_index()
+    bound = summary[summary["link"] == BOUND].set_index(FORECASTS)["relative_l2"].rename("bound")
     if len(bound):
-        summary = summary.merge(bound.reset_index(), on=RUN, how="left")
+        summary = summary.merge(bound.reset_index(), on=FORECASTS, how="left")
         of_bound = summary["relative_l2"] / summary.pop("bound")
         summary["ratio_to_bound"] = of_bound.where(summary["link"] == "quantized_teacher_reconstruction")
     return _in_order(summary, "link", LINKS)
@@ -164,7 +174,7 @@ def _in_order(table: pd.DataFrame, column: str, order: Iterable[str]) -> pd.Data
     """Rows by setting, the names in `column` in their usual order, then by seed."""
     place = {name: index for index, name in enumerate(in_usual_order(table[column], order))}
     return table.sort_values(
-        [*SETTING, column, "seed"],
+        [*_setting(table), column, "seed"],
         key=lambda values: values.map(place) if values.name == column else values,
         ignore_index=True,
     )
@@ -172,7 +182,7 @@ def _in_order(table: pd.DataFrame, column: str, order: Iterable[str]) -> pd.Data
 
 def _over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
     """Mean and standard deviation over seeds, and how many, by setting and `keys`, in the table's order."""
-    groups = table.drop(columns="seed").groupby([*SETTING, *keys], sort=False)
+    groups = table.drop(columns="seed").groupby([*_setting(table), *keys], sort=False)
     with np.errstate(invalid="ignore"):  # inf - inf, where a correlation never fell
         mean, std = groups.mean(), groups.std()
     if TIME in mean:
@@ -200,9 +210,9 @@ def _write_texts(out_dir: Path, name: str, table: pd.DataFrame, first: str, labe
     """The table as Markdown and as LaTeX: one for each data set and number of sensors."""
     mean, std, seeds = _over_seeds(table, [first])
     markdowns, latexes = [], []
-    for (data_set, num_sensors), means in mean.groupby(level=SETTING, sort=False):
+    for setting, means in mean.groupby(level=_setting(table), sort=False):
         count = seeds[means.index].max()
-        title = f"{data_set}, {num_sensors} sensors, {count} seed{'s' if count > 1 else ''}"
+        title = f"{_title(setting)}, {count} seed{'s' if count > 1 else ''}"
         best = means.min(skipna=False)
         if TIME in means:
             best[TIME] = means[TIME].max(skipna=False)
@@ -216,11 +226,18 @@ def _write_texts(out_dir: Path, name: str, table: pd.DataFrame, first: str, labe
     write_text(out_dir / f"{name}.tex", "\n".join(latexes))
 
 
+def _title(setting: Any) -> str:
+    """A setting as people name it."""
+    data_set, num_sensors, observed_frames = setting
+    observed = f", {observed_frames} observed frames" if observed_frames > 1 else ""
+    return f"{data_set}, {num_sensors} sensors{observed}"
+
+
 def _codebook_markdown(codebook: pd.DataFrame) -> str:
     keys = ["encoder", "split", "level"]
     mean, std, _ = _over_seeds(codebook, keys)
     parts = []
-    for (data_set, num_sensors), means in mean.groupby(level=SETTING, sort=False):
+    for (data_set, num_sensors), means in mean.groupby(level=RUN[:2], sort=False):
         texts = means.reset_index()[keys].astype(str)
         texts["codes"] = [f"{codes:.0f}" for codes in means.pop("codes")]
         texts = texts.join(_texts(means, std)).set_index("encoder")
@@ -240,7 +257,7 @@ def _robustness_markdown(errors: pd.DataFrame) -> str:
     wide = wide.dropna(axis=1, how="all")
     mean, std, _ = _over_seeds(wide, keys)
     parts = []
-    for (data_set, num_sensors), means in mean.groupby(level=SETTING, sort=False):
+    for (data_set, num_sensors), means in mean.groupby(level=RUN[:2], sort=False):
         texts = means.reset_index()[keys].astype(str)
         texts = texts.join(_texts(means, std)).set_index("condition")
         parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")

@@ -42,6 +42,11 @@ def forecast_held_out(
     SparseVQError
         An input is missing, damaged or doesn't fit the others; or a start frame leaves too few frames to score.
     """
+    if max(settings.observed_frames) > 1:
+        raise SparseVQError(
+            f"forecast.observed_frames={max(settings.observed_frames)}: the GPT forecasts from one observed frame",
+            "leave it at 1",
+        )
     data, model = run.data, load_forecast_model(run, fabric.device)
     codes = run.codes(fabric.device)
     if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
@@ -49,7 +54,7 @@ def forecast_held_out(
             f"{run.file('codes')} was dumped by another tokenizer than the one beside it", "dump it again"
         )
     fields = DeviceFields(data, Symmetries(), fabric.device, model.teacher.basis)
-    trajectory, start = cases(data, settings, split)
+    trajectory, start, observed = cases(data, settings, split)
     frames = torch.from_numpy(start)[:, None] + torch.arange(settings.horizon + 1)
     which = torch.from_numpy(trajectory)[:, None].expand_as(frames)
     frames, which = frames.to(fabric.device), which.to(fabric.device)  # (case, lead 0 ... horizon)
@@ -66,7 +71,7 @@ def forecast_held_out(
         basis = () if model.teacher.basis is None else ("basis",)  # models of earlier versions have none
         made_from = run.paths("data", *basis, "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes")
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
-        file["trajectory"], file["start_frame"] = trajectory, start
+        file["trajectory"], file["start_frame"], file["observed_frames"] = trajectory, start, observed
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
         file["lead_time"].attrs["units"] = data.time_units
         views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))
@@ -112,8 +117,10 @@ def _write_reconstructions(
     print(f"reconstructed {len(views)} frames by each link of the chain", flush=True)
 
 
-def cases(data: FieldData, settings: ForecastConfig, split: Split = "test") -> tuple[np.ndarray, np.ndarray]:
-    """Trajectory and start frame of every forecast, (case,) each.
+def cases(
+    data: FieldData, settings: ForecastConfig, split: Split = "test"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Trajectory, last observed frame and number of observed frames of every forecast, (case,) int64 each.
 
     Raises
     ------
@@ -130,5 +137,6 @@ def cases(data: FieldData, settings: ForecastConfig, split: Split = "test") -> t
             f"needs frame {late[0] + settings.horizon}, but the trajectories of {data.name} end at frame {frames - 1}",
             "start earlier or lower the horizon",
         )
-    trajectory, start = np.meshgrid(data.trajectories(split), np.array(settings.starts), indexing="ij")
-    return trajectory.ravel().astype(np.int64), start.ravel().astype(np.int64)
+    found = np.meshgrid(data.trajectories(split), settings.starts, settings.observed_frames, indexing="ij")
+    trajectory, start, observed = (of_case.ravel().astype(np.int64) for of_case in found)
+    return trajectory, start, observed

@@ -24,7 +24,7 @@ def task_of(experiment, **settings):
     trajectory, start = np.array(experiment.cases).T
     with h5py.File(experiment.forecast) as file:
         reconstruction = file["reconstruction/sparse"][:, 0].reshape(len(trajectory), data.num_points, -1)
-    cases = Cases(trajectory, start, 0.5 * np.arange(1, HORIZON + 1), "s")
+    cases = Cases(trajectory, start, np.ones_like(start), 0.5 * np.arange(1, HORIZON + 1), "s", 1)
     return Task(
         data=data,
         basis=compute_basis(data, None, 80),

@@ -10,6 +10,7 @@ import pytest
 from sparsevq.config import EvaluationConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines.registry import run_baselines
+from sparsevq.evaluation.cases import read_cases
 from sparsevq.evaluation.codebook import codebook_use, perplexity
 from sparsevq.evaluation.scores import BOUND, CHAIN, score
 from tests.evaluation.conftest import HORIZON, MEMBERS, make_experiment
@@ -245,7 +246,7 @@ def test_scattered_points_have_scores_but_no_spectrum(tmp_path, dimensions):
     tables = run(make_experiment(tmp_path, data=data, sensors=5))
     assert set(tables["scores"]["method"]) == METHODS
     assert not any(metric.startswith("spectral_error") for metric in tables["scores"]["metric"])
-    assert list(tables["spectra"].columns)[3:] == ["method", "lead_time", "wavenumber", "energy"]
+    assert list(tables["spectra"].columns)[4:] == ["method", "lead_time", "wavenumber", "energy"]
     assert not len(tables["spectra"])
 
 
@@ -264,6 +265,52 @@ def test_the_same_inputs_give_the_same_bytes(experiment):
     run(experiment, "again")
     for path in (experiment.folder / "scores").iterdir():
         assert (experiment.folder / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------ observed frames
+
+
+def test_forecasts_from_more_observed_frames_have_rows_of_their_own(experiment):
+    whole = run(experiment)
+    (experiment.folder / "baselines.h5").unlink()
+    with h5py.File(experiment.forecast, "a") as file:
+        file.pop("observed_frames", None)
+        file["observed_frames"] = [1, 3, 1, 3]  # starts 0 and 6 of two trajectories
+    apart = run(experiment, "apart")
+    columns = ["data_set", "num_sensors", "seed", "observed_frames"]
+    for name in ("scores", "cases", "chain", "calibration", "spectra"):
+        assert list(apart[name].columns[:4]) == columns, name
+        assert set(apart[name]["observed_frames"]) == {1, 3}, name
+    keys = ["method", "case", "trajectory", "start_frame", "lead_time"]
+    both = whole["cases"].merge(apart["cases"], on=keys)
+    assert len(both) == len(whole["cases"])
+    np.testing.assert_array_equal(both["relative_l2_x"], both["relative_l2_y"])
+    assert (both["observed_frames_y"] == np.where(both["start_frame"] == 6, 3, 1)).all()
+    where = {"method": "sparsevq", "metric": "relative_l2", "channel": "all", "lead_time": 2}
+    cases = apart["cases"].query("method == 'sparsevq' and lead_time == 2 and observed_frames == 3")
+    found = value(apart["scores"], observed_frames=3, **where)
+    assert found == pytest.approx(cases["relative_l2"].mean(), rel=1e-6)
+
+
+def test_a_file_of_an_earlier_version_observes_one_frame_and_begins_at_lead_one(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        file.pop("observed_frames", None)
+        file.attrs.pop("first_lead", None)
+    with h5py.File(experiment.forecast) as file:
+        cases = read_cases(file, experiment.data)
+    assert (cases.observed_frames == 1).all()
+    assert cases.first_lead == 1
+
+
+def test_more_observed_frames_than_there_are_is_a_fault(experiment):
+    with h5py.File(experiment.forecast, "a") as file:
+        file.pop("observed_frames", None)
+        file["observed_frames"] = [1, 7, 2, 7]
+    with (
+        h5py.File(experiment.forecast) as file,
+        pytest.raises(SparseVQError, match="case 2 has 2 observed frames up to frame 0"),
+    ):
+        read_cases(file, experiment.data)
 
 
 # ------------------------------------------------------------------------------------------------ failures

@@ -137,6 +137,22 @@ def test_settings_are_kept_apart(runs, tmp_path):
     assert (out / "summary.tex").read_text().count(r"\begin{tabular}") == 2
 
 
+def test_each_number_of_observed_frames_is_a_table_of_its_own(runs, tmp_path):
+    more = write_run(tmp_path, seed=4, factor=0.5)
+    for path in more:
+        table = pd.read_csv(path)
+        if "lead_time" in table:
+            table.insert(3, "observed_frames", 10)
+        table.to_csv(path, index=False)
+    out = tables([*runs, more], tmp_path / "out")
+    summary = pd.read_csv(out / "summary.csv").set_index(["observed_frames", "method"])
+    assert summary.loc[(1, "sparsevq"), "relative_l2_mean"] == pytest.approx(0.75)
+    assert summary.loc[(10, "sparsevq"), "relative_l2_mean"] == pytest.approx(0.3)
+    text = (out / "summary.md").read_text()
+    assert "### waves, 20 sensors, 2 seeds" in text
+    assert "### waves, 20 sensors, 10 observed frames, 1 seed" in text
+
+
 def test_trajectories_from_outside_training_are_a_table_of_their_own(runs, tmp_path):
     out = tables([*runs, write_run(tmp_path, seed=1, factor=4.0, data_set="waves-ood")], tmp_path / "out")
     summary = pd.read_csv(out / "summary.csv").set_index(["data_set", "method"])

@@ -44,7 +44,7 @@ def run(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("results") / "try/waves/n6/seed1"
     chain = make_chain(folder)
     # With a single case, the workflow's draws are those of a user who forecasts it.
-    alone = chain.data.trajectories("test")[:1], np.zeros(1, np.int64)
+    alone = chain.data.trajectories("test")[:1], np.zeros(1, np.int64), np.ones(1, np.int64)
     with mock.patch("sparsevq.forecasting.held_out.cases", return_value=alone):
         workflows = chain.forecast(folder / "forecast.h5", seed=5, starts=(0,), horizon=9)
     chain.data_path.rename(folder.parent.parent / "data.h5")

@@ -112,6 +112,7 @@ def test_the_file_is_as_documented(trained, forecast):
     expected = {
         "trajectory": (CASES,),
         "start_frame": (CASES,),
+        "observed_frames": (CASES,),
         "lead_time": (LEADS,),
         "ensemble": (CASES, MEMBERS, LEADS, *field),
         "teacher_prompt": (CASES, LEADS, *field),
@@ -121,8 +122,8 @@ def test_the_file_is_as_documented(trained, forecast):
     }
     found = read(forecast)
     assert {name: values.shape for name, values in found.items()} == expected
-    integers = {"trajectory": np.int64, "start_frame": np.int64, "lead_time": np.float64, "tokens": np.int32}
-    integers["rate_distortion_bound"] = np.float64
+    integers = dict.fromkeys(("trajectory", "start_frame", "observed_frames"), np.int64)
+    integers |= {"lead_time": np.float64, "tokens": np.int32, "rate_distortion_bound": np.float64}
     for name, values in found.items():
         assert values.dtype == integers.get(name, np.float32), name
         assert np.isfinite(values).all(), name
@@ -265,13 +266,19 @@ def test_trajectories_from_outside_training_are_forecast_on_their_own(trained, t
     data = trained.data
     data.split[:] = ["train", "train", "ood", "train", "val", "test", "ood"]
     settings = ForecastConfig(horizon=5, starts=(0, 4))
-    for split, wanted in (("test", [(5, 0), (5, 4)]), ("ood", [(2, 0), (2, 4), (6, 0), (6, 4)])):
+    for split, wanted in (("test", [(5, 0, 1), (5, 4, 1)]), ("ood", [(2, 0, 1), (2, 4, 1), (6, 0, 1), (6, 4, 1)])):
         assert list(zip(*cases(data, settings, split), strict=True)) == wanted
     with pytest.raises(SparseVQError, match="trajectories of waves end at frame 9"):
         cases(data, ForecastConfig(horizon=10), "ood")
     data.split[[2, 6]] = "val"
     with pytest.raises(SparseVQError, match="waves has no trajectory of the split ood"):
         cases(data, settings, "ood")
+
+
+def test_every_number_of_observed_frames_is_a_case(trained):
+    settings = ForecastConfig(horizon=5, starts=(2, 4), observed_frames=(1, 3))
+    found = list(zip(*cases(trained.data, settings), strict=True))
+    assert found[:4] == [(5, 2, 1), (5, 2, 3), (5, 4, 1), (5, 4, 3)]
 
 
 def test_the_last_frame_can_be_reached(trained, tmp_path):

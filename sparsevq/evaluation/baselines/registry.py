@@ -1,5 +1,6 @@
 """The baselines by name, and the file of their forecasts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
 from sparsevq.evaluation.baselines.task import Baseline, Task
-from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
+from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases, write_cases
 from sparsevq.evaluation.metrics import require_finite
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
@@ -67,10 +68,7 @@ def run_baselines(
         learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
         made_from = run.paths(*(name for name in ("data", "basis", "sensors", "forecast") if run.has(name)))
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
-        file["trajectory"] = cases.trajectory
-        file["start_frame"] = cases.start_frame
-        file["lead_time"] = cases.lead_time
-        file["lead_time"].attrs["units"] = cases.lead_units
+        write_cases(file, replace(cases, first_lead=1))
         for name in settings.baselines:
             forecast = BASELINES[name](task)
             shape = (len(cases), cases.horizon, *data.grid, len(data.channels))

@@ -56,14 +56,16 @@ def draw_lead_time(by_case: pd.DataFrame, cases: Cases, path: Path) -> Path:
 def draw_lead_time_over_seeds(forecast: pd.DataFrame, path: Path) -> Path:
     """Mean over seeds of each error (`tables/forecast.csv`), and their range as a band.
 
-    A row for each data set and number of sensors.
+    A row for each data set, number of sensors and number of observed frames.
     """
     table = forecast[(forecast["channel"] == ALL) & forecast["metric"].isin(SHOWN)]
     # Columns as in cases.csv: one a metric
     wide = table.pivot(
-        index=["data_set", "num_sensors", "seed", "method", "lead_time"], columns="metric", values="value"
+        index=["data_set", "num_sensors", "observed_frames", "seed", "method", "lead_time"],
+        columns="metric",
+        values="value",
     )
-    settings = list(wide.groupby(level=["data_set", "num_sensors"], sort=True))
+    settings = list(wide.groupby(level=["data_set", "num_sensors", "observed_frames"], sort=True))
     figure = new_figure(10.5, 0.7 + 2.9 * len(settings))
     panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
     for line, (_, rows) in zip(panels, settings, strict=True):
@@ -102,7 +104,9 @@ def _draw_methods(axes: Axes, table: pd.DataFrame, metric: str, band: tuple[floa
 
 
 def _setting(table: pd.DataFrame) -> str:
-    return f"{table['data_set'].iloc[0]}, {table['num_sensors'].iloc[0]} sensors"
+    observed = table["observed_frames"].iloc[0]
+    more = f", {observed} observed frames" if observed > 1 else ""
+    return f"{table['data_set'].iloc[0]}, {table['num_sensors'].iloc[0]} sensors{more}"
 
 
 def _legend_below(figure: Figure, axes: Axes, columns: int = 6) -> None:

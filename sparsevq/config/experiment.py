@@ -41,8 +41,11 @@ class ForecastConfig(Section):
 class EvaluationConfig(Section):
     """Baselines and tables."""
 
-    baselines: tuple[Literal["persistence", "climatology", "pod_dmd"], ...] = Field(
-        ("persistence", "climatology", "pod_dmd"), description="what sparsevq is compared with"
+    baselines: tuple[Literal["persistence", "climatology", "pod_dmd", "ridge"], ...] = Field(
+        ("persistence", "climatology", "pod_dmd", "ridge"), description="what sparsevq is compared with"
+    )
+    members: Count = Field(
+        20, description="ensemble members of each baseline; from 19 on they have a 90 % interval (coverage)"
     )
     pod_ranks: tuple[Count, ...] = Field(
         (2, 5, 10, 20, 40, 80), description="ranks of gappy POD; the best on the validation split is used"

@@ -21,8 +21,9 @@ METHODS = {
     "persistence": MethodStyle("persistence", "#E69F00", "-.", "v"),
     "climatology": MethodStyle("climatology", "#7F7F7F", ":", "^"),
     "pod_dmd": MethodStyle("gappy POD + DMD", "#009E73", "-", "D"),
+    "ridge": MethodStyle("ridge regression", "#CC79A7", "-", "P"),
 }
-_OTHERS = ("#CC79A7", "#D55E00", "#F0E442")
+_OTHERS = ("#D55E00", "#F0E442")
 
 OURS = ("sparsevq", "sparsevq_member")
 """All other methods are baselines."""

@@ -26,6 +26,9 @@ Array = NDArray[Any]
 BANDS = ("low", "mid", "high")
 """Bands of wavenumbers in which spectra are compared."""
 
+INTERVALS = (0.5, 0.9)
+"""Central intervals of an ensemble whose coverage is counted."""
+
 
 def require_finite(
     prediction: Array,
@@ -74,6 +77,15 @@ def relative_l2(prediction: Array, truth: Array, weights: Array | None = None) -
     Source: Li et al., Fourier neural operator for parametric partial differential equations, ICLR 2021.
     """
     return _root_of_ratio(_mean(np.square(prediction - truth), weights), _mean(np.square(truth), weights))
+
+
+def relative_l2_anomalies(prediction: Array, truth: Array, climatology: Array, weights: Array | None = None) -> Array:
+    """Relative error of the anomalies from `climatology` ``(N, C)``, ``||p - u|| / ||u - c||``, of each frame.
+
+    Beside `relative_l2` it says what a forecast knows of that which varies: 1 is what climatology itself has. Source:
+    the root of one minus the skill score of Murphy, Monthly Weather Review 1988, equation 5, for single frames.
+    """
+    return _root_of_ratio(_mean(np.square(prediction - truth), weights), _mean(np.square(truth - climatology), weights))
 
 
 def vrmse(prediction: Array, truth: Array, weights: Array | None = None) -> Array:
@@ -275,6 +287,28 @@ def rank_histogram(ensemble: Array, truth: Array, weights: Array | None = None) 
     share = 1 / (highest - lowest + 1)
     at_rank = (np.where((lowest <= rank) & (rank <= highest), share, 0) for rank in range(members + 1))
     return np.stack([_mean(values, weights) for values in at_rank])
+
+
+def interval_coverage(ensemble: Array, truth: Array, share: float, weights: Array | None = None) -> Array:
+    """How often the truth is in the central interval that `share` of a reliable ensemble's distribution lies in.
+
+    Its ends are the quantiles at probabilities ``p = (1 -+ share) / 2``: of M sorted members that at position
+    ``p (M + 1)``, linear between neighbours, for which a reliable ensemble covers `share` whatever M is. Where M is so
+    small that the position is before the first member (below 19 for 90 %, below 3 for 50 %), there is no such interval:
+    NaN. Where both ends equal the truth (still fluid beside a wall), `share` of the point counts. Source: Hyndman &
+    Fan, Sample quantiles in statistical packages, American Statistician 1996, definition 6.
+    """
+    members = len(ensemble)
+    position = (1 - share) / 2 * (members + 1)
+    if position < 1 - 1e-9:
+        return np.full((*ensemble.shape[1:-2], ensemble.shape[-1] + 1), np.nan)
+    ranked = np.sort(ensemble, axis=0)
+    before = max(int(position + 1e-9), 1)  # from 1
+    part = ranked.dtype.type(max(position - before, 0))
+    low = ranked[before - 1] + part * (ranked[min(before, members - 1)] - ranked[before - 1])
+    high = ranked[members - before] - part * (ranked[members - before] - ranked[max(members - before - 1, 0)])
+    inside = ((low <= truth) & (truth <= high)).astype(np.float64)
+    return _mean(np.where((low == truth) & (truth == high), share, inside), weights)
 
 
 def root_mean_square(values: Array, axis: int = 0) -> Array:

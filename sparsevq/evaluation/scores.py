@@ -1,7 +1,7 @@
 """Scores of one run: one pass over the cases, every metric of every method, as tidy tables."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
+from sparsevq.evaluation.baselines.ensembles import members
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.codebook import codebook_use
+from sparsevq.evaluation.score_tables import by_case, calibration, coverage_name, every, tidy
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.evaluation.table_files import write_csv
 from sparsevq.runs.run import Run
@@ -24,7 +26,8 @@ from sparsevq.sensors.placement import SensorSets
 Array = NDArray[Any]
 
 ENSEMBLE, MEMBER = "sparsevq", "sparsevq_member"
-"""Methods: the mean of the ensemble (its CRPS is the ensemble's), and its first member alone."""
+"""Methods: the mean of the ensemble, and its first member alone. Errors of the others, baselines, are of their single
+forecast. CRPS and calibration of all but the member are of ensembles."""
 
 CHAIN = {
     "linear_estimate": "reconstruction/linear",
@@ -58,23 +61,26 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
     ``scores.csv``
         ``method, channel, lead_time, metric, value, cases``: the mean over cases in which the metric is defined
         (`cases` of them); root-mean-square for `spread` and `skill`. `mse` is on fields normalised by the training
-        split. `crps` of a method without an ensemble is its absolute error.
+        split. `crps` of one member is its absolute error; `skill` is the error of the mean of the members, which for a
+        baseline is not its single forecast.
     ``cases.csv``
         ``method, case, trajectory, start_frame, lead_time`` and one column a metric: errors of every case, all
         channels.
     ``chain.csv``
-        ``link, channel, lead_time, metric, value``: the chain of errors, all on the same frames; lead 0 is the
-        observed one. ``rate_distortion_bound`` has but one value, that of all frames that are forecast.
+        ``link, channel, lead_time, metric, value``: the chain of errors, all on the same frames.
+        ``rate_distortion_bound`` has but one value, that of all frames that are forecast.
     ``calibration.csv``
-        ``channel, lead_time, quantity, rank, value``: spread, skill, their ratio, and the rank histogram.
+        ``method, channel, lead_time, quantity, rank, value``: of each ensemble spread, skill, their ratio, coverage of
+        the central 50 and 90 % intervals (empty where there are too few members), and the rank histogram.
     ``spectra.csv``
         ``method, lead_time, wavenumber, energy``: mean energy spectra (`spectrum_of`), channels added; `truth` is a
         method. No rows where the domain has no spectrum, and then no `spectral_error` in ``scores.csv``.
     ``codebook.csv``
         See `codebook_use`; only where there is an index dump.
 
-    Lead times are counted in frames. The channel ``all`` is all channels in one norm; where their units differ, each is
-    first divided by its training standard deviation, and quantities with a unit then have none.
+    Lead times are counted in frames from the last observed one, which is lead 0: its analysis. The channel ``all`` is
+    all channels in one norm; where their units differ, each is first divided by its training standard deviation, and
+    quantities with a unit then have none.
 
     Parameters
     ----------
@@ -100,7 +106,8 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         run.check("forecast", read_made_from(forecast))
         run.check("baselines", read_made_from(baselines))
         cases = read_cases(forecast, data)
-        if not same_cases(cases, read_cases(baselines, data)):
+        of_baselines = read_cases(baselines, data)
+        if not same_cases(cases, of_baselines):
             raise SparseVQError(
                 f"{run.file('baselines')} holds other cases than {run.file('forecast')}",
                 "run the baselines on this forecast",
@@ -108,7 +115,7 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         by_observed: dict[int, dict[str, pd.DataFrame]] = {}
         for observed in np.unique(cases.observed_frames):
             chosen = np.flatnonzero(cases.observed_frames == observed)
-            scorer = _Scorer(data, basis.mean, sensors, cases, chosen)
+            scorer = _Scorer(data, basis.mean, sensors, cases, chosen, of_baselines.first_lead)
             for case in map(int, chosen):
                 scorer.add(case, forecast, baselines)
             by_observed[int(observed)] = scorer.tables()
@@ -133,110 +140,147 @@ def _stacked(by_observed: dict[int, dict[str, pd.DataFrame]], name: str) -> pd.D
 class _Scorer:
     """Collects the metrics of `chosen` cases, one after the other; memory holds the fields of one case at a time."""
 
-    def __init__(self, data: FieldData, mean: Array, sensors: SensorSets, cases: Cases, chosen: NDArray[np.int64]):
-        self._data, self._cases, self._chosen = data, cases, chosen
+    def __init__(
+        self,
+        data: FieldData,
+        mean: Array,
+        sensors: SensorSets,
+        cases: Cases,
+        chosen: NDArray[np.int64],
+        baselines_from: int,
+    ):
+        self._data, self._cases, self._chosen, self._baselines_from = data, cases, chosen, baselines_from
         self._area = data.weights
         self._at_sensor = np.zeros(data.num_points, dtype=bool)
         self._at_sensor[sensors.sparse] = True
         self._scale = data.joint_scale
         self._climatology = mean / self._scale
         self._spectrum_of = spectrum_of(data)
-        self._members = 0
-        self._wavenumber = np.zeros(0)
+        self._wavenumber = self._true_energy = np.zeros(0)  # the latter of the case at hand
         # (method or link, metric) -> a list with one array (lead, channel) for each case
         self._scores: dict[tuple[str, str], list[Array]] = defaultdict(list)
         self._chain: dict[tuple[str, str], list[Array]] = defaultdict(list)
-        self._ranks: list[Array] = []
+        self._ranks: dict[str, list[Array]] = defaultdict(list)
         self._energy: dict[str, Array] = {}
 
     def add(self, case: int, forecast: h5py.File, baselines: h5py.File) -> None:
         """Score all methods on one case."""
         valid = self._data.flat_mask[self._cases.trajectory[case]]
         truth = (self._cases.truth(self._data, case) / self._scale)[:, valid]  # (L + 1, valid points, C)
-        horizon = self._cases.horizon
+        leads = len(truth)
 
         there = {link: name for link, name in CHAIN.items() if link not in NOT_IN_ALL or name in forecast}
         links = {link: self._fields(forecast, name, case, link, valid) for link, name in there.items()}
-        ensemble = links["forecast"]  # (M, L, valid points, C)
-        self._members = len(ensemble)
+        ensemble = links["forecast"]  # (M, L or L + 1, valid points, C)
         links["forecast"] = ensemble.mean(axis=0)
         for link, fields in links.items():
             for name, metric in (("relative_l2", metrics.relative_l2), ("vrmse", metrics.vrmse)):
                 error = metric(fields, truth[-len(fields) :], self._area[valid])
-                # Reconstructions begin at the observed frame, lead 0; forecasts at lead 1.
-                missing = np.full((horizon + 1 - len(fields), error.shape[-1]), np.nan)
-                self._chain[link, name].append(np.concatenate([missing, error]))
+                self._chain[link, name].append(_from_lead_zero(error, leads))
         if BOUND in forecast:
-            bound = np.full((horizon + 1, len(self._scale) + 1), np.nan)
+            bound = np.full((leads, len(self._scale) + 1), np.nan)
             bound[:, -1] = read_dataset(forecast, BOUND, ())
             self._chain[BOUND, "relative_l2"].append(bound)
 
-        predictions = {ENSEMBLE: links["forecast"], MEMBER: ensemble[0]}
+        self._spectrum("truth", truth, valid, leads)
+        self._add(ENSEMBLE, links["forecast"], ensemble, truth, valid)
+        self._add(MEMBER, ensemble[0], ensemble[:1], truth, valid)
         for name in baselines["methods"]:
-            predictions[name] = self._fields(baselines, f"methods/{name}", case, name, valid)
-        true_energy = self._spectrum("truth", truth[1:], valid)
-        for method, prediction in predictions.items():
-            members = ensemble if method == ENSEMBLE else prediction[None]
-            energy = self._spectrum(method, prediction, valid)
-            for name, value in self._metrics(prediction, members, truth[1:], valid, energy, true_energy):
-                self._scores[method, name].append(value)
-        self._ranks.append(metrics.rank_histogram(ensemble, truth[1:], self._area[valid]))
+            fields = self._fields(baselines, f"methods/{name}", case, name, valid)
+            self._add(name, fields, self._members(baselines, name, case, valid), truth, valid)
+
+    def _add(self, method: str, prediction: Array, ensemble: Array | None, truth: Array, valid: Array) -> None:
+        """Score the single forecast and the members of one method on one case; both begin at lead 0 or at lead 1.
+
+        No members: the single forecast is one.
+        """
+        leads, truth = len(truth), truth[-len(prediction) :]
+        energy = self._spectrum(method, prediction, valid, leads)
+        ensemble = prediction[None] if ensemble is None else ensemble
+        scores = [*self._errors(prediction, truth, valid, energy), *self._of_ensemble(ensemble, truth, valid)]
+        for name, value in scores:
+            self._scores[method, name].append(_from_lead_zero(value, leads))
+        if method == ENSEMBLE or len(ensemble) > 1:
+            by_lead = [
+                metrics.rank_histogram(ensemble[:, lead], truth[lead], self._area[valid]) for lead in range(len(truth))
+            ]
+            self._ranks[method].append(_from_lead_zero(np.stack(by_lead, axis=1), leads, axis=1))
 
     def _fields(self, file: h5py.File, name: str, case: int, method: str, valid: Array) -> Array:
         """Fields of one case ``(..., valid points, C)``, scaled and checked."""
-        cases, horizon = len(self._cases), self._cases.horizon
-        leads = horizon + name.startswith("reconstruction")
-        members = (None,) if name == "ensemble" else ()
-        wanted = (cases, *members, leads, *self._data.grid, len(self._data.channels))
+        first = self._baselines_from if name.startswith("methods") else self._cases.first_lead
+        first = 0 if name.startswith("reconstruction") else first
+        leads = self._cases.horizon + 1 - first
+        of_members = (None,) if name == "ensemble" else ()
+        wanted = (len(self._cases), *of_members, leads, *self._data.grid, len(self._data.channels))
         fields = require_dataset(file, name, wanted)[case]
-        fields = fields.reshape(*fields.shape[: len(members) + 1], self._data.num_points, -1)
-        metrics.require_finite(
-            fields, f"{method} ({self._cases.name(case)})", case, valid, len(members), horizon + 1 - leads
-        )
+        fields = fields.reshape(*fields.shape[: len(of_members) + 1], self._data.num_points, -1)
+        where = f"{method} ({self._cases.name(case)})"
+        metrics.require_finite(fields, where, case, valid, len(of_members), first)
+        return self._scaled(fields, valid)
+
+    def _members(self, file: h5py.File, name: str, case: int, valid: Array) -> Array | None:
+        """The members of a baseline as `_fields`; None in files of earlier versions."""
+        fields = file[f"methods/{name}"][case]
+        fields = fields.reshape(len(fields), self._data.num_points, -1)
+        found = members(file, name, case, fields, self._data)
+        if found is None:
+            return None
+        where = f"{name}'s ensemble ({self._cases.name(case)})"
+        metrics.require_finite(found, where, case, valid, 1, self._baselines_from)
+        return self._scaled(found, valid)
+
+    def _scaled(self, fields: Array, valid: Array) -> Array:
         fields = fields[..., valid, :]
         return fields if (self._scale == 1).all() else fields / self._scale
 
-    def _metrics(
-        self,
-        prediction: Array,
-        members: Array,
-        truth: Array,
-        valid: Array,
-        energy: Array | None,
-        true_energy: Array | None,
+    def _errors(
+        self, prediction: Array, truth: Array, valid: Array, energy: Array | None
     ) -> Iterator[tuple[str, Array]]:
-        """Name and value ``(L, C + 1)`` of each metric of one method on one case."""
+        """Name and value ``(leads, C + 1)`` of each metric of a single forecast; `energy` is its spectrum."""
         weights, at_sensor = self._area[valid], self._at_sensor[valid]
         # The fields are on the joint scale: what has a unit goes back to it, except for the joint value, the last.
         unit = np.append(self._scale, 1)
         yield "relative_l2", metrics.relative_l2(prediction, truth, weights)
         yield "vrmse", metrics.vrmse(prediction, truth, weights)
         yield "mse", metrics.mse(prediction, truth, self._data.std / self._scale, weights)
-        rmse = unit * metrics.rmse(prediction, truth, weights)
-        yield "rmse", rmse
+        yield "rmse", unit * metrics.rmse(prediction, truth, weights)
         climatology = self._climatology[valid]
+        yield "relative_l2_anomalies", metrics.relative_l2_anomalies(prediction, truth, climatology, weights)
         yield "anomaly_correlation", metrics.anomaly_correlation(prediction, truth, climatology, weights)
         for name, chosen in (("in_sensors", at_sensor), ("out_sensors", ~at_sensor)):
             value = metrics.relative_l2(prediction[:, chosen], truth[:, chosen], weights[chosen])
             yield f"relative_l2_{name}", value
-        if energy is not None and true_energy is not None:
-            error = metrics.spectral_error(energy, true_energy, self._wavenumber)
+        if energy is not None:
+            error = metrics.spectral_error(energy, self._true_energy[-len(energy) :], self._wavenumber)
             for band, value in zip(metrics.BANDS, error, strict=True):
                 yield f"spectral_error_{band}", value
-        yield "crps", unit * metrics.fair_crps(members, truth, weights)
-        if len(members) > 1:
-            yield "spread", unit * metrics.ensemble_spread(members, weights)
-            yield "skill", rmse  # of the ensemble mean
 
-    def _spectrum(self, method: str, fields: Array, valid: Array) -> Array | None:
-        """Energy spectra ``(L, K, C)``; None where the domain has none."""
+    def _of_ensemble(self, ensemble: Array, truth: Array, valid: Array) -> Iterator[tuple[str, Array]]:
+        """Name and value ``(leads, C + 1)`` of each metric of an ensemble; one lead at a time, for it may be large."""
+        weights, leads, unit = self._area[valid], range(len(truth)), np.append(self._scale, 1)
+        crps = [metrics.fair_crps(ensemble[:, lead], truth[lead], weights) for lead in leads]
+        yield "crps", unit * np.stack(crps)
+        if len(ensemble) == 1:
+            return
+        yield "spread", unit * np.stack([metrics.ensemble_spread(ensemble[:, lead], weights) for lead in leads])
+        skill = [metrics.rmse(ensemble[:, lead].mean(axis=0), truth[lead], weights) for lead in leads]
+        yield "skill", unit * np.stack(skill)
+        for share in metrics.INTERVALS:
+            inside = [metrics.interval_coverage(ensemble[:, lead], truth[lead], share, weights) for lead in leads]
+            yield coverage_name(share), np.stack(inside)
+
+    def _spectrum(self, method: str, fields: Array, valid: Array, leads: int) -> Array | None:
+        """Energy spectra ``(leads of the fields, K, C)``; None where the domain has none."""
         if self._spectrum_of.missing:
             return None
         # Inside an obstacle every method has the same value as the truth, so that its boundary affects all alike.
         whole = np.zeros((len(fields), self._data.num_points, fields.shape[-1]), dtype=fields.dtype)
         whole[:, valid] = fields
         self._wavenumber, energy = self._spectrum_of(whole)
-        total = energy.sum(axis=-1) / len(self._chosen)
+        if method == "truth":
+            self._true_energy = energy
+        total = _from_lead_zero(energy.sum(axis=-1), leads) / len(self._chosen)
         self._energy[method] = self._energy.get(method, 0) + total
         return energy
 
@@ -244,67 +288,20 @@ class _Scorer:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Averages over cases, by the name of the file that they belong in."""
-        channels = (*self._data.channels, ALL)
-        leads = range(1, self._cases.horizon + 1)
-        spectra = _every(method=self._energy, lead_time=leads, wavenumber=self._wavenumber)
+        channels, leads = (*self._data.channels, ALL), range(self._cases.horizon + 1)
+        spectra = every(method=self._energy, lead_time=leads, wavenumber=self._wavenumber)
+        spectra["energy"] = np.ravel(list(self._energy.values()))
         return {
-            "scores": _tidy("method", self._scores, channels, leads),
-            "cases": self._by_case(leads),
-            "chain": _tidy("link", self._chain, channels, range(self._cases.horizon + 1)).drop(columns="cases"),
-            "calibration": self._calibration(channels, leads),
-            "spectra": spectra.assign(energy=np.ravel(list(self._energy.values()))),
+            "scores": tidy("method", self._scores, channels, leads),
+            "cases": by_case(self._scores, self._cases, self._chosen, leads),
+            "chain": tidy("link", self._chain, channels, leads).drop(columns="cases"),
+            "calibration": calibration(self._scores, self._ranks, channels, leads),
+            "spectra": spectra.dropna(),
         }
 
-    def _by_case(self, leads: range) -> pd.DataFrame:
-        methods = dict.fromkeys(method for method, _ in self._scores)
-        table = _every(method=methods, case=self._chosen, lead_time=leads)
-        table.insert(2, "trajectory", self._cases.trajectory[table["case"]])
-        table.insert(3, "start_frame", self._cases.start_frame[table["case"]])
-        for name in ("relative_l2", "vrmse", "anomaly_correlation"):
-            errors = np.stack([self._scores[method, name] for method in methods])  # (method, case, lead, channel)
-            table[name] = errors[..., -1].ravel()
-        return table
 
-    def _calibration(self, channels: Sequence[str], leads: range) -> pd.DataFrame:
-        ranks = np.mean(self._ranks, axis=0)  # (M + 1, L, C + 1)
-        quantities: list[tuple[str, int | None, Array]] = []
-        if self._members > 1:
-            spread = metrics.root_mean_square(np.stack(self._scores[ENSEMBLE, "spread"]))  # (L, C + 1)
-            skill = metrics.root_mean_square(np.stack(self._scores[ENSEMBLE, "skill"]))
-            ratio = metrics.spread_skill_ratio(spread, skill, self._members)
-            quantities += [("spread", None, spread), ("skill", None, skill), ("spread_skill_ratio", None, ratio)]
-        quantities += [("rank_frequency", rank, values) for rank, values in enumerate(ranks)]
-        table = pd.concat(
-            _table_of(values, channels, leads).assign(quantity=quantity, rank=rank)
-            for quantity, rank, values in quantities
-        )
-        table["rank"] = table["rank"].astype("Int64")
-        return table[["channel", "lead_time", "quantity", "rank", "value"]]
-
-
-def _tidy(
-    first: str, scores: dict[tuple[str, str], list[Array]], channels: Sequence[str], leads: range
-) -> pd.DataFrame:
-    """Averages over cases: ``<first>, channel, lead_time, metric, value, cases``, without what is never defined."""
-    parts = []
-    for (owner, metric), values in scores.items():
-        stacked = np.stack(values)  # (case, lead, channel)
-        defined = ~np.isnan(stacked)
-        power = 2 if metric in ("spread", "skill") else 1
-        count = defined.sum(axis=0)
-        mean = (np.where(defined, stacked, 0) ** power).sum(axis=0) / np.maximum(count, 1)
-        table = _table_of(mean ** (1 / power), channels, leads)
-        parts.append(table.assign(**{first: owner, "metric": metric, "cases": count.T.ravel()}))
-    table = pd.concat(parts)
-    return table.loc[table["cases"] > 0, [first, "channel", "lead_time", "metric", "value", "cases"]]
-
-
-def _table_of(values: Array, channels: Sequence[str], leads: range) -> pd.DataFrame:
-    """``(lead, channel)`` as rows, channel by channel."""
-    return _every(channel=channels, lead_time=leads).assign(value=values.T.ravel())
-
-
-def _every(**columns: Iterable[Any]) -> pd.DataFrame:
-    """A row for each combination of what the columns hold, the last running fastest."""
-    index = pd.MultiIndex.from_product([list(values) for values in columns.values()], names=list(columns))
-    return index.to_frame(index=False)
+def _from_lead_zero(values: Array, leads: int, axis: int = 0) -> Array:
+    """Values of the last lead times along an axis, with NaN for those of `leads` that come before them."""
+    missing = leads - values.shape[axis]
+    widths = [(missing if place == axis else 0, 0) for place in range(values.ndim)]
+    return np.pad(values, widths, constant_values=np.nan)

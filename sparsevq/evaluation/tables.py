@@ -128,7 +128,7 @@ def _setting(table: pd.DataFrame) -> list[str]:
 
 def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
     """A row a method and run, a column a quantity."""
-    table = forecast[forecast["channel"] == ALL]
+    table = forecast[(forecast["channel"] == ALL) & (forecast["lead_time"] > 0)]
     keys = [*FORECASTS, "method"]
     l2 = table[table["metric"] == "relative_l2"]
     columns = _mean_and_leads(l2, keys)

@@ -26,10 +26,12 @@ def make_experiment(
     seed=0,
     sensors=8,
     data=None,
+    first_lead=0,
 ):
     """Write forecast.h5 and codes.h5 beside synthetic data: every reconstruction and member is the truth plus noise.
 
-    The noise is in units of each channel's joint scale. `data` stands for `travelling_waves`.
+    The noise is in units of each channel's joint scale. `data` stands for `travelling_waves`; `first_lead` 1: a file of
+    an earlier version.
     """
     data = data or travelling_waves(trajectories=trajectories, frames=frames, grid=grid)
     trajectories, frames = data.fields.shape[:2]
@@ -49,14 +51,18 @@ def make_experiment(
         file["trajectory"], file["start_frame"] = np.array(cases).T
         file["lead_time"] = 0.5 * np.arange(1, HORIZON + 1)
         file["lead_time"].attrs["units"] = "s"
-        members = np.broadcast_to(truth[:, None, 1:], (len(cases), MEMBERS, *truth[:, 1:].shape[1:]))
+        later = truth[:, first_lead:]
+        if first_lead == 0:
+            file.attrs["first_lead"] = 0
+            file["observed_frames"] = np.ones(len(cases), np.int64)
+        members = np.broadcast_to(later[:, None], (len(cases), MEMBERS, *later.shape[1:]))
         file["ensemble"] = noisy(noise, members)
-        file["teacher_prompt"] = noisy(noise / 3, truth[:, 1:])
+        file["teacher_prompt"] = noisy(noise / 3, later)
         links = {"semi_sparse": 0.1, "sparse": 0.15, "quantized": 0.2, "linear": 0.25, "quantized_complete": 0.3}
         for level, (name, share) in enumerate(links.items()):
             file[f"reconstruction/{name}"] = noisy(noise * share + 0.001 * level, truth)
         file["rate_distortion_bound"] = 0.125
-        file["tokens"] = rng.integers(0, 8, (len(cases), MEMBERS, HORIZON, 4, 2), dtype=np.int32)
+        file["tokens"] = rng.integers(0, 8, (len(cases), MEMBERS, later.shape[1], 4, 2), dtype=np.int32)
 
     codes = folder / "codes.h5"
     with h5py.File(codes, "w") as file:

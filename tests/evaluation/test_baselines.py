@@ -11,8 +11,11 @@ from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines import pod_dmd
+from sparsevq.evaluation.baselines.ensembles import members
 from sparsevq.evaluation.baselines.registry import BASELINES, run_baselines
+from sparsevq.evaluation.baselines.ridge import Regression
 from sparsevq.evaluation.baselines.task import Task
+from sparsevq.evaluation.baselines.validation import Validation, windows_from, windows_spread
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.metrics import relative_l2
 from tests.evaluation.conftest import HORIZON, make_experiment
@@ -24,7 +27,7 @@ def task_of(experiment, **settings):
     trajectory, start = np.array(experiment.cases).T
     with h5py.File(experiment.forecast) as file:
         reconstruction = file["reconstruction/sparse"][:, 0].reshape(len(trajectory), data.num_points, -1)
-    cases = Cases(trajectory, start, np.ones_like(start), 0.5 * np.arange(1, HORIZON + 1), "s", 1)
+    cases = Cases(trajectory, start, np.ones_like(start), 0.5 * np.arange(1, HORIZON + 1), "s", 0)
     return Task(
         data=data,
         basis=compute_basis(data, None, 80),
@@ -51,8 +54,8 @@ def test_climatology_is_the_mean_of_each_point(experiment):
 def test_persistence_repeats_the_reconstruction(experiment):
     task = task_of(experiment)
     forecast = BASELINES["persistence"](task).fields
-    assert forecast.shape == (4, HORIZON, 256, 2)
-    for lead in range(HORIZON):
+    assert forecast.shape == (4, HORIZON + 1, 256, 2)
+    for lead in range(HORIZON + 1):
         np.testing.assert_array_equal(forecast[:, lead], task.reconstruction)
 
 
@@ -107,58 +110,60 @@ def test_the_validation_error_is_the_metric_by_area_at_valid_points(tmp_path, sp
     task = task_of(experiment)
     data, basis = task.data, task.basis
     rng = np.random.default_rng(3)
-    guess = rng.normal(3, 5, size=(6, HORIZON, 4))
-    found = pod_dmd._Validation(task, basis).relative_l2(guess)
+    guess = rng.normal(3, 5, size=(6, HORIZON + 1, 4))
+    windows = windows_from(task, np.array([0, 6]))
+    found = Validation(task, windows, basis, HORIZON + 1).relative_l2(guess)
     fields = basis.mean + basis.scale * np.einsum("blk,knc->blnc", guess, basis.modes[:4])
     errors = []
     pairs = [(trajectory, start) for trajectory in data.trajectories("val") for start in (0, 6)]
     for prediction, (trajectory, start) in zip(fields, pairs, strict=True):
-        truth = data.flat_fields[trajectory, start + 1 : start + 1 + HORIZON]
+        truth = data.flat_fields[trajectory, start : start + 1 + HORIZON]
         weights = data.weights * data.flat_mask[trajectory]
         errors.append(relative_l2(prediction / data.joint_scale, truth / data.joint_scale, weights)[..., -1])
-    np.testing.assert_allclose(found, np.mean(errors), rtol=1e-5)
+    np.testing.assert_allclose(found, np.mean(errors, axis=0), rtol=1e-5)
 
 
 def test_pod_dmd_forecasts_waves_that_it_can_represent(tmp_path):
     experiment = make_experiment(tmp_path, trajectories=24, frames=16, sensors=12)
     task = task_of(experiment, pod_ranks=(2, 4, 8, 12))
     errors = {}
-    for name in ("climatology", "pod_dmd"):
+    for name in ("climatology", "ridge", "pod_dmd"):
         forecast = BASELINES[name](task)
         errors[name] = np.mean(
             [
-                relative_l2(fields, truth[1:].reshape(HORIZON, 256, 2), task.data.flat_mask[trajectory])[..., -1]
+                relative_l2(fields, truth.reshape(HORIZON + 1, 256, 2), task.data.flat_mask[trajectory])[..., -1]
                 for fields, truth, (trajectory, _) in zip(
                     forecast.fields, experiment.truth, experiment.cases, strict=True
                 )
             ]
         )
-    assert errors["pod_dmd"] < 0.5 * errors["climatology"]
+    assert max(errors["pod_dmd"], errors["ridge"]) < 0.5 * errors["climatology"]
     assert forecast.chosen["rank"] in (2, 4, 8, 12)
 
 
-@pytest.mark.parametrize("name", ["climatology", "persistence", "pod_dmd"])
+@pytest.mark.parametrize("name", ["climatology", "persistence", "pod_dmd", "ridge"])
 def test_baselines_of_scattered_points_whose_masks_differ(tmp_path, name):
     data = scattered_waves(trajectories=10, points=80)
     for trajectory in range(10):
         data.mask[trajectory, 3 * trajectory : 3 * trajectory + 3] = False
     experiment = make_experiment(tmp_path, data=data)
     forecast = BASELINES[name](task_of(experiment)).fields
-    assert forecast.shape == (4, HORIZON, 80, 2)
+    assert forecast.shape == (4, HORIZON + 1, 80, 2)
     errors = [
-        relative_l2(fields - data.mean, truth[1:] - data.mean, data.mask[trajectory])[..., :2]
+        relative_l2(fields - data.mean, truth - data.mean, data.mask[trajectory])[..., :2]
         for fields, truth, (trajectory, _) in zip(forecast, experiment.truth, experiment.cases, strict=True)
     ]
     # one wave of unknown phase: two modes and a few sensors do
-    assert np.mean(errors) < {"climatology": 1.5, "persistence": 1.5, "pod_dmd": 0.3}[name]
+    assert np.mean(errors) < {"climatology": 1.5, "persistence": 1.5, "pod_dmd": 0.3, "ridge": 0.3}[name]
 
 
+@pytest.mark.parametrize("name", ["pod_dmd", "ridge"])
 @pytest.mark.parametrize("channels", [[True, True], [True, False]], ids=["all", "one"])
-def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment, channels):
+def test_nothing_is_seen_of_a_test_trajectory_but_its_readings(experiment, channels, name):
     experiment.sensors.channels[:] = channels
     task = task_of(experiment)
-    assert (np.isnan(task.readings) == ~np.array(channels)).all()
-    expected = BASELINES["pod_dmd"](task)
+    assert task.anomalies(*np.array(experiment.cases).T).shape == (4, 1, 8 * sum(channels))
+    expected = BASELINES[name](task)
     fields, mask = experiment.data.fields.copy(), experiment.data.mask.copy()
     hidden = dataclasses.replace(experiment.data, fields=fields, mask=mask)
     test = hidden.trajectories("test")
@@ -167,17 +172,117 @@ def test_pod_dmd_sees_nothing_of_a_test_trajectory_but_its_readings(experiment, 
     for row, trajectory in enumerate(test):
         for start in (0, 6):
             hidden.flat_fields[trajectory, start, task.sparse] = np.where(channels, kept[row, start], 9.0)
-    found = BASELINES["pod_dmd"](of(hidden, task))
+    found = BASELINES[name](of(hidden, task))
     np.testing.assert_array_equal(found.fields, expected.fields)
-    assert found.chosen == expected.chosen
+    np.testing.assert_array_equal(found.ensemble.errors, expected.ensemble.errors)
+    np.testing.assert_equal(found.chosen, expected.chosen)
 
 
-@pytest.mark.parametrize("name", ["climatology", "pod_dmd"])
+@pytest.mark.parametrize("name", ["climatology", "persistence", "pod_dmd", "ridge"])
 def test_what_is_inside_an_obstacle_never_matters(experiment, name):
     task = task_of(experiment)
     fields = np.where(experiment.data.mask[:, None, ..., None], experiment.data.fields, np.nan).astype(np.float32)
     data = dataclasses.replace(experiment.data, fields=fields)
     np.testing.assert_array_equal(BASELINES[name](of(data, task)).fields, BASELINES[name](task).fields)
+
+
+# ------------------------------------------------------------------------------------------------ ridge regression
+
+
+@pytest.mark.parametrize("observed", [1, 3])
+def test_ridge_regression_is_the_minimum_of_its_cost(experiment, observed):
+    task = task_of(experiment)
+    regression = Regression(task, observed, HORIZON)
+    readings, coefficients = task.learned_from
+    count = readings.shape[1] - observed + 1 - HORIZON
+    x = np.stack([r[s : s + observed].ravel() for r in readings for s in range(count)]).astype(float)
+    x0 = x.mean(axis=0)
+    gram = (x - x0).T @ (x - x0)
+    strength = 0.03 * np.trace(gram) / len(gram)
+    new = task.anomalies(*np.array([(0, 5), (1, 7)]).T, observed)
+    found = regression.coefficients(new, 0.03)
+    for lead in (0, 2, HORIZON):
+        first = observed - 1 + lead
+        y = np.concatenate([c[first : first + count] for c in coefficients]).astype(float)
+        weights = np.linalg.solve(gram + strength * np.eye(len(gram)), (x - x0).T @ (y - y.mean(axis=0)))
+        expected = (new.reshape(2, -1) - x0) @ weights + y.mean(axis=0)
+        np.testing.assert_allclose(found[:, lead], expected, atol=1e-4)
+
+
+def test_the_strength_is_that_with_the_smallest_validation_error_of_each_lead(experiment):
+    task = task_of(experiment)
+    regression = Regression(task, 1, HORIZON)
+    told = regression.choose(task)
+    windows = windows_spread(task, 1)
+    validation = Validation(task, windows, task.basis, HORIZON + 1)
+    best = validation.relative_l2(regression.coefficients(task.anomalies(*windows)))
+    assert told == pytest.approx(best[1:].mean())
+    for other in (1e-7, 1e-3, 10):
+        assert (best <= validation.relative_l2(regression.coefficients(task.anomalies(*windows), other))).all()
+
+
+def test_more_observed_frames_help_ridge_regression(experiment):
+    task = task_of(experiment)
+    start = np.array([start for _, start in experiment.cases])
+    more = dataclasses.replace(task, cases=dataclasses.replace(task.cases, observed_frames=np.where(start == 6, 4, 1)))
+    one, four = (BASELINES["ridge"](asked) for asked in (task, more))
+    np.testing.assert_allclose(one.fields[start == 0], four.fields[start == 0], atol=1e-5)
+    truth = experiment.truth.reshape(4, HORIZON + 1, 256, 2)[start == 6]
+    errors = [np.square(forecast.fields[start == 6] - truth).mean() for forecast in (one, four)]
+    assert errors[1] < errors[0]
+    assert "validation_relative_l2_4_observed" in four.chosen
+
+
+# ------------------------------------------------------------------------------------------------ ensembles
+
+
+def rebuilt(experiment, task, name, case):
+    forecast = BASELINES[name](task)
+    with h5py.File(experiment.folder / f"{name}.h5", "w") as file:
+        forecast.ensemble.write(file.create_group(f"ensembles/{name}"), task.data)
+        return forecast, members(file, name, case, forecast.fields[case], task.data)
+
+
+def test_members_of_climatology_are_training_frames_drawn_once(experiment):
+    task = task_of(experiment, members=7)
+    forecast, found = rebuilt(experiment, task, "climatology", 1)
+    assert found.shape == (7, HORIZON + 1, 256, 2)
+    draws, data = forecast.ensemble, experiment.data
+    assert set(data.split[draws.trajectory.ravel()]) == {"train"}
+    for lead in range(HORIZON + 1):
+        assert len({*zip(draws.trajectory[1, lead], draws.frame[1, lead], strict=True)}) == 7
+        for member in range(7):
+            trajectory, frame = draws.trajectory[1, lead, member], draws.frame[1, lead, member]
+            valid = data.flat_mask[trajectory]
+            np.testing.assert_array_equal(found[member, lead, valid], data.flat_fields[trajectory, frame][valid])
+            np.testing.assert_array_equal(found[member, lead, ~valid], task.basis.mean[~valid])
+
+
+@pytest.mark.parametrize("name", ["persistence", "pod_dmd", "ridge"])
+def test_members_are_the_forecast_and_what_it_missed_on_validation(experiment, name):
+    task = task_of(experiment, members=6)
+    forecast, found = rebuilt(experiment, task, name, 2)
+    dressing = forecast.ensemble
+    assert len(set(dressing.drawn[2])) == 6
+    assert len(dressing.errors) == 12, "three validation trajectories, from four frames each"
+    hidden = ~experiment.data.flat_mask[experiment.data.trajectories("val")[0]]
+    assert (dressing.errors[:4, :, hidden] == 0).all()
+    for member, which in zip(found, dressing.drawn[2], strict=True):
+        error = (member - forecast.fields[2]) / task.basis.scale
+        np.testing.assert_allclose(error, dressing.errors[which].astype(np.float32), atol=1e-5)
+    # what is added is an error of the size that the forecast has
+    rms = np.sqrt(np.square(task.basis.scale * dressing.errors.astype(float)).mean())
+    own = np.sqrt(np.square(forecast.fields - experiment.truth.reshape(forecast.fields.shape)).mean())
+    assert 0.3 < rms / own < 3
+
+
+def test_there_are_no_more_members_than_errors(experiment):
+    experiment.data.split[experiment.data.trajectories("val")[1:]] = "train"
+    short = dataclasses.replace(experiment.data, fields=experiment.data.fields[:, : HORIZON + 3])
+    task = task_of(experiment)
+    start = np.minimum(task.cases.start_frame, 2)
+    task = dataclasses.replace(of(short, task), cases=dataclasses.replace(task.cases, start_frame=start))
+    assert BASELINES["ridge"](task).ensemble.drawn.shape == (4, 3)
 
 
 # ------------------------------------------------------------------------------------------------ the file
@@ -191,8 +296,10 @@ def test_the_file_holds_the_forecasts_cases_and_each_method(experiment):
         assert file.attrs["schema"] == "sparsevq-forecast"
         np.testing.assert_array_equal(np.stack([file["trajectory"], file["start_frame"]], axis=1), experiment.cases)
         assert file["lead_time"].attrs["units"] == "s"
-        assert set(file["methods"]) == {"persistence", "climatology", "pod_dmd"}
-        assert all(file[f"methods/{name}"].shape == (4, HORIZON, 16, 16, 2) for name in file["methods"])
+        np.testing.assert_array_equal(file["observed_frames"], 1)
+        assert file.attrs["first_lead"] == 0
+        assert set(file["methods"]) == set(file["ensembles"]) == set(BASELINES)
+        assert all(file[f"methods/{name}"].shape == (4, HORIZON + 1, 16, 16, 2) for name in BASELINES)
         assert file["methods/pod_dmd"].attrs["rank"] in (2, 4)
     before = out.read_bytes()
     run_baselines(experiment.run(), out, settings)
@@ -206,7 +313,8 @@ def test_a_forecast_beyond_the_data_is_refused(experiment):
         run_baselines(experiment.run(), "never.h5", EvaluationConfig())
 
 
-def test_pod_dmd_needs_a_validation_split(experiment):
+@pytest.mark.parametrize("name", ["persistence", "pod_dmd", "ridge"])
+def test_all_but_climatology_need_a_validation_split(experiment, name):
     experiment.data.split[experiment.data.split == "val"] = "train"
     with pytest.raises(SparseVQError, match="waves has no validation trajectory"):
-        BASELINES["pod_dmd"](task_of(experiment))
+        BASELINES[name](task_of(experiment))

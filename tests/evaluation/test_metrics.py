@@ -177,6 +177,48 @@ def test_a_reliable_ensemble_has_ratio_one_and_a_flat_histogram():
     np.testing.assert_allclose(metrics.rank_histogram(ensemble, truth)[:, 0], 1 / (members + 1), rtol=0.02)
 
 
+@pytest.mark.parametrize(("members", "share"), [(3, 0.5), (8, 0.5), (20, 0.5), (19, 0.9), (20, 0.9), (33, 0.9)])
+def test_a_reliable_ensemble_covers_its_share_whatever_the_number_of_members(members, share):
+    # Of M uniform members, those at positions p (M + 1) and (1 - p)(M + 1) have the quantiles p and 1 - p as means.
+    rng = np.random.default_rng(6)
+    ensemble, truth = rng.uniform(size=(members, 100_000, 1)), rng.uniform(size=(100_000, 1))
+    np.testing.assert_allclose(metrics.interval_coverage(ensemble, truth, share), share, atol=0.006)
+
+
+def test_too_few_members_have_no_interval():
+    ensemble, truth = np.random.default_rng(7).normal(size=(18, 4, 50, 2)), np.zeros((4, 50, 2))
+    assert metrics.interval_coverage(ensemble, truth, 0.9).shape == (4, 3)
+    assert np.isnan(metrics.interval_coverage(ensemble, truth, 0.9)).all()
+    assert np.isnan(metrics.interval_coverage(ensemble[:2], truth, 0.5)).all()
+    assert np.isfinite(metrics.interval_coverage(ensemble, truth, 0.5)).all()
+
+
+def test_the_interval_ends_at_members_where_its_position_is_one():
+    ensemble = np.arange(1.0, 20)[:, None, None] * np.ones((19, 4, 1))  # 1 ... 19: of 90 % from the first to the last
+    truth = np.array([0.99, 1, 19, 19.01])[:, None]
+    np.testing.assert_allclose(metrics.interval_coverage(ensemble, truth, 0.9), 0.5)
+    # 20 members: from 1.05 to 19.95
+    ensemble = np.arange(1.0, 21)[:, None, None] * np.ones((20, 4, 1))
+    truth = np.array([1.04, 1.06, 19.94, 19.96])[:, None]
+    np.testing.assert_allclose(metrics.interval_coverage(ensemble, truth, 0.9), 0.5)
+
+
+def test_where_all_members_are_the_truth_the_share_counts():
+    assert metrics.interval_coverage(np.ones((20, 5, 1)), np.ones((5, 1)), 0.9) == pytest.approx(0.9)
+
+
+def test_the_error_relative_to_the_variability_is_one_for_climatology(fields):
+    prediction, truth, weights = fields
+    climatology = truth.mean(axis=0)
+    error = metrics.relative_l2_anomalies(np.broadcast_to(climatology, truth.shape), truth, climatology, weights)
+    np.testing.assert_allclose(error, 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        metrics.relative_l2_anomalies(prediction + 288, truth + 288, 288, weights),
+        metrics.relative_l2(prediction, truth, weights),
+        rtol=1e-4,
+    )
+
+
 def test_an_ensemble_of_one_has_no_spread():
     assert np.isnan(metrics.ensemble_spread(np.ones((1, 3, 5, 2)))).all()
 

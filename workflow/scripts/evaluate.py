@@ -19,7 +19,10 @@ with job(snakemake, concludes=True) as work:
     figures = draw_case_figures(run, histories, folder, Path(snakemake.output.strip).parent, split)
     for path in (*figures, *folder.glob("*.csv")):
         work.tracker.log_artifact(path)
-    scores = pd.read_csv(snakemake.output.scores).query("channel == 'all' and metric == 'relative_l2'")
+    scores = pd.read_csv(snakemake.output.scores).query(
+        "channel == 'all' and metric == 'relative_l2' and lead_time > 0"
+    )
+    scores = scores[scores["observed_frames"] == scores["observed_frames"].min()]
     means = scores.groupby("method")["value"].mean()  # over lead times
     prefix = "" if split == "test" else f"{split}/"
     work.tracker.conclude({f"{prefix}relative_l2/{method}": value for method, value in means.items()})

@@ -10,6 +10,7 @@ from sparsevq.data.flows import TrainingFlows
 from sparsevq.evaluation.baselines.climatology import climatology
 from sparsevq.evaluation.baselines.persistence import persistence
 from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
+from sparsevq.evaluation.baselines.ridge import ridge
 from sparsevq.evaluation.baselines.task import Baseline, Task
 from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases, write_cases
 from sparsevq.evaluation.metrics import require_finite
@@ -20,6 +21,7 @@ BASELINES: dict[str, Baseline] = {
     "persistence": persistence,
     "climatology": climatology,
     "pod_dmd": pod_dmd,
+    "ridge": ridge,
 }
 """Name -> baseline. A new one is a module beside this, an entry here, and its name in `EvaluationConfig.baselines`."""
 
@@ -39,7 +41,8 @@ def run_baselines(
     settings
         Which baselines, and what they choose from.
     symmetries, seed
-        As of stage 1: baselines learn from the same flows as sparsevq, the mirrored ones too.
+        As of stage 1: baselines learn from the same flows as sparsevq, the mirrored ones too. `seed` is also that of
+        the members' draws.
 
     Raises
     ------
@@ -62,18 +65,20 @@ def run_baselines(
         cases=cases,
         reconstruction=reconstruction.reshape(wanted[0], data.num_points, -1),
         settings=settings,
+        seed=seed,
     )
 
     with created(out) as file:
         learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
         made_from = run.paths(*(name for name in ("data", "basis", "sensors", "forecast") if run.has(name)))
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
-        write_cases(file, replace(cases, first_lead=1))
+        write_cases(file, replace(cases, first_lead=0))
         for name in settings.baselines:
             forecast = BASELINES[name](task)
-            shape = (len(cases), cases.horizon, *data.grid, len(data.channels))
+            shape = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
             stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32)
             for case, fields in enumerate(forecast.fields):
-                require_finite(fields, name, case, data.flat_mask[cases.trajectory[case]])
+                require_finite(fields, name, case, data.flat_mask[cases.trajectory[case]], first_lead=0)
                 stored[case] = fields.reshape(shape[1:])
             stored.attrs.update(forecast.chosen)
+            forecast.ensemble.write(file.create_group(f"ensembles/{name}"), data)

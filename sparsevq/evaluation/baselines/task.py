@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sparsevq.basis.basis import Basis
 from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.flows import TrainingFlows
+from sparsevq.evaluation.baselines.ensembles import Draws, Dressing
 from sparsevq.evaluation.cases import Cases
 
 Array = NDArray[Any]
@@ -20,9 +22,9 @@ Array = NDArray[Any]
 class Task:
     """The forecasts that a baseline is asked for.
 
-    A baseline learns from the training split, chooses its settings on the validation split, and sees of a test
-    trajectory nothing but `readings`, or what sparsevq itself made of them, `reconstruction`. The test trajectory's
-    mask is not given.
+    A baseline learns from the training split, chooses its settings and takes its errors from the validation split, and
+    sees of a test trajectory nothing but `anomalies`, what the sensors read, or what sparsevq itself made of it,
+    `reconstruction`. The test trajectory's mask is not given.
 
     Attributes
     ----------
@@ -39,9 +41,11 @@ class Task:
     cases
         What to forecast.
     reconstruction
-        ``(case, N, C)`` in physical units: sparsevq's reconstruction of the observed frame from the same sensors.
+        ``(case, N, C)`` in physical units: sparsevq's reconstruction of the last observed frame from the same sensors.
     settings
-        Ranks to choose from, and the like.
+        Ranks to choose from, members, and the like.
+    seed
+        Of the members' draws.
     """
 
     data: FieldData
@@ -52,12 +56,30 @@ class Task:
     cases: Cases
     reconstruction: NDArray[np.float32]
     settings: EvaluationConfig
+    seed: int = 0
 
-    @property
-    def readings(self) -> Array:
-        """``(case, n_s, C)``: the sensors' readings of the observed frames, in physical units; NaN where not read."""
-        values = self.data.flat_fields[self.cases.trajectory, self.cases.start_frame][:, self.sparse]
-        return np.where(self.reads, values, np.nan)
+    def anomalies(self, trajectory: Array, last_frame: Array, observed_frames: int = 1) -> Array:
+        """``(B, k, m)``: what the sensors read in the last `k` frames of trajectories ``(B,)``, normalised anomalies.
+
+        There is one value for each channel that a sensor reads.
+        """
+        frames = np.asarray(last_frame)[:, None, None] + np.arange(1 - observed_frames, 1)[:, None]
+        values = self.data.flat_fields[np.asarray(trajectory)[:, None, None], frames, self.sparse]
+        return ((values - self.basis.mean[self.sparse]) / self.basis.scale)[..., self.reads]
+
+    @cached_property
+    def learned_from(self) -> tuple[Array, Array]:
+        """The training flows as the sensors read them, ``(flow, F, m)``, and their coefficients ``(flow, F, r)``.
+
+        Anomalies are normalised, and 0 where a flow has no field (a mirrored obstacle may cover a sensor).
+        """
+        readings, coefficients = [], []
+        for fields, valid in self.training:
+            anomalies = np.where(valid[:, None], self.basis.normalised(fields), 0)
+            readings.append(anomalies[:, self.sparse][..., self.reads])
+            coefficients.append(self.basis.project(anomalies, valid))
+        shape = len(self.training), self.data.fields.shape[1], -1
+        return np.concatenate(readings).reshape(shape), np.concatenate(coefficients).reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +89,17 @@ class BaselineForecast:
     Attributes
     ----------
     fields
-        ``(case, L, N, C)`` float32 in physical units; may be a broadcast view.
+        ``(case, L + 1, N, C)`` float32 in physical units, from its analysis of the last observed frame (lead 0) on: its
+        best single forecast. May be a broadcast view.
+    ensemble
+        What it says of the uncertainty: how its members are made, without their fields.
     chosen
         What it chose on the validation split; stored as attributes beside the forecast.
     """
 
     fields: NDArray[np.float32]
-    chosen: dict[str, float | int | str] = field(default_factory=dict)
+    ensemble: Draws | Dressing
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 Baseline = Callable[[Task], BaselineForecast]

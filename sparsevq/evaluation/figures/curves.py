@@ -14,7 +14,7 @@ from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.codebook import code_counts
 from sparsevq.evaluation.labels import LINKS, METRICS, in_usual_order, method_style
 from sparsevq.evaluation.metrics import BANDS, wavenumber_bands
-from sparsevq.evaluation.scores import ALL
+from sparsevq.evaluation.scores import ALL, ENSEMBLE
 from sparsevq.evaluation.spectrum import Spectrum
 from sparsevq.plotting.style import new_figure, save, styled, with_unit
 from sparsevq.runs.codes import codebook_in, open_codes
@@ -36,19 +36,28 @@ SPLITS = {"train": "training", "val": "validation", "test": "test", "ood": "out-
 
 @styled
 def draw_lead_time(by_case: pd.DataFrame, cases: Cases, path: Path) -> Path:
-    """Mean over cases of each error (`cases.csv`), and the middle 80 % of the cases as a band."""
-    figure = new_figure(10.5, 3.6)
-    panels = figure.subplots(1, len(SHOWN))
+    """Mean over cases of each error (`cases.csv`), and the middle 80 % of the cases as a band.
+
+    A row for each number of observed frames.
+    """
+    settings = list(by_case.groupby("observed_frames"))
+    figure = new_figure(10.5, 0.7 + 2.9 * len(settings))
+    panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
     per_frame = cases.lead_time[0]
     even = np.allclose(cases.lead_time, per_frame * np.arange(1, cases.horizon + 1))
-    for axes, metric in zip(panels, SHOWN, strict=True):
-        _draw_methods(axes, by_case, metric, (0.1, 0.9))
-        if even and per_frame > 0:
-            above = axes.secondary_xaxis("top", functions=(lambda x: x * per_frame, lambda x: x / per_frame))
-            above.set_xlabel(with_unit("lead time", cases.lead_units), fontsize=8)
-    title = f"mean of {len(cases)} cases; bands: the middle 80 % of cases"
-    figure.suptitle(f"{_setting(by_case)}, seed {by_case['seed'].iloc[0]}: {title}", fontsize=10)
-    _legend_below(figure, panels[0])
+    for line, (_, rows) in zip(panels, settings, strict=True):
+        for axes, metric in zip(line, SHOWN, strict=True):
+            _draw_methods(axes, rows, metric, (0.1, 0.9))
+            if even and per_frame > 0 and line is panels[0]:
+                above = axes.secondary_xaxis("top", functions=(lambda x: x * per_frame, lambda x: x / per_frame))
+                above.set_xlabel(with_unit("lead time", cases.lead_units), fontsize=8)
+        if len(settings) > 1:
+            line[0].set_title(_setting(rows), loc="left")
+    title = f"mean of {rows['case'].nunique()} cases; bands: the middle 80 % of cases"
+    who = f"{by_case['data_set'].iloc[0]}, {by_case['num_sensors'].iloc[0]} sensors"
+    who = who if len(settings) > 1 else _setting(by_case)
+    figure.suptitle(f"{who}, seed {by_case['seed'].iloc[0]}: {title}", fontsize=10)
+    _legend_below(figure, panels[0, 0])
     return save(figure, path)
 
 
@@ -167,11 +176,14 @@ def _mark_bands(axes: Axes, wavenumber: np.ndarray[Any, Any]) -> None:
 
 @styled
 def draw_calibration(calibration: pd.DataFrame, unit: str, path: Path) -> Path:
-    """Spread and skill by lead time, their ratio, and the rank histogram (`calibration.csv`).
+    """Spread and skill by lead time, their ratio beside that of the baselines, the rank histogram (`calibration.csv`).
 
-    `unit` is that of the fields; empty where channels of different units are pooled.
+    Of the fewest observed frames. `unit` is that of the fields; empty where channels of different units are pooled.
     """
-    table = calibration[calibration["channel"] == ALL]
+    pooled = calibration[calibration["channel"] == ALL]
+    pooled = pooled[pooled["observed_frames"] == pooled["observed_frames"].min()]
+    table = pooled[pooled["method"] == ENSEMBLE]
+    others = pooled[(pooled["method"] != ENSEMBLE) & (pooled["quantity"] == "spread_skill_ratio")]
     ranks, spread, skill, ratio = (
         table[table["quantity"] == name] for name in ("rank_frequency", "spread", "skill", "spread_skill_ratio")
     )
@@ -184,7 +196,13 @@ def draw_calibration(calibration: pd.DataFrame, unit: str, path: Path) -> Path:
         left.plot(spread["lead_time"], corrected, color="#0072B2", marker="s", label=r"spread $\sqrt{(M+1)/M}$")
         left.set_ylim(0)
         left.legend()
-        middle.plot(ratio["lead_time"], ratio["value"], color="#0072B2", marker="o")
+        middle.plot(ratio["lead_time"], ratio["value"], color="#0072B2", marker="o", zorder=3)
+        for rank, method in enumerate(in_usual_order(others["method"])):
+            rows, style = others[others["method"] == method], method_style(method, rank)
+            look = {"color": style.colour, "linewidth": 0.9, "label": style.label}
+            middle.plot(rows["lead_time"], rows["value"], style.line, **look)
+        if len(others):
+            middle.legend(fontsize=7)
         middle.axhline(1, **REFERENCE)
         middle.set_ylim(0, max(1.3, 1.1 * float(ratio["value"].max())))
         middle.text(0.98, 0.03, "overconfident", transform=middle.transAxes, ha="right", va="bottom", color="0.4")
@@ -193,8 +211,8 @@ def draw_calibration(calibration: pd.DataFrame, unit: str, path: Path) -> Path:
     for axes in (left, middle):
         axes.set_xlabel("lead time (frames)")
 
-    pooled = ranks.groupby("rank")["value"].mean()
-    right.bar(pooled.index, pooled, 0.9, color="#56B4E9", label="all lead times")
+    frequency = ranks.groupby("rank")["value"].mean()
+    right.bar(frequency.index, frequency, 0.9, color="#56B4E9", label="all lead times")
     for lead, colour in ((ranks["lead_time"].min(), "#009E73"), (ranks["lead_time"].max(), "#D55E00")):
         rows = ranks[ranks["lead_time"] == lead]
         right.plot(rows["rank"], rows["value"], color=colour, marker="o", linewidth=1, label=f"lead {lead}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pandas as pd
 
 from sparsevq.data.field_data import FieldData, Split
@@ -84,7 +85,7 @@ def _pictured(
     data: FieldData, sensors: SensorSets, forecast: h5py.File, baselines: h5py.File, by_case: pd.DataFrame
 ) -> PicturedCase:
     """The case with the median error, and the baseline with the smallest."""
-    errors = by_case.groupby(["method", "case"], sort=False)["relative_l2"].mean()
+    errors = by_case[by_case["lead_time"] > 0].groupby(["method", "case"], sort=False)["relative_l2"].mean()
     ours = errors["sparsevq"].sort_values(kind="stable")
     case = int(ours.index[(len(ours) - 1) // 2])
     means = errors.groupby(level="method").mean().drop(list(OURS), errors="ignore")
@@ -94,15 +95,19 @@ def _pictured(
     shape = (-1, data.num_points, len(data.channels))
     # One member at a time: the whole ensemble of a field in space would not be small.
     members = forecast["ensemble"]
-    mean = sum(members[case, member] for member in range(members.shape[1])) / members.shape[1]
+    mean = (sum(members[case, member] for member in range(members.shape[1])) / members.shape[1]).reshape(shape)
+    if cases.first_lead:
+        mean = np.concatenate([forecast["reconstruction/sparse"][case, :1].reshape(shape), mean])
+    baseline = baselines[f"methods/{name}"][case].reshape(shape) if name else None
+    if baseline is not None and len(baseline) == cases.horizon:  # of an earlier version: from lead 1 on
+        baseline = np.concatenate([np.full_like(baseline[:1], np.nan), baseline])
     return PicturedCase(
         data,
         sensors.sparse,
         cases,
         case,
-        mean.reshape(shape),
-        forecast["reconstruction/sparse"][case, 0].reshape(shape)[0],
-        baselines[f"methods/{name}"][case].reshape(shape) if name else None,
+        mean,
+        baseline,
         name,
     )
 

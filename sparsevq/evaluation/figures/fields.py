@@ -47,11 +47,9 @@ class PicturedCase:
     cases, case
         All cases, and the number of this one.
     forecast
-        ``(L, N, C)`` mean of the ensemble.
-    reconstruction
-        ``(N, C)`` of the observed frame, from the sparse sensors.
+        ``(L + 1, N, C)`` mean of the ensemble; at lead 0, where it does not begin there, the reconstruction.
     baseline, baseline_name
-        ``(L, N, C)`` of the best baseline; None where there is none.
+        ``(L + 1, N, C)`` of the best baseline, NaN where it has no lead 0; None where there is none.
     """
 
     data: FieldData
@@ -59,7 +57,6 @@ class PicturedCase:
     cases: Cases
     case: int
     forecast: Array
-    reconstruction: Array
     baseline: Array | None
     baseline_name: str
 
@@ -91,11 +88,9 @@ class PicturedCase:
     def rows(self, channel: int, quantity: str, panel: tuple[float, float]) -> list[_Row]:
         """Truth, forecast and its error, and those of the best baseline, on one scale of values and one of errors."""
         truth = self.viewer.shown(self.truth[..., channel])
-        forecasts = {"sparsevq": np.concatenate([self.reconstruction[None], self.forecast])[..., channel]}
-        if self.baseline is not None:  # it has no picture of the observed frame
-            label = method_style(self.baseline_name).label.replace(" + ", "\n+ ")
-            nothing = np.full_like(self.forecast[:1, :, channel], np.nan)
-            forecasts[label] = np.concatenate([nothing, self.baseline[..., channel]])
+        forecasts = {"sparsevq": self.forecast[..., channel]}
+        if self.baseline is not None:
+            forecasts[method_style(self.baseline_name).label.replace(" + ", "\n+ ")] = self.baseline[..., channel]
         shown = {
             label: np.where(np.isnan(truth), np.nan, self.viewer.shown(fields)) for label, fields in forecasts.items()
         }

@@ -42,6 +42,7 @@ LINKS = {
 
 METRICS = {
     "relative_l2": "relative L2 error",
+    "relative_l2_anomalies": "error of anomalies",
     "vrmse": "VRMSE",
     "crps": "CRPS",
     "anomaly_correlation": "anomaly correlation",

@@ -3,44 +3,39 @@
 The same inputs give the same bytes, in whatever order they are named.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.labels import LINKS, METHODS, METRICS, OURS, in_usual_order
+from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
+from sparsevq.evaluation.labels import LINKS, METHODS, OURS, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
 from sparsevq.evaluation.scores import ALL, BOUND
-from sparsevq.evaluation.table_files import latex, markdown, write_csv, write_text
+from sparsevq.evaluation.table_files import write_csv, write_text
+from sparsevq.evaluation.table_texts import (
+    FORECASTS,
+    LEADS,
+    RUN,
+    TIME,
+    Certainty,
+    calibration_markdown,
+    codebook_markdown,
+    mean_and_std,
+    robustness_markdown,
+    setting_of,
+    write_texts,
+)
 
-LEADS = (1, 5, 10, 20)
-"""Lead times (frames) that summaries show beside the mean over all."""
-
-RUN = ["data_set", "num_sensors", "seed"]
-FORECASTS = [*RUN, "observed_frames"]
-"""What identifies the forecasts of a run: from each number of observed frames they are rows of their own."""
-TIME = "correlation_time"
-
-HEADINGS = {
-    **METRICS,
-    "ratio_to_best_baseline": "/ best baseline",
-    "ratio_to_bound": "/ bound",
-    "encoder": "relative L2 error",
-    "linear": "linear estimate",
-    "ratio_to_linear": "/ linear",
-    "ratio_to_own": "/ own sensors",
-    "codes_used": "used",
-    "share_used": "share used",
-    "share_of_top_code": "share of the commonest",
-}
+RATIOS = {"ratio_to_best_baseline": "relative_l2", "crps_ratio_to_best_ensemble": "crps"}
+"""Ratio to the best baseline -> of which quantity."""
 
 
 def tabulate(
     scores: Sequence[Path],
+    cases: Sequence[Path],
     chains: Sequence[Path],
     calibrations: Sequence[Path],
     codebooks: Sequence[Path],
@@ -54,10 +49,15 @@ def tabulate(
     ``forecast.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``, ``robustness.csv``
         The runs' tables one under the other, tidy, by data set, number of sensors, seed and number of observed frames.
     ``summary.csv``, ``summary.md``, ``summary.tex``
-        A row for each method: relative L2 (mean over lead times, and at some), VRMSE, CRPS, correlation time (first
-        lead with an anomaly correlation below 0.8, in frames; inf, or "never", if there is none), and the ratio of its
-        mean relative L2 to that of the run's best baseline. Mean and standard deviation over seeds (median of the
-        correlation time); the best of each column is bold.
+        A row for each method: the ratio of its mean relative L2 to that of the run's best baseline, and of its CRPS to
+        that of the best ensemble of a baseline; relative L2 of the anomalies, relative L2 (means over lead times from 1
+        on, and at some), CRPS, spread over skill and coverage of the 90 % interval (means over lead times from 0 on),
+        VRMSE, correlation time (first lead with an anomaly correlation below 0.8, in frames; inf, or "never", if there
+        is none). Mean and standard deviation over seeds (median of the correlation time); of what ``cases.csv`` has,
+        also the ends of a 95 % confidence interval (``..._low``, ``..._high``), by resampling trajectories. The best of
+        a column is bold where the interval of its difference to the next best does not hold 0.
+    ``calibration.md``
+        Spread over skill at some lead times, and coverage.
     ``chain.md``, ``chain.tex``
         The chain of errors: relative L2 of each link, on the frames that are forecast; of the quantized reconstruction
         of the complete latents also its ratio to the rate-distortion bound.
@@ -70,9 +70,9 @@ def tabulate(
 
     Parameters
     ----------
-    scores, chains, calibrations, codebooks, robustness
-        ``scores.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``, ``robustness.csv`` of each run; any but
-        `scores` may be empty.
+    scores, cases, chains, calibrations, codebooks, robustness
+        ``scores.csv``, ``cases.csv``, ``chain.csv``, ``calibration.csv``, ``codebook.csv``, ``robustness.csv`` of each
+        run; any but `scores` may be empty.
     out_dir
         Folder to write to.
 
@@ -84,23 +84,27 @@ def tabulate(
     out_dir = Path(out_dir)
     forecast = _concatenate(scores)
     write_csv(out_dir / "forecast.csv", forecast)
-    summary = _summary(forecast)
-    write_csv(out_dir / "summary.csv", _mean_and_std(summary, "method"))
-    _write_texts(out_dir, "summary", summary, "method", {name: style.label for name, style in METHODS.items()})
+    calibration = _concatenate(calibrations) if calibrations else None
+    summary = _summary(forecast, calibration)
+    certainty = _certainty(_concatenate(cases) if cases else None)
+    write_csv(out_dir / "summary.csv", mean_and_std(summary, "method", certainty))
+    labels = {name: style.label for name, style in METHODS.items()}
+    write_texts(out_dir, "summary", summary, "method", labels, certainty)
     if chains:
         chain = _concatenate(chains)
         write_csv(out_dir / "chain.csv", chain)
-        _write_texts(out_dir, "chain", _chain_summary(chain), "link", LINKS)
-    if calibrations:
-        write_csv(out_dir / "calibration.csv", _concatenate(calibrations))
+        write_texts(out_dir, "chain", _chain_summary(chain), "link", LINKS)
+    if calibration is not None:
+        write_csv(out_dir / "calibration.csv", calibration)
+        write_text(out_dir / "calibration.md", calibration_markdown(calibration))
     if codebooks:
         codebook = _concatenate(codebooks)
         write_csv(out_dir / "codebook.csv", codebook)
-        write_text(out_dir / "codebook.md", _codebook_markdown(codebook))
+        write_text(out_dir / "codebook.md", codebook_markdown(codebook))
     if robustness:
         errors = _concatenate(robustness)
         write_csv(out_dir / "robustness.csv", errors)
-        write_text(out_dir / "robustness.md", _robustness_markdown(errors))
+        write_text(out_dir / "robustness.md", robustness_markdown(errors))
 
 
 # ------------------------------------------------------------------------------------------------ what is tabulated
@@ -121,29 +125,66 @@ def _concatenate(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(tables).sort_values(RUN, kind="stable", ignore_index=True)
 
 
-def _setting(table: pd.DataFrame) -> list[str]:
-    """The columns that keep tables apart."""
-    return [name for name in FORECASTS if name != "seed" and name in table]
-
-
-def _summary(forecast: pd.DataFrame) -> pd.DataFrame:
+def _summary(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.DataFrame:
     """A row a method and run, a column a quantity."""
-    table = forecast[(forecast["channel"] == ALL) & (forecast["lead_time"] > 0)]
     keys = [*FORECASTS, "method"]
-    l2 = table[table["metric"] == "relative_l2"]
-    columns = _mean_and_leads(l2, keys)
-    for metric in ("vrmse", "crps"):
+    table = forecast[(forecast["channel"] == ALL) & (forecast["lead_time"] > 0)]
+    columns = _mean_and_leads(table[table["metric"] == "relative_l2"], keys)
+    for metric in ("relative_l2_anomalies", "vrmse", "crps"):
         columns[metric] = table[table["metric"] == metric].groupby(keys)["value"].mean()
+    if calibration is not None:
+        of_all = calibration[calibration["channel"] == ALL]
+        for quantity in ("spread_skill_ratio", "coverage_90"):
+            columns[quantity] = of_all[of_all["quantity"] == quantity].groupby(keys)["value"].mean()
     correlation = table[table["metric"] == "anomaly_correlation"].pivot(index=keys, columns="lead_time", values="value")
     if len(correlation):
         times = correlation_time(correlation.to_numpy(), correlation.columns.to_numpy())
         columns[TIME] = pd.Series(times, index=correlation.index)
     summary = columns.reset_index()
     baselines = summary[~summary["method"].isin(OURS)]
-    best = baselines.groupby(FORECASTS)["relative_l2"].min().rename("best")
-    summary = summary.merge(best.reset_index(), on=FORECASTS, how="left")
-    summary["ratio_to_best_baseline"] = summary["relative_l2"] / summary.pop("best")
-    return _in_order(summary.dropna(axis=1, how="all"), "method", METHODS)
+    for name, quantity in RATIOS.items():
+        best = baselines.groupby(FORECASTS)[quantity].min().rename("best")
+        summary = summary.merge(best.reset_index(), on=FORECASTS, how="left")
+        summary[name] = summary[quantity] / summary.pop("best")
+    leads = [name for name in map(str, columns) if name.startswith("relative_l2_lead_")]
+    order = [*keys, *RATIOS, "relative_l2_anomalies", "relative_l2", *leads, "crps"]
+    order += [name for name in ("spread_skill_ratio", "coverage_90", "vrmse", TIME) if name in summary]
+    return _in_order(summary[order].dropna(axis=1, how="all"), "method", METHODS)
+
+
+def _certainty(cases: pd.DataFrame | None) -> Certainty:
+    """Confidence intervals and bold cells of the summary: by setting and method."""
+    quantities: dict[str, tuple[str, int | None]] = {
+        name: (name, None) for name in ("relative_l2_anomalies", "relative_l2", "crps", "vrmse")
+    }
+    quantities |= {f"relative_l2_lead_{lead}": ("relative_l2", lead) for lead in LEADS}
+    low, high, bold = {}, {}, {}
+    for setting, rows in cases.groupby(setting_of(cases), sort=False) if cases is not None else ():
+        resampled = {name: Resampled(errors) for name, errors in errors_by_trajectory(rows, quantities).items()}
+        for name, of in resampled.items():
+            for method in of.mean:
+                low[(*setting, method), name], high[(*setting, method), name] = of.of(method)
+                bold[(*setting, method), name] = method == of.surely_best()
+        for name, quantity in RATIOS.items():
+            of = resampled[quantity]
+            best = of.best([method for method in of.mean if method not in OURS])
+            for method in of.mean:
+                if best is None:
+                    continue
+                low[(*setting, method), name], high[(*setting, method), name] = of.ratio(method, best)
+                bold[(*setting, method), name] = method == of.surely_best()
+    return Certainty(*map(_unstacked, (low, high, bold)))
+
+
+def _unstacked(cells: dict[tuple[tuple[Any, ...], str], Any]) -> pd.DataFrame:
+    """Rows by setting and method, columns by quantity."""
+    columns: dict[str, dict[tuple[Any, ...], Any]] = {}
+    for (row, column), value in cells.items():
+        columns.setdefault(column, {})[row] = value
+    table = pd.DataFrame(columns)
+    if len(table):
+        table.index = table.index.set_names([*(name for name in FORECASTS if name != "seed"), "method"])
+    return table
 
 
 def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
@@ -174,114 +215,7 @@ def _in_order(table: pd.DataFrame, column: str, order: Iterable[str]) -> pd.Data
     """Rows by setting, the names in `column` in their usual order, then by seed."""
     place = {name: index for index, name in enumerate(in_usual_order(table[column], order))}
     return table.sort_values(
-        [*_setting(table), column, "seed"],
+        [*setting_of(table), column, "seed"],
         key=lambda values: values.map(place) if values.name == column else values,
         ignore_index=True,
     )
-
-
-def _over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
-    """Mean and standard deviation over seeds, and how many, by setting and `keys`, in the table's order."""
-    groups = table.drop(columns="seed").groupby([*_setting(table), *keys], sort=False)
-    with np.errstate(invalid="ignore"):  # inf - inf, where a correlation never fell
-        mean, std = groups.mean(), groups.std()
-    if TIME in mean:
-        # A seed whose correlation never falls has an infinite time: the (lower) median, unlike the mean, allows for it.
-        mean[TIME], std[TIME] = groups[TIME].quantile(0.5, interpolation="lower"), np.nan
-    return mean, std, groups.size()
-
-
-# ------------------------------------------------------------------------------------------------ how it is written
-
-
-def _mean_and_std(table: pd.DataFrame, first: str) -> pd.DataFrame:
-    """Mean and standard deviation over seeds side by side, as numbers."""
-    mean, std, seeds = _over_seeds(table, [first])
-    columns = {"seeds": seeds}
-    for column in mean:
-        if column == TIME:
-            columns[f"{column}_median"] = mean[column]
-        else:
-            columns[f"{column}_mean"], columns[f"{column}_std"] = mean[column], std[column]
-    return pd.DataFrame(columns).reset_index()
-
-
-def _write_texts(out_dir: Path, name: str, table: pd.DataFrame, first: str, labels: Mapping[str, str]) -> None:
-    """The table as Markdown and as LaTeX: one for each data set and number of sensors."""
-    mean, std, seeds = _over_seeds(table, [first])
-    markdowns, latexes = [], []
-    for setting, means in mean.groupby(level=_setting(table), sort=False):
-        count = seeds[means.index].max()
-        title = f"{_title(setting)}, {count} seed{'s' if count > 1 else ''}"
-        best = means.min(skipna=False)
-        if TIME in means:
-            best[TIME] = means[TIME].max(skipna=False)
-        texts = _texts(means, std)
-        bold = means.eq(best).set_axis(texts.columns, axis=1) & (first == "method" and len(means) > 1)
-        names = means.index.get_level_values(first)
-        texts.index = bold.index = pd.Index([labels.get(key, key) for key in names], name=first)
-        markdowns.append(f"### {title}\n\n{markdown(texts.mask(bold, '**' + texts + '**'))}")
-        latexes.append(f"% {title}\n{latex(texts, bold)}")
-    write_text(out_dir / f"{name}.md", "\n".join(markdowns))
-    write_text(out_dir / f"{name}.tex", "\n".join(latexes))
-
-
-def _title(setting: Any) -> str:
-    """A setting as people name it."""
-    data_set, num_sensors, observed_frames = setting
-    observed = f", {observed_frames} observed frames" if observed_frames > 1 else ""
-    return f"{data_set}, {num_sensors} sensors{observed}"
-
-
-def _codebook_markdown(codebook: pd.DataFrame) -> str:
-    keys = ["encoder", "split", "level"]
-    mean, std, _ = _over_seeds(codebook, keys)
-    parts = []
-    for (data_set, num_sensors), means in mean.groupby(level=RUN[:2], sort=False):
-        texts = means.reset_index()[keys].astype(str)
-        texts["codes"] = [f"{codes:.0f}" for codes in means.pop("codes")]
-        texts = texts.join(_texts(means, std)).set_index("encoder")
-        parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
-    return "\n".join(parts)
-
-
-def _robustness_markdown(errors: pd.DataFrame) -> str:
-    """A row a condition, in the runs' order: both errors, their ratio, and that to the error with the own sensors."""
-    keys = ["condition", "sensors", "noise"]
-    columns = {"encoder": "relative_l2", "linear": "relative_l2", "ratio_to_own": "ratio"}
-    wide = errors[[*RUN, *keys]].drop_duplicates()
-    for name, column in columns.items():
-        of_method = errors[errors["method"] == ("linear" if name == "linear" else "encoder")]
-        wide = wide.merge(of_method[[*RUN, *keys, column]].rename(columns={column: name}), on=[*RUN, *keys], how="left")
-    wide["ratio_to_linear"] = wide["encoder"] / wide["linear"]
-    wide = wide.dropna(axis=1, how="all")
-    mean, std, _ = _over_seeds(wide, keys)
-    parts = []
-    for (data_set, num_sensors), means in mean.groupby(level=RUN[:2], sort=False):
-        texts = means.reset_index()[keys].astype(str)
-        texts = texts.join(_texts(means, std)).set_index("condition")
-        parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
-    return "\n".join(parts)
-
-
-def _texts(mean: pd.DataFrame, std: pd.DataFrame) -> pd.DataFrame:
-    """The cells as people read them, under headings; `std` may have more rows."""
-    std = std.loc[mean.index]
-    return pd.DataFrame({_heading(str(column)): list(map(_number, mean[column], std[column])) for column in mean})
-
-
-def _heading(column: str) -> str:
-    if column.startswith("relative_l2_lead_"):
-        return f"lead {column.rsplit('_', 1)[1]}"
-    return HEADINGS.get(column, column)
-
-
-def _number(mean: float, std: float) -> str:
-    """Three significant digits, and the standard deviation to the same decimal; none where there is but one seed."""
-    if math.isnan(mean):
-        return ""
-    if math.isinf(mean):
-        return "never"
-    decimals = min(max(2 - math.floor(math.log10(abs(mean))), 0), 6) if mean else 2
-    text = f"{mean:.{decimals}f}"
-    return text if math.isnan(std) else f"{text} ± {std:.{decimals}f}"

@@ -5,9 +5,13 @@ import pandas as pd
 import pytest
 
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.intervals import Resampled
 from sparsevq.evaluation.tables import tabulate
 
 METHODS = {"sparsevq": 0.2, "persistence": 0.4, "climatology": 0.5}
+CRPS = {"sparsevq": 0.1, "persistence": 0.4, "climatology": 0.2}
+TRAJECTORIES = {3: 0.8, 4: 1.0, 5: 1.2}
+"""How many times the error of the mean each has, of every method."""
 
 
 def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
@@ -21,6 +25,8 @@ def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
                 {**base, "channel": "all", "metric": "relative_l2", "value": error * factor * lead},
                 {**base, "channel": "u", "metric": "relative_l2", "value": 99.0},
                 {**base, "channel": "all", "metric": "vrmse", "value": 2 * error * factor},
+                {**base, "channel": "all", "metric": "relative_l2_anomalies", "value": 3 * error * factor},
+                {**base, "channel": "all", "metric": "crps", "value": CRPS[method] * factor},
                 {**base, "channel": "all", "metric": "anomaly_correlation", "value": 1 - error * factor},
             ]
     chain = [
@@ -38,7 +44,22 @@ def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
     chain += [{**chain[1], "link": link, "value": value} for link, value in of_bound.items()]
     use = {"encoder": "sparse", "split": "test", "level": 1, "codes": 8, "codes_used": 4 * factor}
     codebook = [{**run, **use, "share_used": 0.5, "perplexity": 3.2, "share_of_top_code": 0.3}]
-    calibration = [{**run, "channel": "all", "lead_time": 1, "quantity": "spread", "rank": np.nan, "value": 0.1}]
+    calibration = [
+        {**run, "method": method, "channel": "all", "lead_time": lead, "quantity": quantity, "rank": np.nan, "value": x}
+        for method in METHODS
+        for lead, quantity, x in (
+            *((lead, "spread_skill_ratio", 0.6 + 0.1 * lead) for lead in (0, 1, 5)),
+            *((lead, "coverage_90", np.nan if method == "sparsevq" else 0.8 + 0.02 * lead) for lead in (0, 1, 5)),
+            *((lead, "coverage_50", 0.4) for lead in (0, 1, 5)),
+        )
+    ]
+    cases = [
+        {**run, "method": method, "case": trajectory, "trajectory": trajectory, "start_frame": 0, "lead_time": lead,
+         "relative_l2": share * error * factor * lead, "crps": share * CRPS[method] * factor}
+        for method, error in METHODS.items()
+        for trajectory, share in TRAJECTORIES.items()
+        for lead in (0, 1, 5)
+    ]  # fmt: skip
     conditions = {("own", 20, 0.0): 1, ("5 of own", 5, 0.0): 3, ("noise, told", 20, 0.3): 2}
     robustness = [
         {**run, "condition": name, "sensors": sensors, "noise": noise, "method": method, "relative_l2": error * share}
@@ -46,7 +67,7 @@ def write_run(folder, seed, factor, num_sensors=20, data_set="waves"):
         for method, share in (("encoder", 0.1 * factor), ("linear", 0.2))
     ]
     robustness = [{**row, "ratio": row["relative_l2"] / (0.1 * factor)} for row in robustness]
-    tables = {"scores": rows, "chain": chain, "calibration": calibration, "codebook": codebook}
+    tables = {"scores": rows, "cases": cases, "chain": chain, "calibration": calibration, "codebook": codebook}
     paths = []
     for name, table in {**tables, "robustness": robustness}.items():
         paths.append(folder / f"{name}_{data_set}_{num_sensors}_{seed}.csv")
@@ -92,10 +113,17 @@ def test_markdown_and_latex_say_the_same(runs, tmp_path):
     out = tables(runs, tmp_path / "out")
     markdown, latex = (out / "summary.md").read_text(), (out / "summary.tex").read_text()
     assert "### waves, 20 sensors, 2 seeds" in markdown
-    assert "| sparsevq (ensemble mean) | **0.750 ± 0.212** |" in markdown
-    assert r"sparsevq (ensemble mean) & \textbf{0.750 $\pm$ 0.212} &" in latex
-    assert latex.count(r"\begin{tabular}{lrrrrrr}") == latex.count(r"\end{tabular}") == 1
-    assert "| persistence | 1.50 ± 0.42 |" in markdown
+    ratios = "**0.500 ± 0.000 (0.50 to 0.50)** | **0.500 ± 0.000 (0.50 to 0.50)**"
+    # no errors of the anomalies of each case are there: never bold
+    assert f"| sparsevq (ensemble mean) | {ratios} | 0.750 ± 0.212 | **0.750 ± 0.212** |" in markdown
+    assert "| **0.750 ± 0.212** |" in markdown
+    assert r"& \textbf{0.750 $\pm$ 0.212} &" in latex
+    assert latex.count(r"\begin{tabular}{l") == latex.count(r"\end{tabular}") == 1
+    assert "| persistence | 1.00 ± 0.00 (1.00 to 1.00) | 2.00 ± 0.00 (2.00 to 2.00) |" in markdown
+    assert markdown.splitlines()[2] == (
+        "| method | error / best baseline | CRPS / best ensemble | error of anomalies | relative L2 error | lead 1 | "
+        "lead 5 | CRPS | spread / skill | in 90 % | VRMSE | correlation time |"
+    )
 
 
 def test_the_chain_is_that_of_the_frames_that_are_forecast(runs, tmp_path):
@@ -165,8 +193,8 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
     one, other = tables(runs, tmp_path / "one"), tables(runs[::-1], tmp_path / "other")
     names = sorted(path.name for path in one.iterdir())
     assert names == sorted(
-        ["forecast.csv", "chain.csv", "calibration.csv", "codebook.csv", "summary.csv", "summary.md", "summary.tex",
-         "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
+        ["forecast.csv", "chain.csv", "calibration.csv", "calibration.md", "codebook.csv", "summary.csv", "summary.md",
+         "summary.tex", "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
     )  # fmt: skip
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
@@ -174,4 +202,62 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(SparseVQError, match=r"gone\.csv can't be read as a table"):
-        tabulate([tmp_path / "gone.csv"], [], [], [], [], tmp_path)
+        tabulate([tmp_path / "gone.csv"], [], [], [], [], [], tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ how sure
+
+
+def test_intervals_of_the_summary_are_those_of_the_trajectories(runs, tmp_path):
+    summary = pd.read_csv(tables(runs, tmp_path / "out") / "summary.csv").set_index("method")
+    ours = summary.loc["sparsevq"]
+    # three trajectories with 0.8, 1, 1.2 times the mean: 1 in 27 draws has one alone, so the ends are those
+    assert ours["relative_l2_low"] == pytest.approx(0.8 * 0.75)
+    assert ours["relative_l2_high"] == pytest.approx(1.2 * 0.75)
+    assert ours["ratio_to_best_baseline_low"] == pytest.approx(0.5)
+    # the best ensemble of a baseline is climatology's, though persistence has the smaller error
+    assert ours["crps_ratio_to_best_ensemble_mean"] == pytest.approx(0.5)
+    assert summary.loc["persistence", "crps_ratio_to_best_ensemble_mean"] == pytest.approx(2)
+    assert "vrmse_low" not in summary, "no such error of each case"
+
+
+def test_spread_and_coverage_are_means_over_lead_times_from_zero_on(runs, tmp_path):
+    out = tables(runs, tmp_path / "out")
+    summary = pd.read_csv(out / "summary.csv").set_index("method")
+    assert summary.loc["sparsevq", "spread_skill_ratio_mean"] == pytest.approx(0.8)
+    assert np.isnan(summary.loc["sparsevq", "coverage_90_mean"])
+    assert summary.loc["climatology", "coverage_90_mean"] == pytest.approx(0.84)
+    lines = (out / "calibration.md").read_text().splitlines()
+    assert lines[2] == "| method | spread / skill | lead 0 | lead 1 | lead 5 | in 50 % | in 90 % |"
+    assert lines[4].startswith("| sparsevq (ensemble mean) | 0.800 ± 0.000 | 0.600 ± 0.000 |")
+    assert lines[4].endswith("|  |")
+
+
+def errors_of(**methods):
+    return pd.DataFrame(methods, index=range(len(next(iter(methods.values()))))).T
+
+
+def test_nothing_is_surely_best_whose_difference_may_be_zero():
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(0.5, 2, 24)  # how hard each trajectory is matters more than the method
+    close = Resampled(errors_of(a=hard, b=hard + rng.normal(0.001, 0.2, 24), c=hard + 1))
+    assert close.surely_best() is None
+    # paired: a small but constant difference is sure, though the intervals of the two overlap
+    paired = Resampled(errors_of(a=hard, b=hard + 0.01 + 0.001 * rng.normal(size=24)))
+    assert paired.surely_best() == "a"
+    assert paired.of("a").high > paired.of("b").low
+    assert paired.difference("a", "b").high < 0
+
+
+def test_the_interval_is_that_of_the_mean_by_the_normal_law():
+    values = np.random.default_rng(1).normal(3, 1, 400)
+    low, high = Resampled(errors_of(a=values)).of("a")
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert low == pytest.approx(values.mean() - half, abs=0.15 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.15 * half)
+
+
+def test_one_trajectory_has_no_interval_and_nothing_is_bold():
+    one = Resampled(errors_of(a=[1.0], b=[2.0]))
+    assert np.isnan(one.of("a")).all()
+    assert one.surely_best() is None

@@ -69,6 +69,7 @@ ruleorder: evaluate_ood > evaluate
 rule tables:
     input:
         scores=of_all_runs("scores"),
+        cases=of_all_runs("cases"),
         chain=of_all_runs("chain"),
         calibration=of_all_runs("calibration"),
         codebook=of_all_runs("codebook"),
@@ -92,6 +93,7 @@ rule tables:
         chain_markdown="<experiment>/tables/chain.md",
         chain_latex="<experiment>/tables/chain.tex",
         calibration="<experiment>/tables/calibration.csv",
+        calibration_markdown="<experiment>/tables/calibration.md",
         codebook=report(
             "<experiment>/tables/codebook.csv",
             caption="../report/codebook.rst",

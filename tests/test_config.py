@@ -203,6 +203,50 @@ def test_files_of_ones_own_are_data_sets_too():
         parse(Config, {"files": {"sst": {"path": "a.nc", "split": "time"}}}, "x")
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"forecast": {"horizon": 40}},
+            "forecast.starts=0 with forecast.horizon=40 needs frame 40, but the trajectories of cylinder end",
+        ),
+        (
+            {"forecast": {"starts": [0, 25]}},
+            "forecast.starts=25 with forecast.horizon=20 needs frame 45, but the trajectories of cylinder end",
+        ),
+        (
+            {"forecast": {"observed_frames": [1, 25], "starts": [24]}},
+            "forecast.starts=24 with forecast.horizon=20 needs frame 44, but the trajectories of cylinder end",
+        ),
+        (
+            {"preprocess": {"time_sub": 3}},
+            "forecast.starts=0 with forecast.horizon=20 needs frame 20, but the trajectories of cylinder end",
+        ),
+        (
+            {"stage3": {"stage2_frames": 41}},
+            "stage3.stage2_frames=41 is more than the 40 frames of a trajectory of cylinder: lower it",
+        ),
+        (
+            {"stage3": {"freeze_start_on_0": 20}},
+            "stage3.stage2_frames=21 from stage3.freeze_start_on_0=20 on is more than the 40 frames of a trajectory of",
+        ),
+    ],
+)
+def test_what_simulated_trajectories_cannot_give_is_a_fault_of_the_configuration(values, message):
+    with pytest.raises(SparseVQError, match=message):
+        parse(Config, values, "x")
+    sea = {"data_sets": ["sst"], "files": {"sst": {"path": "a.nc"}}}  # of files the frames are not known yet
+    config = parse(Config, {**values, **sea}, "x")
+    frames = 14 if "preprocess" in values else 40
+    with pytest.raises(SparseVQError, match=message.replace("cylinder", "sst")):
+        config.require_frames("sst", frames)
+    config.require_frames("sst", 100)
+
+
+def test_the_last_frame_may_be_forecast():
+    parse(Config, {"forecast": {"horizon": 39}, "stage3": {"stage2_frames": 40, "batch_frames": 80}}, "x")
+
+
 def test_a_data_set_may_have_symmetries_of_its_own():
     config = parse(
         Config,

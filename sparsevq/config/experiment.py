@@ -140,7 +140,43 @@ class Config(Section):
                     f"simulation.{name}: validation={section.validation} and test={section.test} leave none of "
                     f"{section.trajectories} trajectories for training: simulate more or hold out fewer"
                 )
+            if isinstance(section, SimulatedConfig):
+                fault = self._too_short(name, -(-section.frames // self.preprocess.time_sub))
+                if fault is not None:
+                    raise ValueError(": ".join(fault))
         return self
+
+    def _too_short(self, name: str, frames: int) -> tuple[str, str] | None:
+        """What trajectories of so many frames can't give, and what to do; None where all is well."""
+        start, last = max(self.forecast.starts), max(self.forecast.starts) + self.forecast.horizon
+        if last >= frames:
+            return (
+                f"forecast.starts={start} with forecast.horizon={self.forecast.horizon} needs frame {last}, but the "
+                f"trajectories of {name} end at frame {frames - 1}",
+                "start earlier, lower the horizon, or give longer trajectories",
+            )
+        sequence, first = self.stage3.stage2_frames, max(self.stage3.freeze_start_on_0, 0)
+        if first + sequence > frames:
+            begin = f" from stage3.freeze_start_on_0={first} on" if first else ""
+            return (
+                f"stage3.stage2_frames={sequence}{begin} is more than the {frames} frames of a trajectory of {name}",
+                "lower it, or give longer trajectories",
+            )
+        return None
+
+    def require_frames(self, name: str, frames: int) -> None:
+        """Check that trajectories of so many frames can be trained on and forecast as the configuration asks.
+
+        Of simulated data sets that is checked when the configuration is read; of files when they are opened.
+
+        Raises
+        ------
+        SparseVQError
+            They are too short; the message names the key.
+        """
+        fault = self._too_short(name, frames)
+        if fault is not None:
+            raise SparseVQError(*fault)
 
     def symmetries_of(self, name: str) -> Symmetries:
         """The symmetries that a data set is augmented by."""

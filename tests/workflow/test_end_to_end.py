@@ -10,8 +10,12 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
-from .conftest import MINIATURE, REPOSITORY, command, environment, workflow
+from sparsevq.data.layout import write_data
+from tests.flows import travelling_waves
+
+from .conftest import MINIATURE, REPOSITORY, command, environment, logs, workflow
 
 pytestmark = pytest.mark.e2e
 
@@ -41,12 +45,12 @@ def runs(folder: Path) -> list:
 
 def test_the_table_has_a_row_for_each_method_channel_lead_time_and_metric(finished):
     table = pd.read_csv(finished / "results/miniature/tables/forecast.csv")
-    keys = ["data_set", "num_sensors", "seed", "method", "channel", "lead_time", "metric"]
+    keys = ["data_set", "num_sensors", "seed", "observed_frames", "method", "channel", "lead_time", "metric"]
     assert list(table.columns)[: len(keys) + 1] == [*keys, "value"]
     assert not table.duplicated(keys).any()
-    assert {"sparsevq", "persistence", "climatology", "pod_dmd"} <= set(table["method"])
+    assert {"sparsevq", "persistence", "climatology", "pod_dmd", "ridge"} <= set(table["method"])
     assert set(table["channel"]) == {"u", "v", "all"}
-    assert sorted(table["lead_time"].unique()) == [1, 2, 3, 4]
+    assert sorted(table["lead_time"].unique()) == [0, 1, 2, 3, 4]
     errors = table[table["metric"] == "relative_l2"]["value"]
     assert (errors > 0).all()
 
@@ -69,7 +73,8 @@ def test_every_file_of_the_architecture_is_there(finished):
         assert (finished / RUN / stage / "model.safetensors").stat().st_size > 0
         history = pd.read_csv(finished / RUN / stage / "history.csv")
         assert {"step", "train_loss", "val_loss"} <= set(history.columns)
-    for name in ("summary.csv", "summary.md", "summary.tex", "chain.md", "chain.tex", "codebook.md", "robustness.md"):
+    named = "summary.csv summary.md summary.tex chain.md chain.tex calibration.md codebook.md robustness.md"
+    for name in named.split():
         assert (finished / "results/miniature/tables" / name).stat().st_size > 0
     for name in ("figures/contact_sheet.png", "split_statistics.csv", "split_statistics.md"):
         assert (finished / "results/miniature/cylinder" / name).stat().st_size > 0
@@ -99,7 +104,8 @@ def test_every_job_is_one_run_under_one_parent(finished):
 def test_the_parent_run_has_the_figures_of_the_table(finished):
     (parent,) = [run for run in runs(finished) if run.info.run_name == "cylinder num_sensors 8 seed 1"]
     table = pd.read_csv(finished / "results/miniature/tables/forecast.csv")
-    ours = table.query("method == 'sparsevq' and channel == 'all' and metric == 'relative_l2'")["value"].mean()
+    table = table.query("channel == 'all' and metric == 'relative_l2' and lead_time > 0")
+    ours = table.query("method == 'sparsevq'")["value"].mean()
     assert parent.data.metrics["relative_l2/sparsevq"] == pytest.approx(ours)
 
 
@@ -110,6 +116,18 @@ def test_training_runs_have_settings_curves_and_origin(finished):
     assert {"train_loss", "val_loss", "system/cpu_utilization_percentage"} <= set(run.data.metrics)
     assert re.fullmatch("[0-9a-f]{40}", run.data.tags["git_commit"])
     assert re.fullmatch("[0-9a-f]{64}", run.data.tags["digest.codes"])
+
+
+def test_trajectories_in_files_that_are_too_short_are_refused_before_training(snakemake, tmp_path):
+    write_data(tmp_path / "waves.h5", travelling_waves(trajectories=6, frames=12, grid=(8, 8)))
+    mine = {"path": str(tmp_path / "waves.h5"), "validation": 1, "test": 1}
+    config = {"experiment": "short", "data_sets": ["mine"], "files": {"mine": mine}, "tracking": {"enabled": False}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    ended = snakemake("results/short/mine/data.h5", "--configfile", str(tmp_path / "mine.yaml"))
+    assert ended.status != 0
+    message = "forecast.horizon=20 needs frame 20, but the trajectories of mine end at frame 11"
+    assert message in ended.output + logs(tmp_path)
+    assert not (tmp_path / "results/short/mine/data.h5").exists()
 
 
 def test_nothing_is_left_to_do(finished):

@@ -15,6 +15,8 @@ with job(snakemake, concludes=True) as work:
     data_set = work.config.data_set(name)
     if isinstance(data_set, FileConfig):
         source = open_files(data_set, name)
+        # Before hours of training, not after them.
+        work.config.require_frames(name, -(-len(source.time) // work.config.preprocess.time_sub))
     else:
         source = open_shards([Path(shard) for shard in snakemake.input.shards], name)
     settings = PreprocessConfig(**snakemake.params.preprocess)

@@ -231,6 +231,8 @@ def test_each_number_of_observed_frames_is_a_row(evaluated, monkeypatch, tmp_pat
     titles = [axes.get_title(loc="left") for axes in drawn[0].axes]
     assert "waves, 8 sensors" in titles
     assert "waves, 8 sensors, 3 observed frames" in titles
+    above = [bool(axes.child_axes) for axes in drawn[0].axes]
+    assert above == [True] * 3 + [False] * 3, "the lead time in its unit, over the first row"
 
 
 def test_a_long_forecast_makes_no_long_film(evaluated, tmp_path):

@@ -45,10 +45,10 @@ def draw_lead_time(by_case: pd.DataFrame, cases: Cases, path: Path) -> Path:
     panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
     per_frame = cases.lead_time[0]
     even = np.allclose(cases.lead_time, per_frame * np.arange(1, cases.horizon + 1))
-    for line, (_, rows) in zip(panels, settings, strict=True):
+    for row, (line, (_, rows)) in enumerate(zip(panels, settings, strict=True)):
         for axes, metric in zip(line, SHOWN, strict=True):
             _draw_methods(axes, rows, metric, (0.1, 0.9))
-            if even and per_frame > 0 and line is panels[0]:
+            if even and per_frame > 0 and row == 0:
                 above = axes.secondary_xaxis("top", functions=(lambda x: x * per_frame, lambda x: x / per_frame))
                 above.set_xlabel(with_unit("lead time", cases.lead_units), fontsize=8)
         if len(settings) > 1:

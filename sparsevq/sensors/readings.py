@@ -1,6 +1,6 @@
-"""The user's readings: a CSV file with the values that sensors measured in one frame."""
+"""The user's readings of a frame: what lines of a CSV file may hold, and a file of one frame."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from sparsevq.sensors.table import Row, Table, read_table
 
 FloatArray = npt.NDArray[np.float64]
 InObstacle = Callable[[FloatArray], bool]
+
+CLOCKS = ("frame", "time")
+"""Columns that tell which frame a line is of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,60 @@ def order_by_place(places: FloatArray) -> npt.NDArray[np.int64]:
     """The one order of sensors at places ``(n, d)``, whatever order they are given in."""
     found: npt.NDArray[np.int64] = np.lexsort(places.T)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """What lines of readings may hold; the parameters of `read_readings`, where they are described."""
+
+    axes: tuple[str, ...]
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    partial: bool
+    sensors: FloatArray | None = None
+    domain: Mapping[str, tuple[float, float]] | None = None
+    in_obstacle: InObstacle | None = None
+
+    def check_columns(self, table: Table, clocks: tuple[str, ...] = ()) -> None:
+        """Check the header of a file, which may have one of the columns ``clocks``, too.
+
+        Raises
+        ------
+        SparseVQError
+            A column is unknown, missing or contradicts another one.
+        """
+        _check_columns(table, self.axes, self.channels, "sensor" in table.columns, self.sensors, self.partial, clocks)
+
+    def frames(self, table: Table, numbers: Sequence[int], clock: str | None = None) -> dict[int, Readings]:
+        """Number of a frame -> its readings, in the file's order; ``numbers`` has the frame of each line.
+
+        Raises
+        ------
+        SparseVQError
+            A cell is no finite number; a sensor is unknown, reads nothing, or a place is outside the domain, inside
+            an obstacle or twice in a frame. The message names the line and the column.
+        """
+        by_number = "sensor" in table.columns
+        errors = _noise_columns(table, self.axes, self.channels, self.units)
+        seen: dict[tuple[int, tuple[float, ...]], int] = {}
+        found: dict[int, list[tuple[tuple[float, ...], list[float], list[float]]]] = {}
+        for row, number in zip(table.rows, numbers, strict=True):
+            place = _numbered(row, self.sensors) if by_number else _place(row, self.axes, self.domain)
+            if (number, place) in seen:
+                what = f"column sensor: {row.cells['sensor']}" if by_number else f"the place {_shown(self.axes, place)}"
+                when = "" if clock is None else f" for {clock} {row.cells[clock]}"
+                raise row.fault(
+                    f"{what} is on line {seen[number, place]} already{when}", "keep one reading for each sensor"
+                )
+            seen[number, place] = row.line
+            if self.in_obstacle is not None and self.in_obstacle(np.array(place)):
+                raise row.fault(f"{_shown(self.axes, place)} is inside an obstacle", "leave this sensor out")
+            values = _values(row, self.channels, self.partial)
+            found.setdefault(number, []).append((place, values, [_error(row, column) for column in errors]))
+        return {
+            number: Readings(*(np.array(part, dtype=np.float64) for part in zip(*rows, strict=True)))
+            for number, rows in found.items()
+        }
 
 
 def read_readings(
@@ -93,23 +150,15 @@ def read_readings(
         the column.
     """
     table = read_table(csv)
-    by_number = "sensor" in table.columns
-    _check_columns(table, axes, channels, by_number, sensors, partial)
-    errors = _noise_columns(table, axes, channels, units)
-    places, values, noise = [], [], []
-    seen: dict[tuple[float, ...], int] = {}
-    for row in table.rows:
-        place = _numbered(row, sensors) if by_number else _place(row, axes, domain)
-        if place in seen:
-            what = f"column sensor: {row.cells['sensor']}" if by_number else f"the place {_shown(axes, place)}"
-            raise row.fault(f"{what} is on line {seen[place]} already", "keep one reading for each sensor")
-        seen[place] = row.line
-        if in_obstacle is not None and in_obstacle(np.array(place)):
-            raise row.fault(f"{_shown(axes, place)} is inside an obstacle", "leave this sensor out")
-        places.append(place)
-        values.append(_values(row, channels, partial))
-        noise.append([_error(row, column) for column in errors])
-    return Readings(*(np.array(rows, dtype=np.float64) for rows in (places, values, noise)))
+    for column in table.columns:
+        if column.lower() in CLOCKS and column not in (*axes, *channels):
+            raise SparseVQError(
+                f"{table.path}, line 1: column {column!r} is not supported: readings are of one frame",
+                "give one file a frame, without that column",
+            )
+    form = Form(axes, channels, units, partial, sensors, domain, in_obstacle)
+    form.check_columns(table)
+    return form.frames(table, [0] * len(table.rows))[0]
 
 
 def obstacle_test(data: FieldData) -> InObstacle:
@@ -129,13 +178,8 @@ def _check_columns(
     by_number: bool,
     sensors: FloatArray | None,
     partial: bool,
+    clocks: tuple[str, ...],
 ) -> None:
-    for column in table.columns:
-        if column.lower() in ("time", "frame") and column not in (*axes, *channels):
-            raise SparseVQError(
-                f"{table.path}, line 1: column {column!r} is not supported: readings are of one frame",
-                "give one file a frame, without that column",
-            )
     if by_number and sensors is None:
         raise SparseVQError(
             f"{table.path}, line 1: column 'sensor' needs the sensors' places, which are not known here",
@@ -151,11 +195,11 @@ def _check_columns(
             f"add the columns {', '.join(axes)}" + ("" if sensors is None else ", or a column sensor"),
         )
     place = ("sensor",) if by_number else axes
-    errors = ("noise", *(f"noise_{channel}" for channel in channels))
+    optional = ("noise", *(f"noise_{channel}" for channel in channels), *clocks)
     if not partial:
-        table.require(place + channels, errors)
+        table.require(place + channels, optional)
         return
-    table.require(place, channels + errors)
+    table.require(place, channels + optional)
     if not any(channel in table.columns for channel in channels):
         raise SparseVQError(
             f"{table.path}, line 1: no column has what the sensors read",

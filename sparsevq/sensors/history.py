@@ -10,10 +10,9 @@ from sparsevq.errors import SparseVQError
 from sparsevq.sensors.readings import CLOCKS, FloatArray, Form, InObstacle, Readings
 from sparsevq.sensors.table import Table, read_table
 
-EVEN = 1e-4
-"""Largest difference between steps of the data set's times that count as equal, in steps."""
 ON_FRAME = 1e-3
-"""Largest distance of a reading's time from that of a frame, in steps."""
+"""Largest distance of a time, of a reading or of the data set, from that of its frame on an even grid, in steps. Single
+steps of the data set are not compared: rounding of single precision counts twice in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +137,9 @@ def _by_number(table: Table) -> list[int]:
 
 def _by_time(table: Table, times: FloatArray) -> list[int]:
     """The offset of each line, from the column ``time``."""
-    steps = np.diff(times)
-    # The mean, not the first step: what rounding is in a step would add up over the frames before the last one.
-    step = float(steps.mean()) if len(steps) else 0.0
-    if not len(steps) or np.abs(steps - step).max() > EVEN * step:
+    # The mean step, not the first: what rounding is in a step would add up over the frames before the last one.
+    step = float(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
+    if len(times) < 2 or np.abs(times - times[0] - step * np.arange(len(times))).max() > ON_FRAME * step:
         raise SparseVQError(
             f"{table.path}, line 1: column 'time', but the data set's times are not evenly spaced",
             "number the frames in a column frame instead",

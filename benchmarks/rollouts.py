@@ -12,9 +12,10 @@ from torch import Tensor
 from sparsevq.config import Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
-from sparsevq.forecasting.model import ForecastModel
+from sparsevq.forecasting.model import Asked, ForecastModel, Seen
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.gpt import GPT, members_of
+from sparsevq.models.rollout import Draws, sample
 from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runs.codes import Codes
 from sparsevq.runtime.devices.device import Lease, fabric_for
@@ -22,6 +23,7 @@ from sparsevq.sensors.placement import SensorSets, place_sensors
 from sparsevq.stage1.model import PerceiverModel, Role, position_features, sensor_points
 from sparsevq.stage1.train import autoencoder_config
 from sparsevq.stage2.train import tokenizer_config
+from sparsevq.stage3.sequences import Sequences
 from sparsevq.stage3.train import gpt_config
 
 PREDICTIONS = ("next_frame", "next_token")
@@ -63,19 +65,16 @@ def time_forecasts(
         taken = seconds(work, device, times)
         return Rate(cases * settings.members * settings.horizon / taken, taken, peak_mb(device))
 
+    temperature = 1.0 if settings.temperature is None else settings.temperature
+    now = torch.zeros(1, dtype=torch.long, device=device)
+
     def tokens(model: ForecastModel, prompt: Tensor) -> Tensor:
-        return model.generate(
-            prompt,
-            settings.horizon,
-            settings.members,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            seed=0,
-        )
+        asked = Asked(settings.horizon, settings.members, temperature, settings.top_k, seed=0)
+        return model.generate(Seen(prompt, now), asked).codes
 
     def decode(model: ForecastModel, indices: Tensor) -> None:
         for case in indices:  # as the rule `forecast` does
-            model.decode(case, fields)
+            model.decode_codes(case, fields)
 
     def rates_of(prediction: str) -> Rates:
         model = untrained(config, data, prediction, device)
@@ -83,10 +82,8 @@ def time_forecasts(
         cached, recomputed, same = rate(lambda: tokens(model, prompt), repeats), None, None
         if recompute:
             repeated = members_of(prompt, settings.members)
-            recomputed = rate(
-                lambda: generate_without_cache(model.gpt, repeated, settings.horizon, settings.temperature), 1
-            )
-            likeliest = model.gpt.generate(prompt, settings.horizon, temperature=0)
+            recomputed = rate(lambda: generate_without_cache(model.gpt, repeated, settings.horizon, temperature), 1)
+            likeliest = model.gpt.generate(prompt, settings.horizon, temperature=0).codes
             same = float((likeliest == generate_without_cache(model.gpt, prompt, settings.horizon, 0)).float().mean())
         return Rates(cached, recomputed, rate(lambda: decode(model, tokens(model, prompt)), 1), same)
 
@@ -100,13 +97,15 @@ def time_forecasts(
 def generate_without_cache(gpt: GPT, prompt: Tensor, frames: int, temperature: float) -> Tensor:
     """A baseline: `GPT.generate`, with the whole sequence so far recomputed at each prediction."""
     size, block, context = gpt.config.tokens_per_frame, gpt.config.block, gpt.config.context_frames
-    generator = torch.Generator(prompt.device).manual_seed(0)
-    tokens = prompt
-    while tokens.shape[1] < size * (1 + frames):
+    draws = Draws(temperature, generator=torch.Generator(prompt.device).manual_seed(0))
+    tokens = prompt.flatten(1, 2)
+    times = torch.cat([torch.zeros(1), torch.arange(frames + 1)]).long().to(prompt.device)  # observed, completed, ...
+    while tokens.shape[1] < size * (2 + frames):
         # The window starts with a whole frame.
-        start = size * max(0, -(-(tokens.shape[1] - size * context) // size))
-        hidden = gpt.trunk(tokens[:, start:])
-        tokens = torch.cat([tokens, gpt.sample(hidden[:, -block:], temperature, 0, generator)], dim=1)
+        first = max(0, -(-(tokens.shape[1] - size * context) // size))
+        hidden = gpt.trunk(tokens[:, size * first :], times[first:], observed=max(0, 1 - first))
+        codes = sample(gpt, hidden[:, -block:], tokens.shape[1] % size, None, draws).codes
+        tokens = torch.cat([tokens, codes], dim=1)
     return rearrange(tokens[:, size:], "b (s p) q -> b s p q", p=size)
 
 
@@ -117,17 +116,20 @@ def untrained(config: Config, data: FieldData, prediction: str, device: torch.de
     sparse, teacher = (_stage1(config, data, sensors, role, device) for role in ("sparse", "semi_sparse"))
     tokenizer = LatentTokenizer(tokenizer_config(teacher, config.stage2)).to(device).eval().requires_grad_(False)
     codebook = torch.randn_like(tokenizer.quantizer.codebook().float())
-    none = torch.zeros(1, 1, 1, config.stage2.tokens_per_frame, codebook.shape[1], dtype=torch.long, device=device)
-    settings = config.stage3.model_copy(update={"prediction": prediction})
-    gpt = GPT(gpt_config(Codes(none, none, codebook, ["test"]), settings), codebook)
+    frames = config.stage3.stage2_frames
+    none = torch.zeros(1, 1, frames, config.stage2.tokens_per_frame, codebook.shape[1], dtype=torch.long, device=device)
+    settings = config.stage3.model_copy(update={"prediction": prediction, "observed_frames": 1, "code_noise": 0.0})
+    gpt = GPT(gpt_config(Sequences(Codes(none, none, codebook, ["test"]), settings), settings), codebook)
     return ForecastModel(sparse, teacher, tokenizer, gpt.to(device).eval().requires_grad_(False))
 
 
 def random_codes(model: ForecastModel, cases: int) -> Tensor:
-    """Observed frames, (cases, P, Q)."""
+    """Observed frames, (cases, 1, P, Q)."""
     shape = model.gpt.config
     device = model.gpt.codebook.device
-    return torch.randint(shape.num_vq_embeddings, (cases, shape.tokens_per_frame, shape.num_quantizers), device=device)
+    return torch.randint(
+        shape.num_vq_embeddings, (cases, 1, shape.tokens_per_frame, shape.num_quantizers), device=device
+    )
 
 
 def _stage1(config: Config, data: FieldData, sensors: SensorSets, role: Role, device: torch.device) -> PerceiverModel:

@@ -28,8 +28,10 @@ from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.runtime.tracking.tracker import Tracker
 from sparsevq.stage1.fit import encoder_stage
+from sparsevq.stage2.dump import dump_indices
 from sparsevq.stage2.train import TokenizerStage
-from sparsevq.stage3.train import GPTStage, Sequences
+from sparsevq.stage3.sequences import Sequences
+from sparsevq.stage3.train import GPTStage
 from sparsevq.training.loop import fit
 from sparsevq.training.stage import Stage, train
 
@@ -95,7 +97,11 @@ def stages(folder: Path, config: Config, lease: Lease, trajectories: int | None)
     fabric = fabric_for(lease, config.stage2.precision)
     tokenizer = TokenizerStage(Run(folder), config.stage2, seed=seed, fabric=fabric)
     untrained(tokenizer, folder / "tokenizer")
-    codes = write_codes(folder / "codes.h5", data, config, tokenizer.module.quantizer.codebook())
+    codes = folder / "codes.h5"
+    if config.stage2.tokenizer == "groups":  # with the coefficients and readings that stage 3 learns a regression from
+        dump_indices(Run(folder), codes, seed=seed, fabric=fabric)
+    else:
+        write_codes(codes, data, config, tokenizer.module.quantizer.codebook())
     yield tokenizer
     del tokenizer
     fabric = fabric_for(lease, config.stage3.precision)
@@ -224,9 +230,9 @@ def gathered_in_a_loop() -> Iterator[None]:
         frames = [gather(self, views[index : index + 1], points) for index in range(len(views))]
         return torch.cat([values for values, _ in frames]), torch.cat([valid for _, valid in frames])
 
-    def take_sequences(self: Sequences, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:
+    def take_sequences(self: Sequences, variant: Tensor, trajectory: Tensor, start: Tensor, count: int) -> Tensor:
         each = zip(variant[:, None], trajectory[:, None], start[:, None], strict=True)
-        return torch.cat([take(self, *one) for one in each])
+        return torch.cat([take(self, *one, count) for one in each])
 
     with mock.patch.object(DeviceFields, "gather", gather_frames), mock.patch.object(Sequences, "take", take_sequences):
         yield

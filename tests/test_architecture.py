@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "stage3": TRAINED,
     "plotting": PLUMBING | {"data"},
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
-    "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting"},
+    "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting"},
     "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation"},
 }
 

@@ -1,4 +1,4 @@
-"""`sparsevq forecast`: readings of one frame in, a NetCDF file and a picture out."""
+"""`sparsevq forecast`: readings of one or several frames in, a NetCDF file and a picture out."""
 
 import os
 import shlex
@@ -11,11 +11,11 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.device import claim_devices, set_threads
 
 DESCRIPTION = """
-Forecast the whole field from what sensors measured in one frame.
+Forecast the whole field from what sensors measured in one frame, or in several.
 
 The readings are a CSV file with a line for each sensor, in any order: the columns `sensor` (its number in the run's
 sensors.csv) or one for each axis (any place in the domain, off the grid too); and one for each channel. All in the
-units of the data set.
+units of the data set. Of several frames: a column `frame` (whole numbers) or `time`.
 """
 
 
@@ -42,7 +42,8 @@ def add_forecast(commands: Any) -> None:
     add_flag(parser, "frames", "frames to forecast", type=int, default=20, metavar="N")
     add_flag(parser, "members", "members of the ensemble", type=int, default=16, metavar="N")
     add_flag(parser, "seed", "of the samples: the same seed, the same forecast", type=int, default=0, metavar="N")
-    add_flag(parser, "temperature", "of sampling; 0: the most likely code", type=float, default=1.0, metavar="T")
+    explained = "of sampling (default: as calibrated with the run); 0: the most likely code"
+    add_flag(parser, "temperature", explained, type=float, metavar="T")
     add_flag(parser, "top_k", "sample among this many most likely codes; 0: all", type=int, default=0, metavar="N")
     explained = "what is known of the trajectory, where the model takes it; may be given several times"
     add_flag(parser, "parameter", explained, type=_parameter, action="append", metavar="NAME=VALUE")
@@ -75,7 +76,7 @@ def run(args: Namespace, argv: list[str]) -> None:
         args.frames,
         args.members,
         seed=args.seed,
-        temperature=args.temperature,
+        temperature=getattr(args, "temperature", None),
         top_k=args.top_k,
         parameters=_each_once(getattr(args, "parameter", [])),
     )

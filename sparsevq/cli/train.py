@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsevq.cli.flags import HelpFormatter
 from sparsevq.cli.options import Options, add_options, settings_of
-from sparsevq.config import TrackingConfig
+from sparsevq.config import ForecastConfig, Stage3Config, TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
 from sparsevq.runtime.devices.processes import together
@@ -106,6 +106,7 @@ def _train(options: Options, given: dict[str, Any], argv: list[str], interrupted
 
 @together()
 def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> None:
+    from sparsevq.evaluation.calibration import calibrate
     from sparsevq.runs.folder import CHECKPOINTS, read_record
     from sparsevq.runtime.checkpoints import Checkpoints
     from sparsevq.runtime.tracking.tracker import Job, tracked
@@ -140,6 +141,10 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
         if fabric.is_global_zero:
             if options.part == "tokenizer":
                 dump_indices(run, run.file("codes"), seed=seed, fabric=fabric)
+            if isinstance(settings, Stage3Config):
+                last = settings.observed_frames - 1
+                as_trained = ForecastConfig(horizon=settings.stage2_frames - 1, starts=(last,))
+                calibrate(run, run.file("calibration"), settings=as_trained, seed=seed, fabric=fabric)
             tracker.log_artifact(run.folder(options.part) / "history.csv")
             checkpoints.clear()
         fabric.barrier()

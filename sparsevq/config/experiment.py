@@ -23,8 +23,10 @@ class ForecastConfig(Section):
     observed_frames: Annotated[tuple[Count, ...], *Sweep] = Field(
         (1,), description="how many frames up to the start are observed: one forecast for each (the paper's task: 1)"
     )
-    members: Count = Field(8, description="ensemble members sampled from the GPT")
-    temperature: Annotated[float, Field(ge=0)] = Field(1.0, description="sampling temperature; 0: the most likely code")
+    members: Count = Field(20, description="ensemble members sampled from the GPT")
+    temperature: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="sampling temperature; null: the best on the validation split; 0: the most likely code"
+    )
     top_k: NonNegative = Field(0, description="sample among the top_k most likely codes; 0: all")
 
     @model_validator(mode="after")

@@ -200,16 +200,22 @@ class Stage3Config(TrainingConfig):
         description="noise that is added to the unquantized tokens in training before they are coded anew, in units of "
         "the quantization error's std; 0: the codes of the dump",
     )
-    first_guess: Literal["none", "linear", "quadratic", "kernel"] = Field(
+    first_guess: Literal["none", "regression"] = Field(
         "none",
-        description="linear: the chances of codes begin as a Gaussian about a regression on the last two frames; "
-        "quadratic: on products of the leading coefficients, too, as the equations of a flow have them; kernel: and "
-        "kernel regression on examples of what linear leaves",
+        description="regression: the chances of codes begin as a Gaussian about kernel regression from the readings to "
+        "the coefficients at each lead time (needs stage2.tokenizer=groups)",
     )
     guess_examples: Annotated[int, Field(ge=2)] = Field(
-        3000, description="with first_guess=kernel: examples from each half of the training trajectories"
+        6000, description="with first_guess=regression: windows of the training flows that it learns from"
     )
-    stage2_frames: Annotated[int, Field(ge=2)] = Field(21, description="frames of a training sequence, with the prompt")
+    observed_frames: Count = Field(
+        1,
+        description="observed frames, at most, that forecasts are trained for: this number, a third of it, and so on "
+        "down to 1, mixed",
+    )
+    stage2_frames: Annotated[int, Field(ge=2)] = Field(
+        21, description="complete frames of a training sequence, from the last observed one on"
+    )
     freeze_start_on_0: int = Field(-1, description="0 or above: every sequence starts at this frame; -1: anywhere")
     max_X: NonNegative = Field(0, description="latest start frame of a sequence; 0: no limit")
     batch_frames: Count = Field(672, description="frames per batch: batch_frames // stage2_frames sequences")
@@ -220,10 +226,6 @@ class Stage3Config(TrainingConfig):
             raise ValueError(
                 f"time_transformer_dim={self.time_transformer_dim} must be a multiple of twice "
                 f"time_transformer_heads={self.time_transformer_heads}"
-            )
-        if self.first_guess != "none" and self.stage2_frames < 4:  # else no frame has two forecast ones before it
-            raise ValueError(
-                f"first_guess={self.first_guess} needs stage2_frames of at least 4, not {self.stage2_frames}"
             )
         if self.batch_frames < self.stage2_frames:
             raise ValueError(f"batch_frames={self.batch_frames} must be at least stage2_frames={self.stage2_frames}")

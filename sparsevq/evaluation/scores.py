@@ -172,7 +172,9 @@ class _Scorer:
         there = {link: name for link, name in CHAIN.items() if link not in NOT_IN_ALL or name in forecast}
         links = {link: self._fields(forecast, name, case, link, valid) for link, name in there.items()}
         ensemble = links["forecast"]  # (M, L or L + 1, valid points, C)
-        links["forecast"] = ensemble.mean(axis=0)
+        # The mean without the members' noise, where the file has it.
+        own_mean = "mean" in forecast
+        links["forecast"] = self._fields(forecast, "mean", case, ENSEMBLE, valid) if own_mean else ensemble.mean(axis=0)
         for link, fields in links.items():
             for name, metric in (("relative_l2", metrics.relative_l2), ("vrmse", metrics.vrmse)):
                 error = metric(fields, truth[-len(fields) :], self._area[valid])

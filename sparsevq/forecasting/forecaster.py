@@ -4,6 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,14 +16,30 @@ import xarray as xr
 from torch import Tensor
 
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.model import doubt_about_members, load_forecast_model
+from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
+from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
+from sparsevq.models.regression import Outlook
+from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.files import digest
-from sparsevq.sensors.readings import Readings, obstacle_test, read_readings
+from sparsevq.sensors.history import History, read_history
+from sparsevq.sensors.readings import Form, obstacle_test
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A forecast as it was issued, so that it can be issued again: what was read, drawn, and with which arguments."""
+
+    history: History
+    known: Mapping[str, float]
+    outlook: Outlook | None
+    drawn: Drawn
+    asked: Asked
+    source: str
 
 
 class Forecaster:
@@ -48,6 +65,7 @@ class Forecaster:
     >>> import sparsevq
     >>> model = sparsevq.Forecaster("results/quickstart/cylinder/n20/seed123")
     >>> forecast = model.forecast("readings.csv", frames=20, members=16)
+    >>> forecast = model.update("readings_of_the_next_frame.csv")
     """
 
     def __init__(
@@ -58,10 +76,25 @@ class Forecaster:
         self._device = _device(device)
         self.data, self.sensors = self.run.domain, self.run.sensors
         self._model = load_forecast_model(self.run, self._device)
+        self._outlook = OutlookFromReadings(self._model, self.data, self.sensors)
         training = self.data.mask[self.data.split == "train"]
         self._digests = self.run.digests(*PARTS, "data", "sensors")
-        self._in_obstacle = obstacle_test(self.data)
+        self._form = Form(
+            axes=tuple(self.data.axes),
+            channels=self.data.channels,
+            units=self.data.units,
+            partial=self._model.sparse.partial,
+            sensors=self.sensors.coordinates,
+            domain=self.data.domain,
+            in_obstacle=obstacle_test(self.data),
+        )
         self._ever_valid = training.any(axis=0)
+        self._issued: Issued | None = None
+
+    @property
+    def observed_frames(self) -> int:
+        """Observed frames, at most, that the run's forecasts were trained for."""
+        return self._model.gpt.config.observed_frames
 
     def forecast(
         self,
@@ -70,18 +103,19 @@ class Forecaster:
         members: int = 16,
         *,
         seed: int = 0,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         top_k: int = 0,
         parameters: Mapping[str, float] | None = None,
     ) -> xr.Dataset:
-        """Forecast from what sensors measured in one frame.
+        """Forecast from what sensors measured in one frame, or in several.
 
         Parameters
         ----------
         readings
             A CSV file or a table with a line for each sensor, in any order: the columns ``sensor`` (its number in the
             run's ``sensors.csv``) or one for each axis (any place in the domain); and one for each channel. All in the
-            data set's units.
+            data set's units. Of several frames: a column ``frame`` (whole numbers) or ``time``; there may be gaps, and
+            sensors may be missing. Frames older than the run was trained for (`observed_frames`) are left out.
         frames
             Frames to forecast; may be more than the model was trained for.
         members
@@ -89,7 +123,8 @@ class Forecaster:
         seed
             Of the draws: the same seed gives the same forecast.
         temperature
-            Of the draws; 0 takes the likeliest code, which makes all members equal.
+            Of the draws; None: the one that was calibrated with the run. 0 takes the likeliest code, which makes all
+            members equal.
         top_k
             Draw among this many likeliest codes; 0: among all.
         parameters
@@ -98,30 +133,67 @@ class Forecaster:
         Returns
         -------
         xarray.Dataset
-            One variable for each channel, ``(member, lead_time, <axes>)`` in physical units; NaN where no trajectory
-            for training has a field. If members do not differ, the attribute ``warning`` says so.
+            One variable for each channel, ``(member, lead_time, <axes>)`` in physical units, from the last observed
+            frame on (lead time 0: an analysis); NaN where no trajectory for training has a field. If members do not
+            differ, the attribute ``warning`` says so.
 
         Raises
         ------
         SparseVQError
             The readings are faulty (with the line and the column), or another argument is.
         """
+        temperature = self._model.temperature if temperature is None else temperature
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
-        read, source = self._read(readings)
-        tokens = self._draw(read, known, frames, members, seed, temperature, top_k)
-        doubt = doubt_about_members(tokens[None], temperature, top_k)
-        attributes = {
-            "seed": seed,
-            "temperature": float(temperature),
-            "top_k": top_k,
-            "run": str(self.run.path),
-            **{f"parameter_{name}": value for name, value in known.items()},
-            "digest_readings": source,
-            **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
-            **({"warning": doubt} if doubt else {}),
-        }
-        return as_dataset(self.data, self._fields(tokens), self._lead_times(frames), read.places, attributes)
+        history, source = self._read(readings)
+        history = history.latest(self.observed_frames)
+        asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
+        with torch.no_grad():
+            prompt = self._prompt(history, known)
+            outlook = self._outlook(history, known)
+            seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook)
+            drawn = self._model.generate(seen, asked).case(0)
+        self._issued = Issued(history, known, outlook, drawn, asked, source)
+        return self._dataset(self._issued)
+
+    def update(self, readings: str | Path | pd.DataFrame, steps: int = 1) -> xr.Dataset:
+        """Issue the last forecast again, when readings of a further frame have arrived.
+
+        Parameters
+        ----------
+        readings
+            As of `forecast`, of one frame (or several, the last of which is the new one).
+        steps
+            Frames from the last observed one of the forecast before to that of these readings.
+
+        Returns
+        -------
+        As `forecast` gives, from the longer history. Each member goes on as it was: its distance from the outlook, in
+        units of the outlook's std, stays, and only frames that are new are drawn. So nothing is generated twice, and a
+        member of one forecast is the same member of the next. Where the run's GPT has no first guess, all is drawn
+        again.
+
+        Raises
+        ------
+        SparseVQError
+            There has been no forecast, or an argument is faulty.
+        """
+        last = self._issued
+        if last is None:
+            raise SparseVQError("there is no forecast to issue again", "call forecast first")
+        if not 1 <= steps <= last.asked.frames:
+            raise SparseVQError(f"steps={steps} is not allowed", f"give 1 ... {last.asked.frames}, or forecast anew")
+        further, source = self._read(readings)
+        history = last.history.appended(further, steps).latest(self.observed_frames)
+        with torch.no_grad():
+            outlook = self._outlook(history, last.known)
+            if outlook is None or last.outlook is None or last.drawn.states is None:
+                seen = Seen(self._prompt(history, last.known), torch.tensor(history.offsets, device=self._device))
+                drawn = self._model.generate(seen, last.asked).case(0)
+            else:
+                drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
+        self._issued = Issued(history, last.known, outlook, drawn, last.asked, source)
+        return self._dataset(self._issued)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
         """How many readings of a forecast are at places where the run's encoder was trained to have its sensors."""
@@ -131,61 +203,65 @@ class Forecaster:
 
     # -------------------------------------------------------------------------------------------- parts
 
-    def _read(self, readings: str | Path | pd.DataFrame) -> tuple[Readings, str]:
-        """The readings by place, and their digest."""
+    def _read(self, readings: str | Path | pd.DataFrame) -> tuple[History, str]:
+        """The readings of each frame, by place, and their digest."""
         with _as_csv(readings) as path:
-            read = read_readings(
-                path,
-                tuple(self.data.axes),
-                self.data.channels,
-                self.data.units,
-                partial=self._model.sparse.partial,
-                sensors=self.sensors.coordinates,
-                domain=self.data.domain,
-                in_obstacle=self._in_obstacle,
-            )
-            if read.noise.any() and not self._model.sparse.partial:
+            history = read_history(path, self._form, self.data.time)
+            if any(read.noise.any() for read in history.frames) and not self._model.sparse.partial:
                 raise SparseVQError(f"{path}: the encoder takes readings as exact", "leave out the columns of noise")
-            source = digest(path)
-        # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
-        return read.by_place(), source
+            # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
+            return history, digest(path)
 
-    @torch.no_grad()
-    def _draw(
-        self,
-        readings: Readings,
-        known: Mapping[str, float],
-        frames: int,
-        members: int,
-        seed: int,
-        temperature: float,
-        top_k: int,
-    ) -> Tensor:
-        """Code indices (members, frames, P, Q)."""
+    def _prompt(self, history: History, known: Mapping[str, float]) -> Tensor:
+        """Codes of the observed frames (1, k, P, Q)."""
         model, data = self._model, self.data
-        latents = model.sparse.encode_readings(data, readings.places, readings.values, readings.noise, known)
-        prompt = model.tokenizer.tokenize(latents)
-        return model.generate(prompt, frames, members, temperature=temperature, top_k=top_k, seed=seed)[0]
+        latents = [
+            model.sparse.encode_readings(data, read.places, read.values, read.noise, known) for read in history.frames
+        ]
+        return model.tokenizer.tokenize(torch.cat(latents))[None]
+
+    def _dataset(self, issued: Issued) -> xr.Dataset:
+        observed, asked = len(issued.history.frames), issued.asked
+        doubt = doubt_about_members(issued.drawn.by_case(asked.members), asked)
+        attributes = {
+            "seed": asked.seed,
+            "temperature": asked.temperature,
+            "top_k": asked.top_k,
+            "observed_frames": observed,
+            "run": str(self.run.path),
+            **{f"parameter_{name}": value for name, value in issued.known.items()},
+            "digest_readings": issued.source,
+            **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
+            **({"warning": doubt} if doubt else {}),
+        }
+        lead_times = self._lead_times(asked.frames)
+        places = issued.history.frames[-1].places
+        return as_dataset(self.data, self._fields(issued.drawn, observed), lead_times, places, attributes)
 
     @torch.no_grad()
-    def _fields(self, tokens: Tensor) -> npt.NDArray[np.float32]:
-        """Code indices (members, frames, P, Q) as fields (members, frames, *grid, C) in physical units."""
+    def _fields(self, drawn: Drawn, observed: int) -> npt.NDArray[np.float32]:
+        """Draws (members, s, ...) as calibrated fields (members, s, *grid, C) in physical units."""
         data = self.data
-        fields = np.empty((*tokens.shape[:2], *data.grid, len(data.channels)), np.float32)
+        members, leads = drawn.codes.shape[:2]
+        fields = np.empty((members, leads, *data.grid, len(data.channels)), np.float32)
         basis = self._model.teacher.basis
         mean, std = (data.mean, data.std) if basis is None else (basis.mean, basis.scale)
         offset, scale = (torch.tensor(moment, dtype=torch.float32, device=self._device) for moment in (mean, std))
-        for member, indices in enumerate(tokens):
-            field: Tensor = self._model.decode_normalised(indices) * scale + offset  # (frames, N, C)
+        for member in range(members):
+            field: Tensor = self._model.decode_normalised(drawn.case(member)) * scale + offset  # (s, N, C)
             fields[member] = field.unflatten(-2, data.grid).cpu().numpy()
+        for lead in range(leads):  # all members of one lead time: the whole may be large
+            factor = self._model.factor(observed, leads)[lead]
+            center = fields[:, lead].mean(axis=0)
+            fields[:, lead] = center + factor * (fields[:, lead] - center)
         fields[..., ~self._ever_valid, :] = np.nan
         return fields
 
     def _lead_times(self, frames: int) -> FloatArray:
-        """(frames,): as the data set's frames are spaced, and past its end as the last two are."""
-        known = self.data.time[1 : frames + 1] - self.data.time[0]
+        """(frames + 1,): from 0 on as the data set's frames are spaced, and past its end as the last two are."""
+        known = self.data.time[: frames + 1] - self.data.time[0]
         last = self.data.time[-1] - self.data.time[-2]
-        further = self.data.time[-1] - self.data.time[0] + last * np.arange(1, frames - len(known) + 1)
+        further = self.data.time[-1] - self.data.time[0] + last * np.arange(1, frames + 2 - len(known))
         return np.concatenate([known, further])
 
 

@@ -1,6 +1,5 @@
 """Forecast the held-out trajectories, and reconstruct the same frames by every link of the chain."""
 
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -13,7 +12,15 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.links import bits_of, rate_distortion_bound, reconstructions
-from sparsevq.forecasting.model import ForecastModel, doubt_about_members, load_forecast_model
+from sparsevq.forecasting.model import (
+    Asked,
+    ForecastModel,
+    dense_regression,
+    doubt_about_members,
+    load_forecast_model,
+    seen_by_sensors,
+    seen_by_teacher,
+)
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
@@ -42,11 +49,6 @@ def forecast_held_out(
     SparseVQError
         An input is missing, damaged or doesn't fit the others; or a start frame leaves too few frames to score.
     """
-    if max(settings.observed_frames) > 1:
-        raise SparseVQError(
-            f"forecast.observed_frames={max(settings.observed_frames)}: the GPT forecasts from one observed frame",
-            "leave it at 1",
-        )
     data, model = run.data, load_forecast_model(run, fabric.device)
     codes = run.codes(fabric.device)
     if not torch.equal(codes.codebook, model.tokenizer.quantizer.codebook().float()):
@@ -58,18 +60,16 @@ def forecast_held_out(
     frames = torch.from_numpy(start)[:, None] + torch.arange(settings.horizon + 1)
     which = torch.from_numpy(trajectory)[:, None].expand_as(frames)
     frames, which = frames.to(fabric.device), which.to(fabric.device)  # (case, lead 0 ... horizon)
-    generate = partial(
-        model.generate,
-        frames=settings.horizon,
-        members=settings.members,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        seed=seed,
-    )
+    temperature = model.temperature if settings.temperature is None else settings.temperature
+    asked = Asked(settings.horizon, settings.members, temperature, settings.top_k, seed, model.network)
+    dense = dense_regression(model.gpt, codes)
 
     with fabric.autocast(), created(out) as file:
         basis = () if model.teacher.basis is None else ("basis",)  # models of earlier versions have none
-        made_from = run.paths("data", *basis, "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes")
+        calibration = ("calibration",) if run.has("calibration") else ()
+        made_from = run.paths(
+            "data", *basis, "sensors", "sparse", "semi_sparse", "tokenizer", "gpt", "codes", *calibration
+        )
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
         file["trajectory"], file["start_frame"], file["observed_frames"] = trajectory, start, observed
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
@@ -77,21 +77,35 @@ def forecast_held_out(
         views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))
         _write_reconstructions(file, model, codes, fields, views, (*frames.shape, *data.grid))
 
-        prompt = codes.sparse[0, which[:, 0], frames[:, 0]]
-        tokens = generate(prompt)
-        if doubt := doubt_about_members(tokens, settings.temperature, settings.top_k):
-            print(f"WARNING: {doubt}", flush=True)
-        file["tokens"] = tokens.cpu().numpy().astype(np.int32)
-        shape = (*tokens.shape[:3], *data.grid, len(data.channels))
-        ensemble = file.create_dataset("ensemble", shape, "f4", chunks=(1, 1, *shape[2:]))
-        for case, indices in enumerate(tokens):
-            ensemble[case] = model.decode(indices, fields).unflatten(-2, data.grid).cpu().numpy()
-            print(f"case {case + 1}/{len(tokens)}: trajectory {trajectory[case]} from frame {start[case]}", flush=True)
-
-        prompt = codes.semi_sparse[0, which[:, 0], frames[:, 0]]
-        prompted = generate(prompt)
-        means = [model.decode(indices, fields).mean(0).unflatten(-2, data.grid).cpu() for indices in prompted]
-        file["teacher_prompt"] = torch.stack(means).numpy()
+        file["temperature"] = temperature
+        shape = (len(start), settings.members, settings.horizon + 1)
+        grid = (*data.grid, len(data.channels))
+        tokens = file.create_dataset("tokens", (*shape, *codes.sparse.shape[-2:]), "i4")
+        ensemble = file.create_dataset("ensemble", (*shape, *grid), "f4", chunks=(1, 1, shape[2], *grid))
+        best = file.create_dataset("mean", (shape[0], shape[2], *grid), "f4")
+        prompted = file.create_dataset("teacher_prompt", (shape[0], shape[2], *grid), "f4")
+        file.attrs["first_lead"] = 0
+        for count in settings.observed_frames:
+            rows = np.flatnonzero(observed == count)
+            of_cases = which[rows, 0], frames[rows, 0]
+            for seen, store in (
+                (seen_by_sensors(model.gpt, codes, *of_cases, count), ensemble),
+                (seen_by_teacher(codes, *of_cases, dense), prompted),
+            ):
+                drawn = model.generate(seen, asked)
+                if store is prompted:
+                    for row, case in enumerate(rows):
+                        mean = model.mean(drawn.case(row), fields)
+                        prompted[case] = mean.unflatten(-2, data.grid).cpu().numpy()
+                    continue
+                if doubt := doubt_about_members(drawn, asked):
+                    print(f"WARNING: {doubt}", flush=True)
+                tokens[rows] = drawn.codes.cpu().numpy().astype(np.int32)
+                for row, case in enumerate(rows):
+                    best[case] = model.mean(drawn.case(row), fields).unflatten(-2, data.grid).cpu()
+                    ensemble[case] = model.ensemble(drawn.case(row), fields, count).unflatten(-2, data.grid).cpu()
+                    said = f"trajectory {trajectory[case]} from frame {start[case]}, {count} observed"
+                    print(f"case {case + 1}/{len(start)}: {said}", flush=True)
 
 
 def _write_reconstructions(

@@ -32,7 +32,7 @@ def reconstructions(
     for name, encoder in (("semi_sparse", model.teacher), ("sparse", model.sparse)):
         yield name, fields.physical(decode_everywhere(encoder, encode_views(encoder, fields, views)))
     for name, indices in (("quantized_complete", codes.semi_sparse), ("quantized", codes.sparse)):
-        yield name, model.decode(indices[0, views.trajectory, views.frame], fields)
+        yield name, model.decode_codes(indices[0, views.trajectory, views.frame], fields)
 
 
 def bits_of(codes: Codes) -> float:

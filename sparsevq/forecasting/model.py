@@ -2,56 +2,221 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig, members_of
+from sparsevq.models.regression import Outlook, Regression, Windows, chosen_windows
+from sparsevq.models.rollout import Drawn
 from sparsevq.models.tokenizer import LatentTokenizer
+from sparsevq.runs.calibration import Calibration, FloatArray, read_calibration
+from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
+from sparsevq.runtime.model_file import ModelFile
 from sparsevq.stage1.encoding import load_encoders
-from sparsevq.stage1.model import Stage1Model, decode_everywhere
+from sparsevq.stage1.modal import ModalModel
+from sparsevq.stage1.model import Stage1Model, decode_at, decode_everywhere
 from sparsevq.stage2.dump import load_tokenizer
 
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """The encoders, the tokenizer and the GPT of one run; `parameters`: those of a trajectory that they take."""
+    """The encoders, the tokenizer and the GPT of one run.
+
+    `parameters`: those of a trajectory that they take; `calibration`: of ensembles, None: there is none yet.
+    """
 
     sparse: Stage1Model
     teacher: Stage1Model
     tokenizer: LatentTokenizer
     gpt: GPT
     parameters: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
-    def generate(
-        self, prompt: Tensor, frames: int, members: int, *, temperature: float, top_k: int, seed: int
-    ) -> Tensor:
-        """Prompts (b, P, Q) -> an ensemble of code indices (b, members, frames, P, Q)."""
-        generator = torch.Generator(device=prompt.device).manual_seed(seed)
+    def generate(self, seen: "Seen", asked: "Asked") -> Drawn:
+        """An ensemble (b, members, frames + 1, ...), from the last observed frame on."""
+        generator, members = torch.Generator(device=seen.prompt.device).manual_seed(asked.seed), asked.members
         drawn = self.gpt.generate(
-            members_of(prompt, members), frames, temperature=temperature, top_k=top_k, generator=generator
+            members_of(seen.prompt, members),
+            asked.frames,
+            times=seen.times,
+            outlook=None if seen.outlook is None else seen.outlook.members(members),
+            temperature=asked.temperature,
+            top_k=asked.top_k,
+            network=asked.network,
+            generator=generator,
         )
-        return drawn.unflatten(0, (len(prompt), members))
+        return drawn.by_case(members)
 
-    def decode(self, indices: Tensor, fields: DeviceFields) -> Tensor:
-        """Code indices (..., P, Q) -> fields in physical units (..., N, C), float32."""
-        return fields.physical(self.decode_normalised(indices))
+    @property
+    def network(self) -> float:
+        """Weight of the network that draws are calibrated for."""
+        return 1.0 if self.calibration is None else self.calibration.network
 
-    def decode_normalised(self, indices: Tensor) -> Tensor:
-        """Code indices (..., P, Q) -> normalised fields (..., N, C), float32."""
-        flat = indices.flatten(0, -3)
-        parts = [decode_everywhere(self.teacher, self.tokenizer.detokenize(part)) for part in flat.split(512)]
-        return torch.cat(parts).unflatten(0, indices.shape[:-2])
+    def decode(self, drawn: Drawn, fields: DeviceFields, points: Tensor | None = None) -> Tensor:
+        """Draws (..., P, Q) -> fields in physical units (..., N, C), float32; at points (p,) of the grid, or all."""
+        return fields.physical(self.decode_normalised(drawn, points), points)
+
+    def mean(self, drawn: Drawn, fields: DeviceFields) -> Tensor:
+        """Draws of members (M, L + 1, P, Q) -> their mean in physical units (L + 1, N, C), without members' noise.
+
+        Without a first guess it is the mean of the members.
+        """
+        if drawn.expected is None:
+            return self.decode(drawn, fields).mean(0)
+        return self.decode(drawn.mean(), fields)
+
+    def ensemble(self, drawn: Drawn, fields: DeviceFields, observed: int) -> Tensor:
+        """Draws of members (M, L + 1, P, Q) -> calibrated fields in physical units (M, L + 1, N, C), float32."""
+        return self.calibrated(self.decode(drawn, fields), observed)
+
+    def calibrated(self, members: Tensor, observed: int) -> Tensor:
+        """Members (M, L + 1, N, C), drawn from `observed` frames, as far from their mean as they are wrong."""
+        factor = torch.from_numpy(self.factor(observed, members.shape[1])).to(members)[:, None]
+        mean = members.mean(0)
+        return mean + factor * (members - mean)
+
+    def factor(self, observed: int, leads: int) -> FloatArray:
+        """(leads, C) that members' distance from their mean is multiplied by."""
+        if self.calibration is None:
+            return np.ones((leads, 1))
+        return self.calibration.factor(observed, leads)
+
+    def carried(self, drawn: Drawn, before: Outlook, now: Outlook, steps: int, asked: "Asked") -> Drawn:
+        """Members (M, L + 1, ...) drawn from the outlook `before`, as they go on from the outlook `now`, `steps` later.
+
+        Each keeps its distance from the outlook, in units of the outlook's std; frames past the last are drawn by the
+        correlation of these distances in time.
+        """
+        guess = self.gpt.first_guess
+        assert guess is not None
+        assert drawn.states is not None
+        frames = drawn.states.shape[1]
+        before, now = guess.until(before, frames), guess.until(now, frames)
+        apart = (drawn.states - before.mean) / before.std
+        generator = torch.Generator(device=apart.device).manual_seed(asked.seed + 1)
+        carried = [*apart[:, steps:].unbind(1)]
+        while len(carried) < frames:
+            correlation = guess.correlation[min(len(carried), guess.leads - 1)]
+            noise = torch.randn(apart[:, 0].shape, generator=generator, device=apart.device)
+            noise = noise * (asked.temperature * (1 - correlation.square())).sqrt()
+            carried.append(correlation * carried[-1] + noise)
+        states = now.mean + now.std * torch.stack(carried, dim=1)
+        assert isinstance(self.teacher, ModalModel)
+        latents = self.latents(Drawn(drawn.codes, states)).flatten(0, 1)
+        return Drawn(self.tokenizer.tokenize(latents).unflatten(0, states.shape[:2]), states)
+
+    @property
+    def temperature(self) -> float:
+        """That draws are calibrated for."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    def decode_codes(self, indices: Tensor, fields: DeviceFields) -> Tensor:
+        """Code indices (..., P, Q) -> fields in physical units (..., N, C), float32, by the codes alone."""
+        return self.decode(Drawn(indices), fields)
+
+    def decode_normalised(self, drawn: Drawn, points: Tensor | None = None) -> Tensor:
+        """Draws (..., P, Q) -> normalised fields (..., N, C), float32."""
+        latents = self.latents(drawn)
+        parts = [
+            decode_everywhere(self.teacher, part) if points is None else decode_at(self.teacher, part, points)
+            for part in latents.flatten(0, -3).split(512)
+        ]
+        return torch.cat(parts).unflatten(0, latents.shape[:-2])
+
+    def latents(self, drawn: Drawn) -> Tensor:
+        """Complete latents (..., num_latents, dim) of draws: of their coefficients, or of their codes alone."""
+        if drawn.states is None:
+            flat = drawn.codes.flatten(0, -3)
+            parts = [self.tokenizer.detokenize(part) for part in flat.split(512)]
+            return torch.cat(parts).unflatten(0, drawn.codes.shape[:-2])
+        assert isinstance(self.teacher, ModalModel)
+        assert self.gpt.outlooks is not None
+        states = drawn.states + self.gpt.outlooks.center
+        return self.teacher.latents.to_latents(states.flatten(0, -2)).unflatten(0, states.shape[:-1])
 
 
-def doubt_about_members(tokens: Tensor, temperature: float, top_k: int) -> str | None:
-    """What to say if the members that were drawn (b, members, frames, P, Q) end alike in most of the forecasts."""
-    forecasts, members = tokens.shape[:2]
-    if members == 1 or temperature == 0 or top_k == 1:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of an ensemble: frames after the last observed one, members, and how these are drawn.
+
+    `network`: weight of what the GPT's network adds to its first guess, if it has one.
+    """
+
+    frames: int
+    members: int
+    temperature: float
+    top_k: int
+    seed: int
+    network: float = 1.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What b forecasts begin with: codes of the observed frames (b, k, P, Q), at times (k,), and the outlook."""
+
+    prompt: Tensor
+    times: Tensor
+    outlook: Outlook | None = None
+
+
+def seen_by_sensors(gpt: GPT, codes: Codes, trajectory: Tensor, start: Tensor, count: int) -> Seen:
+    """What the run's own sensors see of `count` frames up to frames `start` (b,) of trajectories (b,)."""
+    times = torch.arange(1 - count, 1, device=start.device)
+    outlook = None
+    if gpt.outlooks is not None and codes.readings is not None:
+        used, regression = gpt.outlooks.by(count)
+        outlook = regression(frames_of(codes.readings, trajectory, start, times[-used:]).flatten(1))
+    return Seen(frames_of(codes.sparse, trajectory, start, times), times, outlook)
+
+
+def dense_regression(gpt: GPT, codes: Codes) -> Regression | None:
+    """A regression from the complete coefficients of a frame, which no sensors give; None: there is no first guess."""
+    outlooks = gpt.outlooks
+    if outlooks is None or codes.coefficients is None:
         return None
-    ends = tokens[:, :, -1].flatten(2)
+    device, like = outlooks.center.device, outlooks.by(1)[1]
+
+    def windows(flows: Tensor, flow: Tensor, frame: Tensor, trajectory: Tensor) -> Windows:
+        after = frame[:, None] + torch.arange(like.leads, device=frame.device)
+        coefficients = flows[flow[:, None], after].float().to(device)
+        return Windows(coefficients[:, 0], coefficients, trajectory)
+
+    frames = codes.coefficients.shape[2]
+    chosen = chosen_windows(len(outlooks.flows), frames, like.leads, 1, len(like.places), seed=0).to(device)
+    flow, frame = chosen.unbind(-1)
+    learned = windows(outlooks.flows, flow, frame, outlooks.trajectory[flow])
+    unseen = codes.of("val").cpu()
+    starts = torch.linspace(0, frames - like.leads, min(8, frames - like.leads + 1)).round().long()
+    trajectory, frame = torch.cartesian_prod(unseen, starts).unbind(-1)
+    held_out = windows(codes.coefficients[0], trajectory, frame, trajectory)
+    return Regression.fitted(learned, held_out, seed=0)[0]
+
+
+def seen_by_teacher(codes: Codes, trajectory: Tensor, start: Tensor, dense: Regression | None) -> Seen:
+    """What perfect sensing would see of frames `start` (b,) of trajectories (b,)."""
+    times = torch.zeros(1, dtype=torch.long, device=start.device)
+    outlook = None
+    if dense is not None and codes.coefficients is not None:
+        outlook = dense(frames_of(codes.coefficients, trajectory, start, times)[:, 0].float())
+    return Seen(frames_of(codes.semi_sparse, trajectory, start, times), times, outlook)
+
+
+def frames_of(values: Tensor, trajectory: Tensor, start: Tensor, times: Tensor) -> Tensor:
+    """Of values (V, T, F, ...) those of the flows as they are, at times (k,) after frames `start` (b,): (b, k, ...)."""
+    where = trajectory[:, None].to(values.device), (start[:, None] + times).to(values.device)
+    return values[0, where[0], where[1]].to(start.device)
+
+
+def doubt_about_members(drawn: Drawn, asked: Asked) -> str | None:
+    """What to say if members that were drawn (b, members, s, ...) end alike in most of the forecasts."""
+    forecasts, members = drawn.codes.shape[:2]
+    if members == 1 or asked.temperature == 0 or asked.top_k == 1:
+        return None
+    ends = (drawn.codes if drawn.states is None else drawn.states)[:, :, -1].flatten(2)
     alike = int((ends == ends[:, :1]).flatten(1).all(1).sum())
     if 2 * alike <= forecasts:
         return None
@@ -73,7 +238,7 @@ def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
     sparse, teacher = load_encoders(run, device)
     tokenizer = load_tokenizer(run, teacher, device)
     file = run.model("gpt")
-    config = GPTConfig(**file.shape)
+    config = gpt_config_of(file)
     codebook = tokenizer.quantizer.codebook()
     if codebook.shape != (
         config.codebooks,
@@ -92,4 +257,25 @@ def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
             "dump the indices again and train it again",
         )
     file.restore(gpt)
-    return ForecastModel(sparse, teacher, tokenizer, gpt.to(device).eval().requires_grad_(False), sparse.parameters)
+    calibration = None
+    if run.has("calibration"):
+        calibration, made_from = read_calibration(run.file("calibration"), len(run.domain.channels))
+        run.check("calibration", made_from)
+    gpt = gpt.to(device).eval().requires_grad_(False)
+    return ForecastModel(sparse, teacher, tokenizer, gpt, sparse.parameters, calibration)
+
+
+def gpt_config_of(file: ModelFile) -> GPTConfig:
+    """The sizes of a GPT that was read.
+
+    Raises
+    ------
+    SparseVQError
+        It is of an earlier version, whose sequences had no completed frame.
+    """
+    if "observed_frames" not in file.shape:
+        raise SparseVQError(
+            f"{file.path} was trained by an earlier version, whose sequences did not complete the observed frame",
+            "train stage 3 again",
+        )
+    return GPTConfig(**file.shape)

@@ -67,7 +67,7 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
             painter.sensors(axes, sensors)
             painter.label_axes(axes, column == 0, row == len(rows) - 1)
             if row == 0:
-                axes.set_title(lead_label(lead + 1, float(forecast["lead_time"][lead]), _unit(forecast["lead_time"])))
+                axes.set_title(lead_label(lead, float(forecast["lead_time"][lead]), _unit(forecast["lead_time"])))
         if not viewer.is_line:
             painter.colour_bar(figure, ax=line, aspect=12)
     part = f"; {viewer.part}, all sensors" if viewer.part else ""

@@ -5,7 +5,8 @@ from lightning_fabric import Fabric
 
 from sparsevq.config import Stage3Config, Symmetries, parse
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.forecasting.model import gpt_config_of
+from sparsevq.models.gpt import GPT
 from sparsevq.runs.run import Part, Run
 from sparsevq.stage1.encoding import load_encoders, load_stage1
 from sparsevq.stage1.model import Stage1Model, decode_everywhere, encode_views
@@ -34,10 +35,11 @@ def scores_on_test(run: Run, part: Part, fabric: Fabric) -> dict[str, float]:
         if part == "gpt":
             run.needs("gpt", "codes")
             codes, file = run.codes(device), run.model("gpt")
-            sequences = Sequences(codes, parse(Stage3Config, file.settings, str(file.path))).held_out("test")
-            gpt = GPT(GPTConfig(**file.shape), codes.codebook)
+            gpt = GPT(gpt_config_of(file), codes.codebook)
             file.restore(gpt)
-            return {"test_cross_entropy": cross_entropy(gpt.to(device).eval(), sequences, SEQUENCES_AT_ONCE)}
+            settings = parse(Stage3Config, file.settings, str(file.path))
+            sequences = Sequences(codes, settings).held_out("test", gpt.to(device).outlooks)
+            return {"test_cross_entropy": cross_entropy(gpt.eval(), sequences, SEQUENCES_AT_ONCE)}
         run.needs(*(("sparse", "semi_sparse", "tokenizer") if part == "tokenizer" else (part,)))
         if part == "tokenizer":
             sparse, teacher = load_encoders(run, device)

@@ -1,32 +1,54 @@
-"""A guess of the next frame by regression, about which the GPT's chances of codes begin as a Gaussian.
+"""What is believed of a frame's coefficients before its codes are drawn, and with them: Gaussians.
 
-The vectors of a frame's tokens follow those of the two frames before it by a regression (`stage3.first_guess`). It is
-linear, or has the products of the leading channels, too: the equations of an incompressible flow are quadratic, and so
-are those of its POD coefficients (operator inference: Peherstorfer & Willcox, CMAME 2016). Or what the linear one
-leaves is estimated by kernel ridge regression (the kernel of `sparsevq.models.estimate`) on examples, two frames and
-what followed them: flows past obstacles, which differ from one trajectory to the next, follow no one equation. Each
-half of the examples is of other trajectories and has weights of its own. In training the guess is made by the half
-that the sequences are not of, so that the network learns what such a guess is worth; otherwise it is the mean of both.
+Before: the outlook from the readings (`sparsevq.models.regression`), and how far a forecast has gone from it. Each
+coefficient's error, in units of its std, follows an autoregressive process of order 1 over lead times:
 
-The codes near the guess are likely, by a Gaussian whose variances are those of the regression's errors:
+    z_l ~ N(mean_l + c s_l / s_(l-1) (z_(l-1) - mean_(l-1)), (1 - c^2) s_l^2)
 
-    log p(code | guess, levels before) = -1/2 sum_d weight_d (guess_d - seen_d - code_d)^2 + constant
+with mean and std s of the outlook and the correlation c of one lead time's error with the next, so that at every lead
+time errors have the outlook's std.
 
-The network's own scores are added to these, and begin as zero.
+With codes: of a coefficient that was N(m, v) before it, a level's code c tells what a noisy channel would (the forward
+test channel of rate-distortion theory: Berger 1971, section 4.3; levels as in successive refinement: Equitz & Cover
+1991). With s the sum of the codes of the levels before, the code is about N(k (m - s), k^2 v + n), slope k and noise n
+as a regression on training frames gives them: the GPT's chances p of codes begin as this. And
+
+    m' = m + a (c - E_p c),    v' = v - a^2 Var_p c,    a = t k v / (k^2 v + n)
+
+with a factor t, 1 in theory, by a regression on training windows: so that, whatever finite codebook there is, draws of
+codes by these chances and then of coefficients have the outlook's mean and variance. What the network makes of the
+chances shifts them. Where codes are coarser than the outlook they decide little, and the forecast is no less exact than
+it (source coding with side information: Wyner & Ziv 1976).
+
+    b sequences, L lead times, P tokens of D channels, Q levels of K codes, r coefficients of which n are in tokens
 """
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sparsevq.models.causal import by_position
-from sparsevq.models.estimate import kernel
+from sparsevq.models.regression import Outlook
 
-KINDS = 3
-"""Frames after the observed one, after that, and all others: a regression each, since the observed frame's tokens are
-by the sparse encoder and have no frame before them."""
-LEADING = 32
-"""Channels, by the energy of their codes, whose products a quadratic guess is made from."""
+LEAST = 1e-6
+"""Least variance that is left, or that a code's noise has, as a share of the whole."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Mean and variance of coefficients, (..., r) each."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def draw(self, generator: torch.Generator | None, temperature: float) -> Tensor:
+        """A draw whose variance is `temperature` times the belief's."""
+        if temperature == 0:
+            return self.mean
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.mean + noise * (temperature * self.variance).sqrt()
 
 
 class FirstGuess(nn.Module):
@@ -35,138 +57,166 @@ class FirstGuess(nn.Module):
     Parameters
     ----------
     codebook
-        (P', Q, K, D), in units in which the energies of positions compare.
-    tokens_per_frame
-        P.
-    quadratic
-        Whether the regression has products.
-    examples
-        Examples of each kind in each half; 0: no kernel.
+        (P', Q, K, D), in the units of the coefficients.
+    slots
+        (n,) places among a frame's P D token channels of the first n coefficients.
+    leads, coefficients
+        L and r.
     """
 
-    def __init__(self, codebook: Tensor, tokens_per_frame: int, quadratic: bool, examples: int):
+    def __init__(self, codebook: Tensor, tokens: int, slots: Tensor, leads: int, coefficients: int):
         super().__init__()
-        levels, channels = codebook.shape[1], codebook.shape[3]
-        # Groups of coefficients are padded with zeros to the widest: these channels have no regression.
-        used = (codebook != 0).any(2).any(1).expand(tokens_per_frame, -1)
-        self.register_buffer("used", used.flatten().nonzero()[:, 0], persistent=False)
-        self.used: Tensor
-        size = len(self.used)
-        energy = codebook[:, 0].var(1).expand(tokens_per_frame, -1).flatten()[self.used]
-        leading = energy.argsort(descending=True, stable=True)[: LEADING if quadratic else 0]
-        self.register_buffer("pairs", torch.combinations(leading, with_replacement=True).T)
-        self.pairs: Tensor
-        self.register_buffer("matrix", torch.zeros(KINDS, 2 * size + self.pairs.shape[1], size))
-        self.register_buffer("offset", torch.zeros(KINDS, size))
-        self.matrix: Tensor
-        self.offset: Tensor
-        if examples:
-            # Distances are of the coefficients as they are: the GPT has the channels of each position at unit size.
-            scale = energy_scale(codebook).expand(tokens_per_frame, channels).flatten()[self.used]
-            self.register_buffer("channel_scale", scale)
-            self.register_buffer("width", torch.ones(KINDS))
-            self.register_buffer("places", torch.zeros(KINDS, 2, examples, 2 * size))
-            self.register_buffer("weights", torch.zeros(KINDS, 2, examples, size))
-            self.channel_scale: Tensor
-            self.width: Tensor
-            self.places: Tensor
-            self.weights: Tensor
-        self.examples = examples
-        self.log_weight = nn.Parameter(torch.zeros(KINDS, tokens_per_frame, levels, channels))
+        _, levels, codes, channels = codebook.shape
+        self.tokens, self.channels, self.leads = tokens, channels, leads
+        self.register_buffer("slots", slots, persistent=False)
+        self.register_buffer("codes", codebook.float(), persistent=False)
+        self.slots: Tensor
+        self.codes: Tensor
+        self.slope: Tensor
+        self.noise: Tensor
+        self.trust: Tensor
+        self.correlation: Tensor
+        self.density: Tensor
+        self.register_buffer("slope", torch.zeros(levels, tokens, channels))
+        self.register_buffer("noise", torch.ones(levels, tokens, channels))
+        self.register_buffer("trust", torch.ones(levels, tokens, channels))
+        self.register_buffer("correlation", torch.zeros(leads, coefficients))  # with the lead time before
+        self.register_buffer("propagator", torch.zeros(coefficients, coefficients))  # of one frame to the next, rows
+        self.register_buffer("growth", torch.zeros(coefficients))  # variance of its errors
+        self.register_buffer("spread", torch.ones(coefficients))  # variance of coefficients
+        self.propagator: Tensor
+        self.growth: Tensor
+        self.spread: Tensor
+        self.register_buffer("density", torch.zeros(tokens, levels, codes))  # of codes, negative logarithm
+        self.log_weight = nn.Parameter(torch.zeros(levels, tokens, channels))
+        # Errors have heavier tails than Gaussians, in all channels at once: chances are less sharp than these would be.
+        self.log_sharpness = nn.Parameter(torch.zeros(levels, tokens))
 
-    def history(self, frames: Tensor) -> Tensor:
-        """Vectors of frames (b, s, P, D) -> what the guess after each is made from (b, s, i).
+    # -------------------------------------------------------------------------------------------- before the codes
 
-        Each frame and the one before it, in the n channels in use, and the products of the leading channels.
-        """
-        now = frames.flatten(2)[..., self.used]
-        first, second = self.pairs
-        return torch.cat([now, F.pad(now, (0, 0, 1, 0))[:, :-1], now[..., first] * now[..., second]], dim=-1)
+    def beliefs(self, outlook: Outlook, states: Tensor) -> Belief:
+        """Of all lead times, given the coefficients (b, L, r) of each one's frame before."""
+        apart = F.pad(states - outlook.mean, (0, 0, 1, 0))[:, :-1]
+        std_before = F.pad(outlook.std, (0, 0, 1, 0), value=1.0)[:, :-1]
+        correlation = self.correlation[: outlook.mean.shape[1]]
+        gain = correlation * outlook.std / std_before
+        return Belief(outlook.mean + gain * apart, (1 - correlation.square()) * outlook.std.square())
 
-    def place(self, history: Tensor) -> Tensor:
-        """Where the kernel sees a history (..., i): the frame and its change, (..., 2 n), in units of the fields."""
-        size = len(self.used)
-        now, before = history[..., :size], history[..., size : 2 * size]
-        return torch.cat([now * self.channel_scale, (now - before) * self.channel_scale], dim=-1)
+    def belief(self, outlook: Outlook, lead: int, state: Tensor | None) -> Belief:
+        """Of one lead time, given the coefficients (b, r) of the frame before; None: there is none."""
+        mean, std = outlook.mean[:, lead], outlook.std[:, lead]
+        if state is None:
+            return Belief(mean, std.square())
+        correlation = self.correlation[min(lead, self.leads - 1)]
+        gain = correlation * std / outlook.std[:, lead - 1]
+        apart = state - outlook.mean[:, lead - 1]
+        return Belief(mean + gain * apart, (1 - correlation.square()) * std.square())
 
-    def by_examples(self, history: Tensor, kind: int, fold: int | None) -> Tensor:
-        """What kernel regression adds to the guess of one kind from histories (b, s, i): (b, s, n)."""
-        place = self.place(history).flatten(0, 1)
-        halves = (0, 1) if fold is None else (1 - fold,)
-        parts = [kernel(place, self.places[kind, half], self.width[kind]) @ self.weights[kind, half] for half in halves]
-        return torch.stack(parts).mean(0).unflatten(0, history.shape[:2])
+    def until(self, outlook: Outlook, frames: int) -> Outlook:
+        """The outlook for `frames` lead times: past its own a linear propagator continues it, less and less sure."""
+        means, stds = [outlook.mean[:, :frames]], [outlook.std[:, :frames]]
+        for _ in range(frames - self.leads):
+            means.append(means[-1][:, -1:] @ self.propagator)
+            stds.append((stds[-1][:, -1:].square() + self.growth).minimum(self.spread).sqrt())
+        return Outlook(torch.cat(means, dim=1), torch.cat(stds, dim=1))
 
-    def forward(self, frames: Tensor, start: int = 0, fold: int | None = None) -> Tensor:
-        """Guess of the frame that follows each.
+    # -------------------------------------------------------------------------------------------- with codes
 
-        Parameters
-        ----------
-        frames
-            Vectors (b, s, P, D) of the frames `start` ... of a sequence; frame 0 is the observed one.
-        fold
-            Which half of the training trajectories the sequences are of, whose examples are left out; None: of neither.
+    def to_tokens(self, coefficients: Tensor, fill: float = 0.0) -> Tensor:
+        """(..., r) -> (..., P, D), `fill` where a token has no channel."""
+        tokens = coefficients.new_full((*coefficients.shape[:-1], self.tokens * self.channels), fill)
+        tokens[..., self.slots] = coefficients[..., : len(self.slots)]
+        return tokens.unflatten(-1, (self.tokens, self.channels))
 
-        Returns
-        -------
-        (b, s, P, D) float32
-        """
-        with torch.autocast(frames.device.type, enabled=False):
-            history = self.history(frames.float())
-            parts = [
-                self.regression(history[:, begin:end], kind, fold)
-                for kind, begin, end in kinds(start, history.shape[1])
-            ]
-            guess = torch.zeros_like(frames.flatten(2), dtype=torch.float32)
-            return guess.index_copy(2, self.used, torch.cat(parts, dim=1)).view_as(frames)
+    def to_coefficients(self, tokens: Tensor, count: int) -> Tensor:
+        """(b, P, D) -> (b, r), r = `count`; 0 where no token has one."""
+        coefficients = tokens.new_zeros(len(tokens), count)
+        coefficients[:, : len(self.slots)] = tokens.flatten(1)[:, self.slots]
+        return coefficients
 
-    def regression(self, history: Tensor, kind: int, fold: int | None) -> Tensor:
-        """The guess of one kind from histories (b, s, i): (b, s, n)."""
-        linear = history @ self.matrix[kind] + self.offset[kind]
-        return linear + self.by_examples(history, kind, fold) if self.examples else linear
+    def token_belief(self, belief: Belief) -> Belief:
+        """(..., r) -> (..., P, D)."""
+        return Belief(self.to_tokens(belief.mean), self.to_tokens(belief.variance, 1.0))
 
-    def scores(self, rest: Tensor, codes: Tensor, level: int, start: int) -> Tensor:
+    def scores(self, belief: Belief, seen: Tensor, level: int, start: int) -> Tensor:
         """Logarithms of the codes' chances, but for a constant.
 
         Parameters
         ----------
-        rest
-            Guess less the codes of the levels before, (b, n, D), of the tokens `start` ... after the observed frame;
-            if `start` is no frame's first token, all are of one frame.
-        codes
-            Codes of this level, (P', K, D).
+        belief
+            Given the codes of the levels before, of tokens `start` ... (b, n, D); if `start` is no frame's first token,
+            all are of one frame.
+        seen
+            (b, n, D) sum of these codes.
 
         Returns
         -------
         (b, n, K) float32: in bf16 large terms that cancel would leave noise.
         """
-        size, count = self.log_weight.shape[1], rest.shape[1]
-        parts = []
-        with torch.autocast(rest.device.type, enabled=False):
-            for kind, begin, end in kinds(start // size, -(-count // size)):
-                part = rest[:, begin * size : end * size].float()
-                weighted = codes * self.log_weight[kind, :, level].exp()[:, None]  # (P, K, D)
-                half_norms = 0.5 * (weighted * codes).sum(-1)
-                position = (start + torch.arange(part.shape[1], device=rest.device)) % size
-                parts.append(by_position(part, weighted.mT, start) - half_norms[position])
-            return torch.cat(parts, dim=1)
+        with torch.autocast(seen.device.type, enabled=False):
+            position, codes = self._positions(seen, start), self.codes[:, level].expand(self.tokens, -1, -1)
+            slope = self.slope[level, position]
+            variance = slope.square() * belief.variance + self.noise[level, position]
+            weight = self.log_weight[level, position].exp() / variance
+            product = by_position(weight * slope * (belief.mean - seen), codes.mT, start)
+            scores = product - 0.5 * by_position(weight, codes.square().mT, start) + self.density[position, level]
+            return self.log_sharpness[level, position].exp()[:, None] * scores
+
+    def update(self, belief: Belief, scores: Tensor, code: Tensor, level: int, start: int) -> Belief:
+        """The belief with the vectors `code` (b, n, D) of this level, too, whose `scores` were (b, n, K)."""
+        with torch.autocast(code.device.type, enabled=False):
+            mean, variance = self.expected(scores, level, start)
+            gain = self.full_gain(belief, level, start)
+            left = belief.variance - gain.square() * variance
+            return Belief(belief.mean + gain * (code - mean), left.maximum(LEAST * belief.variance))
+
+    def expected(self, scores: Tensor, level: int, start: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance (b, n, D) of codes by their scores (b, n, K)."""
+        codes, chance = self.codes[:, level].expand(self.tokens, -1, -1), scores.detach().softmax(-1)
+        mean = by_position(chance, codes, start)
+        return mean, (by_position(chance, codes.square(), start) - mean.square()).clamp_min(0)
+
+    def full_gain(self, belief: Belief, level: int, start: int) -> Tensor:
+        """(b, n, D) how far a coefficient goes with its code."""
+        return self.trust[level, self._positions(belief.mean, start)] * self.gain(belief, level, start)
+
+    def gain(self, belief: Belief, level: int, start: int) -> Tensor:
+        """(b, n, D) how far a coefficient goes with its code, in theory."""
+        position = self._positions(belief.mean, start)
+        slope = self.slope[level, position]
+        return slope * belief.variance / (slope.square() * belief.variance + self.noise[level, position])
+
+    def drawn(self, belief: Belief, tokens: Belief) -> Belief:
+        """Coefficients (b, r), of which those in tokens are as these say, (b, P, D)."""
+        mean, variance = belief.mean.clone(), belief.variance.clone()
+        mean[:, : len(self.slots)] = tokens.mean.flatten(1)[:, self.slots]
+        variance[:, : len(self.slots)] = tokens.variance.flatten(1)[:, self.slots]
+        return Belief(mean, variance)
+
+    def _positions(self, tokens: Tensor, start: int) -> Tensor:
+        return (start + torch.arange(tokens.shape[1], device=tokens.device)) % self.tokens
+
+    # -------------------------------------------------------------------------------------------- numbers
 
     @torch.no_grad()
-    def set(self, matrix: Tensor, offset: Tensor, variance: Tensor) -> None:
-        """Take regressions (3, i, n), (3, n), and the variances (3, n) of their errors, n channels in use."""
-        self.matrix.copy_(matrix)
-        self.offset.copy_(offset)
-        log_weight = torch.zeros_like(self.log_weight[:, :, 0]).flatten(1)
-        log_weight[:, self.used] = -variance.to(log_weight.dtype).clamp_min(1e-6).log()
-        self.log_weight.copy_(log_weight.view_as(self.log_weight[:, :, 0])[:, :, None].expand_as(self.log_weight))
+    def continue_by(self, propagator: Tensor, growth: Tensor, spread: Tensor) -> None:
+        """Take a propagator (r, r) of rows, the variance of its errors and that of coefficients, (r,) each."""
+        self.propagator.copy_(propagator)
+        self.growth.copy_(growth)
+        self.spread.copy_(spread)
 
+    @torch.no_grad()
+    def set(self, slope: Tensor, noise: Tensor, spread: Tensor, correlation: Tensor) -> None:
+        """Take numbers of codes, (Q, P, D) each, and correlations (L, r); those of lead 0 are not used.
 
-def energy_scale(codebook: Tensor) -> Tensor:
-    """(P', 1) what `unit_codes` of `sparsevq.models.gpt` divides the codes of a codebook (P', Q, K, D) by."""
-    used = (codebook[:, 0] != 0).any(1).sum(-1).clamp_min(1)
-    return (codebook[:, 0].var(1).sum(-1) / used).sqrt().clamp_min(1e-8)[:, None]
-
-
-def kinds(start: int, count: int) -> list[tuple[int, int, int]]:
-    """The kinds of the frames `start` ... start + count - 1, and where in these each begins and ends."""
-    ends = [min(max(kind + 1 - start, 0), count) for kind in range(KINDS - 1)] + [count]
-    return [(kind, begin, end) for kind, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)) if end > begin]
+        A code's density, by which it is the rarer the more codes lie about it, is that of a Gaussian with the variance
+        `spread` of its level's codes: then codes that are all as frequent are so under the belief without an outlook.
+        """
+        used = spread > 0
+        self.slope.copy_(torch.where(used, slope, torch.zeros_like(slope)))
+        self.noise.copy_(torch.where(used, noise.maximum(LEAST * spread), torch.ones_like(noise)))
+        self.correlation.copy_(correlation)
+        self.correlation[0] = 0
+        weight = torch.where(used, 1 / spread.clamp_min(1e-20), torch.zeros_like(spread))
+        codes = self.codes.expand(self.tokens, -1, -1, -1)
+        self.density.copy_(0.5 * (codes.square() * weight.transpose(0, 1)[:, :, None]).sum(-1))

@@ -25,9 +25,8 @@ class GroupCodec(nn.Module):
         if held > count:
             raise ValueError(f"groups of {held} coefficients do not fit latents of {count} numbers")
         self.shape = (num_latents, latent_channels)
-        slots = torch.arange(width) < torch.tensor(sizes)[:, None]  # (P, D)
         self.where: Tensor  # of each coefficient, its place among the tokens' channels
-        self.register_buffer("where", slots.flatten().nonzero()[:, 0], persistent=False)
+        self.register_buffer("where", group_slots(sizes), persistent=False)
         self.groups, self.width = len(sizes), width
 
     def encode(self, latents: Tensor) -> Tensor:
@@ -41,6 +40,12 @@ class GroupCodec(nn.Module):
         latents = tokens.new_zeros(len(tokens), self.shape[0] * self.shape[1])
         latents[:, : len(self.where)] = tokens.flatten(1)[:, self.where]
         return latents.view(-1, *self.shape)
+
+
+def group_slots(sizes: tuple[int, ...]) -> Tensor:
+    """(n,) of each coefficient in groups of these sizes, its place among a frame's P D token channels."""
+    used = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]  # (P, D)
+    return used.flatten().nonzero()[:, 0]
 
 
 class GroupQuantizer(nn.Module):

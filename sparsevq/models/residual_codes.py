@@ -30,9 +30,19 @@ def residual_codes(tokens: Tensor, codebook: Tensor, beam: int) -> Tensor:
 
 def codes_sum(indices: Tensor, codebook: Tensor) -> Tensor:
     """Vectors (..., P, D) of indices (..., P, Q) by a codebook (P', Q, K, D)."""
+    return _vectors(indices, codebook).sum(-2)
+
+
+def level_sums(indices: Tensor, codebook: Tensor) -> Tensor:
+    """Sums (..., P, Q, D) of the codes of the first 1, 2 ... Q levels."""
+    return _vectors(indices, codebook).cumsum(-2)
+
+
+def _vectors(indices: Tensor, codebook: Tensor) -> Tensor:
+    """(..., P, Q) -> (..., P, Q, D)."""
     own, levels = codebook.shape[:2]
     place = torch.arange(own, device=indices.device)[:, None]  # broadcast over positions where they share one
-    return codebook[place, torch.arange(levels, device=indices.device), indices].sum(-2)
+    return codebook[place, torch.arange(levels, device=indices.device), indices]
 
 
 def _search(tokens: Tensor, codebook: Tensor, beam: int) -> Tensor:

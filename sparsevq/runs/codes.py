@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import torch
@@ -24,7 +25,8 @@ class Codes:
     """Code indices by both encoders, (V, T, F, P, Q) int64; see docs/data-format.md.
 
     The codebook is (P', Q, K, D): one for all token positions, or one for each. Of some tokenizers there are the tokens
-    before quantization, too, (V, T, F, P, D) float16, in the CPU's memory.
+    before quantization, too, (V, T, F, P, D) float16, in the CPU's memory; and what the sparse encoder sees of each
+    frame (V, T, F, m) float32, with the complete coefficients (V, T, F, r) float16, less their `center` (r,).
     """
 
     sparse: Tensor
@@ -35,6 +37,10 @@ class Codes:
     made_from: Mapping[str, str] = field(default_factory=dict)
     tokens_sparse: Tensor | None = None
     tokens_semi_sparse: Tensor | None = None
+    readings: Tensor | None = None
+    coefficients: Tensor | None = None
+    center: Tensor | None = None
+    groups: tuple[int, ...] = ()
 
     def of(self, split: str) -> Tensor:
         """Indices of the trajectories of a split."""
@@ -77,11 +83,13 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
         split = [str(name) for name in read_dataset(file, "split", (sparse.shape[1],))]
         made_from = read_made_from(file)
         shape = (*sparse.shape[:-1], codebook.shape[-1])
-        tokens = {
+        tokens: dict[str, Any] = {
             name: torch.from_numpy(read_dataset(file, name, shape))
             for name in ("tokens_sparse", "tokens_semi_sparse")
             if name in file
         }
+        if "coefficients" in file:
+            tokens |= _coefficients(file, sparse.shape[:3])
     positions, levels, codes, _ = codebook.shape
     fits = sparse.shape == semi_sparse.shape and sparse.shape[-1] == levels and positions in (1, sparse.shape[-2])
     if not fits:
@@ -90,3 +98,13 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
         raise SparseVQError(f"{path}: an index is outside the codebook of {codes}", "dump the indices again")
     indices = (sparse.to(device), semi_sparse.to(device))
     return Codes(*indices, codebook.to(device), split, digest(path), made_from, **tokens)
+
+
+def _coefficients(file: h5py.File, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What a regression learns from, of all frames (V, T, F)."""
+    found: dict[str, Any] = {
+        name: torch.from_numpy(read_dataset(file, name, (*shape, None))) for name in ("readings", "coefficients")
+    }
+    found["center"] = torch.from_numpy(read_dataset(file, "center", found["coefficients"].shape[-1:]))
+    found["groups"] = tuple(read_dataset(file, "groups", (None,)).tolist())
+    return found

@@ -34,6 +34,7 @@ FILES: dict[str, str] = {
     "sensors": "sensors.h5",
     **{part: f"{part}/model.safetensors" for part in PARTS},
     "codes": "codes.h5",
+    "calibration": "calibration.h5",
     "forecast": "forecast.h5",
     "baselines": "baselines.h5",
 }
@@ -45,6 +46,7 @@ MADE_BY: dict[str, str] = {
     "tokenizer": "stage 2",
     "codes": "stage 2",
     "gpt": "stage 3",
+    "calibration": "stage 3",
 }
 
 CHECKED: dict[str, tuple[str, ...]] = {
@@ -55,7 +57,8 @@ CHECKED: dict[str, tuple[str, ...]] = {
     "tokenizer": ("semi_sparse", "sparse"),
     "codes": ("data", "sensors", "tokenizer", "sparse", "semi_sparse"),
     "gpt": ("tokenizer", "codes"),
-    "forecast": ("data", "basis", "sensors", "codes"),
+    "calibration": ("data", "sensors", "tokenizer", "gpt", "codes"),
+    "forecast": ("data", "basis", "sensors", "codes", "calibration"),
     "baselines": ("data", "basis", "sensors", "forecast"),
 }
 """Name -> the files of the run that it must have been made from.

@@ -1,13 +1,12 @@
 """The user's readings of one or several observed frames, and a CSV file of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.readings import CLOCKS, FloatArray, Form, InObstacle, Readings
+from sparsevq.sensors.readings import CLOCKS, FloatArray, Form, Readings
 from sparsevq.sensors.table import Table, read_table
 
 ON_FRAME = 1e-3
@@ -65,30 +64,24 @@ class History:
         return History(offsets, tuple(merged[offset] for offset in offsets))
 
 
-def read_history(
-    csv: str | Path,
-    axes: tuple[str, ...],
-    channels: tuple[str, ...],
-    units: tuple[str, ...],
-    *,
-    times: FloatArray,
-    partial: bool,
-    sensors: FloatArray | None = None,
-    domain: Mapping[str, tuple[float, float]] | None = None,
-    in_obstacle: InObstacle | None = None,
-) -> History:
+def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:
     """Read the values that sensors measured in one or several frames.
 
-    The file has one line for each sensor and frame, in any order, and the columns of `read_readings`. Which frame a
-    line is of tells one of these; without either, all are of one frame:
+    The file has one line for each sensor and frame, in any order, and the columns
 
-    - ``frame``: its number, counted from anywhere,
-    - ``time``: its time in the data set's unit, counted from anywhere.
+    - ``sensor`` (a number of ``sensors.csv``), or one column for each axis with the coordinate of the sensor,
+    - one column for each channel with the measured value, in the channel's physical unit,
+    - if there are several frames, ``frame``: its number, counted from anywhere; or ``time``: its time in the data set's
+      unit, counted from anywhere,
+    - and, if the values have errors, ``noise``: their standard deviation in the unit of the channels, or where these
+      have several, ``noise_<channel>``. Without one, or where the cell is empty, values are exact.
 
     Parameters
     ----------
-    csv, axes, channels, units, partial, sensors, domain, in_obstacle
-        As of `read_readings`.
+    csv
+        The file.
+    form
+        What its lines may hold.
     times
         ``(F,)`` times of the data set's frames, whose spacing is that of frames.
 
@@ -100,19 +93,19 @@ def read_history(
     Raises
     ------
     SparseVQError
-        Both columns are there; a number of a frame is no integer; a time is no whole number of steps before the last
-        one, or the data set's times are not evenly spaced; a sensor is twice in a frame; or any fault that
-        `read_readings` finds. The message names the line and the column.
+        A column is unknown or missing, or both clocks are there; a number of a frame is no integer; a time is no whole
+        number of steps before the last one, or the data set's times are not evenly spaced; a cell is no finite number;
+        a sensor is unknown, reads nothing, or a place is outside the domain, inside an obstacle or twice in a frame; or
+        the file is empty. The message names the line and the column.
     """
     table = read_table(csv)
-    clocks = tuple(column for column in CLOCKS if column not in (*axes, *channels))
+    clocks = tuple(column for column in CLOCKS if column not in (*form.axes, *form.channels))
     given = [column for column in clocks if column in table.columns]
     if len(given) > 1:
         raise SparseVQError(
             f"{table.path}, line 1: both {' and '.join(map(repr, given))} tell which frame a line is of",
             "keep one of the two",
         )
-    form = Form(axes, channels, units, partial, sensors, domain, in_obstacle)
     form.check_columns(table, clocks)
     clock = given[0] if given else None
     if clock == "frame":

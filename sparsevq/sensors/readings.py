@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.table import Row, Table, read_table
+from sparsevq.sensors.table import Row, Table
 
 FloatArray = npt.NDArray[np.float64]
 InObstacle = Callable[[FloatArray], bool]
@@ -50,7 +49,21 @@ def order_by_place(places: FloatArray) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """What lines of readings may hold; the parameters of `read_readings`, where they are described."""
+    """What lines of readings may hold.
+
+    Attributes
+    ----------
+    axes, channels, units
+        Names of the data's axes and channels, and the channels' units.
+    partial
+        Whether sensors may read some of the channels only: a cell that is empty, or a channel without a column.
+    sensors
+        ``(n_s, d)`` coordinates of the sensors, which a ``sensor`` column numbers from 0; None: no such column.
+    domain
+        Axis -> valid coordinates (`FieldData.domain`); None: any.
+    in_obstacle
+        Whether a place ``(d,)`` is inside an obstacle; see `obstacle_test`.
+    """
 
     axes: tuple[str, ...]
     channels: tuple[str, ...]
@@ -100,65 +113,6 @@ class Form:
             number: Readings(*(np.array(part, dtype=np.float64) for part in zip(*rows, strict=True)))
             for number, rows in found.items()
         }
-
-
-def read_readings(
-    csv: str | Path,
-    axes: tuple[str, ...],
-    channels: tuple[str, ...],
-    units: tuple[str, ...],
-    *,
-    partial: bool,
-    sensors: FloatArray | None = None,
-    domain: Mapping[str, tuple[float, float]] | None = None,
-    in_obstacle: InObstacle | None = None,
-) -> Readings:
-    """Read the values that sensors measured in one frame.
-
-    The file has one line for each sensor, and the columns
-
-    - ``sensor`` (a number of ``sensors.csv``), or one column for each axis with the coordinate of the sensor,
-    - one column for each channel with the measured value, in the channel's physical unit,
-    - and, if the values have errors, ``noise``: their standard deviation in the unit of the channels, or where these
-      have several, ``noise_<channel>``. Without one, or where the cell is empty, values are exact.
-
-    Parameters
-    ----------
-    csv
-        The file.
-    axes, channels, units
-        Names of the data's axes and channels, and the channels' units.
-    partial
-        Whether sensors may read some of the channels only: a cell that is empty, or a channel without a column.
-    sensors
-        ``(n_s, d)`` coordinates of the sensors, which a ``sensor`` column numbers from 0; None: no such column.
-    domain
-        Axis -> valid coordinates (`FieldData.domain`); None: any.
-    in_obstacle
-        Whether a place ``(d,)`` is inside an obstacle; see `obstacle_test`.
-
-    Returns
-    -------
-    Readings
-        In the file's order.
-
-    Raises
-    ------
-    SparseVQError
-        A column is unknown or missing; a cell is no finite number; a sensor is unknown, reads nothing, or a place is
-        outside the domain, inside an obstacle or there twice; or the file is empty. The message names the line and
-        the column.
-    """
-    table = read_table(csv)
-    for column in table.columns:
-        if column.lower() in CLOCKS and column not in (*axes, *channels):
-            raise SparseVQError(
-                f"{table.path}, line 1: column {column!r} is not supported: readings are of one frame",
-                "give one file a frame, without that column",
-            )
-    form = Form(axes, channels, units, partial, sensors, domain, in_obstacle)
-    form.check_columns(table)
-    return form.frames(table, [0] * len(table.rows))[0]
 
 
 def obstacle_test(data: FieldData) -> InObstacle:

@@ -1,7 +1,7 @@
 """A stage-1 model on POD modes: latents are coefficients, of the dense field or as estimated from any sensors."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -16,9 +16,11 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.models.estimate import Estimator
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.sensors.placement import SensorSets
-from sparsevq.sensors.readings import order_by_place
+from sparsevq.sensors.readings import Readings, order_by_place
 from sparsevq.stage1.model import NOTHING_KNOWN, FloatArray, PerceiverModel, Role, Stage1Model, channels_read
 
+FITTED_KEPT = 4
+"""Estimates from other sensors that are kept."""
 DENSE_VALUES_AT_ONCE = 2**24
 """Values of dense frames that are projected together."""
 POINTS_AT_ONCE = 2**22
@@ -46,6 +48,8 @@ class ModalModel(Stage1Model):
         Examples, and how coefficients are laid out as latents.
     sensors
         None: latents are the projection of the dense field.
+    fitted, places
+        Estimates from other sensors that readings came from, a solve each, and the basis at their places.
     """
 
     partial = True
@@ -53,6 +57,8 @@ class ModalModel(Stage1Model):
     basis: Basis
     latents: ModalLatents
     sensors: Seen | None = None
+    fitted: dict[bytes, Estimator] = field(default_factory=dict)
+    places: dict[bytes, BasisAt] = field(default_factory=dict)
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -98,6 +104,12 @@ class ModalModel(Stage1Model):
             return None
         return self.latents.known.standardised(fields.known(views, self.parameters))
 
+    def seen(self, fields: DeviceFields, views: Views) -> Tensor:
+        """(b, m + k) all that is known of frames: normalised readings, and standardised parameters."""
+        known = self.known(fields, views)
+        readings = self.readings(fields, views)
+        return readings if known is None else torch.cat([readings, known], dim=1)
+
     def estimate(self, readings: Tensor, known: Tensor | None) -> Tensor:
         assert self.sensors is not None
         return self._latents(self.sensors.estimator, readings, known)
@@ -115,23 +127,52 @@ class ModalModel(Stage1Model):
         noise: FloatArray,
         parameters: Mapping[str, float] = NOTHING_KNOWN,
     ) -> Tensor:
-        order = order_by_place(places)
-        places, values, noise = places[order], values[order], noise[order]
-        reads = ~np.isnan(values)
-        at, scale = self.basis.at(data, places), self.basis.scale
-        normalised = torch.from_numpy(((values - at.mean) / scale)[reads].astype(np.float32)).to(self.device)
-        known = None
-        if self.latents.known is not None:
-            given = torch.tensor([[parameters[name] for name in self.parameters]], dtype=torch.float64)
-            known = self.latents.known.standardised(given)
-        return self._latents(self.estimator(at, reads, noise / scale), normalised[None], known)
+        read = Readings(places, values, noise).by_place()
+        at, reads = self.at(data, read.places), ~np.isnan(read.values)
+        key = b"".join(np.ascontiguousarray(part).tobytes() for part in (read.places, reads, read.noise))
+        if key not in self.fitted:
+            if len(self.fitted) >= FITTED_KEPT:
+                self.fitted.pop(next(iter(self.fitted)))
+            self.fitted[key] = self.estimator(at, reads, read.noise / self.basis.scale)
+        known = self.standardised(parameters)
+        return self._latents(
+            self.fitted[key], self.normalised(data, read)[None], None if known is None else known[None]
+        )
+
+    def at(self, data: FieldData, places: FloatArray) -> BasisAt:
+        """The basis at places (n, d) in the axes' units; the last few are kept."""
+        key = np.ascontiguousarray(places).tobytes()
+        if key not in self.places:
+            if len(self.places) >= FITTED_KEPT:
+                self.places.pop(next(iter(self.places)))
+            self.places[key] = self.basis.at(data, places)
+        return self.places[key]
+
+    def normalised(self, data: FieldData, read: Readings) -> Tensor:
+        """(m,) readings of a frame, normalised, sensor by sensor."""
+        anomalies = (read.values - self.at(data, read.places).mean) / self.basis.scale
+        return torch.from_numpy(anomalies[~np.isnan(read.values)].astype(np.float32)).to(self.device)
+
+    def standardised(self, parameters: Mapping[str, float]) -> Tensor | None:
+        """(k,) known parameters; None: it takes none."""
+        if self.latents.known is None:
+            return None
+        given = torch.tensor([[parameters[name] for name in self.parameters]], dtype=torch.float64)
+        return self.latents.known.standardised(given.to(self.device))[0]
+
+    def seen_at(self, data: FieldData, read: Readings) -> tuple[Tensor, Tensor]:
+        """Where a frame's readings are taken: the modes (m, r), and the variance of each reading's error (m,)."""
+        at, reads = self.at(data, read.places), ~np.isnan(read.values)
+        error = (at.residual + np.square(read.noise / self.basis.scale))[reads]
+        modes = torch.from_numpy(at.modes[:, reads].T.astype(np.float32)).to(self.device)
+        return modes, torch.from_numpy(error.astype(np.float32)).to(self.device)
 
     def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
         points = where.cpu().numpy()
         at = BasisAt(self.basis.mean[points], self.basis.modes[:, points], self.basis.residual[points])
         estimator = self.estimator(at, reads.cpu().numpy(), np.full(reads.shape, noise))
         device = self.device
-        return replace(self, sensors=Seen(where.to(device), reads.to(device), estimator))
+        return replace(self, sensors=Seen(where.to(device), reads.to(device), estimator), fitted={}, places={})
 
     def estimator(self, at: BasisAt, reads: npt.NDArray[np.bool_], noise: FloatArray) -> Estimator:
         """The estimate from sensors where the basis is `at`; channels that they read and std of errors (n_s, C)."""

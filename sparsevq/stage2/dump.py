@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import h5py
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -15,6 +16,7 @@ from sparsevq.runs.codes import SCHEMA, VERSION
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
 from sparsevq.stage1.encoding import load_encoders
+from sparsevq.stage1.modal import ModalModel
 from sparsevq.stage1.model import Stage1Model, encode_views
 from sparsevq.training.fields import variant_symmetries
 
@@ -45,7 +47,8 @@ def load_tokenizer(run: Run, teacher: Stage1Model, device: torch.device) -> Late
 def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
     """Write `codes.h5` (docs/data-format.md): indices by both encoders, symmetry variants included, and the codebook.
 
-    Where the tokens are groups of coefficients, they are written before quantization, too: stage 3 adds noise to them.
+    Where the tokens are groups of coefficients, they are written before quantization, too: stage 3 adds noise to them;
+    and so are the coefficients, and what the sparse encoder sees, from which stage 3 learns a regression.
 
     Parameters
     ----------
@@ -66,15 +69,24 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
     tokenizer = load_tokenizer(run, teacher, fabric.device)
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device, sparse.basis)
     symmetries = variant_symmetries(fields, sparse.settings.symmetries.variants, seed)
+    grouped = tokenizer.config.tokenizer == "groups"
     with fabric.autocast(), created(out) as file:
         stamp(file, SCHEMA, VERSION, run.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer"), {"seed": seed})
         for name, model in (("sparse", sparse), ("semi_sparse", teacher)):
-            indices, tokens = encode_variants(model, tokenizer, data, fields, symmetries)
+            found = encode_variants(model, tokenizer, data, fields, symmetries)
             kind = "int16" if tokenizer.config.num_vq_embeddings <= 2**15 else "int32"
-            file.create_dataset(name, data=indices.cpu().numpy().astype(kind))
-            if tokens is not None:
-                file.create_dataset(f"tokens_{name}", data=tokens.cpu().numpy().astype("float16"))
-            print(f"{name}: {tuple(indices.shape)} indices (variant, trajectory, frame, token, level)", flush=True)
+            file.create_dataset(name, data=found["indices"].cpu().numpy().astype(kind))
+            if grouped:
+                file[f"tokens_{name}"] = found["tokens"].half().cpu().numpy()
+                if name == "sparse":
+                    file["readings"] = found["readings"].cpu().numpy()
+                else:
+                    file["coefficients"] = found["coefficients"].half().cpu().numpy()
+            shape = tuple(found["indices"].shape)
+            print(f"{name}: {shape} indices (variant, trajectory, frame, token, level)", flush=True)
+        if grouped and isinstance(teacher, ModalModel):
+            file["center"] = teacher.latents.to_coefficients(tokenizer.center[None])[0].cpu().numpy()
+            file["groups"] = np.array(tokenizer.config.groups)
         file["codebook"] = tokenizer.quantizer.codebook().float().cpu().numpy()
         file["symmetry"] = symmetries.cpu().numpy()
         file.create_dataset("split", data=data.split.astype(object), dtype=h5py.string_dtype())
@@ -82,31 +94,42 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
 
 def encode_variants(
     model: Stage1Model, tokenizer: LatentTokenizer, data: FieldData, fields: DeviceFields, symmetries: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Indices (V, T, F, P, Q), and for tokens that are groups these before quantization, (V, T, F, P, D).
+) -> dict[str, Tensor]:
+    """By name, of all frames (V, T, F, ...): the indices (P, Q), and for tokens that are groups more.
 
-    The variants of trajectories that are not for training have -1 and 0.
+    That is the tokens before quantization (P, D), what a model with sensors sees (m,), and the coefficients less their
+    center (r,). The variants of trajectories that are not for training have -1 and 0.
     """
     frames = torch.arange(fields.frames, device=fields.device)
     training = torch.from_numpy(data.split == "train").to(fields.device)
-    grouped = tokenizer.config.tokenizer == "groups"
-    all_indices, all_tokens = [], []
+    variants: dict[str, list[Tensor]] = {}
     for variant, elements in enumerate(symmetries):
         wanted = torch.arange(fields.trajectories, device=fields.device)
         wanted = wanted if variant == 0 else wanted[training]
         views = fields.views(wanted, frames)
         views = Views(views.trajectory, views.frame, elements[views.trajectory])
-        indices, tokens = [], []
-        for start in range(0, len(views), FRAMES_AT_ONCE):
-            latents = encode_views(model, fields, views[start : start + FRAMES_AT_ONCE])
-            indices.append(tokenizer.tokenize(latents))
-            if grouped:
-                tokens.append(tokenizer.encode(latents))
-        shape = (fields.trajectories, fields.frames)
-        all_indices.append(_by_trajectory(torch.cat(indices), wanted, shape, -1))
-        if grouped:
-            all_tokens.append(_by_trajectory(torch.cat(tokens), wanted, shape, 0))
-    return torch.stack(all_indices), torch.stack(all_tokens) if grouped else None
+        parts = [
+            _encoded(model, tokenizer, fields, views[start : start + FRAMES_AT_ONCE])
+            for start in range(0, len(views), FRAMES_AT_ONCE)
+        ]
+        for name in parts[0]:
+            rows = torch.cat([part[name] for part in parts])
+            rows = _by_trajectory(rows, wanted, (fields.trajectories, fields.frames), -1 if name == "indices" else 0)
+            variants.setdefault(name, []).append(rows)
+    return {name: torch.stack(found) for name, found in variants.items()}
+
+
+@torch.no_grad()
+def _encoded(model: Stage1Model, tokenizer: LatentTokenizer, fields: DeviceFields, views: Views) -> dict[str, Tensor]:
+    latents = encode_views(model, fields, views)
+    found = {"indices": tokenizer.tokenize(latents)}
+    if tokenizer.config.tokenizer == "groups":
+        assert isinstance(model, ModalModel), "groups are of its coefficients"
+        found["tokens"] = tokenizer.encode(latents)
+        found["coefficients"] = model.latents.to_coefficients(latents - tokenizer.center)
+        if model.sensors is not None:
+            found["readings"] = model.seen(fields, views)
+    return found
 
 
 def _by_trajectory(rows: Tensor, wanted: Tensor, shape: tuple[int, int], other: int) -> Tensor:

@@ -1,10 +1,14 @@
 """Sequences of code indices that the GPT is trained on and validated by."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
+from sparsevq.models.gpt import Given
+from sparsevq.models.regression import LeftOut, Outlook, Outlooks, Regression
 from sparsevq.models.residual_codes import codes_sum, residual_codes
 from sparsevq.runs.codes import Codes
 
@@ -12,8 +16,43 @@ VALIDATION_STARTS = 4
 """Validation sequences of each trajectory, evenly spaced."""
 
 
+class Batch:
+    """Sequences of code indices: the observed frames', then the complete frames' from the last observed one on.
+
+    No dataclass, whose numbers Fabric would round to bf16.
+
+    Attributes
+    ----------
+    codes
+        (b, k + s, P, Q).
+    times
+        (k,) of the observed frames, in frames after the last of them.
+    given
+        With a first guess: what it is made from.
+    inputs
+        `codes` as the network sees them, perhaps disturbed; None: as they are.
+    """
+
+    def __init__(self, codes: Tensor, times: Tensor, given: Given | None = None, inputs: Tensor | None = None):
+        self.codes, self.times, self.given = codes, times, given
+        self.inputs = codes if inputs is None else inputs
+
+    @property
+    def targets(self) -> Tensor:
+        """The complete frames, (b, s, P, Q)."""
+        return self.codes[:, len(self.times) :]
+
+    def part(self, rows: slice) -> "Batch":
+        """Some of the sequences."""
+        given = None if self.given is None else Given(self.given.outlook[rows], self.given.states[rows])
+        return Batch(self.codes[rows], self.times, given, self.inputs[rows])
+
+
 class Sequences:
-    """Sequences of `stage2_frames` frames: the first by the sparse encoder, the others by `targets`.
+    """Sequences of `stage2_frames` complete frames, by `targets`; before them the observed ones, by the sparse encoder.
+
+    Where regressions have been learned (`learn`), training sequences are the windows that these know, each with its
+    outlook by the other trajectories.
 
     Raises
     ------
@@ -23,6 +62,7 @@ class Sequences:
 
     def __init__(self, codes: Codes, settings: Stage3Config):
         self.codes, self.length = codes, settings.stage2_frames
+        self.counts = observed_counts(settings.observed_frames)
         self.targets = codes.semi_sparse if settings.targets == "semi_sparse" else codes.sparse
         self.variants, _, frames = codes.sparse.shape[:3]
         last = frames - self.length
@@ -32,36 +72,57 @@ class Sequences:
             )
         if settings.max_X:
             last = min(last, settings.max_X)
-        if settings.freeze_start_on_0 > last:
+        fixed = settings.freeze_start_on_0
+        if fixed > last:
             raise SparseVQError(
-                f"stage3.freeze_start_on_0={settings.freeze_start_on_0}: sequences of {self.length} frames start at "
-                f"{last} or before",
+                f"stage3.freeze_start_on_0={fixed}: sequences of {self.length} frames start at {last} or before",
                 "lower it",
             )
-        fixed = settings.freeze_start_on_0
+        if (last if fixed < 0 else fixed) < self.counts[-1] - 1:
+            raise SparseVQError(
+                f"stage3.observed_frames={self.counts[-1]} with stage2_frames={self.length} needs "
+                f"{self.counts[-1] + self.length - 1} frames up to the last allowed start, "
+                f"{last if fixed < 0 else fixed}",
+                "lower one of them",
+            )
         self.starts = torch.arange(last + 1) if fixed < 0 else torch.tensor([fixed])
         self.starts = self.starts.to(codes.sparse.device)
         self.training = codes.of("train")
         # Fine codes hold more than a few hundred trajectories can teach: the GPT would learn them by heart. With noise
         # before they are coded, neighbouring codes are neighbours for it.
         self.noise = settings.code_noise * self.quantization_error() if settings.code_noise else None
+        self.learned: dict[int, Learned] = {}
 
-    def draw(self, count: int, generator: torch.Generator, fold: int | None = None) -> Tensor:
-        """Random training sequences, (count, s, P, Q); with `code_noise` their tokens are disturbed and coded anew.
+    def starts_of(self, count: int) -> Tensor:
+        """Last observed frames that have `count` frames up to them."""
+        return self.starts[self.starts >= count - 1]
 
-        `fold`: of every other training trajectory, from the first (0) or the second (1); None: of all.
+    def draw(self, rows: int, generator: torch.Generator, step: int = 0) -> Batch:
+        """Random training sequences, b = `rows`; with `code_noise` the network sees others, of disturbed tokens.
+
+        The number of observed frames changes from step to step.
         """
-        training = self.training if fold is None else self.training[fold::2]
+        count = self.counts[step % len(self.counts)]
 
         def choose(options: Tensor) -> Tensor:
-            return options[torch.randint(len(options), (count,), generator=generator, device=options.device)]
+            return options[torch.randint(len(options), (rows,), generator=generator, device=options.device)]
 
-        variant = torch.randint(self.variants, (count,), generator=generator, device=self.starts.device)
-        which = variant, choose(training), choose(self.starts)
-        return self.take(*which) if self.noise is None else self.take_disturbed(*which, generator)
+        given = None
+        if self.learned:
+            learned = self.learned[count]
+            row = choose(torch.arange(len(learned.where), device=self.starts.device))
+            variant, trajectory, start = learned.where[row].unbind(-1)
+            given = Given(learned.outlook(row), self.coefficients(variant, trajectory, start))
+        else:
+            variant = torch.randint(self.variants, (rows,), generator=generator, device=self.starts.device)
+            trajectory, start = choose(self.training), choose(self.starts_of(count))
+        codes, inputs = self.take(variant, trajectory, start, count), None
+        if self.noise is not None:
+            inputs = self.take_disturbed(variant, trajectory, start, count, generator)
+        return Batch(codes, times_of(count, codes.device), given, inputs)
 
-    def held_out(self, split: str = "val") -> Tensor:
-        """Sequences of the validation (or test) split, the same every time, (n, s, P, Q).
+    def held_out(self, split: str = "val", outlooks: Outlooks | None = None) -> list[Batch]:
+        """Sequences of the validation (or test) split, the same every time: a batch for each number of observed frames.
 
         Raises
         ------
@@ -73,10 +134,32 @@ class Sequences:
             raise SparseVQError(
                 f"the index dump has no trajectory of the split {split}", "give the data set at least one (/split)"
             )
-        picks = torch.linspace(0, len(self.starts) - 1, min(VALIDATION_STARTS, len(self.starts)))
-        starts = self.starts[picks.round().long().to(self.starts.device)]
-        trajectory, start = torch.cartesian_prod(held_out, starts).unbind(-1)
-        return self.take(torch.zeros_like(trajectory), trajectory, start)
+        batches = []
+        for count in self.counts:
+            starts = self.starts_of(count)
+            picks = torch.linspace(0, len(starts) - 1, min(VALIDATION_STARTS, len(starts)))
+            trajectory, start = torch.cartesian_prod(held_out, starts[picks.round().long().to(starts.device)]).unbind(
+                -1
+            )
+            which = torch.zeros_like(trajectory), trajectory, start
+            given = None
+            if outlooks is not None:
+                regression = outlooks.by(count)[1]
+                given = Given(regression(self.readings(*which, count)), self.coefficients(*which))
+            batches.append(Batch(self.take(*which, count), times_of(count, start.device), given))
+        return batches
+
+    def readings(self, variant: Tensor, trajectory: Tensor, start: Tensor, count: int) -> Tensor:
+        """(b,), (b,), (b,) -> (b, count m) what was seen in the observed frames, in the order of time."""
+        assert self.codes.readings is not None
+        frame = start[:, None] + times_of(count, start.device)
+        return chosen(self.codes.readings, variant[:, None], trajectory[:, None], frame).flatten(1)
+
+    def coefficients(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:
+        """(b,), (b,), (b,) -> (b, s, r) complete coefficients."""
+        assert self.codes.coefficients is not None
+        frame = start[:, None] + torch.arange(self.length, device=start.device)
+        return chosen(self.codes.coefficients, variant[:, None], trajectory[:, None], frame).float()
 
     def unquantized(self) -> tuple[Tensor, Tensor]:
         """Tokens before quantization by the sparse encoder, and of the targets, (V, T, F, P, D) float16.
@@ -105,23 +188,54 @@ class Sequences:
             square += (tokens[:, trajectory].to(found) - found).square().double().mean((0, 1))
         return (square / len(self.training)).sqrt().float()
 
-    def take_disturbed(self, variant: Tensor, trajectory: Tensor, start: Tensor, generator: torch.Generator) -> Tensor:
+    def take_disturbed(
+        self, variant: Tensor, trajectory: Tensor, start: Tensor, count: int, generator: torch.Generator
+    ) -> Tensor:
         """What `take` returns, with noise in the tokens before they are coded."""
         assert self.noise is not None
         sparse, targets = self.unquantized()
-        frame = start[:, None] + torch.arange(1, self.length, device=start.device)
-        prompt = chosen(sparse, variant, trajectory, start)[:, None]
-        following = chosen(targets, variant[:, None], trajectory[:, None], frame)
-        tokens = torch.cat([prompt, following], dim=1).float()
+        tokens = self._joined(sparse, targets, variant, trajectory, start, count).float()
         tokens += self.noise * torch.randn(tokens.shape, generator=generator, device=tokens.device)
         return residual_codes(tokens.flatten(0, 1), self.codes.codebook, beam=1).unflatten(0, tokens.shape[:2])
 
-    def take(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:
-        """(b,), (b,), (b,) -> (b, s, P, Q)."""
-        frame = start[:, None] + torch.arange(self.length, device=start.device)
-        following = self.targets[variant[:, None], trajectory[:, None], frame]
-        prompt = self.codes.sparse[variant, trajectory, start][:, None]
-        return torch.cat([prompt, following[:, 1:]], dim=1)
+    def take(self, variant: Tensor, trajectory: Tensor, start: Tensor, count: int) -> Tensor:
+        """(b,), (b,), (b,) -> (b, k + s, P, Q)."""
+        return self._joined(self.codes.sparse, self.targets, variant, trajectory, start, count)
+
+    def _joined(
+        self, sparse: Tensor, complete: Tensor, variant: Tensor, trajectory: Tensor, start: Tensor, count: int
+    ) -> Tensor:
+        """(b, k + s, P, ...) of the observed frames by the sparse encoder, and of the complete ones."""
+        where = variant[:, None], trajectory[:, None]
+        observed = start[:, None] + times_of(count, start.device)
+        following = start[:, None] + torch.arange(self.length, device=start.device)
+        return torch.cat([chosen(sparse, *where, observed), chosen(complete, *where, following)], dim=1)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A regression, the windows that it is of (S, 3: variant, trajectory, start), and its guesses of these."""
+
+    where: Tensor
+    regression: Regression
+    left_out: LeftOut
+
+    def outlook(self, rows: Tensor) -> Outlook:
+        """Of windows, by the other trajectories."""
+        return self.regression.outlook(self.left_out.parts[rows], self.left_out.scales[rows])
+
+
+def observed_counts(most: int) -> tuple[int, ...]:
+    """Numbers of observed frames that are mixed in training, increasing: `most`, a third of it, and so on down to 1."""
+    counts = {1, most}
+    while (most := most // 3) > 1:
+        counts.add(most)
+    return tuple(sorted(counts))
+
+
+def times_of(count: int, device: torch.device) -> Tensor:
+    """(k,) of observed frames without a gap, in frames after the last of them."""
+    return torch.arange(1 - count, 1, device=device)
 
 
 def chosen(tokens: Tensor, *places: Tensor) -> Tensor:

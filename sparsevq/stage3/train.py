@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
 from sparsevq.models.gpt import GPT, GPTConfig
-from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
-from sparsevq.runtime.devices.parallel import require_rows, weights_of
-from sparsevq.stage3.first_guess import fit_first_guess
-from sparsevq.stage3.sequences import Sequences
+from sparsevq.runtime.devices.parallel import from_first, require_rows, weights_of
+from sparsevq.stage3.regression import learn_regressions, set_first_guess
+from sparsevq.stage3.sequences import Batch, Sequences
 from sparsevq.training.stage import Stage
 
 
@@ -23,10 +22,10 @@ class NextCodeLoss(nn.Module):
         super().__init__()
         self.gpt = gpt
 
-    def forward(self, inputs: Tensor, targets: Tensor, fold: int | None = None) -> dict[str, Tensor]:
-        """Sequences (b, s, P, Q) as the network sees them, and as they are; the half that they are of."""
+    def forward(self, inputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Codes (b, k + s, P, Q) as the network sees them, and the sequences as they are."""
         weight = weights_of(torch.tensor(len(inputs), device=inputs.device))[0]
-        return {"loss": weight * self.gpt(inputs, targets, fold)}
+        return {"loss": weight * self.gpt(inputs, batch.targets, batch.times, batch.given)}
 
 
 class GPTStage(Stage):
@@ -57,22 +56,27 @@ class GPTStage(Stage):
         super().__init__(settings, seed, fabric)
         codes = run.codes(fabric.device)
         self.sequences = Sequences(codes, settings)
-        self.val = self.sequences.held_out()
-        self.config = gpt_config(codes, settings)
+        if settings.first_guess == "regression":
+            learn_regressions(self.sequences, settings, seed)
+            self.validates_first = True
+        self.config = gpt_config(self.sequences, settings)
         self.module = GPT(self.config, codes.codebook).to(fabric.device)
-        fit_first_guess(self.module, self.sequences, self.val, seed)
+        set_first_guess(self.module, self.sequences)
+        for buffer in self.module.buffers():  # ranks may differ in the last bits
+            from_first(buffer)
+        self.val = self.sequences.held_out("val", self.module.outlooks)
         self.made_from = {"codes": codes.digest}
         if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
             self.made_from["tokenizer"] = codes.made_from["tokenizer"]
         self.start_from(start_from, "gpt")
         self.objective = NextCodeLoss(self.module)
 
-    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor | int | None, ...]:
-        """Sequences (b, s, P, Q) with noise, and without; with a kernel, which half of the trajectories they are of."""
-        fold = step % 2 if self.config.guess_examples else None
-        targets = self.sequences.draw(self.batch, generator, fold)
-        inputs = noisy(targets, self.settings.token_noise, self.config.num_vq_embeddings, generator)
-        return inputs[self.mine], targets[self.mine], fold
+    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor, Batch]:
+        """Sequences with noise, and without."""
+        batch = self.sequences.draw(self.batch, generator, step)
+        share, codes = self.settings.token_noise, self.config.num_vq_embeddings
+        inputs = noisy(batch.inputs, len(batch.times), share, codes, generator)
+        return inputs[self.mine], batch.part(self.mine)
 
     def validate(self) -> dict[str, float]:
         """Cross-entropy of the validation sequences."""
@@ -81,39 +85,52 @@ class GPTStage(Stage):
 
 
 @torch.no_grad()
-def cross_entropy(gpt: GPT, sequences: Tensor, at_once: int) -> float:
-    """Mean over sequences (n, s, P, Q), in nats a code; `at_once` of them are in one batch."""
-    parts = sequences.split(at_once)
-    losses = torch.stack([gpt(part, part) for part in parts])
-    weights = torch.tensor([len(part) for part in parts], device=sequences.device)
-    return float((losses * weights).sum() / weights.sum())
+def cross_entropy(gpt: GPT, sequences: list[Batch], at_once: int) -> float:
+    """Mean over sequences, in nats a code; `at_once` of them are computed together."""
+    losses, weights = [], []
+    for batch in sequences:
+        for start in range(0, len(batch.codes), at_once):
+            part = batch.part(slice(start, start + at_once))
+            losses.append(gpt(part.codes, part.targets, part.times, part.given))
+            weights.append(float(len(part.codes)))
+    weight = torch.tensor(weights, device=losses[0].device)
+    return float((torch.stack(losses) * weight).sum() / weight.sum())
 
 
-def gpt_config(codes: Codes, settings: Stage3Config) -> GPTConfig:
-    """The sizes that the dump and the configuration ask for."""
+def gpt_config(sequences: Sequences, settings: Stage3Config) -> GPTConfig:
+    """The sizes that the sequences and the configuration ask for."""
+    codes = sequences.codes
     codebooks, levels, count, dim = codes.codebook.shape
+    learned = sequences.learned
+    flows, coefficients = (0, 0), 0
+    if learned and codes.coefficients is not None:
+        flows = (sequences.variants * len(sequences.training), codes.coefficients.shape[2])
+        coefficients = codes.coefficients.shape[-1]
     return GPTConfig(
         tokens_per_frame=codes.sparse.shape[3],
         num_quantizers=levels,
         num_vq_embeddings=count,
         vq_embedding_dim=dim,
         prediction=settings.prediction,
-        context_frames=settings.stage2_frames - 1,
+        context_frames=settings.observed_frames + settings.stage2_frames - 1,
         time_transformer_layers=settings.time_transformer_layers,
         time_transformer_heads=settings.time_transformer_heads,
         time_transformer_dim=settings.time_transformer_dim,
         dropout=settings.dropout,
         codebooks=codebooks,
-        first_guess=settings.first_guess,
-        guess_examples=settings.guess_examples if settings.first_guess == "kernel" else 0,
+        observed_frames=settings.observed_frames,
+        groups=codes.groups if learned else (),
+        coefficients=coefficients,
+        regressions=tuple((frames, *found.regression.sizes) for frames, found in learned.items()),
+        flows=flows,
     )
 
 
-def noisy(indices: Tensor, share: float, codes: int, generator: torch.Generator) -> Tensor:
-    """Replace a share of the tokens (all levels of each) by random codes, in all frames after the observed one."""
+def noisy(indices: Tensor, observed: int, share: float, codes: int, generator: torch.Generator) -> Tensor:
+    """Replace a share of the tokens (all levels of each) by random codes, in all frames after the observed ones."""
     if not share:
         return indices
     chance = torch.rand(indices.shape[:-1], generator=generator, device=indices.device)
-    chance[:, 0] = 1
+    chance[:, :observed] = 1
     other = torch.randint(codes, indices.shape, generator=generator, device=indices.device)
     return torch.where((chance < share)[..., None], other, indices)

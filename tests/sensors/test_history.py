@@ -5,7 +5,7 @@ import pytest
 
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.history import History, read_history
-from sparsevq.sensors.readings import Readings, read_readings
+from sparsevq.sensors.readings import Form, Readings
 
 AXES, CHANNELS, UNITS = ("y", "x"), ("u", "v"), ("m/s", "m/s")
 SENSORS = np.array([[0.0, 0.25], [0.5, 0.0], [1.0, 0.75]])
@@ -15,8 +15,9 @@ TIMES = 3 + 0.2 * np.arange(50)
 def read(folder, text, **given):
     path = folder / "frames.csv"
     path.write_text(text)
-    known = {"units": UNITS, "times": TIMES, "partial": False, "sensors": SENSORS}
-    return read_history(path, AXES, CHANNELS, **known | given)
+    known = {"units": UNITS, "partial": False, "sensors": SENSORS} | given
+    times = known.pop("times", TIMES)
+    return read_history(path, Form(AXES, CHANNELS, **known), times)
 
 
 def u_of(history):
@@ -43,14 +44,6 @@ def history(*offsets):
 )
 def test_lines_are_sorted_into_frames(tmp_path, text, expected):
     assert u_of(read(tmp_path, text)) == expected
-
-
-def test_one_frame_is_what_read_readings_gives(tmp_path):
-    (frame,) = read(tmp_path, "sensor,u,v,noise\n2,1,2,0.1\n0,3,4,0.2\n1,5,6,0\n").frames
-    expected = read_readings(tmp_path / "frames.csv", AXES, CHANNELS, UNITS, partial=False, sensors=SENSORS).by_place()
-    for name, array in vars(expected).items():
-        np.testing.assert_array_equal(getattr(frame, name), array)
-        assert getattr(frame, name).dtype == np.float64
 
 
 def test_cells_may_be_empty_and_values_noisy_in_some_frames(tmp_path):

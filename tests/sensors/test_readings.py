@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.readings import obstacle_test, read_readings
+from sparsevq.sensors.history import read_history
+from sparsevq.sensors.readings import Form, obstacle_test
 from tests.flows import travelling_waves
 
 AXES, CHANNELS, UNITS = ("y", "x"), ("u", "v"), ("m/s", "m/s")
-SENSORS = np.array([[0.0, 0.25], [0.5, 0.0], [1.0, 0.75]])
+SENSORS = np.array([[0.0, 0.25], [0.5, 0.5], [1.0, 0.75]])  # in the order of places
 DOMAIN = {"y": (0.0, 1.0), "x": (0.0, 0.9375)}
 
 
 def read(path, text, **given):
     path.write_text(text)
     known = {"units": UNITS, "partial": False, "sensors": SENSORS, "domain": DOMAIN}
-    return read_readings(path, AXES, CHANNELS, **known | given)
+    (frame,) = read_history(path, Form(AXES, CHANNELS, **known | given), np.arange(3.0)).frames
+    return frame
 
 
 @pytest.mark.parametrize(
@@ -29,10 +31,10 @@ def read(path, text, **given):
         "\ufeffsensor,u,v\r\n2,1.5,-3\r\n0,0.25,1e-2\r\n",
     ],
 )
-def test_places_and_values_in_the_order_of_the_file(tmp_path, text):
+def test_places_and_values(tmp_path, text):
     readings = read(tmp_path / "frame.csv", text)
-    np.testing.assert_array_equal(readings.places, [[1.0, 0.75], [0.0, 0.25]])
-    np.testing.assert_array_equal(readings.values, [[1.5, -3], [0.25, 1e-2]])
+    np.testing.assert_array_equal(readings.places, [[0.0, 0.25], [1.0, 0.75]])
+    np.testing.assert_array_equal(readings.values, [[0.25, 1e-2], [1.5, -3]])
     np.testing.assert_array_equal(readings.noise, [[0, 0], [0, 0]])
     assert {array.dtype for array in vars(readings).values()} == {np.dtype(np.float64)}
 
@@ -107,15 +109,13 @@ def test_faults_of_partial_and_noisy_readings(tmp_path, text, message):
         ("u,v\n0,1\n", "line 1: no column tells where the sensors are: .*y, x, or a column sensor"),
         ("x,u,v\n0,1,1\n", "line 1: column y missing"),
         ("sensor,x,u,v\n0,0,1,1\n", "line 1: both 'sensor' and x"),
-        ("sensor,time,u,v\n0,0,1,1\n", "line 1: column 'time' is not supported: readings are of one frame"),
-        ("sensor,Frame,u,v\n0,0,1,1\n", "line 1: column 'Frame' is not supported"),
-        ("sensor,u,v\n0,1,1\n1,high,1\n", "line 3: column u holds 'high', which is no number"),
+        ("sensor,u,v\n0,1,1\n2,high,1\n", "line 3: column u holds 'high', which is no number"),
         ("sensor,u,v\n0,1,NaN\n", "line 2: column v holds 'NaN'"),
         ("sensor,u,v\n0,1,\n", "line 2: column v holds ''"),
         ("sensor,u,v\n3,1,1\n", r"line 2: column sensor: there is no sensor 3: use 0 \.\.\. 2"),
         ("sensor,u,v\n-1,1,1\n", "line 2: column sensor: there is no sensor -1"),
         ("sensor,u,v\n0.5,1,1\n", "line 2: column sensor: there is no sensor 0.5"),
-        ("sensor,u,v\n1,1,1\n2,1,1\n1,1,1\n", "line 4: column sensor: 1 is on line 2 already"),
+        ("sensor,u,v\n0,1,1\n2,1,1\n0,1,1\n", "line 4: column sensor: 0 is on line 2 already"),
         ("y,x,u,v\n0,0,1,1\n0,0,2,2\n", "line 3: the place y=0, x=0 is on line 2 already"),
         ("y,x,u,v\n1.5,0,1,1\n", r"line 2: y=1.5 is outside the domain 0 \.\.\. 1"),
         ("y,x,u,v\n0.5,0.5,1,1\n", "line 2: y=0.5, x=0.5 is inside an obstacle"),
@@ -140,12 +140,12 @@ def test_sensor_numbers_without_sensors_are_an_error(tmp_path):
 def test_a_file_that_is_no_text_is_an_error(tmp_path, content):
     (tmp_path / "frame.csv").write_bytes(content)
     with pytest.raises(SparseVQError):
-        read_readings(tmp_path / "frame.csv", AXES, CHANNELS, UNITS, partial=False, sensors=SENSORS)
+        read_history(tmp_path / "frame.csv", Form(AXES, CHANNELS, UNITS, False, SENSORS), np.arange(3.0))
 
 
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(SparseVQError, match=r"cannot read .*frame\.csv"):
-        read_readings(tmp_path / "frame.csv", AXES, CHANNELS, UNITS, partial=False)
+        read_history(tmp_path / "frame.csv", Form(AXES, CHANNELS, UNITS, False), np.arange(3.0))
 
 
 def test_only_points_that_no_trajectory_flows_through_are_inside_an_obstacle():

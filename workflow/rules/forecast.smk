@@ -2,6 +2,37 @@
 # outside the training range where the data set has any.
 
 
+rule calibrate:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+        sparse="<run>/sparse/model.safetensors",
+        semi_sparse="<run>/semi_sparse/model.safetensors",
+        tokenizer="<run>/tokenizer/model.safetensors",
+        gpt="<run>/gpt/model.safetensors",
+        codes="<run>/codes.h5",
+    output:
+        calibration="<run>/calibration.h5",
+    log:
+        "<run>/logs/calibrate.log",
+    benchmark:
+        "<run>/benchmarks/calibrate.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        **INFERENCE,
+        runtime=scaled(120),
+    params:
+        forecast=settings("forecast"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: calibrating ensembles on the validation split"
+    script:
+        "../scripts/calibrate.py"
+
+
 rule forecast:
     input:
         data="<data>/data.h5",
@@ -12,6 +43,7 @@ rule forecast:
         tokenizer="<run>/tokenizer/model.safetensors",
         gpt="<run>/gpt/model.safetensors",
         codes="<run>/codes.h5",
+        calibration="<run>/calibration.h5",
     output:
         forecast="<held_out>/forecast.h5",
     log:

@@ -1,0 +1,361 @@
+"""Coefficients of the modes at every lead time, straight from the readings of the observed frames.
+
+Kernel ridge regression (the mean of a Gaussian process) on windows of the training flows: what the sensors read in the
+frames up to the last observed one, and the coefficients of that frame and of those that followed. One solve serves all
+lead times. Two windows are as near to each other as what ridge regression makes of their readings, at a few lead times,
+so readings that decide little count little, and the kernel is the sum of that of `sparsevq.models.estimate` and a
+linear one.
+
+Each window is predicted, too, without all windows of its own trajectory, in closed form: those errors are what the
+regression's errors on other trajectories are. Nearby windows' errors say how sure a prediction is.
+
+    m readings of k frames, q coordinates, S windows, L lead times from 0 on, r coefficients, p components, B bands
+
+References
+----------
+Rasmussen & Williams, Gaussian processes for machine learning, 2006, section 2.2, equation 5.12 (leave-one-out; here for
+blocks); Halko, Martinsson & Tropp, SIAM Review 2011 (components).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from sparsevq.models.estimate import kernel
+
+RIDGES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)
+"""Penalties of the ridge regression that distances are taken from, in units of the readings' mean variance."""
+WIDTHS = (1.0, 4.0, 16.0, 64.0)
+"""Squared widths of the kernel, in units of the median squared distance of two windows."""
+LINEAR = (0.0, 0.1)
+"""Weights of the linear kernel, in units of one over that distance."""
+NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+"""Variance of what the readings leave open, in units of that of what they decide."""
+TO_CHOOSE = 1200
+"""Windows with which width, linear weight and noise are chosen."""
+COMPONENTS = 640
+"""Components, at most, of what is predicted at all lead times."""
+NEIGHBOURS = 400
+"""Nearest windows, at most, whose errors tell how sure a prediction is."""
+BANDS = 8
+"""Bands of coefficients, of equal variance of error, that are more or less sure together."""
+LEAST_SHARE = 1e-6
+"""Least variance of an error, as a share of the largest."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows to learn from: readings (S, m), coefficients (S, L, r), the trajectory that each is of (S,)."""
+
+    readings: Tensor
+    coefficients: Tensor
+    trajectory: Tensor
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is expected of b forecasts' coefficients at lead times 0 ... L - 1: mean and std (b, L, r)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __getitem__(self, which: Tensor | slice) -> "Outlook":
+        return Outlook(self.mean[which], self.std[which])
+
+    def members(self, count: int) -> "Outlook":
+        """Each forecast `count` times, side by side."""
+        return Outlook(self.mean.repeat_interleave(count, 0), self.std.repeat_interleave(count, 0))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `Regression.fitted` chooses on held-out windows; given, it need not choose again."""
+
+    ridge: float
+    width: float
+    linear: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Predictions of training windows by the other trajectories: parts (S, p), scales of the errors (S, L, B)."""
+
+    parts: Tensor
+    scales: Tensor
+
+
+class Regression(nn.Module):
+    """Mean and std of coefficients (b, L, r) from readings (b, m); see `fitted`.
+
+    Its buffers are all that it needs: what a solve gives depends in its last bits on the number of threads.
+    """
+
+    def __init__(self, readings: int, coordinates: int, windows: int, leads: int, coefficients: int, components: int):
+        super().__init__()
+        self.leads, self.coefficients = leads, coefficients
+        sizes = {
+            "center": (readings,),
+            "metric": (readings, coordinates),
+            "places": (windows, coordinates),
+            "choice": (4,),
+            "width": (),
+            "weights": (windows, components),
+            "components": (components, leads * coefficients),
+            "offset": (leads * coefficients,),
+            "variance": (leads, coefficients),
+            "scales": (windows, leads, BANDS),
+        }
+        for name, size in sizes.items():
+            self.register_buffer(name, torch.zeros(size))
+        self.register_buffer("band", torch.zeros(coefficients, dtype=torch.long))
+        self.center: Tensor
+        self.metric: Tensor
+        self.places: Tensor
+        self.choice: Tensor
+        self.width: Tensor
+        self.weights: Tensor
+        self.components: Tensor
+        self.offset: Tensor
+        self.variance: Tensor
+        self.scales: Tensor
+        self.band: Tensor
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int, int]:
+        """Arguments that rebuild it."""
+        return (*self.metric.shape, len(self.places), self.leads, self.coefficients, len(self.components))
+
+    # -------------------------------------------------------------------------------------------- use
+
+    def forward(self, readings: Tensor) -> Outlook:
+        """Normalised readings (b, m), of the frames in order of time -> the outlook."""
+        with torch.autocast(readings.device.type, enabled=False):
+            places = (readings.float() - self.center) @ self.metric
+            parts = [self._kernel(part, self.places) @ self.weights for part in places.split(1024)]
+            return self.outlook(torch.cat(parts), self._nearby(places, None))
+
+    def outlook(self, parts: Tensor, scales: Tensor) -> Outlook:
+        """Parts (b, p) and scales of errors (b, L, B) -> the outlook."""
+        mean = (parts @ self.components + self.offset).unflatten(1, (self.leads, self.coefficients))
+        return Outlook(mean, (self.variance * scales[..., self.band]).sqrt())
+
+    def chosen(self) -> Choice:
+        """What was chosen."""
+        return Choice(*self.choice.double().tolist())
+
+    # -------------------------------------------------------------------------------------------- fit
+
+    @classmethod
+    @torch.no_grad()
+    def fitted(
+        cls, windows: Windows, held_out: Windows | None, seed: int, choice: Choice | None = None
+    ) -> tuple[Self, LeftOut]:
+        """The regression, and its predictions of its own windows by those of other trajectories.
+
+        Parameters
+        ----------
+        windows
+            To learn from; of two trajectories at least.
+        held_out
+            To choose by; None: `choice` is given.
+        """
+        leads, coefficients = windows.coefficients.shape[1:]
+        center, offset = windows.readings.mean(0), windows.coefficients.mean(0)
+        readings = windows.readings - center
+        targets = (windows.coefficients - offset).flatten(1)
+        some = torch.linspace(0, leads - 1, min(4, leads)).round().long().unique()
+        few = _Ridge(readings, targets.unflatten(1, (leads, coefficients))[:, some].flatten(1))
+        if choice is None:
+            assert held_out is not None
+            unseen = held_out.readings - center
+            wanted = (held_out.coefficients - offset)[:, some].flatten(1)
+            ridge = min(RIDGES, key=lambda ridge: float((unseen @ few(ridge) - wanted).square().sum()))
+        else:
+            ridge = choice.ridge
+        metric = _metric(few(ridge).unflatten(1, (len(some), coefficients)))
+        sizes = (*metric.shape, len(readings), leads, coefficients, min(COMPONENTS, *targets.shape))
+        found = cls(*sizes).to(readings.device)
+        found.center.copy_(center)
+        found.metric.copy_(metric)
+        found.places.copy_(readings @ metric)
+        found.offset.copy_(offset.flatten())
+        spread = torch.pdist(found.places[torch.linspace(0, len(readings) - 1, 500).round().long().unique()])
+        found.width.copy_(spread.square().median().clamp_min(1e-12))
+        if choice is None:
+            part = targets.unflatten(1, (leads, coefficients))[:, some].flatten(1)
+            choice = found._choose(part, unseen @ metric, wanted, ridge)
+        found.choice.copy_(torch.tensor([choice.ridge, choice.width, choice.linear, choice.noise]))
+        parts, components = _components(targets, len(found.components), seed)
+        found.components.copy_(components)
+        within = found._kernel(found.places, found.places).double()
+        within.diagonal().add_(choice.noise)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(within)).float()
+        found.weights.copy_(inverse @ parts)
+        alone = parts.clone()
+        for rows in _blocks(windows.trajectory):
+            alone[rows] -= torch.linalg.solve(inverse[rows][:, rows], found.weights[rows])
+        return found, LeftOut(alone, found._learn_errors(targets - alone @ components, windows.trajectory))
+
+    def _choose(self, targets: Tensor, unseen: Tensor, wanted: Tensor, ridge: float) -> Choice:
+        """Width, linear weight and noise with the smallest error on held-out windows, by some of the windows."""
+        rows = torch.linspace(0, len(self.places) - 1, min(TO_CHOOSE, len(self.places))).round().long().unique()
+        places, targets = self.places[rows], targets[rows].double()
+        found = []
+        for linear in LINEAR:
+            for width in WIDTHS:
+                within, across = (
+                    _sum_kernel(one, places, width * self.width, linear / self.width).double()
+                    for one in (places, unseen)
+                )
+                values, vectors = torch.linalg.eigh(within)
+                rotated, across = vectors.T @ targets, across @ vectors
+                for noise in NOISES:
+                    guess = across @ (rotated / (values[:, None] + noise))
+                    error = float((guess - wanted).square().sum())
+                    found.append((error, Choice(ridge, width, linear, noise)))
+        return min(found, key=lambda pair: pair[0])[1]
+
+    def _learn_errors(self, errors: Tensor, trajectory: Tensor) -> Tensor:
+        """Take variances of the errors (S, L r) of windows by other trajectories; scales (S, L, B) by these, too."""
+        errors = errors.unflatten(1, (self.leads, self.coefficients))
+        variance = errors.square().mean(0)
+        self.variance.copy_(variance.clamp_min(LEAST_SHARE * float(variance.max())))
+        share = self.variance.sum(0).cumsum(0) / self.variance.sum()
+        self.band.copy_((share * BANDS).long().clamp_max(BANDS - 1))
+        one = nn.functional.one_hot(self.band, BANDS).to(errors)  # (r, B)
+        whole = self.variance @ one  # (L, B)
+        self.scales.copy_(torch.where(whole > 0, errors.square() @ one / whole, torch.ones_like(whole)))
+        nearby = self._nearby(self.places, trajectory)
+        # Windows that are near to many have smaller errors than most: on average a scale must be 1.
+        self.scales /= nearby.mean(0).clamp_min(1e-12)
+        return nearby / nearby.mean(0).clamp_min(1e-12)
+
+    def _nearby(self, places: Tensor, trajectory: Tensor | None) -> Tensor:
+        """Mean of the nearest windows' scales (b, L, B); given their trajectories, without those of each one's own."""
+        count = max(1, min(NEIGHBOURS, len(self.places) // 8))
+        found = []
+        for rows in torch.arange(len(places), device=places.device).split(1024):
+            distance = torch.cdist(places[rows], self.places)
+            if trajectory is not None:
+                distance.masked_fill_(trajectory[rows, None] == trajectory, torch.inf)
+            nearest = distance.topk(count, largest=False).indices
+            chance = torch.zeros_like(distance).scatter_(1, nearest, 1 / count)
+            found.append((chance @ self.scales.flatten(1)).unflatten(1, self.scales.shape[1:]))
+        return torch.cat(found)
+
+    def _kernel(self, places: Tensor, others: Tensor) -> Tensor:
+        _, width, linear, _ = self.choice.unbind()
+        return _sum_kernel(places, others, width * self.width, linear / self.width)
+
+
+class Outlooks(nn.Module):
+    """Regressions from the readings of a run's own sensors, and what one from any others is fitted to.
+
+    Parameters
+    ----------
+    sizes
+        Of each regression, first the frames that it sees, then `Regression.sizes`.
+    flows
+        Training flows, symmetry variants of each trajectory one after the other, and their frames.
+    coefficients
+        r.
+    """
+
+    def __init__(self, sizes: tuple[tuple[int, ...], ...], flows: tuple[int, int], coefficients: int):
+        super().__init__()
+        self.own = nn.ModuleDict({str(frames): Regression(*others) for frames, *others in sizes})
+        self.register_buffer("flows", torch.zeros(*flows, coefficients, dtype=torch.float16))
+        self.register_buffer("trajectory", torch.zeros(flows[0], dtype=torch.long))
+        self.register_buffer("center", torch.zeros(coefficients))
+        self.flows: Tensor
+        self.trajectory: Tensor
+        self.center: Tensor  # of the coefficients, which are less it
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of observed frames that there is a regression for, increasing."""
+        return tuple(sorted(int(count) for count in self.own))
+
+    def by(self, frames: int) -> tuple[int, Regression]:
+        """The regression that sees most of `frames` observed ones without a gap, and how many these are."""
+        count = max(count for count in self.counts if count <= frames)
+        regression = self.own[str(count)]
+        assert isinstance(regression, Regression)
+        return count, regression
+
+    @torch.no_grad()
+    def fitted_to(self, times: Tensor, modes: list[Tensor], errors: list[Tensor]) -> Regression:
+        """A regression from readings at any sensors, in frames at times (k,), the last of them 0.
+
+        Parameters
+        ----------
+        modes
+            Of each frame, (m, r) the modes where a reading is taken, of its channel.
+        errors
+            Of each frame, (m,) variance of each reading's error: of the instrument, and of what the modes leave there.
+        """
+        span = 1 - int(times[0])
+        _, like = self.by(min(span, self.counts[-1]))
+        windows = chosen_windows(len(self.flows), self.flows.shape[1], like.leads, span, len(like.places), seed=0)
+        flow, frame = windows.to(self.flows.device).unbind(-1)
+        leads = torch.arange(like.leads, device=flow.device)
+        generator = torch.Generator().manual_seed(0)
+        readings = []
+        for time, at_sensors, error in zip(times.tolist(), modes, errors, strict=True):
+            exact = (self.flows[flow, frame + time].float() + self.center) @ at_sensors.T
+            noise = torch.randn(exact.shape, generator=generator).to(exact)
+            readings.append(exact + noise * error.float().sqrt())
+        coefficients = self.flows[flow[:, None], frame[:, None] + leads].float()
+        learned = Windows(torch.cat(readings, dim=1), coefficients, self.trajectory[flow])
+        return Regression.fitted(learned, None, seed=0, choice=like.chosen())[0]
+
+
+def chosen_windows(flows: int, frames: int, leads: int, span: int, count: int, seed: int) -> Tensor:
+    """Flow and last observed frame (S, 2) of at most `count` windows with `span` observed frames."""
+    every = torch.cartesian_prod(torch.arange(flows), torch.arange(span - 1, frames - leads + 1))
+    generator = torch.Generator().manual_seed(seed)
+    return every[torch.randperm(len(every), generator=generator)[:count].sort().values]
+
+
+def _sum_kernel(places: Tensor, others: Tensor, width: Tensor, linear: Tensor) -> Tensor:
+    """(a, q), (b, q) -> (a, b)."""
+    return kernel(places, others, width) + linear * (places @ others.T)
+
+
+class _Ridge:
+    """Coefficients (m, o) of ridge regression from readings (S, m) to targets (S, o), for any penalty."""
+
+    def __init__(self, readings: Tensor, targets: Tensor):
+        self.values, self.vectors = torch.linalg.eigh((readings.T @ readings).double() / len(readings))
+        self.cross = self.vectors.T @ ((readings.T @ targets).double() / len(readings))
+
+    def __call__(self, ridge: float) -> Tensor:
+        penalty = ridge * self.values.mean().clamp_min(1e-12)
+        return (self.vectors @ (self.cross / (self.values.clamp_min(0) + penalty)[:, None])).float()
+
+
+def _metric(weights: Tensor) -> Tensor:
+    """(m, q) coordinates in which distances are those of predictions by weights (m, l, r), over all of them."""
+    product = weights.flatten(1).double() @ weights.flatten(1).double().T / weights.shape[1]
+    values, vectors = torch.linalg.eigh(product)
+    kept = values > 1e-8 * values.max()
+    return (vectors[:, kept] * values[kept].sqrt()).float()
+
+
+def _components(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Parts (S, p) and orthonormal components (p, o) of targets (S, o): their product is near the targets."""
+    generator = torch.Generator().manual_seed(seed)
+    sketch = torch.randn(len(targets), count, generator=generator).to(targets)
+    rows = torch.linalg.qr((sketch.T @ targets).T).Q  # (o, p) near the leading directions of the targets
+    rows = torch.linalg.qr(targets.T @ (targets @ rows)).Q
+    return targets @ rows, rows.T.contiguous()
+
+
+def _blocks(trajectory: Tensor) -> list[Tensor]:
+    """Rows of each trajectory (S,)."""
+    order = trajectory.argsort(stable=True)
+    counts = trajectory[order].unique_consecutive(return_counts=True)[1]
+    return list(order.split(counts.tolist()))

@@ -31,7 +31,7 @@ def flows(count: int = TRAJECTORIES, nonlinear: float = 0.0, seed: int = 0) -> t
 
 
 def windows(of: torch.Tensor, observed: int = 1, every: int = 1, error: float = 0.0) -> Windows:
-    """All windows of the flows: exact readings of `observed` frames (or with noise), and the coefficients that follow."""
+    """All windows of flows: exact readings of `observed` frames (or with noise), and the coefficients that follow."""
     found = chosen_windows(len(of), FRAMES, LEADS, observed, 10**6, seed=0)[::every]
     flow, frame = found.unbind(-1)
     readings = torch.cat([of[flow, frame + time] @ MODES.T for time in range(1 - observed, 1)], dim=1)
@@ -52,7 +52,7 @@ def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
 
 def test_a_linear_flow_is_predicted_from_exact_readings():
     """One frame tells all of it, and what follows is a linear function of that."""
-    regression, left_out = fitted(windows(flows(20)), choice=None)
+    regression, _ = fitted(windows(flows(20)), choice=None)
     unseen = windows(flows(4, seed=3))
     assert relative(regression(unseen.readings).mean, unseen.coefficients) < 0.005
     assert regression.chosen().noise <= 1e-3
@@ -137,7 +137,7 @@ def test_the_outlooks_variance_is_that_of_the_errors_left_out():
 def test_bands_are_of_the_order_of_the_coefficients_and_of_as_much_variance():
     regression, _ = fitted(windows(flows(nonlinear=0.2), error=0.3))
     assert (regression.band.diff() >= 0).all()
-    assert 0 <= regression.band[0] and regression.band[-1] == BANDS - 1
+    assert regression.band[0] >= 0 and regression.band[-1] == BANDS - 1
     share = regression.variance.sum(0) / regression.variance.sum()
     for band in regression.band.unique():
         assert share[regression.band == band][1:].sum() <= 1 / BANDS + 1e-6, "all but its first begin in the band"
@@ -222,7 +222,7 @@ def test_windows_have_their_frames_before_and_after(span, count):
     flow, frame = found.unbind(-1)
     every = 5 * (FRAMES - LEADS + 1 - (span - 1))
     assert len(found) == min(count, every) == len(found.unique(dim=0))
-    assert 0 <= int(flow.min()) and int(flow.max()) <= 4
+    assert int(flow.min()) >= 0 and int(flow.max()) <= 4
     assert int(frame.min()) >= span - 1 and int(frame.max()) <= FRAMES - LEADS
     if count > every:
         assert int(frame.min()) == span - 1 and int(frame.max()) == FRAMES - LEADS

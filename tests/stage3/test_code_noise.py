@@ -42,7 +42,9 @@ def sequences(codes, **settings):
 def test_without_noise_the_codes_are_those_of_the_dump(codes):
     plain, least = sequences(codes), sequences(codes, code_noise=1e-9)
     assert plain.noise is None
-    expected, found = plain.draw(200, seeded()), least.draw(200, seeded())
+    expected, drawn = plain.draw(200, seeded()), least.draw(200, seeded())
+    assert torch.equal(drawn.codes, expected.codes), "what follows is scored as it is"
+    expected, found = expected.inputs, drawn.inputs
     # float16 rounds tokens that lie between two codes to the other side now and then
     assert (found != expected).any(-1).float().mean() < 0.01
 
@@ -60,7 +62,7 @@ def test_the_noise_is_in_units_of_the_quantization_error_of_each_channel(codes, 
 
 
 def test_noise_moves_codes_to_neighbours(codes):
-    plain, disturbed = sequences(codes).draw(200, seeded()), sequences(codes, code_noise=1.5).draw(200, seeded())
+    plain, disturbed = (sequences(codes, code_noise=noise).draw(200, seeded()).inputs for noise in (0.0, 1.5))
     moved = (codes_sum(disturbed, codes.codebook) - codes_sum(plain, codes.codebook)).flatten(0, 1)
     noise = sequences(codes, code_noise=1.5).noise
     spread = moved.square().mean(0).sqrt()
@@ -68,15 +70,24 @@ def test_noise_moves_codes_to_neighbours(codes):
     assert ((0.7 * noise <= spread) & (spread <= 2 * noise)).all()
 
 
+def test_observed_frames_are_disturbed_by_the_sparse_encoders_tokens(codes):
+    """What the noise is added to is what `take` codes: without any, beam 1 finds its codes again."""
+    drawn = sequences(codes, code_noise=1e-6, observed_frames=3)
+    variant, trajectory, start = torch.tensor([0, 1]), torch.tensor([2, 4]), torch.tensor([2, 5])
+    found = drawn.take_disturbed(variant, trajectory, start, 3, seeded())
+    assert found.shape == (2, 3 + STAGE3.stage2_frames, 3, 2)
+    assert (found == drawn.take(variant, trajectory, start, 3)).float().mean() > 0.97
+
+
 def test_noise_is_that_of_the_seed(codes):
     disturbed = sequences(codes, code_noise=1.0)
-    first = disturbed.draw(20, seeded(3))
-    assert torch.equal(disturbed.draw(20, seeded(3)), first)
-    assert not torch.equal(disturbed.draw(20, seeded(4)), first)
+    first, again, other = (disturbed.draw(20, seeded(seed)).inputs for seed in (3, 3, 4))
+    assert torch.equal(again, first) and not torch.equal(other, first)
 
 
 def test_validation_is_by_the_codes_of_the_dump(codes):
-    assert torch.equal(sequences(codes, code_noise=2.0).held_out(), sequences(codes).held_out())
+    (disturbed,), (plain,) = sequences(codes, code_noise=2.0).held_out(), sequences(codes).held_out()
+    assert torch.equal(disturbed.inputs, plain.codes) and torch.equal(disturbed.codes, plain.codes)
 
 
 def test_a_dump_without_unquantized_tokens_is_one_line(codes):

@@ -13,6 +13,7 @@ from sparsevq.models.tokenizer import ConvTokenizer
 from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage2 import train as stage2
+from sparsevq.stage3.sequences import Sequences
 from sparsevq.stage3.train import gpt_config
 from tests.chain import Chain, write_small_flow
 from tests.test_config import REPOSITORY
@@ -46,13 +47,13 @@ def test_the_papers_networks_train_and_forecast_at_their_full_sizes(tmp_path, mo
 
     _, rows = chain.gpt(**everything(PAPER.stage3, batch_frames=21))
     codes = read_codes(chain.codes_path)
-    shape = gpt_config(codes, PAPER.stage3)
+    shape = gpt_config(Sequences(codes, PAPER.stage3), PAPER.stage3)
     assert sum(weight.numel() for weight in GPT(shape, codes.codebook).layers.parameters()) > 12 * 12 * 512**2
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
     found = chain.forecast(tmp_path / "forecast.h5", **{**PAPER.forecast.model_dump(), "members": 1, "horizon": 4})
     with h5py.File(found) as file:
-        assert file["tokens"].shape == (2, 1, 4, 16, 1)
+        assert file["tokens"].shape == (2, 1, 5, 16, 1)
         assert np.isfinite(file["ensemble"][()]).all()
 
 

@@ -13,7 +13,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.codes import Codes, read_codes
 from sparsevq.runtime.model_file import load_model
-from sparsevq.stage3.sequences import Sequences
+from sparsevq.stage3.sequences import Sequences, observed_counts
 from sparsevq.stage3.train import NextCodeLoss, noisy
 from tests.chain import STAGE3
 
@@ -54,27 +54,51 @@ def origin(sequences):
 # ------------------------------------------------------------------ sequences
 
 
+def drawn(codes, rows=500, step=0, **settings):
+    return Sequences(codes, STAGE3.model_copy(update=settings)).draw(rows, seeded(), step)
+
+
 def test_the_prompt_is_the_sparse_encoders_and_what_follows_the_teachers(codes):
-    found = origin(Sequences(codes, STAGE3).draw(500, seeded()))
-    assert found.encoder.shape == (500, 5)
+    """The last observed frame comes twice: as the sensors see it, and complete."""
+    batch = drawn(codes)
+    found = origin(batch.codes)
+    assert found.encoder.shape == (500, 6)
     assert (found.encoder[:, 0] == 1).all()
     assert (found.encoder[:, 1:] == 2).all()
+    assert (found.frame[:, 0] == found.frame[:, 1]).all()
+    assert torch.equal(batch.targets, batch.codes[:, 1:]) and batch.inputs is batch.codes
+    assert batch.times.tolist() == [0] and batch.given is None
 
 
 def test_targets_may_be_the_sparse_encoders_own_as_in_the_paper(codes):
-    settings = STAGE3.model_copy(update={"targets": "sparse"})
-    assert (origin(Sequences(codes, settings).draw(500, seeded())).encoder == 1).all()
+    assert (origin(drawn(codes, targets="sparse").codes).encoder == 1).all()
+
+
+@pytest.mark.parametrize(("most", "counts"), [(1, (1,)), (2, (1, 2)), (3, (1, 3)), (10, (1, 3, 10)), (5, (1, 5))])
+def test_numbers_of_observed_frames_are_thirds_of_the_most(most, counts):
+    assert observed_counts(most) == counts
+
+
+def test_numbers_of_observed_frames_take_turns(codes):
+    for step, count in enumerate((1, 3, 1, 3)):
+        batch = drawn(codes, step=step, observed_frames=3)
+        assert batch.times.tolist() == list(range(1 - count, 1))
+        found = origin(batch.codes)
+        assert (found.encoder == torch.tensor([1] * count + [2] * 5)).all()
+        assert (found.frame - found.frame[:, -5:-4] == torch.cat([batch.times, torch.arange(5)])).all()
+        starts = set(found.frame[:, count].tolist())
+        assert starts == set(range(count - 1, 8)), "with all frames that are observed before"
 
 
 def test_a_sequence_is_successive_frames_of_one_trajectory_and_variant(codes):
-    found = origin(Sequences(codes, STAGE3).draw(500, seeded()))
-    assert (found.frame.diff(dim=1) == 1).all()
+    found = origin(drawn(codes).codes)
+    assert (found.frame[:, 1:].diff(dim=1) == 1).all()
     for what in (found.trajectory, found.variant):
         assert (what == what[:, :1]).all()
 
 
 def test_all_variants_starts_and_training_trajectories_are_drawn_and_no_others(codes):
-    found = origin(Sequences(codes, STAGE3).draw(2000, seeded()))
+    found = origin(drawn(codes, 2000).codes)
     assert set(found.trajectory[:, 0].tolist()) == {0, 1, 2, 3, 4}
     assert set(found.variant[:, 0].tolist()) == {0, 1}
     assert set(found.frame[:, 0].tolist()) == set(range(8)), "5 frames of 12 start at 0 ... 7"
@@ -85,6 +109,7 @@ def test_all_variants_starts_and_training_trajectories_are_drawn_and_no_others(c
     [
         ({"freeze_start_on_0": 0}, {0}),
         ({"freeze_start_on_0": 3}, {3}),
+        ({"freeze_start_on_0": 3, "observed_frames": 4}, {3}),
         ({"max_X": 2}, {0, 1, 2}),
         ({"max_X": 99}, set(range(8))),
         ({"stage2_frames": 12}, {0}),
@@ -92,16 +117,27 @@ def test_all_variants_starts_and_training_trajectories_are_drawn_and_no_others(c
 )
 def test_start_frames_are_those_that_the_configuration_allows(codes, settings, starts):
     sequences = Sequences(codes, STAGE3.model_copy(update=settings))
-    assert set(origin(sequences.draw(1000, seeded())).frame[:, 0].tolist()) == starts
-    assert set(origin(sequences.held_out()).frame[:, 0].tolist()) <= starts
+    assert set(origin(sequences.draw(1000, seeded()).codes).frame[:, 0].tolist()) == starts
+    for batch in sequences.held_out():
+        assert set(origin(batch.targets).frame[:, 0].tolist()) <= starts
 
 
 def test_validation_is_the_same_spread_of_starts_of_each_validation_trajectory(codes):
-    found = origin(Sequences(codes, STAGE3).held_out())
-    pairs = list(zip(found.trajectory[:, 0].tolist(), found.frame[:, 0].tolist(), strict=True))
-    assert pairs == [(trajectory, start) for trajectory in (5, 6) for start in (0, 2, 5, 7)]
-    assert not found.variant.any()
-    assert (found.encoder[:, 0] == 1).all() and (found.encoder[:, 1:] == 2).all()
+    one, three = Sequences(codes, STAGE3.model_copy(update={"observed_frames": 3})).held_out()
+    for batch, starts in ((one, (0, 2, 5, 7)), (three, (2, 4, 5, 7))):
+        found, complete = origin(batch.codes), origin(batch.targets)
+        pairs = list(zip(complete.trajectory[:, 0].tolist(), complete.frame[:, 0].tolist(), strict=True))
+        assert pairs == [(trajectory, start) for trajectory in (5, 6) for start in starts]
+        assert not found.variant.any()
+        assert (complete.encoder == 2).all() and (found.encoder[:, : len(batch.times)] == 1).all()
+    assert [len(batch.times) for batch in (one, three)] == [1, 3]
+
+
+def test_a_part_of_a_batch_is_some_of_its_sequences(codes):
+    batch = drawn(codes, 10, 1, observed_frames=3)
+    part = batch.part(slice(2, 5))
+    assert torch.equal(part.codes, batch.codes[2:5]) and torch.equal(part.inputs, batch.inputs[2:5])
+    assert torch.equal(part.times, batch.times) and part.targets.shape[1] == 5
 
 
 @pytest.mark.parametrize(
@@ -109,6 +145,12 @@ def test_validation_is_the_same_spread_of_starts_of_each_validation_trajectory(c
     [
         ({"stage2_frames": 13}, "stage3.stage2_frames=13 is more than the 12 frames of a trajectory: lower it"),
         ({"freeze_start_on_0": 8}, "stage3.freeze_start_on_0=8: sequences of 5 frames start at 7 or before"),
+        (
+            {"observed_frames": 9},
+            "stage3.observed_frames=9 with stage2_frames=5 needs 13 frames .* start, 7: lower one",
+        ),
+        ({"observed_frames": 4, "max_X": 2}, "stage3.observed_frames=4 .* last allowed start, 2: lower one of them"),
+        ({"observed_frames": 2, "freeze_start_on_0": 0}, "stage3.observed_frames=2 .* last allowed start, 0: lower"),
     ],
 )
 def test_sequences_that_do_not_fit_are_one_line(codes, settings, message):
@@ -126,17 +168,17 @@ def test_a_dump_without_a_validation_split_is_one_line(codes):
 
 def test_without_noise_tokens_are_as_they_are():
     indices = torch.randint(16, (4, 5, 3, 2), generator=seeded())
-    assert torch.equal(noisy(indices, 0.0, 16, seeded()), indices)
+    assert torch.equal(noisy(indices, 1, 0.0, 16, seeded()), indices)
 
 
-def test_noise_replaces_its_share_of_whole_tokens_after_the_observed_frame():
+@pytest.mark.parametrize("observed", [1, 3])
+def test_noise_replaces_its_share_of_whole_tokens_after_the_observed_frames(observed):
     indices = torch.full((200, 6, 10, 3), 1000)
-    changed = noisy(indices, 0.2, 16, seeded()) != 1000
-    assert not changed[:, 0].any(), "the prompt is what the sensors gave"
+    changed = noisy(indices, observed, 0.2, 16, seeded()) != 1000
+    assert not changed[:, :observed].any(), "the prompt is what the sensors gave"
     assert torch.equal(changed.any(-1), changed.all(-1)), "all levels of a token or none"
-    assert changed[:, 1:].float().mean().item() == pytest.approx(0.2, abs=0.02)
-    drawn = noisy(indices, 0.2, 16, seeded())[changed]
-    assert set(drawn.tolist()) == set(range(16))
+    assert changed[:, observed:].float().mean().item() == pytest.approx(0.2, abs=0.02)
+    assert set(noisy(indices, observed, 0.2, 16, seeded())[changed].tolist()) == set(range(16))
 
 
 # ------------------------------------------------------------------ training
@@ -150,14 +192,17 @@ def test_a_gpt_and_its_curves_are_written(trained):
         "num_vq_embeddings": 16,
         "vq_embedding_dim": 8,
         "prediction": "next_frame",
-        "context_frames": 4,
+        "context_frames": 5,
         "time_transformer_layers": 1,
         "time_transformer_heads": 2,
         "time_transformer_dim": 16,
         "dropout": 0.0,
         "codebooks": 1,
-        "first_guess": "none",
-        "guess_examples": 0,
+        "observed_frames": 1,
+        "groups": [],
+        "coefficients": 0,
+        "regressions": [],
+        "flows": [0, 0],
     }
     assert Stage3Config(**file.settings) == STAGE3
     with open(trained.folder / "gpt/history.csv") as history:
@@ -182,9 +227,9 @@ def test_a_gpt_that_is_loaded_is_as_good_as_it_was_at_its_best_validation(traine
     file, codes = load_model(trained.model("gpt"), "gpt"), read_codes(trained.codes_path)
     gpt = GPT(GPTConfig(**file.shape), codes.codebook)
     file.restore(gpt)
-    val = Sequences(codes, STAGE3).held_out()
+    (val,) = Sequences(codes, STAGE3).held_out()
     with torch.no_grad():
-        loss = NextCodeLoss(gpt.eval())(val, val)["loss"].item()
+        loss = NextCodeLoss(gpt.eval())(val.codes, val)["loss"].item()
     assert loss == pytest.approx(file.extra["validation"]["val_loss"], rel=1e-5)
 
 
@@ -205,7 +250,11 @@ def test_a_run_may_start_from_another_gpts_weights(trained, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"prediction": "next_token"}, {"token_noise": 0.3, "dropout": 0.2}, {"freeze_start_on_0": 0, "targets": "sparse"}],
+    [
+        {"prediction": "next_token", "observed_frames": 3},
+        {"token_noise": 0.3, "dropout": 0.2},
+        {"freeze_start_on_0": 0, "targets": "sparse"},
+    ],
 )
 def test_every_kind_of_training_runs(trained, tmp_path, settings):
     _, rows = trained.gpt(tmp_path, **settings)

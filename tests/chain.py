@@ -20,6 +20,7 @@ from sparsevq.config import (
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
+from sparsevq.evaluation.calibration import calibrate
 from sparsevq.forecasting.held_out import forecast_held_out
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
@@ -66,6 +67,12 @@ STAGE3 = Stage3Config(
     batch_frames=20,
 )
 FORECAST = ForecastConfig(horizon=5, starts=(0, 4), members=3)
+MODAL = {"modes": 20, "examples": 60, "num_latents": 4}
+"""Of stage 1: a linear model on modes, instead of a network."""
+GROUPS = {"tokenizer": "groups", "tokens_per_frame": 2, "num_vq_embeddings": 8}
+"""Of stage 2: codes of groups of its coefficients."""
+REGRESSION = {"first_guess": "regression", "observed_frames": 3}
+"""Of stage 3: from one frame, or from three."""
 
 Trained = tuple[Path, list[dict[str, float]]]
 """The folder of a model, and the metrics that were logged."""
@@ -154,6 +161,12 @@ class Chain:
         make = partial(GPTStage, Run(codes=codes or self.codes_path), start_from=start_from)
         return _train(make, out or self.folder / "gpt", STAGE3, changes, seed)
 
+    def calibrate(self, out: Path | None = None, seed: int = 1, **changes: Any) -> Path:
+        out = out or self.folder / "calibration.h5"
+        settings = ForecastConfig(**{**FORECAST.model_dump(), **changes})
+        calibrate(self.run(), out, settings=settings, seed=seed, fabric=fabric())
+        return out
+
     def forecast(
         self, out: Path, seed: int = 1, precision: Any = "32-true", files: dict[str, Path] | None = None, **changes: Any
     ) -> Path:
@@ -181,6 +194,18 @@ def make_chain(folder: Path) -> Chain:
     chain.tokenizer()
     chain.codes()
     chain.gpt()
+    return chain
+
+
+def make_modal_chain(folder: Path) -> Chain:
+    """Run all stages on modes, with a first guess from the readings of up to three frames; not calibrated."""
+    chain = Chain(folder)
+    write_small_flow(chain)
+    chain.encoder("semi_sparse", **MODAL)
+    chain.encoder("sparse", **MODAL)
+    chain.tokenizer(**GROUPS)
+    chain.codes()
+    chain.gpt(**REGRESSION)
     return chain
 
 

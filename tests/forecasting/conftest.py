@@ -11,7 +11,7 @@ import pytest
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data
 from sparsevq.sensors.placement import SensorSets, read_sensors
-from tests.chain import make_chain
+from tests.chain import make_chain, make_modal_chain
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Run:
     def trajectory(self) -> int:
         """The first test trajectory."""
         return int(self.data.trajectories("test")[0])
+
+    def history(self, *frames: int) -> pd.DataFrame:
+        """What the sensors measured in several frames of it."""
+        return pd.concat([self.readings(frame).assign(frame=frame) for frame in frames], ignore_index=True)
 
     def readings(self, frame: int = 0) -> pd.DataFrame:
         """What the sensors measured in a frame of that trajectory."""
@@ -47,5 +51,17 @@ def run(tmp_path_factory) -> Run:
     alone = chain.data.trajectories("test")[:1], np.zeros(1, np.int64), np.ones(1, np.int64)
     with mock.patch("sparsevq.forecasting.held_out.cases", return_value=alone):
         workflows = chain.forecast(folder / "forecast.h5", seed=5, starts=(0,), horizon=9)
+    chain.data_path.rename(folder.parent.parent / "data.h5")
+    return Run(folder, read_data(folder.parent.parent / "data.h5"), read_sensors(folder / "sensors.h5"), workflows)
+
+
+@pytest.fixture(scope="session")
+def modal_run(tmp_path_factory) -> Run:
+    """The same on modes, with a first guess from up to three observed frames; from frame 2, and not calibrated."""
+    folder = tmp_path_factory.mktemp("modal_results") / "try/waves/n6/seed1"
+    chain = make_modal_chain(folder)
+    alone = chain.data.trajectories("test")[:1], np.full(1, 2), np.full(1, 3)
+    with mock.patch("sparsevq.forecasting.held_out.cases", return_value=alone):
+        workflows = chain.forecast(folder / "forecast.h5", seed=5, starts=(2,), observed_frames=(3,), horizon=6)
     chain.data_path.rename(folder.parent.parent / "data.h5")
     return Run(folder, read_data(folder.parent.parent / "data.h5"), read_sensors(folder / "sensors.h5"), workflows)

@@ -136,3 +136,34 @@ def test_the_same_frame_or_an_earlier_one_is_not_appended(later, steps, message)
 def test_offsets_rise_to_zero(offsets):
     with pytest.raises(ValueError, match="offsets"):
         history(*offsets)
+
+
+def test_the_same_in_frames_and_in_time(tmp_path):
+    lines = [(3, 0, 1.0), (5, 1, 2.0), (6, 0, 3.0), (6, 2, 4.0)]
+    frames = "".join(f"{frame},{sensor},{u},0\n" for frame, sensor, u in lines)
+    times = "".join(f"{0.1 * frame},{sensor},{u},0\n" for frame, sensor, u in lines)  # 0.1 is no binary number
+    by_frame = read(tmp_path, "frame,sensor,u,v\n" + frames)
+    by_time = read(tmp_path, "time,sensor,u,v\n" + times, times=0.1 * np.arange(100))
+    assert u_of(by_frame) == u_of(by_time) == {-3: [1], -1: [2], 0: [3, 4]}
+
+
+def test_the_order_of_lines_does_not_matter(tmp_path):
+    header, lines = "frame,sensor,u,v,noise", ["0,2,1,1,0.1", "0,0,2,1,", "1,1,3,1,", "1,2,4,1,0.2", "3,0,5,1,"]
+    expected = read(tmp_path, "\n".join([header, *lines]))
+    for seed in range(5):
+        found = read(tmp_path, "\n".join([header, *np.random.default_rng(seed).permutation(lines)]))
+        assert found.offsets == expected.offsets == (-3, -2, 0)
+        for one, other in zip(found.frames, expected.frames, strict=True):
+            for name, array in vars(one).items():
+                np.testing.assert_array_equal(getattr(other, name), array)
+
+
+def test_an_axis_or_a_channel_may_be_called_time(tmp_path):
+    """Where time is a coordinate of the field, the column says where a sensor is, not when it read."""
+    path = tmp_path / "readings.csv"
+    path.write_text("time,x,u\n0.3,0.1,1\n0.7,0.1,2\n")
+    of_axis = Form(("time", "x"), ("u",), ("m/s",), partial=False)
+    assert u_of(read_history(path, of_axis, TIMES)) == {0: [1, 2]}
+    path.write_text("y,x,time,frame\n0,0.1,1,4\n0,0.1,2,5\n")
+    of_channel = Form(("y", "x"), ("time",), ("s",), partial=False)
+    assert u_of(read_history(path, of_channel, TIMES)) == {-1: [1], 0: [2]}

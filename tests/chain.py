@@ -200,7 +200,7 @@ def make_chain(folder: Path) -> Chain:
 def make_modal_chain(folder: Path) -> Chain:
     """Run all stages on modes, with a first guess from the readings of up to three frames; not calibrated."""
     chain = Chain(folder)
-    write_small_flow(chain)
+    write_small_flow(chain, trajectories=20)  # of which the regression learns how sure it is
     chain.encoder("semi_sparse", **MODAL)
     chain.encoder("sparse", **MODAL)
     chain.tokenizer(**GROUPS)

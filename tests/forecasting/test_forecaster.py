@@ -14,8 +14,12 @@ import xarray as xr
 import sparsevq
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.model import ForecastModel, doubt_about_members
+from sparsevq.forecasting.model import Asked, ForecastModel, doubt_about_members
+from sparsevq.models.rollout import Drawn
+from sparsevq.runs.run import Run
 from sparsevq.runtime.files import digest
+from tests.chain import REGRESSION, Chain
+from tests.edited import edited
 from tests.flows import travelling_waves
 
 
@@ -34,16 +38,16 @@ def test_a_forecast_is_the_workflows(model, run):
     valid = ~np.isnan(found)
     assert valid.mean() > 0.8
     np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(forecast["lead_time"], lead_time)
+    np.testing.assert_allclose(forecast["lead_time"], [0, *lead_time])  # the file tells those that are forecast
 
 
 def test_readings_become_the_codes_of_the_index_dump(model, run, monkeypatch):
     prompts = []
     generate = ForecastModel.generate
 
-    def recorded(self, prompt, *args, **kwargs):
-        prompts.append(prompt[0].numpy())
-        return generate(self, prompt, *args, **kwargs)
+    def recorded(self, seen, asked):
+        prompts.append(seen.prompt[0, 0].numpy())
+        return generate(self, seen, asked)
 
     monkeypatch.setattr(ForecastModel, "generate", recorded)
     frames = range(run.data.fields.shape[1])
@@ -72,8 +76,8 @@ def test_a_seed_gives_one_forecast_and_another_seed_another(model, run):
 
 def test_a_shorter_forecast_is_the_beginning_of_a_longer_one(model, run):
     long, short = model.forecast(run.readings(), 15, 3), model.forecast(run.readings(), 2, 3)
-    xr.testing.assert_allclose(long.isel(lead_time=slice(2)), short, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(long["lead_time"], 0.5 * np.arange(1, 16))  # past the 10 frames of the data
+    xr.testing.assert_allclose(long.isel(lead_time=slice(3)), short, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(long["lead_time"], 0.5 * np.arange(16))  # past the 10 frames of the data
 
 
 def test_without_temperature_all_members_are_equal(model, run):
@@ -85,10 +89,10 @@ def test_members_that_end_alike_are_told(model, run, monkeypatch):
     generate = ForecastModel.generate
     assert "warning" not in model.forecast(run.readings(), 3, 4).attrs
 
-    def collapsed(self, *args, **kwargs):
-        tokens = generate(self, *args, **kwargs)
-        tokens[:, :, -1] = tokens[:, :1, -1]
-        return tokens
+    def collapsed(self, *args):
+        drawn = generate(self, *args)
+        drawn.codes[:, :, -1] = drawn.codes[:, :1, -1]
+        return drawn
 
     monkeypatch.setattr(ForecastModel, "generate", collapsed)
     assert "all 4 members have the same codes at the last" in model.forecast(run.readings(), 3, 4).attrs["warning"]
@@ -98,11 +102,14 @@ def test_members_that_end_alike_are_told(model, run, monkeypatch):
 
 def test_members_are_doubted_if_they_end_alike_in_most_forecasts():
     tokens = torch.arange(3 * 2 * 4).reshape(3, 2, 4, 1, 1)  # forecast, member, frame, token, level
-    assert doubt_about_members(tokens, 1.0, 0) is None
+    asked = Asked(frames=3, members=2, temperature=1.0, top_k=0, seed=0)
+    assert doubt_about_members(Drawn(tokens), asked) is None
     tokens[0, 1, -1] = tokens[0, 0, -1]
-    assert doubt_about_members(tokens, 1.0, 0) is None
+    assert doubt_about_members(Drawn(tokens), asked) is None
     tokens[1, 1, -1] = tokens[1, 0, -1]
-    assert "in 2 of 3 forecasts all 2 members" in doubt_about_members(tokens, 1.0, 0)
+    assert "in 2 of 3 forecasts all 2 members" in doubt_about_members(Drawn(tokens), asked)
+    # With a first guess members of the same codes differ by their coefficients.
+    assert doubt_about_members(Drawn(tokens, torch.arange(3 * 2 * 4).reshape(3, 2, 4, 1)), asked) is None
 
 
 def test_sensors_may_stand_between_grid_points(model, run):
@@ -190,6 +197,304 @@ def test_a_tokenizer_of_other_encoders_is_refused(run, tmp_path):
     shutil.copy(run.path / "sparse/model.safetensors", odd / "semi_sparse/model.safetensors")
     with pytest.raises(SparseVQError, match="was trained with other sensors than the semi-sparse ones"):
         sparsevq.Forecaster(odd, device="cpu")
+
+
+# ------------------------------------------------------------------ several frames
+
+
+@pytest.fixture(scope="module")
+def modal(modal_run):
+    """On modes, with a first guess from up to three frames."""
+    return sparsevq.Forecaster(modal_run.path, device="cpu")
+
+
+def values(forecast):
+    """(member, lead time, point, channel), where there is a field."""
+    found = np.stack([forecast[channel] for channel in ("u", "v")], axis=-1)
+    found = found.reshape(*found.shape[:2], -1, 2)
+    return found[:, :, ~np.isnan(found).any(axis=(0, 1, 3))].astype(float)
+
+
+def test_a_forecast_from_several_frames_is_the_workflows(modal, modal_run):
+    forecast = modal.forecast(modal_run.history(0, 1, 2), frames=6, members=3, seed=5)
+    with h5py.File(modal_run.workflows) as file:
+        expected = file["ensemble"][0]
+    found = np.stack([forecast[channel] for channel in modal_run.data.channels], axis=-1)
+    valid = ~np.isnan(found)
+    np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-3, atol=1e-3)
+    assert forecast.attrs["observed_frames"] == 3
+
+
+@pytest.mark.parametrize("frames", [1, 6])
+def test_a_forecast_begins_with_an_analysis(modal, modal_run, frames):
+    forecast = modal.forecast(modal_run.history(0, 1, 2), frames=frames, members=9)
+    np.testing.assert_allclose(forecast["lead_time"], 0.5 * np.arange(frames + 1))
+    assert forecast["u"].sizes["lead_time"] == frames + 1
+    truth = modal_run.data.fields[modal_run.trajectory, 2 : frames + 3]
+    found = np.stack([forecast[channel] for channel in ("u", "v")], axis=-1).mean(0)
+    valid = ~np.isnan(found[0]) & modal_run.data.mask[modal_run.trajectory][..., None]
+    errors = [[np.abs(one - other)[valid].mean() for other in truth] for one in found]
+    assert int(np.argmin(errors[0])) == 0, "lead 0 is nearest to the observed frame itself"
+
+
+def test_one_frame_may_have_any_number(modal, modal_run):
+    plain, numbered = modal.forecast(modal_run.readings(2), 3, 2), modal.forecast(modal_run.history(2), 3, 2)
+    xr.testing.assert_equal(plain, numbered)
+    assert plain.attrs["observed_frames"] == numbered.attrs["observed_frames"] == 1
+
+
+def test_frames_may_come_in_any_order_and_be_told_by_time(modal, modal_run, tmp_path):
+    lines = modal_run.history(0, 1, 2)
+    expected = modal.forecast(lines, 4, 3)
+    lines.sample(frac=1, random_state=1).to_csv(tmp_path / "readings.csv", index=False)
+    xr.testing.assert_equal(modal.forecast(tmp_path / "readings.csv", 4, 3), expected)
+    in_time = lines.assign(time=20 + 0.5 * lines["frame"]).drop(columns="frame")
+    xr.testing.assert_equal(modal.forecast(in_time, 4, 3), expected)
+
+
+def test_frames_that_are_older_than_the_model_was_trained_for_are_left_out(modal, modal_run):
+    assert modal.observed_frames == 3
+    long, short = (modal.forecast(modal_run.history(*range(first, 6)), 3, 2) for first in (0, 3))
+    xr.testing.assert_equal(long, short)
+    assert long.attrs["observed_frames"] == 3
+    gap = modal.forecast(modal_run.history(0, 5), 3, 2)
+    xr.testing.assert_equal(gap, modal.forecast(modal_run.history(5), 3, 2))
+    assert gap.attrs["observed_frames"] == 1
+
+
+def test_a_model_of_one_frame_takes_the_last_of_several(model, run):
+    assert model.observed_frames == 1
+    xr.testing.assert_equal(model.forecast(run.history(0, 1, 2), 3, 2), model.forecast(run.readings(2), 3, 2))
+
+
+@pytest.mark.parametrize("missing", ["a frame", "a sensor", "a channel"])
+def test_gaps_and_dropouts_are_forecast_from_nearly_as_well(modal, modal_run, missing):
+    lines = modal_run.history(0, 1, 2)
+    if missing == "a frame":
+        lines = lines[lines["frame"] != 1]
+    elif missing == "a sensor":
+        lines = lines[(lines["frame"] != 1) | (lines["sensor"] != 3)]
+    else:
+        lines.loc[(lines["frame"] == 2) & (lines["sensor"] == 1), "u"] = np.nan
+    whole, partial = modal.forecast(modal_run.history(0, 1, 2), 3, 16), modal.forecast(lines, 3, 16)
+    assert partial.attrs["observed_frames"] == lines["frame"].nunique()
+    apart = np.abs(values(whole).mean(0) - values(partial).mean(0)).mean()
+    assert 1e-6 < apart < 0.5 * values(whole)[0].std()
+
+
+def test_noise_of_readings_widens_the_ensemble(modal, modal_run):
+    lines = modal_run.history(0, 1, 2)
+    exact = modal.forecast(lines.assign(noise=0.0), 3, 16)
+    xr.testing.assert_equal(exact, modal.forecast(lines, 3, 16))
+    noisy = modal.forecast(lines.assign(noise=1.0), 3, 16)
+    assert values(noisy).std(0)[0].mean() > 1.2 * values(exact).std(0)[0].mean()
+
+
+def test_too_long_a_history_at_other_sensors_is_one_line(modal_run, monkeypatch):
+    model = sparsevq.Forecaster(modal_run.path, device="cpu")
+    monkeypatch.setattr(type(model), "observed_frames", 99)
+    lines = modal_run.history(0, 2).replace({"frame": {0: -40}})
+    with pytest.raises(SparseVQError, match="begin 42 frames before the last, .*: leave out the oldest frames"):
+        model.forecast(lines, 3, 2)
+
+
+# ------------------------------------------------------------------ issued again
+
+
+def outlooks(model):
+    return model._issued.outlook, model._issued.drawn
+
+
+def distances(model, leads):
+    """(member, lead time, coefficient) of the last forecast from its outlook, in units of its std."""
+    outlook, drawn = outlooks(model)
+    guess = model._model.gpt.first_guess
+    outlook = guess.until(outlook, drawn.states.shape[1])
+    return ((drawn.states - outlook.mean) / outlook.std)[:, leads]
+
+
+def test_an_update_has_the_outlook_of_the_longer_history(modal, modal_run):
+    modal.forecast(modal_run.history(0, 1), 6, 4)
+    updated = modal.update(modal_run.readings(2))
+    mine, _ = outlooks(modal)
+    anew = modal.forecast(modal_run.history(0, 1, 2), 6, 4)
+    theirs, _ = outlooks(modal)
+    torch.testing.assert_close(mine.mean, theirs.mean)
+    torch.testing.assert_close(mine.std, theirs.std)
+    assert updated.attrs["observed_frames"] == anew.attrs["observed_frames"] == 3
+    np.testing.assert_allclose(updated["lead_time"], anew["lead_time"])
+    assert updated["u"].shape == anew["u"].shape
+    np.testing.assert_allclose(updated["sensor_x"], anew["sensor_x"])
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_member_keeps_its_distance_from_the_outlook(modal, modal_run, steps):
+    modal.forecast(modal_run.history(0, 1), 6, 4)
+    before = distances(modal, slice(steps, 7))
+    modal.update(modal_run.readings(1 + steps), steps)
+    torch.testing.assert_close(distances(modal, slice(0, 7 - steps)), before, rtol=1e-3, atol=1e-3)
+    further = distances(modal, slice(7 - steps, 7))
+    assert torch.isfinite(further).all()
+    assert further.std(0).mean() > 0.2, "what is new is drawn"
+
+
+def test_many_members_have_the_mean_of_a_new_forecast(modal, modal_run):
+    modal.forecast(modal_run.history(0, 1), 4, 400)
+    updated = values(modal.update(modal_run.readings(2)))
+    anew = values(modal.forecast(modal_run.history(0, 1, 2), 4, 400))
+    spread = anew.std(0)
+    apart = np.abs(updated.mean(0) - anew.mean(0))
+    assert apart.mean() < 0.25 * spread.mean()
+    np.testing.assert_allclose(updated.std(0).mean((1, 2)), spread.mean((1, 2)), rtol=0.35)
+
+
+def test_an_update_with_readings_as_they_were_expected_changes_little(modal, modal_run):
+    """Successive forecasts are of the same members: they differ by what was learnt, not by chance."""
+    before = values(modal.forecast(modal_run.history(0, 1, 2), 6, 8))
+    after = values(modal.update(modal_run.readings(3)))
+    other = values(modal.forecast(modal_run.history(1, 2, 3), 6, 8, seed=99))
+    assert np.abs(after[:, :6] - before[:, 1:]).mean() < np.abs(other[:, :6] - before[:, 1:]).mean()
+
+
+def test_updates_follow_each_other(modal, modal_run):
+    modal.forecast(modal_run.history(0), 4, 3)
+    for frame in range(1, 5):
+        found = modal.update(modal_run.readings(frame))
+        assert found.attrs["observed_frames"] == min(frame + 1, 3)
+    mine, _ = outlooks(modal)
+    modal.forecast(modal_run.history(2, 3, 4), 4, 3)
+    torch.testing.assert_close(mine.mean, outlooks(modal)[0].mean)
+
+
+def test_an_update_keeps_the_arguments_and_is_the_same_again(modal, modal_run):
+    found = []
+    for _ in range(2):
+        modal.forecast(modal_run.history(0, 1), 4, 3, seed=7, temperature=0.5, top_k=4)
+        found.append(modal.update(modal_run.readings(2)))
+    xr.testing.assert_identical(*found)
+    assert {name: found[0].attrs[name] for name in ("seed", "temperature", "top_k")} == {
+        "seed": 7,
+        "temperature": 0.5,
+        "top_k": 4,
+    }
+
+
+def test_without_temperature_an_update_is_the_outlook_for_all_members(modal, modal_run):
+    modal.forecast(modal_run.history(0, 1), 4, 3, temperature=0)
+    assert np.abs(np.ptp(values(modal.update(modal_run.readings(2))), axis=0)).max() < 1e-5
+
+
+def test_an_update_without_a_first_guess_is_the_forecast_from_the_longer_history(model, run):
+    model.forecast(run.readings(0), 4, 3)
+    updated = model.update(run.readings(1))
+    anew = model.forecast(run.readings(1), 4, 3)
+    xr.testing.assert_equal(updated, anew)
+
+
+def test_an_update_needs_a_forecast(modal_run):
+    with pytest.raises(SparseVQError, match="there is no forecast to issue again: call forecast first"):
+        sparsevq.Forecaster(modal_run.path, device="cpu").update(modal_run.readings(1))
+
+
+@pytest.mark.parametrize("steps", [0, -1, 5])
+def test_faulty_steps_of_an_update_are_named_and_change_nothing(modal, modal_run, steps):
+    modal.forecast(modal_run.history(0, 1), 4, 3)
+    with pytest.raises(SparseVQError, match=rf"steps={steps} is not allowed: give 1 \.\.\. 4, or forecast anew"):
+        modal.update(modal_run.readings(2), steps)
+    faulty = modal_run.readings(2).assign(u=np.nan, v=np.nan)
+    with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 2: no channel has a value"):
+        modal.update(faulty)
+    with pytest.raises(SparseVQError, match="have the frame 1 before the last one: give each frame once"):
+        modal.update(modal_run.history(1, 2))
+    found = modal.update(modal_run.readings(2))
+    modal.forecast(modal_run.history(0, 1), 4, 3)
+    xr.testing.assert_equal(found, modal.update(modal_run.readings(2)))
+
+
+# ------------------------------------------------------------------ calibration
+
+
+@pytest.fixture
+def calibrated(modal_run, tmp_path):
+    """The run with a calibration of given numbers."""
+    folder = tmp_path / "try/waves/n6/seed1"
+    shutil.copytree(modal_run.path, folder)
+    shutil.copy(modal_run.path.parent.parent / "data.h5", folder / "data.h5")
+    shutil.copy(modal_run.path / "basis.h5", folder / "basis.h5")
+    chain = Chain(folder)
+
+    def made(temperature=1.0, network=1.0, factors=1.0):
+        path = chain.calibrate(starts=(2, 4), observed_frames=(1, 3))
+        with edited(path) as file:
+            file["temperature"][...], file["network"][...], file["factors"][...] = temperature, network, factors
+        return sparsevq.Forecaster(folder, device="cpu")
+
+    return made
+
+
+@pytest.mark.parametrize("updated", [False, True])
+def test_a_factor_moves_members_from_their_mean(calibrated, modal, modal_run, updated):
+    by = {1: modal, 2: calibrated(factors=2.0)}
+    found = {}
+    for factor, model in by.items():
+        forecast = model.forecast(modal_run.history(0, 1), 7, 5)  # past the 5 frames that there are factors for
+        found[factor] = values(model.update(modal_run.readings(2)) if updated else forecast)
+    np.testing.assert_allclose(found[2].mean(0), found[1].mean(0), atol=1e-4)
+    apart = {factor: each - each.mean(0) for factor, each in found.items()}
+    np.testing.assert_allclose(apart[2], 2 * apart[1], atol=1e-4)
+
+
+def test_factors_are_those_of_the_lead_time_the_channel_and_the_observed_frames(calibrated, modal, modal_run):
+    factors = np.ones((2, 6, 2))
+    factors[1, 3, 1] = 1.5  # from three frames, lead time 3, v
+    model = calibrated(factors=factors)
+    for frames in ((2,), (1, 2), (0, 1, 2)):
+        found, plain = (values(each.forecast(modal_run.history(*frames), 5, 4)) for each in (model, modal))
+        ratio = found.std(0).mean(1) / plain.std(0).mean(1)
+        expected = factors[1] if len(frames) == 3 else np.ones((6, 2))
+        np.testing.assert_allclose(ratio, expected, rtol=1e-3)
+
+
+def test_a_calibrated_temperature_is_taken_where_none_is_given(calibrated, modal, modal_run):
+    model, lines = calibrated(temperature=0.25), modal_run.history(0, 1, 2)
+    found = model.forecast(lines, 4, 3)
+    assert found.attrs["temperature"] == 0.25
+    xr.testing.assert_allclose(found, modal.forecast(lines, 4, 3, temperature=0.25), rtol=1e-4, atol=1e-5)
+    xr.testing.assert_allclose(model.forecast(lines, 4, 3, temperature=1), modal.forecast(lines, 4, 3), atol=1e-5)
+    assert modal.forecast(lines, 4, 3).attrs["temperature"] == 1
+
+
+def test_a_calibrated_weight_of_the_network_is_taken(calibrated, modal_run):
+    model = calibrated(network=0.0)
+    heard = []
+    hook = model._model.gpt.layers[0].register_forward_pre_hook(lambda *given: heard.append(given))
+    model.forecast(modal_run.history(0, 1, 2), 4, 3)
+    hook.remove()
+    assert not heard, "the network need not be computed"
+
+
+def test_a_faulty_calibration_is_one_line(calibrated):
+    for faulty in ({"factors": 0.0}, {"factors": np.nan}, {"temperature": -1.0}, {"network": 2.0}):
+        with pytest.raises(SparseVQError, match=r"calibration\.h5: .*: calibrate the run again"):
+            calibrated(**faulty)
+
+
+def test_a_calibration_of_another_run_is_refused(calibrated, modal_run, tmp_path):
+    calibrated()
+    folder = tmp_path / "try/waves/n6/seed1"
+    Chain(folder).gpt(seed=9, **REGRESSION)
+    with pytest.raises(SparseVQError, match=r"calibration\.h5 was made from another gpt"):
+        sparsevq.Forecaster(folder, device="cpu")
+
+
+def test_a_gpt_of_an_earlier_version_is_one_line(run, monkeypatch):
+    file = Run(run.path).model("gpt")
+    old = replace(file, shape={name: size for name, size in file.shape.items() if name != "observed_frames"})
+    read = Run.model
+    monkeypatch.setattr(Run, "model", lambda self, part: old if part == "gpt" else read(self, part))
+    with pytest.raises(SparseVQError, match="trained by an earlier version, .*: train stage 3 again") as caught:
+        sparsevq.Forecaster(run.path, device="cpu")
+    assert "\n" not in str(caught.value)
 
 
 def test_importing_sparsevq_waits_for_nothing():

@@ -48,5 +48,5 @@ def test_a_forecast_on_every_kind_of_domain(domain, tmp_path):
     numbers = pd.DataFrame(values, columns=list(data.channels)).assign(sensor=range(6))
     by_number = Forecaster(folder).forecast(numbers, frames=3, members=2)
     for channel in data.channels:
-        assert by_place[channel].shape == (2, 3, *data.grid)
+        assert by_place[channel].shape == (2, 4, *data.grid)
         np.testing.assert_allclose(by_place[channel], by_number[channel], rtol=1e-4, atol=1e-4 * data.std.max())

@@ -13,7 +13,7 @@ from sparsevq.config import ForecastConfig
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.held_out import cases
-from sparsevq.forecasting.model import ForecastModel, load_forecast_model
+from sparsevq.forecasting.model import Asked, ForecastModel, Seen, load_forecast_model
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.codes import read_codes
@@ -21,11 +21,14 @@ from sparsevq.runtime.files import digest
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.stage1.encoding import load_stage1
 from sparsevq.stage1.model import decode_everywhere, encode_views
-from tests.chain import FORECAST, Chain
+from tests.chain import FORECAST, REGRESSION, Chain, make_modal_chain
+from tests.edited import edited
 
 CPU = torch.device("cpu")
 LINKS = ("linear", "semi_sparse", "sparse", "quantized_complete", "quantized")
 CASES, MEMBERS, LEADS, GRID, CHANNELS, TOKENS, LEVELS = 4, 3, 5, (8, 12), 2, 4, 2
+FRAMES = LEADS + 1
+"""From the last observed one on."""
 
 
 def read(path):
@@ -91,10 +94,10 @@ def model(trained):
 def test_members_that_end_alike_are_told(trained, tmp_path, capsys, monkeypatch):
     generate = ForecastModel.generate
 
-    def collapsed(self, *args, **kwargs):
-        tokens = generate(self, *args, **kwargs)
-        tokens[:, :, -1] = tokens[:, :1, -1]
-        return tokens
+    def collapsed(self, *args):
+        drawn = generate(self, *args)
+        drawn.codes[:, :, -1] = drawn.codes[:, :1, -1]
+        return drawn
 
     trained.forecast(tmp_path / "usual.h5")
     assert "WARNING" not in capsys.readouterr().out
@@ -114,21 +117,25 @@ def test_the_file_is_as_documented(trained, forecast):
         "start_frame": (CASES,),
         "observed_frames": (CASES,),
         "lead_time": (LEADS,),
-        "ensemble": (CASES, MEMBERS, LEADS, *field),
-        "teacher_prompt": (CASES, LEADS, *field),
-        **{f"reconstruction/{link}": (CASES, LEADS + 1, *field) for link in LINKS},
+        "ensemble": (CASES, MEMBERS, FRAMES, *field),
+        "mean": (CASES, FRAMES, *field),
+        "teacher_prompt": (CASES, FRAMES, *field),
+        **{f"reconstruction/{link}": (CASES, FRAMES, *field) for link in LINKS},
         "rate_distortion_bound": (),
-        "tokens": (CASES, MEMBERS, LEADS, TOKENS, LEVELS),
+        "temperature": (),
+        "tokens": (CASES, MEMBERS, FRAMES, TOKENS, LEVELS),
     }
     found = read(forecast)
     assert {name: values.shape for name, values in found.items()} == expected
     integers = dict.fromkeys(("trajectory", "start_frame", "observed_frames"), np.int64)
     integers |= {"lead_time": np.float64, "tokens": np.int32, "rate_distortion_bound": np.float64}
+    integers |= {"temperature": np.float64}
     for name, values in found.items():
         assert values.dtype == integers.get(name, np.float32), name
         assert np.isfinite(values).all(), name
     with h5py.File(forecast) as file:
         assert (file.attrs["schema"], file.attrs["schema_version"]) == ("sparsevq-forecast", 1)
+        assert file.attrs["first_lead"] == 0, "of the ensemble and the teacher's prompt"
         assert file["lead_time"].attrs["units"] == "s"
         assert json.loads(file.attrs["settings"]) == {**FORECAST.model_dump(mode="json"), "seed": 1, "split": "test"}
         models = {name: digest(trained.model(name)) for name in ("sparse", "semi_sparse", "tokenizer", "gpt")}
@@ -179,20 +186,117 @@ def test_the_prompt_is_the_sparse_encoders_codes_of_the_observed_frame(trained, 
     codes = read_codes(trained.codes_path)
     assert len({members[0].tobytes() for members in found["tokens"]}) == CASES, "prompts matter"
     for case, (trajectory, start) in enumerate(((5, 0), (5, 4), (6, 0), (6, 4))):
-        made = model.gpt.generate(codes.sparse[0, [trajectory], start], LEADS, temperature=0)[0]
+        made = model.gpt.generate(codes.sparse[0, [trajectory], start : start + 1], LEADS, temperature=0).codes[0]
         for member in range(MEMBERS):
             np.testing.assert_array_equal(found["tokens"][case, member], made)
-        made = model.gpt.generate(codes.semi_sparse[0, [trajectory], start], LEADS, temperature=0)
-        expected = decoded(model, made[0])
+        made = model.gpt.generate(codes.semi_sparse[0, [trajectory], start : start + 1], LEADS, temperature=0)
+        expected = decoded(model, made.codes[0])
         np.testing.assert_allclose(found["teacher_prompt"][case], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_teachers_prompt_gives_the_mean_of_its_own_ensemble(trained, forecast, model):
     codes, found = read_codes(trained.codes_path), read(forecast)
-    prompt = codes.semi_sparse[0, [5, 5, 6, 6], [0, 4, 0, 4]]
-    tokens = model.generate(prompt, LEADS, MEMBERS, temperature=1.0, top_k=0, seed=1)
-    expected = decoded(model, tokens.flatten(0, 2)).reshape(CASES, MEMBERS, LEADS, *GRID, CHANNELS)
+    seen = Seen(codes.semi_sparse[0, [5, 5, 6, 6], [0, 4, 0, 4]][:, None], torch.zeros(1, dtype=torch.long))
+    drawn = model.generate(seen, Asked(LEADS, MEMBERS, temperature=1.0, top_k=0, seed=1))
+    expected = decoded(model, drawn.codes.flatten(0, 2)).reshape(CASES, MEMBERS, FRAMES, *GRID, CHANNELS)
     np.testing.assert_allclose(found["teacher_prompt"], expected.mean(1), rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_first_guess_the_mean_is_that_of_the_members(forecast):
+    found = read(forecast)
+    np.testing.assert_allclose(found["mean"], found["ensemble"].mean(1), rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------ several observed frames, a first guess
+
+
+@pytest.fixture(scope="module")
+def modal(tmp_path_factory):
+    """On modes, forecast from one frame and from three."""
+    chain = make_modal_chain(tmp_path_factory.mktemp("modal_held_out") / "run")
+    chain.forecast(chain.folder / "forecast.h5", starts=(2, 4), observed_frames=(1, 3))
+    return chain
+
+
+def test_more_observed_frames_forecast_better_and_are_cases_of_their_own(modal):
+    found, truth = read(modal.folder / "forecast.h5"), modal.data.fields
+    errors = {1: [], 3: []}
+    cases = zip(found["trajectory"], found["start_frame"], found["observed_frames"], found["mean"], strict=True)
+    for trajectory, start, observed, mean in cases:
+        apart = np.abs(mean - truth[trajectory, start : start + FRAMES])
+        errors[observed].append(apart[:, modal.data.mask[trajectory]].mean())
+    assert {count: len(these) for count, these in errors.items()} == {1: 4, 3: 4}
+    assert np.mean(errors[3]) < 0.9 * np.mean(errors[1]), "speed is in three frames, not in one"
+
+
+def test_an_ensemble_is_about_its_mean(modal):
+    found = read(modal.folder / "forecast.h5")
+    spread = found["ensemble"].std(axis=1, ddof=1)
+    apart = np.abs(found["ensemble"].mean(1) - found["mean"])
+    assert 0 < apart.mean() < spread.mean(), "three members: the mean's error is 0.58 of the spread"
+
+
+def test_a_case_is_as_it_would_be_without_the_others(modal, tmp_path):
+    """Frames before those that are observed do not count, and neither do other numbers of them."""
+    together = read(modal.folder / "forecast.h5")
+    for count in (1, 3):
+        alone = read(modal.forecast(tmp_path / f"{count}.h5", starts=(2, 4), observed_frames=(count,)))
+        rows = together["observed_frames"] == count
+        for name in ("ensemble", "mean", "tokens"):
+            np.testing.assert_array_equal(alone[name], together[name][rows])
+
+
+def test_the_teachers_prompt_is_of_perfect_sensors(modal):
+    """Its analysis is what the modes can do, whatever the sensors see."""
+    found, truth = read(modal.folder / "forecast.h5"), modal.data.fields
+    for trajectory, start, prompted in zip(
+        found["trajectory"], found["start_frame"], found["teacher_prompt"], strict=True
+    ):
+        valid = modal.data.mask[trajectory]
+        np.testing.assert_allclose(prompted[0][valid], truth[trajectory, start][valid], atol=0.2)
+
+
+def test_a_calibrated_run_draws_by_its_temperature_and_moves_members(modal, tmp_path):
+    plain = read(modal.folder / "forecast.h5")
+    calibration = tmp_path / "calibration.h5"
+    asked = {"starts": (2, 4), "observed_frames": (1, 3)}
+    modal.calibrate(calibration, **asked)
+    with edited(calibration) as file:
+        file["temperature"][...], file["network"][...], file["factors"][...] = 1.0, 1.0, 2.0
+    files = {"calibration": calibration}
+    wide = read(modal.forecast(tmp_path / "wide.h5", files=files, **asked))
+    means = plain["ensemble"].mean(1, keepdims=True)
+    np.testing.assert_allclose(wide["ensemble"], means + 2 * (plain["ensemble"] - means), rtol=1e-3, atol=1e-4)
+    for name in ("mean", "tokens", "teacher_prompt"):
+        np.testing.assert_array_equal(wide[name], plain[name])
+
+    with edited(calibration) as file:
+        file["temperature"][...] = 0.5
+    cold = read(modal.forecast(tmp_path / "cold.h5", files=files, **asked))
+    given = read(modal.forecast(tmp_path / "given.h5", temperature=0.5, **asked))
+    assert cold["temperature"] == given["temperature"] == 0.5
+    np.testing.assert_array_equal(cold["tokens"], given["tokens"])
+    with h5py.File(tmp_path / "cold.h5") as file:
+        assert json.loads(file.attrs["made_from"])["calibration"] == digest(calibration)
+
+
+def test_a_calibration_of_another_gpt_is_refused(modal, tmp_path):
+    calibration = modal.calibrate(tmp_path / "calibration.h5")
+    gpt, _ = modal.gpt(tmp_path / "gpt", seed=9, **REGRESSION)
+    files = {"calibration": calibration, "gpt": gpt / "model.safetensors"}
+    with pytest.raises(SparseVQError, match=r"calibration\.h5 was made from another gpt .*--forcerun calibrate"):
+        modal.forecast(tmp_path / "f.h5", files=files)
+
+
+def test_a_gpt_of_an_earlier_version_is_one_line(trained, tmp_path):
+    old = load_model(trained.model("gpt"), "gpt")
+    shape = {name: size for name, size in old.shape.items() if name != "observed_frames"}
+    gpt = GPT(GPTConfig(**old.shape), read_codes(trained.codes_path).codebook)
+    made_from = {name: digest(path) for name, path in trained.run().paths("codes", "tokenizer").items()}
+    save_model(tmp_path / "gpt.safetensors", gpt, "gpt", shape=shape, settings=old.settings, made_from=made_from)
+    with pytest.raises(SparseVQError, match="trained by an earlier version, .*: train stage 3 again") as caught:
+        trained.forecast(tmp_path / "f.h5", files={"gpt": tmp_path / "gpt.safetensors"})
+    assert "\n" not in str(caught.value)
 
 
 # ------------------------------------------------------------------ chance
@@ -202,7 +306,7 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_other_draws_alone(tr
     assert trained.forecast(tmp_path / "again.h5").read_bytes() == forecast.read_bytes()
     first, other = read(forecast), read(trained.forecast(tmp_path / "other.h5", seed=2))
     for name in first:
-        drawn = name in ("ensemble", "tokens", "teacher_prompt")
+        drawn = name in ("ensemble", "mean", "tokens", "teacher_prompt")
         assert np.array_equal(first[name], other[name]) != drawn, name
 
 
@@ -282,7 +386,7 @@ def test_every_number_of_observed_frames_is_a_case(trained):
 
 
 def test_the_last_frame_can_be_reached(trained, tmp_path):
-    assert read(trained.forecast(tmp_path / "f.h5", horizon=9, starts=(0,)))["ensemble"].shape[2] == 9
+    assert read(trained.forecast(tmp_path / "f.h5", horizon=9, starts=(0,)))["ensemble"].shape[2] == 10
 
 
 def test_data_without_a_test_split_is_one_line(trained, tmp_path, unchecked_origins):
@@ -333,5 +437,5 @@ def test_every_design_forecasts_in_every_precision(trained, tmp_path, precision,
     gpt, _ = trained.gpt(tmp_path / "gpt", codes=files["codes"], precision=precision, **stage3)
     files["gpt"] = gpt / "model.safetensors"
     found = read(trained.forecast(tmp_path / "f.h5", files=files, precision=precision))
-    assert found["ensemble"].shape == (CASES, MEMBERS, LEADS, *GRID, CHANNELS)
+    assert found["ensemble"].shape == (CASES, MEMBERS, FRAMES, *GRID, CHANNELS)
     assert all(np.isfinite(values).all() for values in found.values())

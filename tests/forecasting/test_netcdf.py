@@ -21,7 +21,7 @@ def forecast_of(data, members=3, frames=4, sensors=5):
     fields = rng.normal(size=(members, frames, *data.grid, len(data.channels))).astype(np.float32)
     fields[:, :, ~data.mask.any(axis=0)] = np.nan
     places = rng.uniform(0, 1, (sensors, len(data.axes)))
-    return as_dataset(data, fields, 0.5 * np.arange(1, frames + 1), places, {"seed": 1})
+    return as_dataset(data, fields, 0.5 * np.arange(frames), places, {"seed": 1})
 
 
 def test_what_is_written_comes_back(tmp_path):

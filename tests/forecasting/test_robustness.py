@@ -10,10 +10,9 @@ from sparsevq.forecasting.robustness import NUMBERS, conditions, robustness
 from sparsevq.stage1.encoding import load_stage1
 from sparsevq.stage1.model import decode_everywhere, encode_views
 from sparsevq.training.fields import reconstruction_metrics, validation_views
-from tests.chain import Chain, fabric, write_small_flow
+from tests.chain import MODAL, Chain, fabric, write_small_flow
 
 CPU = torch.device("cpu")
-MODAL = {"modes": 20, "examples": 60, "num_latents": 4}
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from tests.cli.conftest import SMALLER, TINY, TINY_STAGE2, as_own_process
 
 LAYOUT = [
     "basis.h5",
+    "calibration.h5",
     "codes.h5",
     "config.yaml",
     "data.h5",
@@ -42,7 +43,9 @@ def test_the_published_chain_forecasts(workplace, chain, readings, capsys):
     assert "0 of the 20 readings are from the 20 sensors" in capsys.readouterr().out
     with xr.open_dataset(out) as forecast:
         assert forecast["u"].dims == ("member", "lead_time", "y", "x")
-        assert forecast["u"].shape == (2, 3, 24, 24)
+        assert forecast["u"].shape == (2, 4, 24, 24)
+        assert forecast["lead_time"][0] == 0
+        assert forecast.attrs["observed_frames"] == 1
         assert np.isfinite(forecast["v"]).any()
         assert forecast.attrs["history"].endswith("sparsevq " + command)
     assert png.read_bytes().startswith(b"\x89PNG")

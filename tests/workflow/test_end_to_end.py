@@ -27,6 +27,7 @@ JOBS_OF_A_RUN = (
     "tokenizer",
     "codes",
     "gpt",
+    "calibrate",
     "forecast",
     "baselines",
     "robustness",
@@ -61,6 +62,7 @@ def test_every_file_of_the_architecture_is_there(finished):
         "sensors.h5",
         "sensors.csv",
         "codes.h5",
+        "calibration.h5",
         "forecast.h5",
         "baselines.h5",
         "robustness.csv",
@@ -139,12 +141,12 @@ def test_nothing_is_left_to_do(finished):
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ("stage3={lr: 0.5}", {"gpt", "forecast", "baselines", "evaluate", "tables"}),
-        ("forecast={temperature: 0.5}", {"forecast", "baselines", "evaluate", "tables"}),
+        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", "evaluate", "tables"}),
+        ("forecast={temperature: 0.5}", {"calibrate", "forecast", "baselines", "evaluate", "tables"}),
         ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "tables"}),
         (
             "stage2={lr: 0.5}",
-            {"tokenizer", "codes", "gpt", "forecast", "baselines", "evaluate", "tables"},
+            {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", "evaluate", "tables"},
         ),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables"}),
         ("preprocess={time_sub: 2}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables"}),

@@ -12,7 +12,18 @@ from sparsevq.config import load
 from .conftest import REPOSITORY
 
 CONFIGURATIONS = sorted([*(REPOSITORY / "config").rglob("*.yaml"), REPOSITORY / "tests/config/miniature.yaml"])
-TRAINING = ("semi_sparse", "sparse", "tokenizer", "codes", "gpt", "forecast", "baselines", "robustness", "evaluate")
+TRAINING = (
+    "semi_sparse",
+    "sparse",
+    "tokenizer",
+    "codes",
+    "gpt",
+    "calibrate",
+    "forecast",
+    "baselines",
+    "robustness",
+    "evaluate",
+)
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)

@@ -33,7 +33,7 @@ FOLLOWED = (
 )
 RUN = "results/miniature/cylinder/n8/seed1"
 TRAININGS = ("semi_sparse", "sparse", "tokenizer", "gpt")
-ON_GPUS = (*TRAININGS, "codes", "forecast", "robustness")
+ON_GPUS = (*TRAININGS, "codes", "calibrate", "forecast", "robustness")
 ENDLESS = "stage1={max_steps: 1000000, val_every: 50}"
 
 
@@ -130,7 +130,7 @@ def test_tables_through_slurm_equal_those_of_one_machine(by_slurm, finished):
 
 def test_each_job_was_slurms_with_what_its_rule_asks_for(by_slurm):
     everything = [job for job in by_slurm[1] if job["WorkDir"] == str(by_slurm[0])]
-    assert len(everything) == 16
+    assert len(everything) == 17
     for job in everything:
         rule = re.match(r"rule_(.+?)(_wildcards|$)", job["Comment"])[1]
         assert job["JobState"] == "COMPLETED", rule

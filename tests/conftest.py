@@ -26,6 +26,14 @@ def trained(tmp_path_factory):
     return make_chain(tmp_path_factory.mktemp("chain"))
 
 
+@pytest.fixture(scope="session")
+def guessing(tmp_path_factory):
+    """The same on POD coefficients, with a GPT that has a first guess; tests only read it."""
+    from tests.chain import make_modal_chain
+
+    return make_modal_chain(tmp_path_factory.mktemp("guessing"))
+
+
 @pytest.fixture
 def unchecked_origins(monkeypatch):
     """Models may be used with data that they were not trained on, which is a fault elsewhere."""

@@ -89,6 +89,37 @@ def test_a_fault_is_one_line(path, damage, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_set("readings", np.zeros((2, 7, 9, 12), np.float32)), r"/readings has shape \(2, 7, 9, 12\)"),
+        (_set("coefficients", np.zeros((2, 7, 10), np.float16)), "/coefficients has shape"),
+        (_set("center", np.zeros(3, np.float32)), r"/center has shape \(3,\), not \(\d+\)"),
+        (lambda file: file.__delitem__("readings"), "/readings is missing"),
+        (lambda file: file.__delitem__("center"), "/center is missing"),
+        (lambda file: file.__delitem__("groups"), "/groups is missing"),
+    ],
+)
+def test_a_fault_in_what_a_regression_learns_from_is_one_line(guessing, tmp_path, damage, message):
+    path = shutil.copy(guessing.codes_path, tmp_path / "codes.h5")
+    with edited(path) as file:
+        damage(file)
+    with pytest.raises(SparseVQError, match=message) as caught:
+        read_codes(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dump_of_groups_without_coefficients_is_read(guessing, tmp_path):
+    """As earlier ones of version 2 are."""
+    path = shutil.copy(guessing.codes_path, tmp_path / "codes.h5")
+    with edited(path) as file:
+        for name in ("readings", "coefficients", "center", "groups"):
+            del file[name]
+    before, now = read_codes(path), read_codes(guessing.codes_path)
+    assert before.coefficients is None and before.groups == ()
+    assert torch.equal(before.sparse, now.sparse) and torch.equal(before.tokens_sparse, now.tokens_sparse)
+
+
 def test_a_missing_dump_is_one_line(tmp_path):
     with pytest.raises(SparseVQError, match=r"codes\.h5 is missing"):
         read_codes(tmp_path / "codes.h5")

@@ -10,6 +10,7 @@ import torch
 
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
+from sparsevq.models.groups import group_slots
 from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.files import digest
 from sparsevq.stage1.encoding import load_stage1
@@ -97,26 +98,47 @@ def test_a_tokenizer_of_other_latents_is_refused(trained, tmp_path, unchecked_or
     assert not (tmp_path / "codes.h5").exists()
 
 
-def test_groups_are_dumped_before_quantization_too(trained, tmp_path):
-    trained.tokenizer(tmp_path, tokenizer="groups", continuous_steps=0)
-    files = {"tokenizer": tmp_path / "model.safetensors"}
-    path = trained.codes(tmp_path / "codes.h5", **files)
-    tokenizer = load_tokenizer(trained.run(**files), load_stage1(trained.run(), "semi_sparse", CPU), CPU)
-    codes = read_codes(path)
-    assert codes.codebook.shape == (4, 2, 16, tokenizer.config.vq_embedding_dim)
+def test_groups_are_dumped_before_quantization_too(guessing):
+    tokenizer = load_tokenizer(guessing.run(), load_stage1(guessing.run(), "semi_sparse", CPU), CPU)
+    codes = read_codes(guessing.codes_path)
+    assert codes.codebook.shape == (2, 2, 8, tokenizer.config.vq_embedding_dim)
     assert torch.equal(codes.codebook, tokenizer.quantizer.codebook())
-    fields = trained.fields()
+    assert codes.groups == tuple(tokenizer.config.groups)
+    fields = guessing.fields()
     views = fields.views(torch.tensor([3]), torch.tensor([9]))
     for role, tokens, indices in (
         ("sparse", codes.tokens_sparse, codes.sparse),
         ("semi_sparse", codes.tokens_semi_sparse, codes.semi_sparse),
     ):
         assert tokens.dtype == torch.float16 and tokens.shape == (*indices.shape[:-1], codes.codebook.shape[-1])
-        expected = tokenizer.encode(encode_views(load_stage1(trained.run(), role, CPU), fields, views))[0]
+        expected = tokenizer.encode(encode_views(load_stage1(guessing.run(), role, CPU), fields, views))[0]
         torch.testing.assert_close(tokens[0, 3, 9].float(), expected, rtol=1e-3, atol=1e-4)
         assert not tokens[1, 4:].any(), "variants of training trajectories alone"
+
+
+def test_readings_are_those_of_the_sparse_sensors_and_coefficients_the_complete_ones(guessing):
+    codes, fields = read_codes(guessing.codes_path), guessing.fields()
+    sparse, teacher = (load_stage1(guessing.run(), role, CPU) for role in ("sparse", "semi_sparse"))
+    assert codes.readings.dtype == torch.float32 and codes.readings.shape == (2, 7, 10, 12), "6 sensors of 2 channels"
+    assert codes.coefficients.dtype == torch.float16 and codes.coefficients.shape[:3] == (2, 7, 10)
+    for trajectory, frame in ((0, 0), (3, 9), (6, 4)):
+        views = fields.views(torch.tensor([trajectory]), torch.tensor([frame]))
+        torch.testing.assert_close(codes.readings[0, trajectory, frame], sparse.seen(fields, views)[0])
+        whole = teacher.latents.to_coefficients(encode_views(teacher, fields, views))[0]
+        found = codes.coefficients[0, trajectory, frame].float() + codes.center
+        torch.testing.assert_close(found, whole, rtol=2e-3, atol=2e-3)
+    assert not codes.readings[1, 4:].any() and not codes.coefficients[1, 4:].any()
+    assert codes.readings[1, :4].any() and not torch.equal(codes.readings[0, :4], codes.readings[1, :4])
+
+
+def test_tokens_are_the_first_coefficients_in_groups(guessing):
+    codes = read_codes(guessing.codes_path)
+    slots = group_slots(codes.groups)
+    tokens = codes.tokens_semi_sparse.flatten(-2)[..., slots].float()
+    torch.testing.assert_close(tokens, codes.coefficients[..., : len(slots)].float(), rtol=2e-3, atol=1e-4)
 
 
 def test_other_tokenizers_have_no_tokens_in_the_dump(trained):
     codes = read_codes(trained.codes_path)
     assert codes.tokens_sparse is None and codes.tokens_semi_sparse is None
+    assert codes.readings is None and codes.coefficients is None and codes.center is None and codes.groups == ()

@@ -171,6 +171,16 @@ def test_codes_keep_mean_and_variance_in_expectation(sharpness):
     torch.testing.assert_close(variance, before.variance, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("sharpness", [1.0, 0.1])
+def test_codes_that_are_fine_or_unsharp_keep_mean_and_variance_too(sharpness):
+    """Chances may be wider than the channel's Gaussian (a gap between codes, heavy tails): a^2 Var_p c reaches v."""
+    model, before = guess(), belief()
+    model.log_sharpness.data.fill_(math.log(sharpness))
+    mean, variance = expectations(model, before)
+    torch.testing.assert_close(mean, before.mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(variance, before.variance, rtol=1e-4, atol=1e-5)
+
+
 def test_codes_tell_more_of_what_is_less_known():
     model, mean = guess(), torch.zeros(1, TOKENS, CHANNELS)
     left = []

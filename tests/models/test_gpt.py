@@ -454,6 +454,13 @@ def test_a_forecast_goes_on_past_the_trained_context(kind, times):
 
 
 @both_predictions
+def test_the_last_frame_of_a_forecast_is_drawn_as_if_others_followed(prediction):
+    """Its tokens see what is expected a frame later, token by token, whether that is asked for or not."""
+    model, prompt = gpt(prediction=prediction, **GUESSED), sequences(8, 1)
+    assert torch.equal(forecast(model, prompt, 1), forecast(model, prompt, 2)[:, :2])
+
+
+@both_predictions
 def test_past_the_trained_context_the_latest_frames_are_seen(prediction, monkeypatch):
     """With one layer, whose keys hold no memory of older frames: attention to 4 frames and those tokens made so far."""
     model = gpt(prediction=prediction, time_transformer_layers=1, context_frames=4)

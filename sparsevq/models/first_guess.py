@@ -165,20 +165,25 @@ class FirstGuess(nn.Module):
     def update(self, belief: Belief, scores: Tensor, code: Tensor, level: int, start: int) -> Belief:
         """The belief with the vectors `code` (b, n, D) of this level, too, whose `scores` were (b, n, K)."""
         with torch.autocast(code.device.type, enabled=False):
-            mean, variance = self.expected(scores, level, start)
-            gain = self.full_gain(belief, level, start)
+            gain, mean, variance = self.channel(belief, scores, level, start)
             left = belief.variance - gain.square() * variance
             return Belief(belief.mean + gain * (code - mean), left.maximum(LEAST * belief.variance))
+
+    def channel(self, belief: Belief, scores: Tensor, level: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """How far coefficients go with their codes, and mean and variance of codes by their scores, (b, n, D) each.
+
+        Never so far that codes by these chances would give more than the belief's variance.
+        """
+        mean, variance = self.expected(scores, level, start)
+        gain = self.trust[level, self._positions(belief.mean, start)] * self.gain(belief, level, start)
+        most = ((1 - LEAST) * belief.variance / variance.clamp_min(1e-30)).sqrt()
+        return gain.minimum(most), mean, variance
 
     def expected(self, scores: Tensor, level: int, start: int) -> tuple[Tensor, Tensor]:
         """Mean and variance (b, n, D) of codes by their scores (b, n, K)."""
         codes, chance = self.codes[:, level].expand(self.tokens, -1, -1), scores.detach().softmax(-1)
         mean = by_position(chance, codes, start)
         return mean, (by_position(chance, codes.square(), start) - mean.square()).clamp_min(0)
-
-    def full_gain(self, belief: Belief, level: int, start: int) -> Tensor:
-        """(b, n, D) how far a coefficient goes with its code."""
-        return self.trust[level, self._positions(belief.mean, start)] * self.gain(belief, level, start)
 
     def gain(self, belief: Belief, level: int, start: int) -> Tensor:
         """(b, n, D) how far a coefficient goes with its code, in theory."""

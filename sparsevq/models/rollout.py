@@ -107,9 +107,9 @@ def sample(gpt: "GPT", hidden: Tensor | None, start: int, belief: Belief | None,
         drawn.append(code)
         vector = gpt.level_vectors(code, level, start)
         if first_guess is not None and belief is not None and guess is not None:
-            gain = first_guess.full_gain(belief, level, start)
+            gain, without, _ = first_guess.channel(belief, guess, level, start)
             about = first_guess.expected(logits, level, start)[0] if draws.temperature else gpt.raw(vector, start)
-            moved = gain * (about - first_guess.expected(guess, level, start)[0])
+            moved = gain * (about - without)
             shift = moved if shift is None else shift + moved
             belief = first_guess.update(belief, guess, gpt.raw(vector, start), level, start)
         seen = seen + vector
@@ -150,7 +150,7 @@ class Rollout:
         if self.guess is not None:
             if outlook is None:
                 raise ValueError("a GPT with a first guess forecasts from an outlook")
-            self.outlook = self.guess.until(outlook, frames + 1)
+            self.outlook = self.guess.until(outlook, frames + 2)  # the last frame is drawn as if others followed
             self.coming = gpt.coming(self.outlook)
         self.alone = self.guess is not None and draws.network == 0
         self.codes: list[Tensor] = []
@@ -222,7 +222,5 @@ class Rollout:
         if place == 0:
             return F.pad(self.coming[:, 0], (0, 0, count - self.size, 0))
         lead = place // self.size - self.observed + 1
-        if lead >= self.coming.shape[1]:
-            return torch.zeros_like(self.coming[:, 0, :count])
         first = place % self.size
         return self.coming[:, lead, first : first + count]

@@ -42,7 +42,7 @@ from tests.shards import shards_of
 
 PACKAGE = Path(sparsevq.__file__).parent
 MODELS = ("semi_sparse", "sparse", "tokenizer", "gpt")
-OWN = ("data.h5", "basis.h5", "sensors.h5", "codes.h5", "forecast.h5", "baselines.h5")
+OWN = ("data.h5", "basis.h5", "sensors.h5", "codes.h5", "calibration.h5", "forecast.h5", "baselines.h5")
 FILES = (*OWN, *(f"{model}/model.safetensors" for model in MODELS))
 
 
@@ -50,6 +50,7 @@ class Finished(Chain):
     """A run with its forecast, baselines and tables, and what reads each of its files."""
 
     def finish(self) -> "Finished":
+        self.calibrate()
         self.forecast(self.folder / "forecast.h5")
         self.baselines()
         return self
@@ -70,6 +71,7 @@ class Finished(Chain):
             "tokenizer": self.tokenizer,
             "codes": self.codes,
             "gpt": self.gpt,
+            "calibrate": self.calibrate,
             "forecast": lambda: self.forecast(self.folder / "forecast.h5"),
             "baselines": self.baselines,
             "evaluate": self.evaluate,
@@ -102,6 +104,7 @@ def other(tmp_path_factory, finished) -> Path:
     for make in (lambda: chain.encoder("semi_sparse"), lambda: chain.encoder("sparse"), chain.tokenizer, chain.codes):
         make()
     chain.gpt()
+    (chain.folder / "calibration.h5").unlink()
     return chain.finish().folder
 
 
@@ -132,7 +135,8 @@ def test_every_file_tells_its_layout_its_code_and_what_it_was_made_from(finished
         "tokenizer": inputs | {"sparse", "semi_sparse"},
         "codes": inputs | {"sparse", "semi_sparse", "tokenizer"},
         "gpt": {"codes", "tokenizer"},
-        "forecast": inputs | {"basis", "sparse", "semi_sparse", "tokenizer", "gpt", "codes"},
+        "calibration": inputs | {"tokenizer", "gpt", "codes"},
+        "forecast": inputs | {"basis", "sparse", "semi_sparse", "tokenizer", "gpt", "codes", "calibration"},
         "baselines": inputs | {"basis", "forecast"},
     }
 
@@ -154,6 +158,9 @@ READ_BY = [
     ("codes.h5", "forecast", "gpt/model.safetensors was made from another codes.h5 .*--forcerun gpt"),
     ("gpt", "forecast", "gpt/model.safetensors was made from another tokenizer .*--forcerun gpt"),
     ("gpt", "sparsevq forecast", "gpt/model.safetensors was made from another tokenizer"),
+    ("calibration.h5", "forecast", "calibration.h5 was made from another data set .*--forcerun calibrate"),
+    ("calibration.h5", "sparsevq forecast", "calibration.h5 was made from another data set"),
+    ("calibration.h5", "evaluate", "forecast.h5 was made from another calibration"),
     ("forecast.h5", "baselines", "forecast.h5 was made from another data set .*--forcerun forecast"),
     ("forecast.h5", "evaluate", "forecast.h5 was made from another data set"),
     ("codes.h5", "evaluate", "forecast.h5 was made from another codes.h5"),
@@ -193,7 +200,7 @@ def test_a_run_of_the_command_line_tells_its_layout(tmp_path):
 
 
 def test_files_of_one_run_are_accepted_wherever_they_are(run):
-    for consumer in ("sparsevq forecast", "codes", "gpt", "forecast", "baselines", "evaluate"):
+    for consumer in ("sparsevq forecast", "codes", "gpt", "calibrate", "forecast", "baselines", "evaluate"):
         run.consume(consumer)
 
 
@@ -232,6 +239,7 @@ USES = {
     "tokenizer": "codes",
     "codes.h5": "gpt",
     "gpt": "sparsevq forecast",
+    "calibration.h5": "forecast",
     "forecast.h5": "baselines",
     "baselines.h5": "evaluate",
 }

@@ -294,7 +294,7 @@ def test_too_long_a_history_at_other_sensors_is_one_line(modal_run, monkeypatch)
     model = sparsevq.Forecaster(modal_run.path, device="cpu")
     monkeypatch.setattr(type(model), "observed_frames", 99)
     lines = modal_run.history(0, 2).replace({"frame": {0: -40}})
-    with pytest.raises(SparseVQError, match="begin 42 frames before the last, .*: leave out the oldest frames"):
+    with pytest.raises(SparseVQError, match=r"begin 42 frames before the last, .*: leave out the oldest frames"):
         model.forecast(lines, 3, 2)
 
 
@@ -492,7 +492,7 @@ def test_a_gpt_of_an_earlier_version_is_one_line(run, monkeypatch):
     old = replace(file, shape={name: size for name, size in file.shape.items() if name != "observed_frames"})
     read = Run.model
     monkeypatch.setattr(Run, "model", lambda self, part: old if part == "gpt" else read(self, part))
-    with pytest.raises(SparseVQError, match="trained by an earlier version, .*: train stage 3 again") as caught:
+    with pytest.raises(SparseVQError, match=r"trained by an earlier version, .*: train stage 3 again") as caught:
         sparsevq.Forecaster(run.path, device="cpu")
     assert "\n" not in str(caught.value)
 

@@ -303,7 +303,7 @@ def test_a_gpt_of_an_earlier_version_is_one_line(trained, tmp_path):
     gpt = GPT(GPTConfig(**old.shape), read_codes(trained.codes_path).codebook)
     made_from = {name: digest(path) for name, path in trained.run().paths("codes", "tokenizer").items()}
     save_model(tmp_path / "gpt.safetensors", gpt, "gpt", shape=shape, settings=old.settings, made_from=made_from)
-    with pytest.raises(SparseVQError, match="trained by an earlier version, .*: train stage 3 again") as caught:
+    with pytest.raises(SparseVQError, match=r"trained by an earlier version, .*: train stage 3 again") as caught:
         trained.forecast(tmp_path / "f.h5", files={"gpt": tmp_path / "gpt.safetensors"})
     assert "\n" not in str(caught.value)
 

@@ -149,7 +149,7 @@ def test_nothing_is_left_to_do(finished):
             {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", "evaluate", "tables"},
         ),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables"}),
-        ("preprocess={time_sub: 2}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables"}),
+        ("preprocess={split_seed: 1}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables"}),
         ("resources={threads: 2, mem_mb: 3000}", set()),
         ("tracking={enabled: false}", set()),
     ],

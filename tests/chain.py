@@ -197,10 +197,13 @@ def make_chain(folder: Path) -> Chain:
     return chain
 
 
-def make_modal_chain(folder: Path) -> Chain:
-    """Run all stages on modes, with a first guess from the readings of up to three frames; not calibrated."""
+def make_modal_chain(folder: Path, trajectories: int = 20) -> Chain:
+    """Run all stages on modes, with a first guess from the readings of up to three frames; not calibrated.
+
+    Of few trajectories the regression cannot learn how sure it is.
+    """
     chain = Chain(folder)
-    write_small_flow(chain, trajectories=20)  # of which the regression learns how sure it is
+    write_small_flow(chain, trajectories=trajectories)
     chain.encoder("semi_sparse", **MODAL)
     chain.encoder("sparse", **MODAL)
     chain.tokenizer(**GROUPS)

@@ -31,7 +31,7 @@ def guessing(tmp_path_factory):
     """The same on POD coefficients, with a GPT that has a first guess; tests only read it."""
     from tests.chain import make_modal_chain
 
-    return make_modal_chain(tmp_path_factory.mktemp("guessing"))
+    return make_modal_chain(tmp_path_factory.mktemp("guessing"), trajectories=7)
 
 
 @pytest.fixture

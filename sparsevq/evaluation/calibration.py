@@ -67,7 +67,7 @@ def calibrate(run: Run, out: Path, *, settings: ForecastConfig, seed: int, fabri
     SparseVQError
         An input is missing, damaged or doesn't fit the others; or there is no validation trajectory.
     """
-    data, model, codes = run.data, load_forecast_model(run, fabric.device), run.codes(fabric.device)
+    data, model, codes = run.data, load_forecast_model(run, fabric.device, calibrated=False), run.codes(fabric.device)
     fields = DeviceFields(data, Symmetries(), fabric.device, model.teacher.basis)
     which = cases(data, settings, "val")
     points = _points(data)

@@ -227,8 +227,13 @@ def doubt_about_members(drawn: Drawn, asked: Asked) -> str | None:
     )
 
 
-def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
+def load_forecast_model(run: Run, device: torch.device, calibrated: bool = True) -> ForecastModel:
     """Load all stages of a run.
+
+    Parameters
+    ----------
+    calibrated
+        Whether to use its calibration, if it has one.
 
     Raises
     ------
@@ -258,9 +263,9 @@ def load_forecast_model(run: Run, device: torch.device) -> ForecastModel:
         )
     file.restore(gpt)
     calibration = None
-    if run.has("calibration"):
+    if calibrated and run.has("calibration"):
         calibration, made_from = read_calibration(run.file("calibration"), len(run.domain.channels))
-        run.check("calibration", made_from)
+        run.check("calibration", made_from, rule="calibrate")
     gpt = gpt.to(device).eval().requires_grad_(False)
     return ForecastModel(sparse, teacher, tokenizer, gpt, sparse.parameters, calibration)
 

@@ -115,7 +115,7 @@ class FirstGuess(nn.Module):
     def until(self, outlook: Outlook, frames: int) -> Outlook:
         """The outlook for `frames` lead times: past its own a linear propagator continues it, less and less sure."""
         means, stds = [outlook.mean[:, :frames]], [outlook.std[:, :frames]]
-        for _ in range(frames - self.leads):
+        for _ in range(frames - means[0].shape[1]):
             means.append(means[-1][:, -1:] @ self.propagator)
             stds.append((stds[-1][:, -1:].square() + self.growth).minimum(self.spread).sqrt())
         return Outlook(torch.cat(means, dim=1), torch.cat(stds, dim=1))

@@ -136,7 +136,8 @@ class GPT(nn.Module):
         if self.first_guess is not None and given is not None:
             beliefs = self.first_guess.token_belief(self.first_guess.beliefs(given.outlook, given.states))
             belief = Belief(beliefs.mean.flatten(1, 2), beliefs.variance.flatten(1, 2))
-            coming = F.pad(self.coming(given.outlook), (0, 0, 0, 0, observed - 1, 1)).flatten(1, 2)[:, :-block]
+            following = self.coming(self.first_guess.until(given.outlook, leads + 1))  # as in generation
+            coming = F.pad(following, (0, 0, 0, 0, observed - 1, 0)).flatten(1, 2)[:, :-block]
         hidden = self.trunk(inputs.flatten(1, 2)[:, :-block], frames, observed, coming)
         # Position i predicts token i + block; the observed frames' own tokens are given, not forecast.
         return self.cross_entropy(hidden[:, observed * size - block :], targets.flatten(1, 2), belief)

@@ -417,9 +417,9 @@ def test_generation_sees_what_training_saw(kind, times, monkeypatch):
     tokens, hidden = generate_and_watch(model, prompt, leads - 1, times, monkeypatch)
     coming = None
     if model.first_guess is not None:
-        expected = model.coming(outlook(model, 4))
+        expected = model.coming(model.first_guess.until(outlook(model, 4), leads + 1))
         silent = torch.zeros_like(expected[:, :1]).expand(-1, len(times) - 1, -1, -1)
-        coming = torch.cat([silent, expected, torch.zeros_like(expected[:, :1])], dim=1).flatten(1, 2)[:, :-block]
+        coming = torch.cat([silent, expected], dim=1).flatten(1, 2)[:, :-block]
     with torch.no_grad():
         frames = torch.cat([times, torch.arange(leads)])
         whole = model.trunk(tokens[:, :-block], frames, len(times), coming)[:, 3 * len(times) - block :]

@@ -150,8 +150,8 @@ class Forecaster:
         asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
         with torch.no_grad():
             prompt = self._prompt(history, known)
-            outlook = self._outlook(history, known)
-            seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook)
+            outlook, regression = self._outlook(history, known) or (None, None)
+            seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook, regression)
             drawn = self._model.generate(seen, asked).case(0)
         self._issued = Issued(history, known, outlook, drawn, asked, source)
         return self._dataset(self._issued)
@@ -186,7 +186,7 @@ class Forecaster:
         further, source = self._read(readings)
         history = last.history.appended(further, steps).latest(self.observed_frames)
         with torch.no_grad():
-            outlook = self._outlook(history, last.known)
+            outlook, _ = self._outlook(history, last.known) or (None, None)
             if outlook is None or last.outlook is None or last.drawn.states is None:
                 seen = Seen(self._prompt(history, last.known), torch.tensor(history.offsets, device=self._device))
                 drawn = self._model.generate(seen, last.asked).case(0)

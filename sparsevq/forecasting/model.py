@@ -44,12 +44,22 @@ class ForecastModel:
             asked.frames,
             times=seen.times,
             outlook=None if seen.outlook is None else seen.outlook.members(members),
+            errors=self.errors_like(seen, members, generator),
             temperature=asked.temperature,
             top_k=asked.top_k,
             network=asked.network,
             generator=generator,
         )
         return drawn.by_case(members)
+
+    def errors_like(self, seen: "Seen", members: int, generator: torch.Generator) -> Tensor | None:
+        """(b * members, L, r) errors of windows that are like each forecast, drawn for its members; None: unknown."""
+        outlook, regression, outlooks = seen.outlook, seen.regression, self.gpt.outlooks
+        if outlook is None or outlook.like is None or regression is None or outlooks is None:
+            return None
+        like = outlook.like
+        drawn = torch.randint(like.shape[1], (len(like), members), generator=generator, device=like.device)
+        return regression.errors(like.gather(1, drawn).flatten(), outlooks.flows)
 
     @property
     def network(self) -> float:
@@ -156,21 +166,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Seen:
-    """What b forecasts begin with: codes of the observed frames (b, k, P, Q), at times (k,), and the outlook."""
+    """What b forecasts begin with: codes of observed frames (b, k, P, Q), at times (k,), the outlook and whose it is."""
 
     prompt: Tensor
     times: Tensor
     outlook: Outlook | None = None
+    regression: Regression | None = None
 
 
 def seen_by_sensors(gpt: GPT, codes: Codes, trajectory: Tensor, start: Tensor, count: int) -> Seen:
     """What the run's own sensors see of `count` frames up to frames `start` (b,) of trajectories (b,)."""
     times = torch.arange(1 - count, 1, device=start.device)
-    outlook = None
+    outlook = regression = None
     if gpt.outlooks is not None and codes.readings is not None:
         used, regression = gpt.outlooks.by(count)
         outlook = regression(frames_of(codes.readings, trajectory, start, times[-used:]).flatten(1))
-    return Seen(frames_of(codes.sparse, trajectory, start, times), times, outlook)
+    return Seen(frames_of(codes.sparse, trajectory, start, times), times, outlook, regression)
 
 
 def dense_regression(gpt: GPT, codes: Codes) -> Regression | None:
@@ -183,7 +194,7 @@ def dense_regression(gpt: GPT, codes: Codes) -> Regression | None:
     def windows(flows: Tensor, flow: Tensor, frame: Tensor, trajectory: Tensor) -> Windows:
         after = frame[:, None] + torch.arange(like.leads, device=frame.device)
         coefficients = flows[flow[:, None], after].float().to(device)
-        return Windows(coefficients[:, 0], coefficients, trajectory)
+        return Windows(coefficients[:, 0], coefficients, trajectory, torch.stack([flow, frame], dim=-1))
 
     frames = codes.coefficients.shape[2]
     chosen = chosen_windows(len(outlooks.flows), frames, like.leads, 1, len(like.places), seed=0).to(device)
@@ -202,7 +213,7 @@ def seen_by_teacher(codes: Codes, trajectory: Tensor, start: Tensor, dense: Regr
     outlook = None
     if dense is not None and codes.coefficients is not None:
         outlook = dense(frames_of(codes.coefficients, trajectory, start, times)[:, 0].float())
-    return Seen(frames_of(codes.semi_sparse, trajectory, start, times), times, outlook)
+    return Seen(frames_of(codes.semi_sparse, trajectory, start, times), times, outlook, dense)
 
 
 def frames_of(values: Tensor, trajectory: Tensor, start: Tensor, times: Tensor) -> Tensor:

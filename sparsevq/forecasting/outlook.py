@@ -37,8 +37,10 @@ class OutlookFromReadings:
         self._fitted: dict[bytes, Regression] = {}
 
     @torch.no_grad()
-    def __call__(self, history: History, known: Mapping[str, float]) -> Outlook | None:
+    def __call__(self, history: History, known: Mapping[str, float]) -> tuple[Outlook, Regression] | None:
         """Of a history of readings, and parameters of its trajectory; None: the run's GPT has no first guess.
+
+        With the regression that it is by.
 
         Parameters are used where the readings are those of the run's own sensors, without a gap.
         """
@@ -55,7 +57,7 @@ class OutlookFromReadings:
         if latest == len(history.frames) and latest == 1 - history.offsets[0]:
             count, regression = outlooks.by(latest)
             readings = [self._readings(read, sparse, known) for read in history.frames[-count:]]
-            return regression(torch.cat(readings)[None])
+            return regression(torch.cat(readings)[None]), regression
         leads = outlooks.by(1)[1].leads
         if 1 - history.offsets[0] > outlooks.flows.shape[1] - leads + 1:
             raise SparseVQError(
@@ -63,7 +65,8 @@ class OutlookFromReadings:
                 f"{outlooks.flows.shape[1]} frames long",
                 "leave out the oldest frames",
             )
-        return self._regression(history, sparse)(self._all(history, sparse)[None])
+        regression = self._regression(history, sparse)
+        return regression(self._all(history, sparse)[None]), regression
 
     def _own(self, read: Readings, sparse: ModalModel) -> bool:
         """Whether a frame was read by the run's own sensors, all of them, as exactly as in its training."""

@@ -43,11 +43,12 @@ class Belief:
     mean: Tensor
     variance: Tensor
 
-    def draw(self, generator: torch.Generator | None, temperature: float) -> Tensor:
-        """A draw whose variance is `temperature` times the belief's."""
+    def draw(self, generator: torch.Generator | None, temperature: float, noise: Tensor | None = None) -> Tensor:
+        """A draw whose variance is `temperature` times the belief's; by `noise` of variance 1, None: Gaussian."""
         if temperature == 0:
             return self.mean
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        if noise is None:
+            noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
         return self.mean + noise * (temperature * self.variance).sqrt()
 
 
@@ -111,6 +112,16 @@ class FirstGuess(nn.Module):
         gain = correlation * std / outlook.std[:, lead - 1]
         apart = state - outlook.mean[:, lead - 1]
         return Belief(mean + gain * apart, (1 - correlation.square()) * std.square())
+
+    def innovations(self, errors: Tensor, outlook: Outlook) -> Tensor:
+        """(b, L, r) of variance about 1: what errors (b, L, r), over the outlook's std, do not go on as by correlation.
+
+        Drawn as noise, they make a forecast go from its outlook as the errors do.
+        """
+        apart = errors / outlook.std[:, : errors.shape[1]]
+        correlation = self.correlation[: errors.shape[1]]
+        before = F.pad(apart, (0, 0, 1, 0))[:, :-1]
+        return (apart - correlation * before) / (1 - correlation.square()).sqrt()
 
     def until(self, outlook: Outlook, frames: int) -> Outlook:
         """The outlook for `frames` lead times: past its own a linear propagator continues it, less and less sure."""

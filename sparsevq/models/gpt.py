@@ -256,6 +256,7 @@ class GPT(nn.Module):
         *,
         times: Tensor | None = None,
         outlook: Outlook | None = None,
+        errors: Tensor | None = None,
         temperature: float = 1.0,
         top_k: int = 0,
         network: float = 1.0,
@@ -274,6 +275,8 @@ class GPT(nn.Module):
             (k,) of the observed frames, in frames after the last of them; None: there is no gap.
         outlook
             With a first guess: of the coefficients.
+        errors
+            (b, L, r) that the outlook's may be like: a forecast's noise is of this kind; None: Gaussian.
         temperature
             Of the softmax, and of the variance of coefficients given their codes; 0 takes the likeliest.
         top_k
@@ -290,7 +293,7 @@ class GPT(nn.Module):
         if times is None:
             times = torch.arange(1 - prompt.shape[1], 1, device=prompt.device)
         draws = Draws(temperature, top_k, network, generator)
-        return Rollout(self, prompt, times, outlook, frames, draws).run(progress)
+        return Rollout(self, prompt, times, outlook, frames, draws, errors).run(progress)
 
     def level_vectors(self, code: Tensor, level: int, start: int) -> Tensor:
         """Vectors (b, n, D) of codes (b, n) of one level, at places `start` ..."""

@@ -47,26 +47,35 @@ LEAST_SHARE = 1e-6
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows to learn from: readings (S, m), coefficients (S, L, r), the trajectory that each is of (S,)."""
+    """Windows to learn from: readings (S, m), coefficients (S, L, r), the trajectory that each is of (S,).
+
+    `where`: flow and last observed frame of each (S, 2), as in the flows that `Regression.errors` is given.
+    """
 
     readings: Tensor
     coefficients: Tensor
     trajectory: Tensor
+    where: Tensor
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is expected of b forecasts' coefficients at lead times 0 ... L - 1: mean and std (b, L, r)."""
+    """What is expected of b forecasts' coefficients at lead times 0 ... L - 1: mean and std (b, L, r).
+
+    `like`: windows whose errors its own may be like, (b, N); None: not known.
+    """
 
     mean: Tensor
     std: Tensor
+    like: Tensor | None = None
 
     def __getitem__(self, which: Tensor | slice) -> "Outlook":
-        return Outlook(self.mean[which], self.std[which])
+        return Outlook(self.mean[which], self.std[which], None if self.like is None else self.like[which])
 
     def members(self, count: int) -> "Outlook":
         """Each forecast `count` times, side by side."""
-        return Outlook(self.mean.repeat_interleave(count, 0), self.std.repeat_interleave(count, 0))
+        mean, std = (part.repeat_interleave(count, 0) for part in (self.mean, self.std))
+        return Outlook(mean, std, None if self.like is None else self.like.repeat_interleave(count, 0))
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ class Regression(nn.Module):
         for name, size in sizes.items():
             self.register_buffer(name, torch.zeros(size))
         self.register_buffer("band", torch.zeros(coefficients, dtype=torch.long))
+        self.register_buffer("where", torch.zeros(windows, 2, dtype=torch.long))  # flow and frame of each window
+        self.register_buffer("alone", torch.zeros(windows, components, dtype=torch.float16))
         self.center: Tensor
         self.metric: Tensor
         self.places: Tensor
@@ -122,6 +133,8 @@ class Regression(nn.Module):
         self.variance: Tensor
         self.scales: Tensor
         self.band: Tensor
+        self.where: Tensor
+        self.alone: Tensor  # of each window by the other trajectories, as weights of components
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int, int]:
@@ -135,7 +148,23 @@ class Regression(nn.Module):
         with torch.autocast(readings.device.type, enabled=False):
             places = (readings.float() - self.center) @ self.metric
             parts = [self._kernel(part, self.places) @ self.weights for part in places.split(1024)]
-            return self.outlook(torch.cat(parts), self._nearby(places, None))
+            found = self.outlook(torch.cat(parts), self._nearby(places, None))
+            nearest = [
+                torch.cdist(part, self.places).topk(self.neighbours, largest=False) for part in places.split(1024)
+            ]
+            return Outlook(found.mean, found.std, torch.cat([part.indices for part in nearest]))
+
+    @property
+    def neighbours(self) -> int:
+        """Windows near a forecast whose errors its own are taken to be like."""
+        return max(1, min(NEIGHBOURS, len(self.places) // 8))
+
+    def errors(self, windows: Tensor, flows: Tensor) -> Tensor:
+        """(b, L, r) of windows (b,) as the other trajectories predict them; `flows` (flow, F, r) are their truth."""
+        flow, frame = self.where[windows].unbind(-1)
+        true = flows[flow[:, None], frame[:, None] + torch.arange(self.leads, device=flow.device)].float()
+        guess = self.alone[windows].float() @ self.components + self.offset
+        return true - guess.unflatten(1, (self.leads, self.coefficients))
 
     def outlook(self, parts: Tensor, scales: Tensor) -> Outlook:
         """Parts (b, p) and scales of errors (b, L, B) -> the outlook."""
@@ -194,9 +223,11 @@ class Regression(nn.Module):
         within.diagonal().add_(choice.noise)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(within)).float()
         found.weights.copy_(inverse @ parts)
+        found.where.copy_(windows.where)
         alone = parts.clone()
         for rows in _blocks(windows.trajectory):
             alone[rows] -= torch.linalg.solve(inverse[rows][:, rows], found.weights[rows])
+        found.alone.copy_(alone)
         return found, LeftOut(alone, found._learn_errors(targets - alone @ components, windows.trajectory))
 
     def _choose(self, targets: Tensor, unseen: Tensor, wanted: Tensor, ridge: float) -> Choice:
@@ -235,8 +266,7 @@ class Regression(nn.Module):
 
     def _nearby(self, places: Tensor, trajectory: Tensor | None) -> Tensor:
         """Mean of the nearest windows' scales (b, L, B); given their trajectories, without those of each one's own."""
-        count = max(1, min(NEIGHBOURS, len(self.places) // 8))
-        found = []
+        count, found = self.neighbours, []
         for rows in torch.arange(len(places), device=places.device).split(1024):
             distance = torch.cdist(places[rows], self.places)
             if trajectory is not None:
@@ -309,7 +339,7 @@ class Outlooks(nn.Module):
             noise = torch.randn(exact.shape, generator=generator).to(exact)
             readings.append(exact + noise * error.float().sqrt())
         coefficients = self.flows[flow[:, None], frame[:, None] + leads].float()
-        learned = Windows(torch.cat(readings, dim=1), coefficients, self.trajectory[flow])
+        learned = Windows(torch.cat(readings, dim=1), coefficients, self.trajectory[flow], windows.to(flow.device))
         return Regression.fitted(learned, None, seed=0, choice=like.chosen())[0]
 
 

@@ -135,7 +135,16 @@ def _chances(
 class Rollout:
     """One call of `GPT.generate`, which describes the parameters."""
 
-    def __init__(self, gpt: "GPT", prompt: Tensor, times: Tensor, outlook: Outlook | None, frames: int, draws: Draws):
+    def __init__(
+        self,
+        gpt: "GPT",
+        prompt: Tensor,
+        times: Tensor,
+        outlook: Outlook | None,
+        frames: int,
+        draws: Draws,
+        errors: Tensor | None = None,
+    ):
         config = gpt.config
         self.gpt, self.draws, self.frames = gpt, draws, frames
         self.size, self.block = config.tokens_per_frame, config.block
@@ -152,6 +161,9 @@ class Rollout:
                 raise ValueError("a GPT with a first guess forecasts from an outlook")
             self.outlook = self.guess.until(outlook, frames + 2)  # the last frame is drawn as if others followed
             self.coming = gpt.coming(self.outlook)
+        self.noise: Tensor | None = None
+        if self.guess is not None and self.outlook is not None and errors is not None:
+            self.noise = self.guess.innovations(errors, self.outlook)
         self.alone = self.guess is not None and draws.network == 0
         self.codes: list[Tensor] = []
         self.states: list[Tensor] = []
@@ -199,7 +211,10 @@ class Rollout:
         before = guess.belief(self.outlook, lead, self.expected[-1] if self.expected else None)
         shifted = replace(before, mean=before.mean + guess.to_coefficients(moved, before.mean.shape[-1]))
         self.expected.append(shifted.mean)
-        self.states.append(guess.drawn(belief, tokens).draw(self.draws.generator, self.draws.temperature))
+        noise = None
+        if self.noise is not None and lead < self.noise.shape[1]:
+            noise = self.noise[:, lead]
+        self.states.append(guess.drawn(belief, tokens).draw(self.draws.generator, self.draws.temperature, noise))
 
     def _hidden(self, given: Tensor, made: int) -> Tensor:
         """Hidden states (b, n, dim) that the next block is drawn by, when `made` tokens are; `given` are seen now."""

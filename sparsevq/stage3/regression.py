@@ -70,7 +70,11 @@ def _training_windows(sequences: Sequences, count: int, most: int, seed: int) ->
 def _windows(sequences: Sequences, where: Tensor, count: int) -> Windows:
     variant, trajectory, start = where.unbind(-1)
     readings = sequences.readings(variant, trajectory, start, count)
-    return Windows(readings, sequences.coefficients(variant, trajectory, start), trajectory)
+    training = sequences.training  # flows are ordered by variant, then by training trajectory
+    of_training = torch.searchsorted(training, trajectory.contiguous()).clamp_max(len(training) - 1)
+    flow = variant * len(training) + of_training
+    coefficients = sequences.coefficients(variant, trajectory, start)
+    return Windows(readings, coefficients, trajectory, torch.stack([flow, start], dim=-1))
 
 
 @torch.no_grad()

@@ -346,3 +346,17 @@ def test_draws_are_near_their_codes():
     states = drawn.states[:, 0, : sum(SIZES)]
     correlation = torch.corrcoef(torch.cat([sums, states], dim=1).T).diagonal(sum(SIZES))
     assert (correlation > 0.3).all()
+
+
+def test_noise_of_innovations_makes_the_path_of_the_errors():
+    """Where codes say nothing, a member goes from the outlook as the errors do that its noise is from."""
+    guess = FirstGuess(torch.zeros(2, 1, 4, 3), 2, torch.arange(6), leads=4, coefficients=8)
+    guess.correlation.copy_(torch.rand(4, 8, generator=torch.Generator().manual_seed(0)))
+    guess.correlation[0] = 0
+    draws = torch.Generator().manual_seed(1)
+    outlook = Outlook(torch.randn(3, 4, 8, generator=draws), 0.5 + torch.rand(3, 4, 8, generator=draws))
+    errors = torch.randn(3, 4, 8, generator=draws)
+    noise, state = guess.innovations(errors, outlook), None
+    for lead in range(4):
+        state = guess.belief(outlook, lead, state).draw(None, 1.0, noise[:, lead])
+        torch.testing.assert_close(state, outlook.mean[:, lead] + errors[:, lead])

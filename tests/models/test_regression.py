@@ -36,7 +36,8 @@ def windows(of: torch.Tensor, observed: int = 1, every: int = 1, error: float = 
     flow, frame = found.unbind(-1)
     readings = torch.cat([of[flow, frame + time] @ MODES.T for time in range(1 - observed, 1)], dim=1)
     readings = readings + error * torch.randn(readings.shape, generator=seeded(5))
-    return Windows(readings, of[flow[:, None], frame[:, None] + torch.arange(LEADS)], flow)
+    where = torch.stack([flow, frame], dim=-1)
+    return Windows(readings, of[flow[:, None], frame[:, None] + torch.arange(LEADS)], flow, where)
 
 
 def fitted(learned: Windows, choice: Choice | None = GIVEN):
@@ -88,7 +89,9 @@ def test_a_window_is_predicted_by_the_other_trajectories_alone(order):
     learned = windows(flows(6), error=0.1)
     if order == "shuffled":
         rows = torch.randperm(len(learned.readings), generator=seeded())
-        learned = Windows(learned.readings[rows], learned.coefficients[rows], learned.trajectory[rows])
+        learned = Windows(
+            learned.readings[rows], learned.coefficients[rows], learned.trajectory[rows], learned.where[rows]
+        )
     regression, left_out = fitted(learned)
     parts = ((learned.coefficients - learned.coefficients.mean(0)).flatten(1) @ regression.components.T).double()
     kernel = regression._kernel(regression.places, regression.places).double()
@@ -103,7 +106,7 @@ def test_copies_of_a_window_help_in_other_trajectories_and_not_in_its_own():
     """As symmetry variants do: they have the number of the trajectory that they are of."""
     once = windows(flows(6, nonlinear=0.2), every=2)
     rows = torch.arange(len(once.readings)).repeat(2)
-    twice = Windows(once.readings[rows], once.coefficients[rows], once.trajectory[rows])
+    twice = Windows(once.readings[rows], once.coefficients[rows], once.trajectory[rows], once.where[rows])
     apart = replace(twice, trajectory=twice.trajectory + 6 * (torch.arange(len(rows)) >= len(once.readings)))
     errors = []
     for learned in (twice, apart):
@@ -295,3 +298,23 @@ def test_frames_may_have_gaps_and_sensors_of_their_own():
     new = flows(3, seed=3)
     readings = torch.cat([new[:, 2] @ MODES.T, new[:, 4] @ MODES[:2].T], dim=1)
     assert relative(regression(readings).mean, new[:, 4 : 4 + LEADS]) < 0.1
+
+
+# ------------------------------------------------------------------ errors of windows that are like a forecast
+
+
+def test_errors_are_those_of_the_windows_as_others_predict_them():
+    of = flows(20, nonlinear=0.1)
+    learned = windows(of, every=2, error=0.1)
+    regression, left_out = fitted(learned)
+    rows = torch.tensor([0, 7, 3])
+    wanted = learned.coefficients - regression.outlook(left_out.parts, left_out.scales).mean
+    torch.testing.assert_close(regression.errors(rows, of), wanted[rows], rtol=1e-2, atol=1e-2)  # kept in float16
+
+
+def test_a_forecast_is_like_the_nearest_windows():
+    learned = windows(flows(20, nonlinear=0.1), every=2)
+    regression, _ = fitted(learned)
+    found = regression(learned.readings[:5]).like
+    assert found.shape == (5, regression.neighbours)
+    assert found[:, 0].tolist() == [0, 1, 2, 3, 4], "a window is nearest to itself"

@@ -31,7 +31,7 @@ from report import REPOSITORY, machine, parser, print_machine, print_table, writ
 MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RULES = (
     *("simulate", "preprocess", "basis", "describe_data", "sensors", "semi_sparse", "sparse", "tokenizer", "codes"),
-    *("gpt", "forecast", "baselines", "robustness", "evaluate", "tables"),
+    *("gpt", "calibrate", "forecast", "baselines", "robustness", "evaluate", "tables"),
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
 RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking"}

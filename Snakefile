@@ -57,7 +57,16 @@ include: "workflow/rules/evaluate.smk"
 
 
 # A finished run is whole: `sparsevq forecast` needs its models, not only the tables.
-RESULTS = (rules.sensors, rules.semi_sparse, rules.sparse, rules.tokenizer, rules.codes, rules.gpt, rules.calibrate, rules.evaluate)
+RESULTS = (
+    rules.sensors,
+    rules.semi_sparse,
+    rules.sparse,
+    rules.tokenizer,
+    rules.codes,
+    rules.gpt,
+    rules.calibrate,
+    rules.evaluate,
+)
 
 
 rule all:

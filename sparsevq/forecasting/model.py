@@ -166,7 +166,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Seen:
-    """What b forecasts begin with: codes of observed frames (b, k, P, Q), their times (k,), the outlook and its source."""
+    """What b forecasts begin with: codes of observed frames (b, k, P, Q), at times (k,); an outlook and its source."""
 
     prompt: Tensor
     times: Tensor

@@ -318,3 +318,13 @@ def test_a_forecast_is_like_the_nearest_windows():
     found = regression(learned.readings[:5]).like
     assert found.shape == (5, regression.neighbours)
     assert found[:, 0].tolist() == [0, 1, 2, 3, 4], "a window is nearest to itself"
+
+
+def test_how_sure_a_window_is_comes_from_other_trajectories():
+    """Coefficients that nothing tells of make a trajectory's own errors large, not what is expected of them."""
+    learned = windows(flows(12), every=2)
+    own = learned.trajectory == 3
+    noise = torch.randn(learned.coefficients.shape, generator=seeded(8)) * own[:, None, None]
+    regression, left_out = fitted(replace(learned, coefficients=learned.coefficients + noise))
+    assert regression.scales[own].mean() > 5 * regression.scales[~own].mean()
+    assert left_out.scales[own].mean() < 1.5 * left_out.scales[~own].mean()

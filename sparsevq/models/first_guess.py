@@ -118,8 +118,8 @@ class FirstGuess(nn.Module):
 
         Drawn as noise, they make a forecast go from its outlook as the errors do.
         """
-        apart = errors / outlook.std[:, : errors.shape[1]]
-        correlation = self.correlation[: errors.shape[1]]
+        leads = min(errors.shape[1], outlook.std.shape[1])  # of a short forecast there are more errors than asked for
+        apart, correlation = errors[:, :leads] / outlook.std[:, :leads], self.correlation[:leads]
         before = F.pad(apart, (0, 0, 1, 0))[:, :-1]
         return (apart - correlation * before) / (1 - correlation.square()).sqrt()
 

@@ -70,6 +70,11 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
     fields = DeviceFields(data, sparse.settings.symmetries, fabric.device, sparse.basis)
     symmetries = variant_symmetries(fields, sparse.settings.symmetries.variants, seed)
     grouped = tokenizer.config.tokenizer == "groups"
+    if grouped and not isinstance(teacher, ModalModel):
+        raise SparseVQError(
+            "stage2.tokenizer=groups codes coefficients of POD modes, which these encoders do not have",
+            "train stage 1 with modes, or choose another tokenizer",
+        )
     with fabric.autocast(), created(out) as file:
         stamp(file, SCHEMA, VERSION, run.paths("data", "sensors", "sparse", "semi_sparse", "tokenizer"), {"seed": seed})
         for name, model in (("sparse", sparse), ("semi_sparse", teacher)):
@@ -84,7 +89,8 @@ def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
                     file["coefficients"] = found["coefficients"].half().cpu().numpy()
             shape = tuple(found["indices"].shape)
             print(f"{name}: {shape} indices (variant, trajectory, frame, token, level)", flush=True)
-        if grouped and isinstance(teacher, ModalModel):
+        if grouped:
+            assert isinstance(teacher, ModalModel)
             file["center"] = teacher.latents.to_coefficients(tokenizer.center[None])[0].cpu().numpy()
             file["groups"] = np.array(tokenizer.config.groups)
         file["codebook"] = tokenizer.quantizer.codebook().float().cpu().numpy()

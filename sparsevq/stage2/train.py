@@ -18,7 +18,6 @@ from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.parallel import from_first, rank, require_rows, weights_of
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1.encoding import load_encoders
-from sparsevq.stage1.modal import ModalModel
 from sparsevq.stage1.model import Stage1Model, decode_at
 from sparsevq.stage2.codebooks import fit_codebook, group_sizes
 from sparsevq.stage2.latents import TrainingLatents, latents_of
@@ -97,11 +96,6 @@ class TokenizerStage(Stage):
         super().__init__(settings, seed, fabric)
         data, device = run.data, fabric.device
         sparse, self.teacher = load_encoders(run, device)
-        if settings.tokenizer == "groups" and not isinstance(self.teacher, ModalModel):
-            raise SparseVQError(
-                "stage2.tokenizer=groups codes coefficients of POD modes, which these encoders do not have",
-                "train stage 1 with modes, or choose another tokenizer",
-            )
         symmetries = sparse.settings.symmetries
         self.fields = DeviceFields(data, symmetries, device, self.teacher.basis)
         self.area, self.val_points = PointsByArea(data, device), validation_points(self.fields)

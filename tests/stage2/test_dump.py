@@ -15,7 +15,8 @@ from sparsevq.runs.codes import read_codes
 from sparsevq.runtime.files import digest
 from sparsevq.stage1.encoding import load_stage1
 from sparsevq.stage1.model import encode_views
-from sparsevq.stage2.dump import load_tokenizer
+from sparsevq.stage2.dump import dump_indices, load_tokenizer
+from tests.chain import fabric
 
 CPU = torch.device("cpu")
 
@@ -142,3 +143,11 @@ def test_other_tokenizers_have_no_tokens_in_the_dump(trained):
     codes = read_codes(trained.codes_path)
     assert codes.tokens_sparse is None and codes.tokens_semi_sparse is None
     assert codes.readings is None and codes.coefficients is None and codes.center is None and codes.groups == ()
+
+
+def test_groups_of_latents_that_are_no_coefficients_are_refused(trained, tmp_path):
+    tokenizer, _ = trained.tokenizer(tmp_path, tokenizer="groups", continuous_steps=0)
+    run = trained.run(tokenizer=tokenizer / "model.safetensors")
+    with pytest.raises(SparseVQError, match="tokenizer=groups codes coefficients of POD modes"):
+        dump_indices(run, tmp_path / "codes.h5", seed=1, fabric=fabric())
+    assert not (tmp_path / "codes.h5").exists()

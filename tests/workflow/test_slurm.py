@@ -124,7 +124,7 @@ def by_slurm(cluster, too_short, tmp_path_factory):
 
 def test_tables_through_slurm_equal_those_of_one_machine(by_slurm, finished):
     tables = {path.name: path.read_bytes() for path in (finished / "results/miniature/tables").iterdir()}
-    assert len(tables) == 12
+    assert len(tables) == 13
     assert {path.name: path.read_bytes() for path in (by_slurm[0] / "results/miniature/tables").iterdir()} == tables
 
 

@@ -215,9 +215,7 @@ class Forecaster:
     def _prompt(self, history: History, known: Mapping[str, float]) -> Tensor:
         """Codes of the observed frames (1, k, P, Q)."""
         model, data = self._model, self.data
-        latents = [
-            model.sparse.encode_readings(data, read.places, read.values, read.noise, known) for read in history.frames
-        ]
+        latents = [model.sparse.encode_readings(data, read, known) for read in history.frames]
         return model.tokenizer.tokenize(torch.cat(latents))[None]
 
     def _dataset(self, issued: Issued) -> xr.Dataset:

@@ -83,7 +83,7 @@ def _open_older(path: Path) -> Contents:
         with reading(path, KIND):
             try:
                 return np.asarray(scipy.io.loadmat(str(path), variable_names=[name])[name])
-            except (TypeError, IndexError, NotImplementedError, AttributeError) as error:
+            except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # as above
                 raise ValueError(f"{type(error).__name__}: {error}") from error
 
     arrays, unreadable = {}, {}

@@ -120,14 +120,9 @@ class ModalModel(Stage1Model):
         return self._latents(self.sensors.estimator.linear, readings)
 
     def encode_readings(
-        self,
-        data: FieldData,
-        places: FloatArray,
-        values: FloatArray,
-        noise: FloatArray,
-        parameters: Mapping[str, float] = NOTHING_KNOWN,
+        self, data: FieldData, read: Readings, parameters: Mapping[str, float] = NOTHING_KNOWN
     ) -> Tensor:
-        read = Readings(places, values, noise).by_place()
+        read = read.by_place()
         at, reads = self.at(data, read.places), ~np.isnan(read.values)
         key = b"".join(np.ascontiguousarray(part).tobytes() for part in (read.places, reads, read.noise))
         if key not in self.fitted:

@@ -21,6 +21,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features
 from sparsevq.sensors.placement import SensorSets
+from sparsevq.sensors.readings import Readings
 
 Role = Literal["sparse", "semi_sparse"]
 FloatArray = npt.NDArray[np.float64]
@@ -106,12 +107,7 @@ class Stage1Model(ABC):
 
     @abstractmethod
     def encode_readings(
-        self,
-        data: FieldData,
-        places: FloatArray,
-        values: FloatArray,
-        noise: FloatArray,
-        parameters: Mapping[str, float] = NOTHING_KNOWN,
+        self, data: FieldData, read: Readings, parameters: Mapping[str, float] = NOTHING_KNOWN
     ) -> Tensor:
         """Latents (1, num_latents, dim), float32, of one frame that was read at any places.
 
@@ -121,12 +117,8 @@ class Stage1Model(ABC):
         ----------
         data
             The data set, for its axes; its frames are not needed.
-        places
-            (n, d) in the axes' units.
-        values
-            (n, C) in the channels' units; NaN where a sensor does not read a channel.
-        noise
-            (n, C) std of the values' errors, in the channels' units.
+        read
+            What the sensors measured.
         parameters
             Those of the frame's trajectory that the model takes (`parameters`), in the data set's units.
         """
@@ -206,20 +198,15 @@ class PerceiverModel(Stage1Model):
         return replace(self, where=where.to(self.device))
 
     def encode_readings(
-        self,
-        data: FieldData,
-        places: FloatArray,
-        values: FloatArray,
-        noise: FloatArray,
-        parameters: Mapping[str, float] = NOTHING_KNOWN,
+        self, data: FieldData, read: Readings, parameters: Mapping[str, float] = NOTHING_KNOWN
     ) -> Tensor:
         device = self.features.device
         if self.basis is None:
-            normalised = (values - data.mean) / data.std
+            normalised = (read.values - data.mean) / data.std
         else:
-            normalised = (values - self.basis.at(data, places).mean) / self.basis.scale
+            normalised = (read.values - self.basis.at(data, read.places).mean) / self.basis.scale
         readings = torch.from_numpy(normalised.astype(np.float32))[None].to(device)
-        positions = features_at(data, places, self.settings.space_bands).to(device)
+        positions = features_at(data, read.places, self.settings.space_bands).to(device)
         return self.autoencoder.encoder(readings, positions).float()
 
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.runs.run import Run
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.sensors.placement import write_sensors
+from sparsevq.sensors.readings import Readings
 from sparsevq.stage1.encoding import load_encoders, load_stage1
 from sparsevq.stage1.fit import encoder_stage
 from sparsevq.stage1.modal import ModalModel, by_place, project
@@ -236,7 +237,7 @@ def test_a_model_of_an_earlier_version_is_normalised_by_one_mean_a_channel(train
     assert isinstance(model, PerceiverModel) and model.basis is None
     fields = DeviceFields(trained.data, Symmetries(), CPU, model.basis)
     expected = encode_views(model, fields, frames(fields, trajectory=6)[2:])
-    found = model.encode_readings(trained.data, *observed(trained.data, trained.sensors.sparse, 6, 2))
+    found = model.encode_readings(trained.data, Readings(*observed(trained.data, trained.sensors.sparse, 6, 2)))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     values, _ = fields.gather(frames(fields, count=1), torch.arange(fields.points))
     data = trained.data
@@ -250,10 +251,12 @@ def test_readings_at_the_sensors_give_the_latents_of_their_frame(modal, sparse):
     fields, data = modal.fields(), modal.data
     expected = encode_views(sparse, fields, Views(*torch.tensor([[6], [4], [0]])))
     places, values, noise = observed(data, modal.sensors.sparse)
-    torch.testing.assert_close(sparse.encode_readings(data, places, values, noise), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        sparse.encode_readings(data, Readings(places, values, noise)), expected, rtol=1e-3, atol=1e-4
+    )
     order = np.random.default_rng(0).permutation(len(places))
-    again = sparse.encode_readings(data, places[order], values[order], noise[order])
-    assert torch.equal(again, sparse.encode_readings(data, places, values, noise)), "in any order"
+    again = sparse.encode_readings(data, Readings(places[order], values[order], noise[order]))
+    assert torch.equal(again, sparse.encode_readings(data, Readings(places, values, noise))), "in any order"
 
 
 def test_the_order_of_the_sensors_in_their_file_does_not_matter(modal, sparse, tmp_path):
@@ -284,7 +287,7 @@ def test_a_channel_that_is_not_read_has_no_influence(modal, sparse):
     values[:, 1] = np.nan
     model, view = sparse.seeing(where, reads), Views(*torch.tensor([[6], [4], [0]]))
     expected = encode_views(model, modal.fields(), view)
-    found = sparse.encode_readings(data, places, values, noise)
+    found = sparse.encode_readings(data, Readings(places, values, noise))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
     assert (found - encode_views(sparse, modal.fields(), view)).abs().max() > 1e-3
     data.flat_fields[..., 1] = 1e3
@@ -319,14 +322,14 @@ def test_sensors_between_the_points_of_the_grid(modal, sparse):
     estimator = sparse.estimator(at, np.ones(values.shape, bool), np.zeros(values.shape))
     normalised = torch.tensor((values - at.mean) / basis.scale, dtype=torch.float32).flatten()[None]
     assert (estimator.linear(normalised)[0] - wanted).norm() < 0.15 * wanted.norm()
-    found = sparse.encode_readings(data, places, values, np.zeros_like(values))
+    found = sparse.encode_readings(data, Readings(places, values, np.zeros_like(values)))
     assert found.shape == (1, 4, 3)
     assert (found.flatten() - wanted).norm() < 0.3 * wanted.norm()
 
 
 def test_noise_of_readings_takes_them_nearer_to_the_mean(modal, sparse):
     places, values, noise = observed(modal.data, modal.sensors.sparse)
-    exact, vague = (sparse.encode_readings(modal.data, places, values, noise + std) for std in (0, 1e3))
+    exact, vague = (sparse.encode_readings(modal.data, Readings(places, values, noise + std)) for std in (0, 1e3))
     assert vague.norm() < 0.1 * exact.norm()
 
 
@@ -356,11 +359,13 @@ def test_parameters_are_those_of_the_trajectory_whether_read_from_a_data_set_or_
     known = {name: float(data.parameters[name][6]) for name in knowing.parameters}
     assert list(known) == ["speed", "strength"]
     readings = observed(data, modal.sensors.sparse)
-    torch.testing.assert_close(knowing.encode_readings(data, *readings, known), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        knowing.encode_readings(data, Readings(*readings), known), expected, rtol=1e-3, atol=1e-4
+    )
     kept = knowing.latents.known
     training = data.parameters["speed"][data.trajectories("train")]
     assert float(kept.mean[0]) == pytest.approx(training.mean()) and float(kept.std[0]) == pytest.approx(training.std())
-    other = knowing.encode_readings(data, *readings, known | {"speed": 2 * known["speed"]})
+    other = knowing.encode_readings(data, Readings(*readings), known | {"speed": 2 * known["speed"]})
     assert bool((other - expected).abs().max() > 1e-3) == bool(knowing.sensors.estimator.known_weight.any())
 
 

@@ -208,7 +208,7 @@ def _repeatable() -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling uninitialised memory takes time, and is of use only to programs that read it.
+    # Filling uninitialised memory takes time, and is of use only to programs that read it. (torch has no types for it.)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 

@@ -215,7 +215,7 @@ def test_files_of_ones_own_are_data_sets_too():
             "forecast.starts=25 with forecast.horizon=20 needs frame 45, but the trajectories of cylinder end",
         ),
         (
-            {"forecast": {"observed_frames": [1, 25], "starts": [24]}},
+            {"forecast": {"observed_frames": [1, 25], "starts": [24]}, "stage3": {"observed_frames": 25}},
             "forecast.starts=24 with forecast.horizon=20 needs frame 44, but the trajectories of cylinder end",
         ),
         (
@@ -230,6 +230,10 @@ def test_files_of_ones_own_are_data_sets_too():
             {"stage3": {"freeze_start_on_0": 20}},
             "stage3.stage2_frames=21 from stage3.freeze_start_on_0=20 on is more than the 40 frames of a trajectory of",
         ),
+        (
+            {"stage3": {"observed_frames": 21}},
+            "stage3.observed_frames=21 with stage3.stage2_frames=21 needs 41 frames, but a trajectory of cylinder has",
+        ),
     ],
 )
 def test_what_simulated_trajectories_cannot_give_is_a_fault_of_the_configuration(values, message):
@@ -241,6 +245,21 @@ def test_what_simulated_trajectories_cannot_give_is_a_fault_of_the_configuration
     with pytest.raises(SparseVQError, match=message.replace("cylinder", "sst")):
         config.require_frames("sst", frames)
     config.require_frames("sst", 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"forecast": {"observed_frames": [1, 5], "starts": [4]}},
+            "forecast.observed_frames=5 is more than stage3.observed_frames=1, which the GPT is trained for",
+        ),
+        ({"stage3": {"first_guess": "regression"}}, "stage3.first_guess=regression is of the coefficients that"),
+    ],
+)
+def test_what_stage_3_cannot_do_is_a_fault_of_the_configuration(values, message):
+    with pytest.raises(SparseVQError, match=message):
+        parse(Config, values, "x")
 
 
 def test_the_last_frame_may_be_forecast():

@@ -126,6 +126,16 @@ class Config(Section):
                     f"stage2.tokenizer=groups: stage1.modes={self.stage1.modes} cannot be cut into "
                     f"stage2.tokens_per_frame={self.stage2.tokens_per_frame} groups"
                 )
+        if self.stage3.first_guess == "regression" and self.stage2.tokenizer != "groups":
+            raise ValueError(
+                "stage3.first_guess=regression is of the coefficients that stage2.tokenizer=groups codes: choose that "
+                f"tokenizer instead of {self.stage2.tokenizer}, or first_guess=none"
+            )
+        if max(self.forecast.observed_frames) > self.stage3.observed_frames:
+            raise ValueError(
+                f"forecast.observed_frames={max(self.forecast.observed_frames)} is more than "
+                f"stage3.observed_frames={self.stage3.observed_frames}, which the GPT is trained for: raise that"
+            )
         simulated = tuple(SimulationConfig.model_fields)
         twice = [name for name in self.files if name in simulated]
         if twice:
@@ -163,6 +173,13 @@ class Config(Section):
             return (
                 f"stage3.stage2_frames={sequence}{begin} is more than the {frames} frames of a trajectory of {name}",
                 "lower it, or give longer trajectories",
+            )
+        observed = self.stage3.observed_frames
+        if observed + sequence - 1 > frames:
+            return (
+                f"stage3.observed_frames={observed} with stage3.stage2_frames={sequence} needs "
+                f"{observed + sequence - 1} frames, but a trajectory of {name} has {frames}",
+                "lower one of them, or give longer trajectories",
             )
         return None
 

@@ -65,7 +65,8 @@ def test_a_configuration_file_stands_for_itself(snakemake, tmp_path):
 
 def test_warm_start_makes_the_sparse_encoder_wait_for_the_semi_sparse_one(snakemake):
     def needs(warm_start: str) -> bool:
-        papers = (f"stage1={{modes: 0, warm_start: {warm_start}}}", "stage2={tokenizer: attention}")
+        stage1 = f"stage1={{modes: 0, warm_start: {warm_start}}}"
+        papers = (stage1, "stage2={tokenizer: attention}", "stage3={first_guess: none}")
         plan = snakemake("--dry-run", "--config", *papers, "seeds=[1]", "--until", "sparse")
         assert plan.status == 0, plan.output
         return "semi_sparse" in plan.jobs

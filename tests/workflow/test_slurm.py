@@ -211,7 +211,7 @@ def test_one_training_on_two_nodes_has_the_curves_of_one_process(cluster, finish
         ),
         (
             ("--config", "resources={mem_mb: 64000}"),
-            "rule semi_sparse asks for 64000 MB on a node, but no node of partition gpu has more than 16000",
+            "rule sensors asks for 64000 MB on a node, but no node of partition gpu has more than 16000",
         ),
         (
             ("--config", "resources={threads: 64}"),

@@ -30,7 +30,11 @@ def before_slurm():
     """End with one line if jobs could not run or be followed; otherwise watch for those that wait for ever."""
     if not on_slurm():
         return
-    submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local and not job.is_group()]
+    order = [rule.name for rule in workflow.rules]  # Snakemake keeps jobs in a set
+    submitted = sorted(
+        (job for job in workflow.dag.needrun_jobs() if not job.is_local and not job.is_group()),
+        key=lambda job: order.index(job.rule.name),
+    )
     try:
         require_possible(map(request, submitted), workflow.executor_settings.status_command)
     except SparseVQError as error:

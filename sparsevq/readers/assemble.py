@@ -10,11 +10,12 @@ import numpy.typing as npt
 from sparsevq.config import FileConfig
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.clock import Clock, Timed, timed
+from sparsevq.readers.clock import Timed, timed
 from sparsevq.readers.conventions import CHANNEL, ROLES, TIME, TRAJECTORY, is_time, role_by_name
 from sparsevq.readers.slabs import Slabs, SlabStore
 from sparsevq.readers.space import Dimension, Space, space_of
-from sparsevq.readers.stored import Contents, StoredArray, check_bounds, listing, reading, whole
+from sparsevq.readers.stored import Contents, StoredArray, check_bounds, listing, print_once, reading
+from sparsevq.readers.times import frame_times
 from sparsevq.runtime.hdf5 import Array
 
 AT_ONCE = 2**26
@@ -79,9 +80,10 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
         for field, names in zip(fields, channels, strict=True)
         for name in names
     )
-    times, clock = _times(contents, first, settings, told)
+    along = first.stored(TIME) if TIME in first.roles else None
+    times, clock = frame_times(contents, along, first.size(TIME), settings, told)
     for message in space.messages:
-        _print_once(message, told)
+        print_once(message, told)
     readers = [_Reader(contents, field, first, space, settings.missing, store, len(fields)) for field in fields]
     for reader in readers:
         reader.note_chunks(told)
@@ -263,60 +265,7 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
     return names
 
 
-# ------------------------------------------------------------------------------------------------ time, parameters
-
-
-def _times(
-    contents: Contents, field: Field, settings: FileConfig, told: set[str]
-) -> tuple[npt.NDArray[np.float64], Clock]:
-    """Times of the frames as in the file, and their clock."""
-    frames = field.size(TIME)
-    units = settings.units.get("time", "")
-    if settings.time is not None and not isinstance(settings.time, str):
-        first, step = settings.time
-        return first + step * np.arange(frames, dtype=np.float64), Clock(units)
-    array: StoredArray | None
-    if settings.time is not None:
-        array = contents.array(settings.time, "time")
-    elif TIME in field.roles:
-        array = _time_array(contents, field)
-    else:  # each file is a frame
-        scalars = [each for each in contents.arrays.values() if not each.shape and is_time(each.attributes, each.units)]
-        array = next((each for each in scalars if each.attributes.get("standard_name") == "time"), None)
-        array = array or (scalars[0] if len(scalars) == 1 else None)
-    if array is None:
-        if contents.describes_itself and TIME in field.roles:
-            raise SparseVQError(
-                f"{contents.path}: {field.stored(TIME)} ({frames} frames) has no coordinates",
-                "give `time: [first, step]`, or write them into the file",
-            )
-        _print_once("no times are known: frames are numbered 0, 1, ... (give them by `time: [first, step]`)", told)
-        return np.arange(frames, dtype=np.float64), Clock(units or "frame")
-    times = whole(contents.path, array).ravel()
-    if len(times) != frames:
-        raise SparseVQError(
-            f"{contents.path}: {array.name} has {len(times)} times, but there are {frames} frames",
-            "name the array with one time a frame by `time`",
-        )
-    return times, Clock(units or array.units, str(array.attributes.get("calendar", "standard")).lower())
-
-
-def _time_array(contents: Contents, field: Field) -> StoredArray | None:
-    """The array of times: dates are preferred to plain numbers, then the array named as the dimension."""
-    name, frames = field.stored(TIME), field.size(TIME)
-    if name:
-        along = [array for array in contents.arrays.values() if array.dimensions == (name,) and array.is_number]
-        times = [array for array in along if array.name == name or is_time(array.attributes, array.units)]
-        dated = [array for array in times if " since " in array.units]
-        best_first = sorted(
-            dated or times, key=lambda array: (array.name != name, array.attributes.get("standard_name") != "time")
-        )
-        return best_first[0] if best_first else None
-    for array in contents.arrays.values():
-        named = role_by_name(array.name.rsplit("/", 1)[-1]) == TIME
-        if not array.dimensions and named and array.is_number and array.shape in ((frames,), (1, frames), (frames, 1)):
-            return array
-    return None
+# ------------------------------------------------------------------------------------------------ parameters
 
 
 def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dict[str, str]]:
@@ -329,12 +278,6 @@ def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dic
             parameters[array.name] = values.astype(np.float64) if array.is_number else values.astype(str)
             units[array.name] = array.units
     return parameters, units
-
-
-def _print_once(message: str, told: set[str]) -> None:
-    if message not in told:
-        told.add(message)
-        print(message, flush=True)
 
 
 # ------------------------------------------------------------------------------------------------ frames
@@ -368,7 +311,7 @@ class _Reader:
     def note_chunks(self, told: set[str]) -> None:
         """Print a note if chunks are decompressed several times."""
         if self.slabs.times_read > 1:
-            _print_once(
+            print_once(
                 f"{self.field.array.name}: chunks of {self.chunk[0]} trajectories x {self.chunk[1]} frames are "
                 f"decompressed {self.slabs.times_read} times each; chunks of fewer frames would be read faster",
                 told,

@@ -193,6 +193,13 @@ def size_text(count: float) -> str:
     return f"{count:.3g} {unit}"
 
 
+def print_once(message: str, told: set[str]) -> None:
+    """Print a message, unless it was printed already for another file."""
+    if message not in told:
+        told.add(message)
+        print(message, flush=True)
+
+
 @contextlib.contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn the many exceptions of libraries that read a file into an error of one line.

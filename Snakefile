@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 import sparsevq
-from sparsevq.config import Config
+from sparsevq.config import Config, read_yaml
 from sparsevq.config import parse as checked
 from sparsevq.simulators.shard_job import LEARNING
 from sparsevq.readers.files import matching_files
@@ -29,6 +29,9 @@ if not workflow.overwrite_configfiles:
 
 
 try:
+    for path in map(Path, workflow.configfiles):  # of a key that stands twice Snakemake takes the last
+        if path.suffix != ".json":
+            read_yaml(path)
     CONFIG = checked(Config, config, "configuration")
 except SparseVQError as error:
     raise WorkflowError(str(error)) from None

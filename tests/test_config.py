@@ -61,27 +61,27 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"stagee1": {}}, "stagee1={} is not a known key; known here: experiment, results, data_sets"),
-        ({"stage1": {"lrr": 3}}, "stage1.lrr=3 is not a known key; known here: lr, weight_decay"),
-        ({"stage1": {"symmetries": {"rolls": 1}}}, "stage1.symmetries.rolls=1 is not a known key; .* reflect, roll"),
-        ({"simulation": {"cylinder": {"frame": 2}}}, "simulation.cylinder.frame=2 is not a known key; .* frames"),
+        ({"stagee1": {}}, "stagee1={} is not a known key: write stage1"),
+        ({"stage1": {"lrr": 3}}, "stage1.lrr=3 is not a known key: write lr"),
+        ({"stage1": {"symmetries": {"rolls": 1}}}, "stage1.symmetries.rolls=1 is not a known key: write roll"),
+        ({"simulation": {"cylinder": {"frame": 2}}}, "simulation.cylinder.frame=2 is not a known key: write frames"),
         ({"simulation": {"channel": {}}}, "simulation.channel={} is not a known key; known here: cylinder"),
-        ({"stage1": {"lr": -1}}, "stage1.lr=-1 is not allowed: .* greater than 0"),
-        ({"stage1": {"lr": float("inf")}}, "stage1.lr=inf is not allowed: .* finite number"),
-        ({"stage1": {"lr": "fast"}}, "stage1.lr='fast' is not allowed: .* number"),
-        ({"stage1": {"max_steps": -1}}, "stage1.max_steps=-1 is not allowed: .* greater than or equal to 0"),
-        ({"stage1": {"max_steps": 1.5}}, "stage1.max_steps=1.5 is not allowed: .* integer"),
+        ({"stage1": {"lr": -1}}, "stage1.lr=-1 is not allowed: write a number above 0"),
+        ({"stage1": {"lr": float("inf")}}, "stage1.lr=inf is not allowed: write a number above 0"),
+        ({"stage1": {"lr": "fast"}}, "stage1.lr='fast' is not allowed: write a number"),
+        ({"stage1": {"max_steps": -1}}, "stage1.max_steps=-1 is not allowed: write a whole number of at least 0"),
+        ({"stage1": {"max_steps": 1.5}}, "stage1.max_steps=1.5 is not allowed: write a whole number"),
         ({"stage1": {"symmetries": {"roll": {"x": -2}}}}, "stage1.symmetries.roll.x=-2 is not allowed"),
-        ({"stage2": {"quantizer": "kmeans"}}, "stage2.quantizer='kmeans' is not allowed: .* 'vq', 'rvq' or 'fsq'"),
-        ({"stage3": {"dropout": 1.0}}, "stage3.dropout=1.0 is not allowed: .* less than 1"),
+        ({"stage2": {"quantizer": "kmeans"}}, "stage2.quantizer='kmeans' is not allowed: write vq, rvq or fsq"),
+        ({"stage3": {"dropout": 1.0}}, "stage3.dropout=1.0 is not allowed: write a number of at least 0 and below 1"),
         ({"stage1": 7}, "stage1=7 is not allowed"),
-        ({"num_sensors": 20}, "num_sensors=20 is not allowed"),
-        ({"seeds": []}, r"seeds=\[\] is not allowed: .* at least 1"),
+        ({"num_sensors": 20}, r"num_sensors=20 is not allowed: write \[20\]"),
+        ({"seeds": []}, r"seeds=\[\] is not allowed: write a list of whole numbers of at least 0"),
         ({"seeds": [1, 2, 1]}, "seeds: 1 is named more than once"),
         ({"num_sensors": [8, 8]}, "num_sensors: 8 is named more than once"),
         ({"forecast": {"starts": [4, 4]}}, "forecast.starts: 4 is named more than once"),
         ({"forecast": {"starts": []}}, r"forecast.starts=\[\] is not allowed"),
-        ({"experiment": "a/b"}, "experiment='a/b' is not allowed: .* match"),
+        ({"experiment": "a/b"}, "experiment='a/b' is not allowed: write a name of letters"),
         ({"data_sets": ["cylinder", "channel"]}, "data_sets: channel is not known; known: cylinder"),
         (
             {"stage1": {"enc_num_latent_channels": 9}},
@@ -195,7 +195,7 @@ def test_files_of_ones_own_are_data_sets_too():
     assert config.symmetries_of("sst") == config.stage1.symmetries
     with pytest.raises(SparseVQError, match=r"data_sets: sst is not known; known: cylinder, .*, fire"):
         parse(Config, {"data_sets": ["sst"]}, "x")
-    with pytest.raises(SparseVQError, match=r"files.sst.pth='a.nc' is not a known key; known here: .*path, format"):
+    with pytest.raises(SparseVQError, match=r"files.sst.pth='a.nc' is not a known key: write path"):
         parse(Config, {"files": {"sst": {"path": "a.nc", "pth": "a.nc"}}}, "x")
     with pytest.raises(SparseVQError, match="cylinder is the name of a simulated data set"):
         parse(Config, {"files": {"cylinder": {"path": "a.nc"}}}, "x")

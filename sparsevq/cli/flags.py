@@ -9,6 +9,9 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from sparsevq.config.faults import not_allowed
+from sparsevq.config.wording import Form
+
 PUBLISHED = frozenset(
     """
     gpu_device data_name num_sensors consecutive_train seed enc_preproc_ch
@@ -85,7 +88,8 @@ def _metavar(field: FieldInfo) -> str:
 
 def converter(field: FieldInfo) -> Callable[[str], Any]:
     """From a flag's text to the value of a field, checked; lists are separated by commas."""
-    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+    annotation = field.rebuild_annotation()
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     kind = str(field.annotation)
 
     def convert(text: str) -> Any:
@@ -100,7 +104,9 @@ def converter(field: FieldInfo) -> Callable[[str], Any]:
                 return None
             return adapter.validate_strings(text)
         except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            fault = error.errors()[0]
+            own = fault["type"] == "value_error"  # a check of ours, which says what is wrong
+            message = fault["msg"].removeprefix("Value error, ") if own else not_allowed(annotation, text, Form.FLAG)
             raise argparse.ArgumentTypeError(f"{text!r} is not allowed: {message}") from None
 
     return convert

@@ -29,6 +29,7 @@ from sparsevq.config.experiment import (
 )
 from sparsevq.config.section import Section
 from sparsevq.config.stages import BasisConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config, TrainingConfig
+from sparsevq.config.yaml_file import read_yaml
 
 __all__ = [
     "BasisConfig",
@@ -55,4 +56,5 @@ __all__ = [
     "TrainingConfig",
     "load",
     "parse",
+    "read_yaml",
 ]

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sparsevq.config.data_sets import FileConfig, PreprocessConfig, SimulatedConfig, SimulationConfig, Symmetries
+from sparsevq.config.faults import lines_of
 from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep
 from sparsevq.config.stages import BasisConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.config.yaml_file import read_yaml
 from sparsevq.errors import SparseVQError
 
 
@@ -221,31 +222,9 @@ def parse(section: type[AnySection], values: Mapping[str, Any], where: str) -> A
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise SparseVQError(f"{where}: " + "; ".join(_fault(section, fault) for fault in error.errors())) from None
+        raise SparseVQError(f"{where}: " + "; ".join(lines_of(error, section, values))) from None
 
 
 def load(path: str | Path) -> Config:
     """The configuration in a YAML file; keys that it leaves out have their defaults."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SparseVQError(f"cannot read the configuration {path} ({error.strerror})", "check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SparseVQError(f"{path} is not YAML ({error})", "fix its syntax") from None
-    if not isinstance(values, dict):
-        raise SparseVQError(f"{path} holds no configuration", "write `key: value` lines")
-    return parse(Config, values, str(path))
-
-
-def _fault(section: type[Section], fault: Any) -> str:
-    location = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        owner: Any = section
-        for part in fault["loc"][:-1]:
-            inside = get_args(owner)  # of a mapping: name -> section
-            owner = inside[1] if inside else owner.model_fields[part].annotation
-        return f"{location}={fault['input']!r} is not a known key; known here: {', '.join(owner.model_fields)}"
-    message = fault["msg"].removeprefix("Value error, ")
-    if not location or fault["type"] == "value_error":  # a check of ours, which names the key and the value
-        return f"{location}: {message}" if location else message
-    return f"{location}={fault['input']!r} is not allowed: {message}"
+    return parse(Config, read_yaml(path), str(path))

@@ -1,9 +1,13 @@
 """Building blocks of all sections of the configuration."""
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from sparsevq.config.wording import leaves
 
 
 def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -27,3 +31,22 @@ class Section(BaseModel):
     """A part of the configuration: an unknown key is an error, and so is a value of the wrong type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic takes true for 1; YAML reads on, off, yes and no as true and false."""
+        kinds = leaves(cls.model_fields[str(info.field_name)].annotation)
+        if (
+            kinds & {int, float}
+            and bool not in kinds
+            and any(isinstance(part, bool) for part in (value, *_entries(value)))
+        ):
+            raise PydanticCustomError("number_type", "no truth value")
+        return value
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield part
+        yield from _entries(part)

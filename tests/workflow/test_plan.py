@@ -78,8 +78,8 @@ def test_warm_start_makes_the_sparse_encoder_wait_for_the_semi_sparse_one(snakem
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("sedes=1", "sedes=1 is not a known key; known here: experiment"),
-        ("stage3={lr: -1}", "stage3.lr='-1' is not allowed: Input should be greater than 0"),
+        ("sedes=1", "sedes=1 is not a known key: write seeds"),
+        ("stage3={lr: -1}", "stage3.lr='-1' is not allowed: write a number above 0"),
         ("stage1={num_layer: 3}", "stage1.num_layer='3' is not a known key"),
         ("num_sensors=[]", "num_sensors"),
         ("forecast={horizon: 0}", "forecast.horizon='0' is not allowed"),
@@ -91,6 +91,16 @@ def test_a_wrong_configuration_is_named_before_anything_runs(snakemake, tmp_path
     assert message in plan.output
     assert "Traceback" not in plan.output
     assert not (tmp_path / "results").exists()
+
+
+def test_a_key_that_stands_twice_is_named(snakemake, tmp_path):
+    """Snakemake takes the last of them."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("experiment: mine\nseeds: [1]\nseeds: [2]\n")
+    plan = snakemake("--dry-run", "--configfile", str(path))
+    assert plan.status != 0
+    assert "mine.yaml, line 3: the key seeds stands on line 2 already: keep one of them." in plan.output
+    assert "Traceback" not in plan.output
 
 
 def test_conda_users_get_the_same_environment():

@@ -23,6 +23,8 @@ def make_basis(data: Path, out: Path, settings: BasisConfig, symmetries: Symmetr
     Symmetry variants are drawn with one seed, whatever that of a run: all runs on a data set share its basis.
     """
     described = read_data(data)
+    frames = len(described.trajectories("train")) * len(described.time) * symmetries.variants
+    print(f"up to {settings.modes} modes of {frames} frames of {described.num_points} points", flush=True)
     basis = compute_basis(described, symmetries, settings.modes)
     shares = zip(described.channels, basis.time_mean_share, strict=True)
     print(

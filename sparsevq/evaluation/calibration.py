@@ -73,6 +73,10 @@ def calibrate(run: Run, out: Path, *, settings: ForecastConfig, seed: int, fabri
     points = _points(data)
     fixed = 1.0 if settings.temperature is None else settings.temperature
     tried: dict[tuple[float, float], _Statistics] = {}
+    print(
+        f"{len(which[0])} validation forecasts of {settings.horizon} frames, {settings.members} members, several times",
+        flush=True,
+    )
 
     def best() -> tuple[float, float]:
         return min(tried, key=lambda pair: tried[pair].crps())

@@ -64,6 +64,7 @@ def forecast_held_out(
     asked = Asked(settings.horizon, settings.members, temperature, settings.top_k, seed, model.network)
     dense = dense_regression(model.gpt, codes)
 
+    print(f"{len(start)} forecasts of {settings.horizon} frames, {settings.members} members", flush=True)
     with fabric.autocast(), created(out) as file:
         basis = () if model.teacher.basis is None else ("basis",)  # models of earlier versions have none
         calibration = ("calibration",) if run.has("calibration") else ()

@@ -102,10 +102,11 @@ def robustness(run: Run, *, seed: int, fabric: Fabric) -> pd.DataFrame:
     model = load_stage1(run, "sparse", device)
     fields = DeviceFields(data, Symmetries(), device, model.basis)
     views, points = validation_views(data, fields, "test"), validation_points(fields)
-    rows = []
+    rows, other = [], conditions(data, run.sensors, seed)
+    print(f"{len(views)} test frames from {len(other)} sets of sensors", flush=True)
     with fabric.autocast():
         estimators = _Estimators(model)
-        for condition in conditions(data, run.sensors, seed):
+        for condition in other:
             for method, seen, estimate in estimators.of(condition):
                 readings = seen.readings(fields, views)
                 noise = torch.randn(readings.shape, generator=torch.Generator().manual_seed(seed)).to(readings)

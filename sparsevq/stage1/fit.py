@@ -73,6 +73,7 @@ class ModalStage(Stage):
         self.module = ModalLatents(self.config).to(device)
         self.model = ModalModel(settings=settings, basis=basis, latents=self.module)
         if not projects:
+            fabric.print(f"{self.name}: learning from {count} frames and {self.config.readings} readings", flush=True)
             generator = torch.Generator().manual_seed(seed)
             chosen = torch.randperm(len(views), generator=generator)[:count].sort().values.to(device)
             if count:

@@ -100,6 +100,7 @@ class TokenizerStage(Stage):
         self.fields = DeviceFields(data, symmetries, device, self.teacher.basis)
         self.area, self.val_points = PointsByArea(data, device), validation_points(self.fields)
         views = training_views(data, self.fields, variant_symmetries(self.fields, symmetries.variants, seed))
+        fabric.print(f"{self.name}: latents of {len(views)} frames", flush=True)
         with fabric.autocast():
             self.latents = TrainingLatents(sparse, self.teacher, self.fields, views)
             self.val = latents_of(sparse, self.teacher, self.fields, validation_views(data, self.fields))

@@ -57,6 +57,8 @@ class GPTStage(Stage):
         codes = run.codes(fabric.device)
         self.sequences = Sequences(codes, settings)
         if settings.first_guess == "regression":
+            windows = settings.guess_examples * len(self.sequences.counts)
+            fabric.print(f"{self.name}: learning the first guess from up to {windows} windows", flush=True)
             learn_regressions(self.sequences, settings, seed)
             self.validates_first = True
         self.config = gpt_config(self.sequences, settings)

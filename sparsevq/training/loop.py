@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_AGREEMENTS = 1.0
 """Several processes must stop at the same step; agreeing costs a round trip, so it is done now and then."""
 MOST_STEPS_BETWEEN_AGREEMENTS = 100
+FIRST_STEPS, FIRST_SECONDS = 10, 20.0
+"""Steps (or, where they are slow, seconds) after which a training says how long it will take."""
 
 
 def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoints | None = None) -> dict[str, float]:
@@ -64,11 +66,15 @@ def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoi
     }
     if checkpoints is not None:
         training.resume(checkpoints, made_of)
+    if training.step < settings.max_steps:
+        count = sum(weight.numel() for weight in stage.objective.parameters() if weight.requires_grad)
+        fabric.print(f"{stage.name}: up to {settings.max_steps} steps, {count} weights, on {fabric.device}", flush=True)
     if training.step == 0 and (stage.validates_first or not settings.max_steps):
         training.validate()
     with deferred_stop() as requests:
         while not training.finished:
             training.advance()
+            training.estimate()
             if training.step % settings.val_every == 0 or training.step == settings.max_steps:
                 training.validate()
             save, stop = training.agree(requests, checkpoints is not None and checkpoints.due())
@@ -103,6 +109,7 @@ class _Training:
         self._sums: dict[str, Tensor] = {}  # of each term since the last validation
         self._waited = 0  # validations without improvement
         self._since, self._from = time.perf_counter(), 0
+        self._first, self._since_first, self._estimated = 0, self._since, False  # where this process began
         self._agreed, self._agreed_at, self._agree_at = time.perf_counter(), 0, 1
 
     def _prepare(self) -> None:
@@ -138,6 +145,22 @@ class _Training:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
+    def estimate(self) -> None:
+        """Say once, after the first few steps, how long the rest will take: the first validation may be far."""
+        if self.step == self._first + 1:  # it allocates and compiles: left out
+            self._since_first = time.perf_counter()
+        done, settings = self.step - self._first - 1, self._settings
+        seconds = time.perf_counter() - self._since_first
+        if self._estimated or not done or (done < FIRST_STEPS and seconds < FIRST_SECONDS):
+            return
+        self._estimated = True
+        left = (settings.max_steps - self.step) * seconds / done / 60
+        self._fabric.print(
+            f"{self._stage.name}: step {self.step}/{settings.max_steps}, {seconds / done:.3g} s a step: "
+            f"{left:.1f} min left at most, validations not counted",
+            flush=True,
+        )
+
     def validate(self) -> None:
         """Validate, log, and keep the weights if they are the best so far."""
         settings, step, fabric = self._settings, self.step, self._fabric
@@ -163,6 +186,7 @@ class _Training:
         if self._waited >= settings.patience:
             fabric.print(f"{self._stage.name}: no improvement in {self._waited} validations, stopped at step {step}")
         self._sums, self._since, self._from = {}, time.perf_counter(), step
+        self._estimated = self._estimated or step > 0  # said on the line above
 
     def _means(self) -> dict[str, float]:
         """Of each term since the last validation, over all devices."""
@@ -228,7 +252,7 @@ class _Training:
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         self._adamw.load_state_dict({"state": state, "param_groups": self._adamw.state_dict()["param_groups"]})
-        self.step = self._from = self._agreed_at = checkpoint.step
+        self.step = self._from = self._first = self._agreed_at = checkpoint.step
         self._agree_at = self.step + 1
         self._rows, self.best = checkpoint.values["rows"], checkpoint.values["best"]
         self._waited = checkpoint.values["waited"]

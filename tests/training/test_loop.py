@@ -305,3 +305,32 @@ def test_dropout_is_for_training_alone(train):
     objective = train(objective=Watched(), max_steps=4, val_every=2)
     assert modes == [True, True, False, True, True, False]
     assert not objective.training
+
+
+def lines_about(printed, what):
+    return [line for line in printed.splitlines() if what in line]
+
+
+def test_the_time_that_is_left_is_said_after_a_few_steps(train, capfd):
+    """Once, and before the first validation, which may be a quarter of an hour away."""
+    train(max_steps=40, val_every=30)
+    printed = capfd.readouterr().out
+    first, *others = printed.splitlines()
+    assert first.startswith("stage 1 sparse: up to 40 steps, 4 weights, on cpu")
+    (line,) = lines_about(printed, "validations not counted")
+    assert line.startswith("stage 1 sparse: step 11/40, ")
+    assert " min left at most" in line
+    assert others.index(line) == 0
+
+
+def test_where_the_first_validation_says_it_no_line_is_added(train, capfd):
+    train(max_steps=12, val_every=3)
+    assert not lines_about(capfd.readouterr().out, "validations not counted")
+
+
+def test_steps_that_are_slow_say_it_after_a_few_seconds(train, capfd, monkeypatch):
+    now = iter(range(0, 100_000, 7))
+    monkeypatch.setattr("sparsevq.training.loop.time.perf_counter", lambda: float(next(now)))
+    train(max_steps=20, val_every=20)
+    (line,) = lines_about(capfd.readouterr().out, "validations not counted")
+    assert int(line.split("step ")[1].split("/")[0]) < 11

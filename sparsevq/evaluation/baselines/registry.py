@@ -74,6 +74,7 @@ def run_baselines(
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         write_cases(file, replace(cases, first_lead=0))
         for name in settings.baselines:
+            print(f"{name}: {len(cases)} forecasts of {cases.horizon} frames", flush=True)
             forecast = BASELINES[name](task)
             shape = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
             stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32)

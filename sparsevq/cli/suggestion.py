@@ -10,7 +10,8 @@ import yaml
 from sparsevq.cli.survey import Survey
 from sparsevq.config import Config, FileConfig, Stage3Config, parse
 from sparsevq.data.source import Source
-from sparsevq.readers.stored import Contents, StoredArray
+from sparsevq.readers.likely import likely_fields
+from sparsevq.readers.stored import Contents
 
 FEW = 10
 """Fewer trajectories than this are cut into time blocks, if they are long enough."""
@@ -67,26 +68,13 @@ def usable_channels(source: Source, found: Survey) -> tuple[str, ...]:
 
 def suggested_arrays(contents: Contents, settings: FileConfig, name: str) -> str | None:
     """YAML for a file that does not describe itself: the largest arrays of one shape; None if it holds none."""
-    arrays = [contents.arrays[field] for field in contents.fields if contents.arrays[field].is_number]
-    arrays = [array for array in arrays if len(array.shape) > 1]
-    if not arrays:
+    found = likely_fields(contents)
+    if found is None:
         return None
-    largest = max(arrays, key=lambda array: array.nbytes)
-    chosen = [array for array in arrays if array.shape == largest.shape and array.dimensions == largest.dimensions]
-    entry = _given(settings) | {"arrays": [array.name for array in chosen], "dimensions": likely_dimensions(largest)}
-    values = _document(name, entry)
+    arrays, dimensions = found
+    values = _document(name, _given(settings) | {"arrays": arrays, "dimensions": dimensions})
     parse(Config, values, "the suggestion")
     return dumped(values)
-
-
-def likely_dimensions(array: StoredArray) -> list[str]:
-    """What an array's dimensions probably are: time first, space last, a small last one channels."""
-    shape = array.shape
-    last = ["channel"] if len(shape) > 3 and shape[-1] <= 4 else []
-    others = len(shape) - len(last)
-    lead = ["trajectory", "time"] if others > 3 else ["time"]
-    space = others - len(lead)
-    return [*lead, *["z", "y", "x"][-space:][:space], *last] if 0 < space <= 3 else ["?"] * len(shape)
 
 
 def name_for(path: str) -> str:

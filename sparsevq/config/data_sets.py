@@ -158,7 +158,8 @@ class FileConfig(DataSetConfig):
     arrays: tuple[str, ...] = Field(
         (),
         description="variables, or paths of datasets, with the channels: one for each, or one whose dimension "
-        "`channel` runs over them; for FDS the quantities. Empty: all that lie on one grid",
+        "`channel` runs over them; for FDS the quantities. A pattern (*/u) matches the arrays of many groups, each "
+        "a trajectory. Empty: all that lie on one grid",
     )
     dimensions: tuple[str, ...] = Field(
         (),
@@ -174,6 +175,11 @@ class FileConfig(DataSetConfig):
         None,
         description="array with the times, or [first, step]; null: as in the file; for FDS [first, step] are the "
         "times to interpolate at, since steps differ between its runs",
+    )
+    select: dict[str, float | str] = Field(
+        {},
+        description="dimension -> the one entry of it to use, by its coordinate (level: 500, band: red), or where it "
+        "has none by its number from 0",
     )
     units: dict[str, str] = Field({}, description="of channels, axes and `time`, instead of those in the file")
     periodic: tuple[str, ...] = Field((), description="periodic axes, in addition to those that the file declares")

@@ -1,5 +1,6 @@
 """The points of arrays: a grid of one to three axes, or scattered points, from the coordinates in a file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,21 +11,27 @@ import numpy.typing as npt
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import POINT, axis_units, is_longitude, is_place
-from sparsevq.readers.stored import Contents, StoredArray, whole
+from sparsevq.readers.stored import Contents, StoredArray, beside, whole
 from sparsevq.runtime.hdf5 import Array
 
 EVEN = 1e-3
 """Tolerance for evenly spaced coordinates, as a fraction of the spacing."""
 MOST_AXES = 3
+_SPELLINGS = r"{}(?:[ _-]?(?:coordinates?|coords?|crd|grid))?"
+"""Names of the coordinates of an axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dimension:
-    """A dimension of the arrays that is not trajectory, time or channel: its name, and the one in the file."""
+    """A dimension of the arrays that is not trajectory, time or channel: its name, and the one in the file.
+
+    `home` is the array that has it, whose group is looked in first for coordinates.
+    """
 
     name: str
     stored: str
     size: int
+    home: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +195,10 @@ def _coordinate_of(contents: Contents, dimension: Dimension) -> StoredArray | No
             continue
         if array.dimensions == (name,) or (not array.dimensions and np.prod(array.shape) == dimension.size):
             return array
+    if not dimension.stored:
+        for array in beside(contents, _SPELLINGS.format(re.escape(dimension.name)), dimension.home):
+            if not array.dimensions and array.is_number and np.prod(array.shape) == dimension.size:
+                return array
     along = [each for each in contents.arrays.values() if each.dimensions == (dimension.stored,) and is_place(each)]
     return along[0] if len(along) == 1 else None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -87,6 +88,8 @@ class Contents:
         What cannot be read: name -> what it is.
     provenance
         Origin of the data, from the file.
+    groups
+        Attributes of its groups: name of the group -> attributes.
     """
 
     path: Path
@@ -95,6 +98,7 @@ class Contents:
     describes_itself: bool = False
     unreadable: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def array(self, name: str, key: str) -> StoredArray:
         """The array `name`, which the configuration's `key` asks for.
@@ -105,6 +109,8 @@ class Contents:
             It is not there, or cannot be read.
         """
         short = name.strip("/")
+        if short not in self.arrays and short.replace(".", "/") in self.arrays:  # a field of a struct
+            short = short.replace(".", "/")
         if short in self.arrays:
             return self.arrays[short]
         if short in self.unreadable:
@@ -112,6 +118,20 @@ class Contents:
                 f"{self.path}: {key}: {name} is {self.unreadable[short]}", "store it as an array of numbers"
             )
         raise SparseVQError(f"{self.path}: {key}: there is no {name}", f"it holds {listing(self.arrays.values())}")
+
+
+def beside(contents: Contents, pattern: str, home: str = "") -> list[StoredArray]:
+    """Arrays in any group whose name there matches a regular expression, those nearest to the array `home` first."""
+    here = home.split("/")[:-1]
+
+    def far(other: StoredArray) -> int:
+        there = other.name.split("/")[:-1]
+        apart = [one != two for one, two in zip(here, there, strict=False)]
+        shared = apart.index(True) if True in apart else len(apart)
+        return len(here) + len(there) - 2 * shared
+
+    found = [array for array in contents.arrays.values() if re.fullmatch(pattern, array.name.rsplit("/", 1)[-1])]
+    return sorted(found, key=far)
 
 
 def from_array(name: str, values: Array, **about: Any) -> StoredArray:

@@ -1,0 +1,190 @@
+"""A group a sample: arrays of one name and shape in many groups, as one array whose first dimension runs over them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from sparsevq.config import FileConfig
+from sparsevq.errors import SparseVQError
+from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
+from sparsevq.readers.meaning import meaning
+from sparsevq.readers.stored import Contents, StoredArray, from_array
+from sparsevq.readers.views import stacked
+from sparsevq.runtime.hdf5 import Array
+
+WILD = re.compile(r"[*?\[]")
+LARGEST_SHARED = 2**22
+"""Bytes of an array beside the samples' fields up to which those of all samples are compared: coordinates, times."""
+LONGEST_TEXT = 100
+
+
+def with_samples(contents: Contents, settings: FileConfig) -> tuple[Contents, FileConfig]:
+    """The file with the arrays that match a pattern of `arrays` as one array, and settings that name that.
+
+    Arrays beside them become coordinates where they are the same in all samples; single numbers, and attributes of
+    the samples' groups, become parameters.
+
+    Raises
+    ------
+    SparseVQError
+        A pattern matches nothing, or arrays of several shapes; or two patterns match different samples.
+    """
+    patterns = [name.strip("/") for name in settings.arrays]
+    wild = [name for name in patterns if WILD.search(name) and name not in contents.arrays]
+    if not wild:
+        return contents, settings
+    if len(wild) < len(patterns):
+        raise SparseVQError(f"arrays: {', '.join(patterns)}: some are patterns, others are not", "name all alike")
+    matches = {pattern: _matching(contents, pattern) for pattern in wild}
+    first, *others = matches.items()
+    for pattern, found in others:
+        if list(found) != list(first[1]):
+            raise SparseVQError(
+                f"{contents.path}: arrays: {first[0]} and {pattern} match different samples "
+                f"({len(first[1])} and {len(found)})",
+                "name arrays that all samples have",
+            )
+    lead, settings = _lead(contents, next(iter(first[1].values())), settings)
+    fields: dict[str, StoredArray] = {}
+    for pattern, found in matches.items():
+        name = _rest(pattern)
+        fields[name] = _stack(found, name, lead)
+    inside = {array.name for found in matches.values() for array in found.values()}
+    beside = _beside(contents, list(first[1]), inside, lead) if "/" in wild[0] else {}
+    outside = {
+        name: array
+        for name, array in contents.arrays.items()
+        if name not in inside and not any(name.startswith(f"{sample}/") for sample in first[1])
+    }
+    arrays = {**outside, **beside, **fields}
+    return (
+        replace(contents, arrays=arrays, fields=tuple(fields)),
+        settings.model_copy(update={"arrays": tuple(fields)}),
+    )
+
+
+def sample_patterns(contents: Contents, arrays: Sequence[StoredArray]) -> list[str]:
+    """Patterns that match the largest arrays, and others of equal shape beside it, in many groups; none: empty."""
+    if not arrays:
+        return []
+    largest = max(arrays, key=lambda array: array.nbytes)
+    parts = largest.name.split("/")
+    for level in range(len(parts) - 1):
+        pattern = "/".join([*parts[:level], "*", *parts[level + 1 :]])
+        found = [array for array in contents.arrays.values() if _matches(array.name, pattern)]
+        if len(found) > 1 and all(array.shape == largest.shape for array in found):
+            inside = "/".join(parts[: level + 1]) + "/"
+            alike = [array.name for array in arrays if array.name.startswith(inside) and array.shape == largest.shape]
+            return ["/".join([*parts[:level], "*", name[len(inside) :]]) for name in alike]
+    return []
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that orders names by the numbers in them: sample_2 before sample_10."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def _matching(contents: Contents, pattern: str) -> dict[str, StoredArray]:
+    """The arrays that match, by sample: the part of their name up to the last component with a wildcard."""
+    parts = pattern.split("/")
+    depth = max(index for index, part in enumerate(parts) if WILD.search(part)) + 1
+    found = {
+        "/".join(name.split("/")[:depth]): array
+        for name, array in contents.arrays.items()
+        if _matches(name, pattern) and array.is_number
+    }
+    if not found:
+        raise SparseVQError(
+            f"{contents.path}: arrays: no array of numbers matches {pattern}",
+            f"it holds {', '.join(list(contents.arrays)[:6])}",
+        )
+    first = next(iter(found.values()))
+    for array in found.values():
+        if array.shape != first.shape:
+            raise SparseVQError(
+                f"{contents.path}: arrays: {pattern} matches arrays of several shapes: {first.name} {first.shape}, "
+                f"{array.name} {array.shape}",
+                "name those of one shape by a narrower pattern, or cut them to one shape",
+            )
+    return {sample: found[sample] for sample in sorted(found, key=natural)}
+
+
+def _matches(name: str, pattern: str) -> bool:
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def _rest(pattern: str) -> str:
+    """The name of the whole: the pattern after its wildcards, or else before."""
+    parts = pattern.split("/")
+    depth = max(index for index, part in enumerate(parts) if WILD.search(part)) + 1
+    return "/".join(parts[depth:]) or re.sub(r"\[.*?\]|[*?]", "", parts[-1]).strip("_- .") or "field"
+
+
+def _lead(contents: Contents, array: StoredArray, settings: FileConfig) -> tuple[str, FileConfig]:
+    """What the samples are, trajectories or frames; and settings whose `dimensions` name that first."""
+    given, count = settings.dimensions, len(array.shape)
+    if not given:
+        timeless = array.dimensions and TIME not in [meaning(contents, name) for name in array.dimensions]
+        return (TIME if timeless and settings.join == "time" else TRAJECTORY), settings
+    without_channel = len(given) == count + 1 and CHANNEL in given and settings.join != "time"
+    if TRAJECTORY not in given and (len(given) == count or without_channel):
+        return TRAJECTORY, settings.model_copy(update={"dimensions": (TRAJECTORY, *given)})
+    return given[0], settings
+
+
+def _stack(found: Mapping[str, StoredArray], name: str, lead: str) -> StoredArray:
+    sample, first = next(iter(found.items()))
+    whole = stacked(list(found.values()), name, lead)
+    return replace(whole, dimensions=(lead, *_within(sample, first.dimensions)) if first.dimensions else ())
+
+
+def _within(sample: str, dimensions: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of dimensions without that of the sample's group."""
+    return tuple(name.removeprefix(f"{sample}/") for name in dimensions)
+
+
+def _beside(contents: Contents, samples: list[str], fields: set[str], lead: str) -> dict[str, StoredArray]:
+    """What is beside the fields of each sample, by its name within the sample."""
+    inside = f"{samples[0]}/"
+    named = any(contents.arrays[name].dimensions for name in fields)
+    out: dict[str, StoredArray] = {}
+    for name, array in contents.arrays.items():
+        rest = name.removeprefix(inside)
+        each = [contents.arrays.get(f"{sample}/{rest}") for sample in samples]
+        alike = [other for other in each if other is not None and other.shape == array.shape]
+        if not name.startswith(inside) or name in fields or len(alike) < len(each) or array.nbytes > LARGEST_SHARED:
+            continue
+        values = [np.asarray(other.read(tuple(slice(0, size) for size in array.shape))) for other in alike]
+        dimensions = _within(samples[0], array.dimensions)
+        about: dict[str, Any] = {"units": array.units, "attributes": array.attributes}
+        if array.shape and all(map(np.array_equal, values, values[1:])):
+            out[rest] = from_array(rest, values[0], dimensions=dimensions, **about)
+        elif not array.shape or dimensions:
+            out[rest] = from_array(rest, np.stack(values), dimensions=_leading(lead, dimensions, named), **about)
+        else:
+            out[rest] = from_array(rest, np.stack(values), **about)
+    for key in contents.groups.get(samples[0], {}):
+        column = _column([contents.groups.get(sample, {}).get(key) for sample in samples])
+        if column is not None and key not in out:
+            out[key] = from_array(key, column, dimensions=_leading(lead, (), named))
+    return out
+
+
+def _leading(lead: str, dimensions: tuple[str, ...], named: bool) -> tuple[str, ...]:
+    """Dimensions of what differs between samples; frames of a file without names have none."""
+    return (lead, *dimensions) if named or lead == TRAJECTORY else ()
+
+
+def _column(values: Sequence[Any]) -> Array | None:
+    """One number or short text of each sample; None: it is neither."""
+    if all(isinstance(value, str) and len(value) <= LONGEST_TEXT for value in values):
+        return np.array(values)
+    arrays = [np.asarray(value) for value in values]
+    if all(array.size == 1 and array.dtype.kind in "fiub" for array in arrays):
+        return np.array([float(array.ravel()[0]) for array in arrays])
+    return None

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from sparsevq.cli.survey import Progress, Survey, survey
@@ -13,7 +12,9 @@ from sparsevq.data.source import Source, with_channels
 from sparsevq.data.validation import file_faults
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.data_set import as_source
-from sparsevq.readers.files import format_of, matching_files, open_contents, open_files
+from sparsevq.readers.files import open_contents, open_files
+from sparsevq.readers.formats import format_of, schema_of
+from sparsevq.readers.matching import matching_files
 from sparsevq.readers.stored import Contents
 from sparsevq.simulators import shards
 from sparsevq.simulators.shards import read_shard
@@ -123,11 +124,7 @@ def _schema(path: Path) -> str:
     SparseVQError
         It is of another of the project's layouts.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            schema = str(file.attrs.get("schema", ""))
-    except OSError:
-        return ""  # another format, or damaged: its reader raises
+    schema = schema_of(path)
     if schema.startswith("sparsevq-") and schema not in (layout.SCHEMA, shards.SCHEMA):
         raise SparseVQError(
             f"{path} is a {schema} file", f"give a {layout.SCHEMA} or {shards.SCHEMA} file, or data of your own"

@@ -1,10 +1,7 @@
 """Arrays in a user's file, not read yet: what the reader of each format gives; and limits on their size."""
 
 import contextlib
-import errno
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.unreadable import explained, is_a_bug
 from sparsevq.runtime.hdf5 import Array
 
 LARGEST_CHUNK = 2**30
@@ -224,27 +222,19 @@ def print_once(message: str, told: set[str]) -> None:
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn the many exceptions of libraries that read a file into an error of one line.
 
+    What a damaged or odd file makes a library raise is of any class, so all are caught; only faults of this package
+    itself pass (`unreadable.is_a_bug`), and errors that are in words already.
+
     Raises
     ------
     SparseVQError
         A library could not read the file.
     """
-    faults = (OSError, RuntimeError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
     try:
         yield
-    except faults as error:
-        raise _unreadable(path, kind, error) from error
-
-
-def _unreadable(path: Path, kind: str, error: Exception) -> SparseVQError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if path.is_dir() and kind != "Zarr":
-        return SparseVQError(f"cannot read {path} (it is a folder)", f"name a {kind} file")
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT):
-        return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path, and that you may read it")
-    if "truncated" in reason.lower():
-        return SparseVQError(f"{path} is truncated (only part of it was written or copied)", "make or copy it again")
-    return SparseVQError(
-        f"{path} cannot be read as {kind} ({reason[:200]})",
-        "it may be damaged, cut short or of another format: make or copy it again, or give its `format`",
-    )
+    except SparseVQError:
+        raise
+    except Exception as error:
+        if is_a_bug(error):
+            raise
+        raise explained(path, kind, error) from error

@@ -1,6 +1,7 @@
 """NetCDF and Zarr, by xarray: read lazily; fill values, scale and offset are decoded."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.classic_netcdf import check_whole
+from sparsevq.readers.foreign import zarr_root
 from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
@@ -31,7 +33,7 @@ def open_netcdf(path: Path) -> Contents:
 
 
 def open_zarr(path: Path) -> Contents:
-    """A Zarr store (a folder), of version 2 or 3.
+    """A Zarr store (a folder, or one zipped), of version 2 or 3.
 
     Raises
     ------
@@ -50,12 +52,13 @@ def open_zarr(path: Path) -> Contents:
 def _open(path: Path, engine: str) -> Contents:
     import xarray
 
+    where = _zipped(path) if engine == "zarr" and path.is_file() else path
     if engine == "netcdf4":
         with reading(path, KIND[engine]):
             check_whole(path)
     with reading(path, KIND[engine]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on stores without consolidated metadata, and on odd attributes
-        data = xarray.open_dataset(path, engine=engine, chunks=None, cache=False, decode_times=False)
+        data = xarray.open_dataset(where, engine=engine, chunks=None, cache=False, decode_times=False)
     arrays = {str(name): _stored(path, engine, str(name), variable) for name, variable in data.variables.items()}
     named = {word for variable in data.variables.values() for word in _named_by(variable)}
     named.update(_mesh_coordinates(data))
@@ -69,6 +72,16 @@ def _open(path: Path, engine: str) -> Contents:
         describes_itself=True,
         provenance={key: str(data.attrs[key])[:LONGEST] for key in SAID if key in data.attrs},
     )
+
+
+def _zipped(path: Path) -> Any:
+    """A Zarr store in a zip archive, or in a folder of one."""
+    import zarr
+
+    with reading(path, KIND["zarr"]):
+        with zipfile.ZipFile(path) as archive:
+            root = zarr_root(archive.namelist()) or ""
+        return zarr.open_group(zarr.storage.ZipStore(path, mode="r"), path=root, mode="r").store_path
 
 
 def _stored(path: Path, engine: str, name: str, variable: Any) -> StoredArray:

@@ -452,7 +452,7 @@ def folder(tmp_path):
         ("gone.nc", "gone.nc matches no file"),
         ("cut.h5", "cut.h5 is truncated"),
         ("text.h5", "text.h5 "),
-        ("notes.txt", "notes.txt is of no known format"),
+        ("notes.txt", "notes.txt is a text file (it begins with 'these neither')"),
         ("empty", "the folder empty holds no file of a known format"),
         ("sensors.h5", "sensors.h5 is a sparsevq-sensors file: give a sparsevq-data or sparsevq-shard file"),
         ("nan.h5", "1 NaN or infinite value at valid points, first in trajectory 2, frame 1, channel v"),

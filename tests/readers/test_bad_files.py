@@ -287,7 +287,7 @@ def text_named_nc(folder):
 
 
 def of_no_known_format(folder):
-    (folder / "a.dat").write_text("time,u\n0,1\n")
+    (folder / "a.dat").write_bytes(values(12, 8, 6).tobytes())
 
 
 def a_pickle_without_a_loader(folder):
@@ -304,13 +304,13 @@ BLOCKS = {"split": "time", "block": 4}
 RELEASE = {"format": "release", "release": "pipe"}
 TABLE = [
     (truncated_hdf5, "a.h5", DIMENSIONS, "a.h5 is truncated .*make or copy it again"),
-    (truncated_netcdf, "a.nc", {}, "a.nc cannot be read as NetCDF .*make or copy it again"),
+    (truncated_netcdf, "a.nc", {}, "a.nc is truncated .*make or copy it again"),
     (truncated_classic_netcdf, "a.nc", {}, "a.nc is truncated .it has"),
     (truncated_cdf_5, "a.nc", {}, "a.nc is truncated .it has"),
     (truncated_records, "a.nc", {}, "a.nc is truncated"),
     (truncated_matlab, "a.mat", DIMENSIONS, "a.mat cannot be read as MATLAB .*make or copy it again"),
     (truncated_npy, "u.npy", DIMENSIONS, "u.npy claims an array of .* make or copy it again"),
-    (truncated_npz, "u.npz", DIMENSIONS, "u.npz .*make or copy it again"),
+    (truncated_npz, "u.npz", DIMENSIONS, "u.npz is a zip archive that is damaged or cut short: make or download"),
     (truncated_pickle, "a.pkl", RELEASE, "a.pkl is not a whole pickle .*make or copy it again"),
     (damaged_chunk, "a.nc", {}, "a.nc cannot be read as NetCDF"),
     (damaged_zarr, "a.zarr", {}, "a.zarr cannot be read as Zarr"),
@@ -341,10 +341,10 @@ TABLE = [
     (empty_folder, "*.nc", {}, r"\*.nc matches no file: check the path"),
     (good, "a.nc", {"arrays": ("w",)}, r"a.nc: arrays: there is no w: it holds u \(time 12, y 8, x 6\)"),
     (good, "a.nc", {"channels": ("w", "q")}, "channels: 'w' is not in .*known are u"),
-    (text_named_nc, "a.nc", {}, "a.nc cannot be read as NetCDF .*another format"),
+    (text_named_nc, "a.nc", {}, "a.nc is a text file .it begins with 'time,u'.: name a file of arrays"),
     (of_no_known_format, "a.dat", {}, "a.dat is of no known format: give `format`"),
     (a_pickle_without_a_loader, "a.pkl", {}, "a.pkl is a pickle.*give `format: release`"),
-    (two_formats, ".", {}, r"files of several formats \(netcdf, numpy\)"),
+    (two_formats, ".", {}, r"files of several formats: .*a.nc is netcdf, .*b.npy is numpy: name files of one format"),
 ]  # fmt: skip
 
 

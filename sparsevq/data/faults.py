@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.data.field_data import SPLITS, FieldData
+from sparsevq.data.field_data import SPLITS, FieldData, evenly_spaced
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.hdf5 import Array
 
@@ -111,7 +111,7 @@ def _wrong_axes(data: FieldData) -> Iterator[Fault]:
             yield Fault(f"coordinates/{axis} are not finite", "fix the coordinates")
         elif not data.scattered and not (np.diff(at) > 0).all():
             yield Fault(f"coordinates/{axis} are not increasing", "sort the grid along it")
-        elif axis in data.periodic and not data.scattered and not np.allclose(np.diff(at), np.diff(at[:2]), rtol=1e-3):
+        elif axis in data.periodic and not data.scattered and not evenly_spaced(at):
             yield Fault(
                 f"coordinates/{axis} are not evenly spaced, but the axis is periodic", "interpolate, or drop it"
             )

@@ -45,6 +45,8 @@ class Description:
         The points are not a grid: `axes` has the coordinates of each.
     point_weights
         ``(*grid)`` float64, positive: the area (volume) that each point stands for; None: what the axes say.
+    channel_about, axis_about
+        Channel or axis -> what its file says of it: ``long_name``, ``standard_name`` (CF); of axes also ``positive``.
     """
 
     axes: dict[str, npt.NDArray[np.float64]]
@@ -60,6 +62,8 @@ class Description:
     provenance: dict[str, Any] = field(default_factory=dict)
     scattered: bool = False
     point_weights: npt.NDArray[np.float64] | None = None
+    channel_about: dict[str, dict[str, str]] = field(default_factory=dict)
+    axis_about: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def description(self) -> dict[str, Any]:
         """The attributes above, as keyword arguments of any other class that has a description."""
@@ -238,6 +242,20 @@ def axis_weights(at: Array, units: str) -> npt.NDArray[np.float64]:
     if units in LATITUDE_UNITS:
         edges = np.sin(np.deg2rad(np.clip(edges, -90, 90)))
     return np.abs(np.diff(edges))
+
+
+def evenly_spaced(at: Array, rounding: float = 0.0) -> bool:
+    """Whether increasing coordinates are evenly spaced, within the precision in which files have them.
+
+    Precision is single (coordinates of 0.01 degrees up to 360 are 0.3 % of the spacing off), that of decimals that were
+    cut off (0, 0.33, 0.67), or `rounding`, but at most 5 % of the spacing.
+    """
+    if len(at) < 3:
+        return True
+    step = float(at[-1] - at[0]) / (len(at) - 1)
+    decimals = next((10.0**-digits for digits in range(1, 7) if np.allclose(at, np.round(at, digits), 0, 1e-9)), 0.0)
+    precision = max(1e-3 * step, rounding, decimals, 4 * float(np.finfo(np.float32).eps * np.abs(at).max()))
+    return bool(np.abs(np.diff(at) - step).max() <= min(precision, 0.05 * step))
 
 
 LATITUDE_UNITS = ("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN")

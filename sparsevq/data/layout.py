@@ -143,12 +143,16 @@ def write_common(file: h5py.File, item: Description, mask: npt.NDArray[np.bool_]
     file.attrs["provenance"] = json.dumps(item.provenance, sort_keys=True)
     write_strings(file["fields"], "channels", item.channels)
     write_strings(file["fields"], "units", item.units)
+    if item.channel_about:
+        file["fields"].attrs["about"] = json.dumps(item.channel_about, sort_keys=True)
     file["mask"] = mask.astype(bool, copy=False)
     if item.point_weights is not None:
         file["weights"] = item.point_weights.astype(np.float64)
     for axis, values in item.axes.items():
         file[f"coordinates/{axis}"] = values.astype(np.float64)
         file[f"coordinates/{axis}"].attrs["units"] = item.axis_units.get(axis, "")
+        if item.axis_about.get(axis):
+            file[f"coordinates/{axis}"].attrs["about"] = json.dumps(item.axis_about[axis], sort_keys=True)
     file["time"] = item.time.astype(np.float64)
     file["time"].attrs["units"] = item.time_units
     file.create_group("parameters")
@@ -192,9 +196,16 @@ def read_common(file: h5py.File, fields: Fields = "whole") -> dict[str, Any]:
         "parameter_units": {name: str(file[f"parameters/{name}"].attrs.get("units", "")) for name in names},
         "channels": read_strings(stored, "channels"),
         "units": read_strings(stored, "units"),
+        "channel_about": _about(stored),
+        "axis_about": {axis: about for axis in axes if (about := _about(file[f"coordinates/{axis}"]))},
         "periodic": read_strings(file, "periodic"),
         "vector": read_json(file, "vector"),
         "provenance": read_json(file, "provenance"),
         "scattered": scattered,
         "point_weights": read_dataset(file, "weights", tuple(grid)).astype(np.float64) if "weights" in file else None,
     }
+
+
+def _about(item: h5py.Dataset) -> dict[str, Any]:
+    """Names of channels or of an axis, optional, since earlier files have none."""
+    return read_json(item, "about") if "about" in item.attrs else {}

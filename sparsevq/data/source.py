@@ -67,6 +67,7 @@ def with_channels(source: Source, channels: Sequence[str]) -> Source:
         channels=tuple(channels),
         units=tuple(source.units[index] for index in chosen),
         vector={channel: axis for channel, axis in source.vector.items() if channel in channels},
+        channel_about={channel: about for channel, about in source.channel_about.items() if channel in channels},
     )
 
 

@@ -11,6 +11,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.readers.chosen import fields_of
 from sparsevq.readers.clock import Timed, timed
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
+from sparsevq.readers.coordinates import names_of
 from sparsevq.readers.forecasts import started
 from sparsevq.readers.frames import FrameReader
 from sparsevq.readers.meaning import base_of
@@ -47,7 +48,7 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
     for field in fields:
         check_bounds(contents.path, field.array)
     first = fields[0]
-    space = space_of(contents, first.dimensions, settings)
+    space = space_of(contents, first.dimensions, settings, first.array, first.others)
     channels = _channels(contents, fields, settings)
     units = tuple(
         settings.units.get(name, field.array.units)
@@ -93,6 +94,8 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
         provenance=contents.provenance,
         scattered=space.scattered,
         point_weights=space.weights,
+        channel_about=_about(fields, channels),
+        axis_about=space.about,
     )
     return started(contents, first, source, clock) or timed(source, clock)
 
@@ -121,6 +124,19 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
         given = iter(settings.channels)  # names for channels that have none in the file
         names = [tuple(next(given) for _ in some) for some in names]
     return names
+
+
+def _about(fields: Sequence[Field], channels: Sequence[tuple[str, ...]]) -> dict[str, dict[str, str]]:
+    """Channel -> its long and standard name; those of an array of several channels are of none of them alone."""
+    about: dict[str, dict[str, str]] = {}
+    for field, names in zip(fields, channels, strict=True):
+        said = names_of(field.array.attributes)
+        for name in names:
+            if len(names) == 1:
+                about[name] = {key: said[key] for key in ("long_name", "standard_name") if key in said}
+            elif "long_name" in said:
+                about[name] = {"long_name": f"{said['long_name']}: {name}"}
+    return {name: each for name, each in about.items() if each}
 
 
 def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dict[str, str]]:

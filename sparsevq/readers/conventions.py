@@ -1,10 +1,13 @@
 """Roles of dimensions by their names, units and attributes: the CF conventions, and common names."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS
+import numpy as np
+
 from sparsevq.readers.stored import StoredArray
+from sparsevq.readers.units import ANGLE, LATITUDE, LENGTH, LONGITUDE, PRESSURE, unit_of, unitless
 
 TRAJECTORY, TIME, CHANNEL, POINT = "trajectory", "time", "channel", "point"
 ROLES = (TRAJECTORY, TIME, CHANNEL, POINT)
@@ -18,12 +21,25 @@ _NAMES = {
     POINT: "point points node nodes cell cells ncells ncol station stations site sites",
 }
 _ROLE_OF = {name: role for role, names in _NAMES.items() for name in names.split()}
-_DEGREES = ("", "degree", "degrees", "deg")
+_OF_CELLS = r"(?:_?(?:rho|psi|u|v|t|f|m|c|0|grid|cell|node|2d))?"
+_ANGLE_NAMES = {
+    LATITUDE: re.compile(rf"(?:nav_|grid_|geo|[xcevturgy])?lat(?:itude)?s?{_OF_CELLS}|gphi[tuvf]"),
+    LONGITUDE: re.compile(rf"(?:nav_|grid_|geo|[xcevturgy])?lon(?:g(?:itude)?)?s?{_OF_CELLS}|glam[tuvf]"),
+}
+"""Names of latitudes and longitudes in the output of common models (ICON, MPAS, NEMO, POP, ROMS, WRF)."""
+_LONG_NAME = re.compile(r"(?:geographic(?:al)? |cell |center |centre )*(latitude|longitude)\b")
+_VERTICAL = ("z", "depth", "height", "altitude", "level", "lev", "plev")
+_BOUNDS = re.compile(r"(?:.*_)?(?:bnds|bounds|vertices|vertex|corners?|edges)")
 
 
 def role_by_name(name: str) -> str | None:
     """Role of a dimension of this name; None for an axis."""
     return _ROLE_OF.get(name.lower())
+
+
+def short(name: str) -> str:
+    """The name of an array without its group, in lower case."""
+    return name.rsplit("/", 1)[-1].lower()
 
 
 def is_time(attributes: Mapping[str, Any], units: str) -> bool:
@@ -33,37 +49,69 @@ def is_time(attributes: Mapping[str, Any], units: str) -> bool:
 
 def is_longitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
     """Whether a coordinate is a longitude, possibly of a rotated grid."""
-    return _is_angle(name, units, attributes, LONGITUDE_UNITS, "longitude", ("lon", "longitude"))
+    return kind_of_angle(name, units, attributes) == LONGITUDE
 
 
 def is_latitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
     """Whether a coordinate is a latitude, possibly of a rotated grid (whose cells shrink towards its poles too)."""
-    return _is_angle(name, units, attributes, LATITUDE_UNITS, "latitude", ("lat", "latitude"))
+    return kind_of_angle(name, units, attributes) == LATITUDE
 
 
-def axis_units(name: str, units: str, attributes: Mapping[str, Any]) -> str:
-    """Unit of an axis; of latitudes and longitudes the CF one."""
-    if is_latitude(name, units, attributes):
-        return LATITUDE_UNITS[0]
-    return LONGITUDE_UNITS[0] if is_longitude(name, units, attributes) else units
+def kind_of_angle(name: str, units: str, attributes: Mapping[str, Any]) -> str:
+    """`LATITUDE`, `LONGITUDE`, or empty for any other coordinate.
+
+    The unit goes before the names: what is measured in metres is not a latitude, whatever it is called.
+    """
+    unit = unit_of(units)
+    if unit is not None and unit.kind != ANGLE:
+        return unit.kind if unit.kind in (LATITUDE, LONGITUDE) else ""
+    standard = str(attributes.get("standard_name", "")).strip().lower()
+    if standard:
+        word = standard.removeprefix("grid_")
+        return word if word in (LATITUDE, LONGITUDE) else ""
+    if unit is None and not unitless(units):
+        return ""
+    found = _LONG_NAME.match(str(attributes.get("long_name", "")).strip().lower())
+    if found:
+        return found[1]
+    return next((kind for kind, names in _ANGLE_NAMES.items() if names.fullmatch(short(name))), "")
+
+
+def is_vertical(array: StoredArray) -> bool:
+    """Whether an array is a height, a depth or a level."""
+    attributes = array.attributes
+    return (
+        attributes.get("axis") == "Z"
+        or "positive" in attributes
+        or (short(array.name) in _VERTICAL and _of_place(array))
+    )
 
 
 def is_place(array: StoredArray) -> bool:
     """Whether an array is a coordinate in space."""
     attributes = array.attributes
-    named = array.name.lower() in ("x", "y", "z", "depth", "height", "altitude", "level")
     return (
-        is_latitude(array.name, array.units, attributes)
-        or is_longitude(array.name, array.units, attributes)
-        or attributes.get("axis") in ("X", "Y", "Z")
+        bool(kind_of_angle(array.name, array.units, attributes))
+        or attributes.get("axis") in ("X", "Y")
         or str(attributes.get("standard_name", "")).startswith("projection_")
-        or "positive" in attributes
-        or named
+        or (short(array.name) in ("x", "y") and _of_place(array))
+        or is_vertical(array)
     )
 
 
-def _is_angle(
-    name: str, units: str, attributes: Mapping[str, Any], known: tuple[str, ...], word: str, names: tuple[str, ...]
-) -> bool:
-    standard = attributes.get("standard_name", "")
-    return units in known or standard in (word, f"grid_{word}") or (name.lower() in names and units in _DEGREES)
+def is_bounds(array: StoredArray) -> bool:
+    """Whether an array, by its name, has the edges of cells, which are no points."""
+    return _BOUNDS.fullmatch(short(array.name)) is not None
+
+
+def is_index(at: Any, units: str, attributes: Mapping[str, Any]) -> bool:
+    """Whether a coordinate only counts points (87, 88, 89 ...), so that any other is better."""
+    if not unitless(units) or str(attributes.get("standard_name", "")).startswith(("projection_", "grid_l")):
+        return False
+    return bool(len(at) > 1 and (at == np.rint(at)).all() and (np.diff(at) == 1).all())
+
+
+def _of_place(array: StoredArray) -> bool:
+    """Whether a unit is one of a place (the geopotential, in m2 s-2, is called z too)."""
+    unit = unit_of(array.units)
+    return unitless(array.units) if unit is None else unit.kind in (LENGTH, PRESSURE, ANGLE)

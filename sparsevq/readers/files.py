@@ -130,17 +130,24 @@ def _part_of(part: Timed, settings: FileConfig) -> Timed:
     return replace(part, source=every(part.source, settings.stride))
 
 
+def _with_axis_units(source: Source, settings: FileConfig) -> Source:
+    """The source with the units of axes that the configuration names, in formats whose units need no conversion."""
+    return replace(
+        source, axis_units={axis: settings.units.get(axis, unit) for axis, unit in source.axis_units.items()}
+    )
+
+
 def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str) -> list[Timed]:
     """Each file as a source of its own."""
     if kind == "sparsevq":
         whole = schema_of(paths[0]) == shards.SCHEMA
         sources = [open_shards(paths, label)] if whole else [open_data_set(path) for path in paths]
-        return [timed(source, Clock(source.time_units)) for source in sources]
+        return [timed(_with_axis_units(source, settings), Clock(source.time_units)) for source in sources]
     if kind == "fds":
         from sparsevq.readers.fds.source import open_fds  # needs fdsreader; optional
 
         return [
-            timed(source, Clock(source.time_units))
+            timed(_with_axis_units(source, settings), Clock(source.time_units))
             for source in (open_fds(path, settings, str(path)) for path in paths)
         ]
     store, told = SlabStore(), set[str]()

@@ -9,6 +9,8 @@ from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "HDF5"
+NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
+"""How netCDF-4 marks a dimension without coordinates, which HDF5 has as an array of zeros."""
 
 
 def open_hdf5(path: Path) -> Contents:
@@ -24,6 +26,8 @@ def open_hdf5(path: Path) -> Contents:
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset):
+            if text_attribute(item, "NAME").startswith(NO_VARIABLE):
+                return
             if item.dtype.kind in "fiub" and item.shape is not None:
                 arrays[name] = stored(path, item)
             else:

@@ -11,6 +11,7 @@ from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, POINT, TIME, TRAJECTORY
 from sparsevq.readers.likely import likely_dimensions
+from sparsevq.readers.lookup import Dimension
 from sparsevq.readers.meaning import (
     EXPVER,
     LEAD,
@@ -23,7 +24,6 @@ from sparsevq.readers.meaning import (
     values_of,
 )
 from sparsevq.readers.select import entry_of, selection_of
-from sparsevq.readers.space import Dimension
 from sparsevq.readers.stored import Contents, StoredArray, listing
 from sparsevq.readers.views import flattened, marked, merged, selected
 
@@ -61,10 +61,17 @@ class Field:
         return self.array.dimensions[self.roles.index(role)] if self.array.dimensions else ""
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """The file's names of its dimensions that are no space."""
+        lead = [name for name, _ in self.leads]
+        along = [self.stored(role) for role in (TRAJECTORY, TIME, CHANNEL) if role in self.roles]
+        return tuple(name for name in dict.fromkeys((*lead, *along)) if name)
+
+    @property
     def dimensions(self) -> tuple[Dimension, ...]:
         """Those along which the points are."""
         return tuple(
-            Dimension(name=role, stored=self.stored(role), size=self.size(role), home=self.array.name)
+            Dimension(name=role, stored=self.stored(role), size=self.size(role))
             for role in self.roles
             if role not in (TRAJECTORY, TIME, CHANNEL)
         )

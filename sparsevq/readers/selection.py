@@ -12,7 +12,9 @@ from sparsevq.readers.clock import Timed
 
 
 def with_overrides(source: Source, settings: FileConfig) -> Source:
-    """The source with the units, periodic axes and vector components that the configuration names.
+    """The source with the channels' units, periodic axes and vector components that the configuration names.
+
+    The units of axes are those of the reader, which has converted them.
 
     Raises
     ------
@@ -35,7 +37,6 @@ def with_overrides(source: Source, settings: FileConfig) -> Source:
     return replace(
         source,
         units=tuple(settings.units.get(name, unit) for name, unit in zip(source.channels, source.units, strict=True)),
-        axis_units={axis: settings.units.get(axis, unit) for axis, unit in source.axis_units.items()},
         periodic=tuple(axis for axis in source.axes if axis in {*source.periodic, *settings.periodic}),
         vector={**source.vector, **settings.vector},
     )

@@ -1,37 +1,26 @@
 """The points of arrays: a grid of one to three axes, or scattered points, from the coordinates in a file."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import FileConfig
+from sparsevq.data.field_data import evenly_spaced
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.conventions import POINT, axis_units, is_longitude, is_place
-from sparsevq.readers.stored import Contents, StoredArray, beside, whole
+from sparsevq.readers.conventions import POINT, is_index
+from sparsevq.readers.coordinates import Coordinate, converted
+from sparsevq.readers.lookup import Dimension, Layout, Placed, along_dimension, given_points, numbered, points_of
+from sparsevq.readers.scattered import Scattered, places_unknown, scattered_points, separated, spread
+from sparsevq.readers.stored import Contents, StoredArray
+from sparsevq.readers.units import LONGITUDE
 from sparsevq.runtime.hdf5 import Array
 
-EVEN = 1e-3
-"""Tolerance for evenly spaced coordinates, as a fraction of the spacing."""
 MOST_AXES = 3
-_SPELLINGS = r"{}(?:[ _-]?(?:coordinates?|coords?|crd|grid))?"
-"""Names of the coordinates of an axis."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dimension:
-    """A dimension of the arrays that is not trajectory, time or channel: its name, and the one in the file.
-
-    `home` is the array that has it, whose group is looked in first for coordinates.
-    """
-
-    name: str
-    stored: str
-    size: int
-    home: str = ""
+CLOSES = 0.1
+"""How far the circle may be from closed, as a fraction of the spacing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +31,23 @@ class Space:
     ----------
     sizes
         Sizes of the dimensions in the file.
-    axes, units, periodic, scattered, weights
-        As in `sparsevq.data.field_data.FieldData`.
+    axes, units, about, periodic, scattered, weights
+        As in `sparsevq.data.field_data.FieldData` (`axis_units`, `axis_about`, `point_weights`).
     part
         One slice for each dimension: reversed, or without a point that repeats.
+    kept
+        Of scattered points the numbers of those that have a place; None: all.
     """
 
     sizes: tuple[int, ...]
     axes: dict[str, npt.NDArray[np.float64]]
     units: dict[str, str]
+    about: dict[str, dict[str, str]] = field(default_factory=dict)
     periodic: tuple[str, ...] = ()
     scattered: bool = False
     weights: npt.NDArray[np.float64] | None = None
     part: tuple[slice, ...] = ()
+    kept: npt.NDArray[np.int64] | None = None
     messages: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -65,15 +58,27 @@ class Space:
 
     def arranged(self, values: Array) -> Array:
         """``(..., *sizes, C)`` as ``(..., *grid, C)``."""
+        lead = values.shape[: values.ndim - len(self.sizes) - 1]
         if self.part:
             everything: tuple[Any, ...] = (..., *self.part, slice(None))
             values = values[everything]
-        lead = values.shape[: values.ndim - len(self.sizes) - 1]
+        if self.kept is not None:
+            values = values.reshape(*lead, -1, values.shape[-1])[..., self.kept, :]
         return values.reshape(*lead, *self.grid, values.shape[-1])
 
 
-def space_of(contents: Contents, dimensions: tuple[Dimension, ...], settings: FileConfig) -> Space:
+def space_of(
+    contents: Contents,
+    dimensions: tuple[Dimension, ...],
+    settings: FileConfig,
+    near: StoredArray | None = None,
+    others: tuple[str, ...] = (),
+) -> Space:
     """The points of a file's arrays.
+
+    Coordinates of their own along each dimension make a grid. Where dimensions have none, or only a count of points,
+    coordinates of every point (two-dimensional latitudes and longitudes, matrices of `meshgrid`) go before: if each
+    is constant along all dimensions but one, they are axes of a grid, else the points are scattered.
 
     Parameters
     ----------
@@ -83,226 +88,160 @@ def space_of(contents: Contents, dimensions: tuple[Dimension, ...], settings: Fi
         Dimensions that are not trajectory, time or channel, in the order of the arrays.
     settings
         The user's `coordinates` take precedence over the file's.
+    near
+        The array whose points are wanted.
+    others
+        Its dimensions, in the file, that are no space.
 
     Raises
     ------
     SparseVQError
-        Coordinates are missing, of a wrong length, not monotonic or not finite, or there are too many axes.
+        Coordinates are missing, of a wrong length, not monotonic, not finite or not in a unit of theirs, they move, or
+        there are too many axes.
     """
-    if any(dimension.name == POINT for dimension in dimensions):
-        return _scattered(contents, dimensions, settings)
-    found = {each.name: _along(contents, each, settings) for each in dimensions}
-    lacking = [each for each in dimensions if found[each.name] is None and each.size > 1]
-    if lacking and _places(contents, dimensions):
-        return _scattered(contents, dimensions, settings)
-    unknown = [axis for axis in settings.coordinates if axis not in found]
+    layout = Layout(contents=contents, dimensions=dimensions, settings=settings, near=near, others=others)
+    anywhere = any(dimension.name == POINT for dimension in dimensions)
+    if anywhere and (settings.coordinates or not all(dimension.stored for dimension in dimensions)):
+        return _scattered(layout, scattered_points(layout))
+    points = given_points(layout)
+    own = {each.name: None if each.name in points else along_dimension(layout, each) for each in dimensions}
+    free = frozenset(index for index, each in enumerate(dimensions) if _is_free(own[each.name], settings, each))
+    points = points or points_of(layout, free)
+    if anywhere and not points:
+        raise places_unknown(layout)
+    unknown = [axis for axis in settings.coordinates if axis not in own and axis not in points]
     if unknown:
         raise SparseVQError(
-            f"{contents.path}: coordinates: {unknown[0]} is not an axis", f"the axes are {', '.join(found) or 'none'}"
+            f"{contents.path}: coordinates: {unknown[0]} is not an axis", f"the axes are {', '.join(own) or 'none'}"
         )
-    if lacking and contents.describes_itself:
-        raise SparseVQError(
-            f"{contents.path}: {lacking[0].name} ({lacking[0].size} points) has no coordinates",
-            f"give `coordinates: {{{lacking[0].name}: [first, last]}}`, or write them into the file",
-        )
-    return _grid(contents, dimensions, found)
+    placed = {
+        each.name: Placed(coordinate=found, along=(index,))
+        for index, each in enumerate(dimensions)
+        if (found := own[each.name]) is not None
+    }
+    covered = {index for each in points.values() for index in each.along}
+    left = {axis: each for axis, each in placed.items() if each.along[0] not in covered and axis not in points}
+    if len(points) < len(covered):  # matrices for some axes only
+        left = {axis: each for axis, each in placed.items() if axis not in points}
+    together, messages = converted(contents.path, {axis: each.coordinate for axis, each in {**left, **points}.items()})
+    placed = {axis: replace(each, coordinate=together[axis]) for axis, each in {**left, **points}.items()}
+    messages += [
+        f"{each.coordinate.name} is taken for the coordinates of {axis}"
+        for axis, each in left.items()
+        if axis not in settings.coordinates and each.coordinate.name not in (axis, dimensions[each.along[0]].stored)
+    ]
+    if not points:
+        return _grid(layout, {each.name: (each, placed.get(each.name)) for each in dimensions}, messages)
+    axes = separated(layout, {axis: placed[axis] for axis in points})
+    if axes is None:
+        return _scattered(layout, spread(layout, placed, covered, messages))
+    names = " and ".join(each.coordinate.name for each in points.values())
+    messages.append(f"{names}, given for every point, are constant along all dimensions but one: they are axes")
+    on = {each.along[0]: axis for axis, each in {**left, **axes}.items()}
+    placed = {**placed, **axes}
+    ways = {
+        on.get(index, each.name): (each, placed.get(on.get(index, each.name))) for index, each in enumerate(dimensions)
+    }
+    return _grid(layout, ways, messages)
 
 
-def _grid(
-    contents: Contents,
-    dimensions: tuple[Dimension, ...],
-    found: Mapping[str, tuple[npt.NDArray[np.float64], str] | None],
-) -> Space:
+def _is_free(own: Coordinate | None, settings: FileConfig, dimension: Dimension) -> bool:
+    """Whether a dimension of several points has no coordinate, or only a count of points that the user did not name."""
+    if dimension.name == POINT:
+        return True
+    if dimension.size == 1 or dimension.name in settings.coordinates:
+        return False
+    return own is None or is_index(own.at, own.unit, own.about)
+
+
+def _scattered(layout: Layout, points: Scattered) -> Space:
+    return Space(
+        sizes=layout.sizes,
+        axes={axis: each.at for axis, each in points.axes.items()},
+        units={axis: each.unit for axis, each in points.axes.items()},
+        about={axis: dict(each.about) for axis, each in points.axes.items() if each.about},
+        scattered=True,
+        weights=points.weights,
+        kept=points.kept,
+        messages=tuple(points.messages),
+    )
+
+
+def _grid(layout: Layout, ways: Mapping[str, tuple[Dimension, Placed | None]], messages: list[str]) -> Space:
     axes: dict[str, npt.NDArray[np.float64]] = {}
     units: dict[str, str] = {}
-    periodic, part, messages = [], [], []
-    for dimension in dimensions:
-        name, here = dimension.name, found[dimension.name]
+    about: dict[str, dict[str, str]] = {}
+    periodic, part = [], []
+    for name, (dimension, placed) in ways.items():
+        here = placed.coordinate if placed is not None else None
         if dimension.size == 1:
-            where = f" ({name} = {here[0][0]:g} {here[1]})".replace(" )", ")") if here else ""
+            where = f" ({name} = {here.at.ravel()[0]:g} {here.unit})".replace(" )", ")") if here is not None else ""
             messages.append(f"axis {name} has one point{where}: it is dropped")
             part.append(slice(None))
             continue
         if here is None:
-            messages.append(f"axis {name} has no coordinates: its points are numbered 0, 1, ...")
-            here = np.arange(dimension.size, dtype=np.float64), ""
-        at, unit = here
-        longitude = is_longitude(name, unit, {})
-        if longitude and not _monotonic(at):
-            at = np.unwrap(at, period=360.0)
-        if not _monotonic(at):
-            turn = int(np.flatnonzero(np.sign(np.diff(at)) != np.sign(at[1] - at[0]))[0]) if at[1] != at[0] else 0
-            raise SparseVQError(
-                f"{contents.path}: coordinates of {name} are not monotonic: {at[turn]:g}, then {at[turn + 1]:g}",
-                "sort the grid along it",
-            )
-        way = slice(None) if at[1] > at[0] else slice(None, None, -1)
-        at = at[way]
-        if longitude and _even(at) and np.isclose(at[-1] - at[0], 360, atol=1e-3):
-            messages.append(f"the last point of {name} repeats the first, 360 degrees on: it is dropped")
-            way = slice(None, -1) if way.step is None else slice(None, 0, -1)
-            at = at[:-1]
-        if longitude and _even(at) and np.isclose((at[-1] - at[0]) * len(at) / (len(at) - 1), 360, rtol=EVEN):
-            periodic.append(name)
-        axes[name], units[name] = at, unit
+            here = numbered(layout, dimension, messages)
+        at, way = _increasing(layout, name, here)
+        if here.kind == LONGITUDE:
+            at, way, closed = _around(name, here, at, way, messages)
+            periodic += [name] if closed else []
+        axes[name], units[name] = at, here.unit
+        about |= {name: dict(here.about)} if here.about else {}
         part.append(way)
     if not 1 <= len(axes) <= MOST_AXES:
-        which = ", ".join(f"{each.name} {each.size}" for each in dimensions)
+        which = ", ".join(f"{dimension.name} {dimension.size}" for dimension, _ in ways.values())
         raise SparseVQError(
-            f"{contents.path}: the grid has {len(axes)} axes ({which})",
+            f"{layout.contents.path}: the grid has {len(axes)} axes ({which})",
             f"there must be 1 to {MOST_AXES}: name the dimensions by `dimensions`, or choose other `arrays`",
         )
     return Space(
-        sizes=tuple(each.size for each in dimensions),
+        sizes=layout.sizes,
         axes=axes,
         units=units,
+        about=about,
         periodic=tuple(periodic),
         part=tuple(part),
         messages=tuple(messages),
     )
 
 
-def _along(
-    contents: Contents, dimension: Dimension, settings: FileConfig
-) -> tuple[npt.NDArray[np.float64], str] | None:
-    """Coordinates along one dimension and their unit, by the configuration or the file; None: there are none."""
-    given, unit = settings.coordinates.get(dimension.name), settings.units.get(dimension.name)
-    if given is not None and not isinstance(given, str):
-        return np.linspace(*given, dimension.size), axis_units(dimension.name, unit or "", {})
-    if given is not None:
-        array: StoredArray | None = contents.array(given, f"coordinates.{dimension.name}")
-    else:
-        array = _coordinate_of(contents, dimension)
-    if array is None:
-        return None
-    at = whole(contents.path, array).squeeze()
-    if at.ndim == 0:
-        at = at.reshape(1)
-    if at.shape != (dimension.size,):
-        raise SparseVQError(
-            f"{contents.path}: {array.name} has shape {array.shape}, but {dimension.name} has {dimension.size} points",
-            "name an array with one number for each",
-        )
-    _finite(contents, array.name, at)
-    return at, axis_units(array.name, unit or array.units, array.attributes)
-
-
-def _coordinate_of(contents: Contents, dimension: Dimension) -> StoredArray | None:
-    """The coordinates of a dimension: the array of its name, or the only one along it that is a place in space."""
-    for name in (dimension.stored, dimension.name):
-        array = contents.arrays.get(name)
-        if array is None or not array.is_number or sorted(array.shape)[-1:] != [dimension.size]:
-            continue
-        if array.dimensions == (name,) or (not array.dimensions and np.prod(array.shape) == dimension.size):
-            return array
-    if not dimension.stored:
-        for array in beside(contents, _SPELLINGS.format(re.escape(dimension.name)), dimension.home):
-            if not array.dimensions and array.is_number and np.prod(array.shape) == dimension.size:
-                return array
-    along = [each for each in contents.arrays.values() if each.dimensions == (dimension.stored,) and is_place(each)]
-    return along[0] if len(along) == 1 else None
-
-
-def _places(contents: Contents, dimensions: tuple[Dimension, ...]) -> list[StoredArray]:
-    """Arrays that give a coordinate of every point of several dimensions, or several of every point of one."""
-    stored = {each.stored for each in dimensions if each.stored}
-    found = [
-        array
-        for array in contents.arrays.values()
-        if array.dimensions and set(array.dimensions) <= stored and is_place(array) and array.is_number
-    ]
-    dims = {array.dimensions for array in found}
-    shared = [each for each in dims if sum(array.dimensions == each for array in found) > 1]
-    if not shared:
-        return []
-    taken = {name for each in shared for name in each}
-    return [array for array in found if array.dimensions in shared or not set(array.dimensions) & taken]
-
-
-def _scattered(contents: Contents, dimensions: tuple[Dimension, ...], settings: FileConfig) -> Space:
-    """Points with coordinates of their own."""
-    sizes = tuple(each.size for each in dimensions)
-    named: dict[str, StoredArray] = {}
-    for axis, given in settings.coordinates.items():
-        if not isinstance(given, str):
-            raise SparseVQError(f"coordinates: {axis}={list(given)}, but scattered points need an array", "name it")
-        named[axis] = contents.array(given, f"coordinates.{axis}")
-    if not named:
-        named = {array.name.rsplit("/", 1)[-1]: array for array in _places(contents, dimensions)}
-    if not named and len(dimensions) == 1:
-        named = {
-            name: array
-            for name, array in contents.arrays.items()
-            if not array.dimensions and array.shape in (sizes, (1, *sizes), (*sizes, 1)) and is_place(array)
-        }
-    if not named:
-        raise SparseVQError(
-            f"{contents.path}: the coordinates of its {int(np.prod(sizes))} points are not known",
-            "name the arrays with their coordinates, for instance `coordinates: {x: x, y: y}`",
-        )
-    axes, units = {}, {}
-    for index, (axis, array) in enumerate(named.items()):
-        values = _of_every_point(contents, array, dimensions, index, len(named))
-        _finite(contents, array.name, values)
-        axes[axis] = values.ravel()
-        units[axis] = axis_units(array.name, settings.units.get(axis, array.units), array.attributes)
-    over = " x ".join(str(size) for size in sizes)
-    message = f"{over} points with coordinates of their own ({', '.join(axes)}): read as scattered points"
-    return Space(
-        sizes=sizes,
-        axes=axes,
-        units=units,
-        scattered=True,
-        weights=_areas(contents, dimensions),
-        messages=(message,) if len(dimensions) > 1 else (),
-    )
-
-
-def _of_every_point(
-    contents: Contents, array: StoredArray, dimensions: tuple[Dimension, ...], index: int, count: int
-) -> npt.NDArray[np.float64]:
-    """One coordinate of every point, ``sizes``."""
-    sizes = tuple(each.size for each in dimensions)
-    values = whole(contents.path, array)
-    if array.dimensions:
-        names = [each.stored for each in dimensions]
-        if set(array.dimensions) <= set(names):
-            order = [array.dimensions.index(name) for name in names if name in array.dimensions]
-            shape = [each.size if each.stored in array.dimensions else 1 for each in dimensions]
-            return np.broadcast_to(values.transpose(order).reshape(shape), sizes)
-    if values.shape == (*sizes, count) and count > 1:  # all coordinates in one array
-        return values[..., index]
-    if values.size == int(np.prod(sizes)):
-        return values.reshape(sizes)
-    raise SparseVQError(
-        f"{contents.path}: {array.name} has shape {array.shape}, but there are {' x '.join(map(str, sizes))} points",
-        "name an array with one number for each",
-    )
-
-
-def _areas(contents: Contents, dimensions: tuple[Dimension, ...]) -> npt.NDArray[np.float64] | None:
-    """The areas of cells, where the file has them (CF standard name cell_area)."""
-    names = tuple(each.stored for each in dimensions)
-    for array in contents.arrays.values():
-        if array.attributes.get("standard_name") == "cell_area" and array.dimensions == names:
-            return whole(contents.path, array).ravel()
-    return None
-
-
-def _finite(contents: Contents, name: str, at: npt.NDArray[np.float64]) -> None:
+def _increasing(layout: Layout, name: str, here: Coordinate) -> tuple[npt.NDArray[np.float64], slice]:
+    """Coordinates along an axis in increasing order, longitudes without a jump, and the slice that gives them."""
+    at = here.at
     bad = np.flatnonzero(~np.isfinite(at))
     if len(bad):
         raise SparseVQError(
-            f"{contents.path}: {len(bad)} of the coordinates {name} are not finite, first number {bad[0]}",
+            f"{layout.contents.path}: {len(bad)} of the coordinates {here.name} are not finite, first number {bad[0]}",
             "correct them, or leave out those points",
         )
+    if here.kind == LONGITUDE and not _monotonic(at):
+        at = np.unwrap(at, period=360.0)
+    if not _monotonic(at):
+        turn = int(np.flatnonzero(np.sign(np.diff(at)) != np.sign(at[1] - at[0]))[0]) if at[1] != at[0] else 0
+        raise SparseVQError(
+            f"{layout.contents.path}: coordinates of {name} are not monotonic: {at[turn]:g}, then {at[turn + 1]:g}",
+            "sort the grid along it",
+        )
+    return (at, slice(None)) if at[1] > at[0] else (at[::-1], slice(None, None, -1))
+
+
+def _around(
+    name: str, here: Coordinate, at: npt.NDArray[np.float64], way: slice, messages: list[str]
+) -> tuple[npt.NDArray[np.float64], slice, bool]:
+    """Longitudes without those that repeat the first ones, the slice that gives them, and whether they close."""
+    if not evenly_spaced(at, here.rounding):
+        return at, way, False
+    step = (at[-1] - at[0]) / (len(at) - 1)
+    close = max(CLOSES * step, here.rounding)
+    again = int((at - at[0] >= 360 - close).sum())
+    if again and len(at) - again > 1:
+        last = "the last point" if again == 1 else f"the last {again} points"
+        messages.append(f"{last} of {name} repeat{'s' if again == 1 else ''} the first, 360 degrees on: dropped")
+        at = at[:-again]
+        way = slice(None, -again) if way.step is None else slice(None, again - 1, -1)
+    return at, way, bool(abs((at[-1] - at[0]) + step - 360) <= close)
 
 
 def _monotonic(at: npt.NDArray[np.float64]) -> bool:
     steps = np.diff(at)
     return bool((steps > 0).all() or (steps < 0).all())
-
-
-def _even(at: npt.NDArray[np.float64]) -> bool:
-    steps = np.diff(at)
-    return bool(np.abs(steps - steps.mean()).max() <= EVEN * abs(steps.mean()))

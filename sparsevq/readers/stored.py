@@ -1,7 +1,6 @@
 """Arrays in a user's file, not read yet: what the reader of each format gives; and limits on their size."""
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,20 +115,6 @@ class Contents:
                 f"{self.path}: {key}: {name} is {self.unreadable[short]}", "store it as an array of numbers"
             )
         raise SparseVQError(f"{self.path}: {key}: there is no {name}", f"it holds {listing(self.arrays.values())}")
-
-
-def beside(contents: Contents, pattern: str, home: str = "") -> list[StoredArray]:
-    """Arrays in any group whose name there matches a regular expression, those nearest to the array `home` first."""
-    here = home.split("/")[:-1]
-
-    def far(other: StoredArray) -> int:
-        there = other.name.split("/")[:-1]
-        apart = [one != two for one, two in zip(here, there, strict=False)]
-        shared = apart.index(True) if True in apart else len(apart)
-        return len(here) + len(there) - 2 * shared
-
-    found = [array for array in contents.arrays.values() if re.fullmatch(pattern, array.name.rsplit("/", 1)[-1])]
-    return sorted(found, key=far)
 
 
 def from_array(name: str, values: Array, **about: Any) -> StoredArray:

@@ -120,7 +120,7 @@ def damaged_zarr(folder):
 
 
 def without_coordinates(folder):
-    grid().drop_vars(["x", "y"]).to_netcdf(folder / "a.nc")
+    grid().drop_vars(["x", "y"]).rename(y="lat").to_netcdf(folder / "a.nc")
 
 
 def without_times(folder):
@@ -314,7 +314,7 @@ TABLE = [
     (truncated_pickle, "a.pkl", RELEASE, "a.pkl is not a whole pickle .*make or copy it again"),
     (damaged_chunk, "a.nc", {}, "a.nc cannot be read as NetCDF"),
     (damaged_zarr, "a.zarr", {}, "a.zarr cannot be read as Zarr"),
-    (without_coordinates, "a.nc", {}, r"a.nc: y \(8 points\) has no coordinates: give `coordinates: {y: \[first"),
+    (without_coordinates, "a.nc", {}, r"a.nc: lat \(8 points\) has no coordinates: give `coordinates: {lat: \[first"),
     (without_times, "a.nc", {}, r"a.nc: time \(12 frames\) has no coordinates: give `time: \[first, step\]`"),
     (times(back_in_time), "a.nc", {}, "a.nc: time does not increase: frame 7 is at 5 s, frame 6 at 6 s: sort"),
     (times(a_gap_in_time), "a.nc", {}, r"a.nc: frames are not evenly spaced.* frame 7 \(10 s\) is 4 s after frame 6"),

@@ -1,0 +1,383 @@
+"""Which arrays of a file are the coordinates of its points: by dimensions, attributes and names."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import numpy as np
+
+from sparsevq.config import FileConfig
+from sparsevq.errors import SparseVQError
+from sparsevq.readers.conventions import is_bounds, is_index, is_place, is_vertical, kind_of_angle, short
+from sparsevq.readers.coordinates import Coordinate, coordinate, fixed_values
+from sparsevq.readers.stored import Contents, StoredArray, whole
+from sparsevq.readers.units import LATITUDE, LONGITUDE
+
+_ADDED = r"coord(?:inate)?s?|grid|axis|vec(?:tor)?|cent(?:er|re)s?|points|mesh|values?|dim"
+_PLAIN = re.compile(rf"(?:(?:{_ADDED})[-_ ]?)?(.+?)(?:[-_ ]?(?:{_ADDED}))?")
+_SAME = {"latitude": "lat", "longitude": "lon", "long": "lon", "lats": "lat", "lons": "lon"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimension:
+    """A dimension of the arrays that is not trajectory, time or channel: its name, and the one in the file."""
+
+    name: str
+    stored: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where coordinates are looked for: a file, the dimensions of its arrays, and the user's settings.
+
+    Attributes
+    ----------
+    near
+        The array whose points are looked for.
+    others
+        Its dimensions, in the file, that are no space.
+    """
+
+    contents: Contents
+    dimensions: tuple[Dimension, ...]
+    settings: FileConfig
+    near: StoredArray | None = None
+    others: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of the dimensions."""
+        return tuple(each.size for each in self.dimensions)
+
+    def number(self, name: str) -> int | None:
+        """Which dimension is called so."""
+        return next((index for index, each in enumerate(self.dimensions) if each.name == name), None)
+
+    def read(self, axis: str, array: StoredArray, at: np.ndarray | None = None) -> Coordinate:
+        """The coordinates `axis`; the user's unit goes before the file's, and the user's missing values are none."""
+        if at is None:
+            at, _ = fixed_values(self.contents.path, array, self.others)
+        for value in self.settings.missing:
+            at = np.where(at == (array.dtype.type(value) if array.dtype.kind == "f" else value), np.nan, at)
+        return coordinate(array, at, self.settings.units.get(axis))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Coordinates of points along several dimensions: values of shape ``sizes[along]``."""
+
+    coordinate: Coordinate
+    along: tuple[int, ...]
+
+
+def numbered(layout: Layout, dimension: Dimension, messages: list[str]) -> Coordinate:
+    """Counted coordinates of a dimension that has none; that is said.
+
+    Raises
+    ------
+    SparseVQError
+        The format has coordinates, and degrees cannot be counted.
+    """
+    counted = Coordinate(name=dimension.name, at=np.arange(dimension.size, dtype=np.float64), unit="", kind="")
+    if layout.contents.describes_itself and kind_of_angle(dimension.name, "", {}):
+        raise SparseVQError(
+            f"{layout.contents.path}: {dimension.name} ({dimension.size} points) has no coordinates",
+            f"give `coordinates: {{{dimension.name}: [first, last]}}`, or write them into the file",
+        )
+    messages.append(f"axis {dimension.name} has no coordinates: its points are numbered 0, 1, ...")
+    return counted
+
+
+# ------------------------------------------------------------------------------------------------ of one dimension
+
+
+def along_dimension(layout: Layout, dimension: Dimension) -> Coordinate | None:
+    """Coordinates along one dimension, by the configuration or the file; None: there are none.
+
+    Raises
+    ------
+    SparseVQError
+        They have a wrong shape.
+    """
+    settings, path = layout.settings, layout.contents.path
+    given = settings.coordinates.get(dimension.name)
+    if given is not None and not isinstance(given, str):
+        unit = settings.units.get(dimension.name, "")
+        kind = kind_of_angle(dimension.name, unit, {})
+        at = np.linspace(*given, dimension.size)
+        return Coordinate(name=dimension.name, at=at, unit=unit, kind=kind, given=bool(unit))
+    array = (
+        layout.contents.array(given, f"coordinates.{dimension.name}") if given else _coordinate_of(layout, dimension)
+    )
+    if array is None:
+        return None
+    found = layout.read(dimension.name, array)
+    at = found.at.squeeze()
+    at = at.reshape(1) if at.ndim == 0 else at
+    if at.shape != (dimension.size,):
+        raise SparseVQError(
+            f"{path}: {array.name} has shape {array.shape}, but {dimension.name} has {dimension.size} points",
+            "name an array with one number for each",
+        )
+    return coordinate(array, at, settings.units.get(dimension.name))
+
+
+def _coordinate_of(layout: Layout, dimension: Dimension) -> StoredArray | None:
+    """The array of the dimension's name, or the only place in space along it, which goes before a count of points."""
+    named = _of_its_name(layout, dimension)
+    places = [
+        each
+        for each in _along(layout, (dimension.stored,))
+        if is_place(each) and (named is None or each.name != named.name)
+    ]
+    if named is None:
+        return places[0] if len(places) == 1 else _by_similar_name(layout, dimension)
+    if len(places) == 1 and is_index(whole(layout.contents.path, named).ravel(), named.units, named.attributes):
+        return places[0]
+    return named
+
+
+def _of_its_name(layout: Layout, dimension: Dimension) -> StoredArray | None:
+    for name in (dimension.stored, dimension.name):
+        array = layout.contents.arrays.get(name)
+        if array is None or not array.is_number or sorted(array.shape)[-1:] != [dimension.size]:
+            continue
+        if _without(array, layout.others) == (name,) or (
+            not array.dimensions and np.prod(array.shape) == dimension.size
+        ):
+            return array
+    return None
+
+
+def _by_similar_name(layout: Layout, dimension: Dimension) -> StoredArray | None:
+    """An array like ``x-coordinate``, ``dimensions/x``, ``grid/x`` or ``X``, in formats without names of dimensions."""
+    found = [
+        array
+        for array in _alike(layout, dimension.name)
+        if int(np.prod(array.shape)) == max(array.shape, default=0) == dimension.size
+        and array.dimensions in ((), (array.name,), (dimension.stored,))
+    ]
+    return _one_of(layout, dimension.name, found)
+
+
+def _one_of(layout: Layout, axis: str, found: list[StoredArray]) -> StoredArray | None:
+    """The only array; of several the nearest in the tree of groups, if those that are equally near are equal.
+
+    Raises
+    ------
+    SparseVQError
+        Several differ.
+    """
+    if len(found) < 2:
+        return found[0] if found else None
+    path = layout.near.name.split("/")[:-1] if layout.near is not None else []
+    shared = [sum(_shared(path, array.name.split("/")[:-1])) for array in found]
+    nearest = [array for array, count in zip(found, shared, strict=True) if count == max(shared)]
+    first = whole(layout.contents.path, nearest[0])
+    for other in nearest[1:]:
+        if other.shape != nearest[0].shape or not np.array_equal(
+            whole(layout.contents.path, other), first, equal_nan=True
+        ):
+            raise SparseVQError(
+                f"{layout.contents.path}: {nearest[0].name} and {other.name} may both be the coordinates of {axis}",
+                f"name one: `coordinates: {{{axis}: {nearest[0].name}}}`",
+            )
+    return nearest[0]
+
+
+def _shared(one: list[str], other: list[str]) -> Iterator[bool]:
+    for here, there in zip(one, other, strict=False):
+        if here != there:
+            return
+        yield True
+
+
+def _alike(layout: Layout, axis: str) -> list[StoredArray]:
+    """Arrays that are called nearly like an axis."""
+    near = layout.near.name if layout.near is not None else ""
+    return [
+        array
+        for array in layout.contents.arrays.values()
+        if array.name != near
+        and array.is_number
+        and plain_name(array.name) == plain_name(axis)
+        and not is_bounds(array)
+    ]
+
+
+def plain_name(name: str) -> str:
+    """The name of an axis in the name of an array: x of ``x-coordinate``, ``grid/x`` or ``X``."""
+    low = short(name)
+    found = _PLAIN.fullmatch(low)
+    plain = found[1] if found else low
+    plain = plain[0] if len(plain) == 2 and plain[0] == plain[1] else plain  # XX and YY of a mesh
+    return _SAME.get(plain, plain)
+
+
+# ------------------------------------------------------------------------------------------------ of every point
+
+
+def points_of(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
+    """Coordinates that are given for every point of several dimensions, or several of them for one dimension.
+
+    Parameters
+    ----------
+    layout
+        Where to look.
+    free
+        Numbers of the dimensions that have no coordinate of their own, or only a count of points.
+
+    Raises
+    ------
+    SparseVQError
+        Coordinates move, have a wrong shape, or several may be meant.
+    """
+    named = all(each.stored for each in layout.dimensions)
+    return _points_by_dimensions(layout, free) if named else _points_by_name(layout, free)
+
+
+def given_points(layout: Layout) -> dict[str, Placed]:
+    """Coordinates of every point that the configuration names.
+
+    Raises
+    ------
+    SparseVQError
+        One is not there, moves, or has a wrong shape.
+    """
+    found: dict[str, Placed] = {}
+    for axis, given in layout.settings.coordinates.items():
+        number = layout.number(axis)
+        if not isinstance(given, str):
+            continue
+        array = layout.contents.array(given, f"coordinates.{axis}")
+        if number is not None and max(array.shape, default=0) == int(np.prod(array.shape)):
+            continue
+        values, names = fixed_values(layout.contents.path, array, layout.others)
+        along = _along_which(layout, names, values.shape)
+        if number is not None and values.squeeze().shape == (layout.dimensions[number].size,):
+            continue
+        if along is None or (number is not None and number not in along):
+            over = " x ".join(map(str, layout.sizes))
+            raise SparseVQError(
+                f"{layout.contents.path}: {array.name} has shape {array.shape}, but there are {over} points",
+                "name an array with one number for each",
+            )
+        order = tuple(sorted(along))
+        values = values.reshape([layout.sizes[index] for index in along]).transpose(
+            [along.index(index) for index in order]
+        )
+        found[axis] = Placed(coordinate=layout.read(axis, array, values), along=order)
+    return found
+
+
+def _along_which(layout: Layout, names: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The dimensions along which an array of points is, in its order: by their names, else by their sizes."""
+    stored = [each.stored for each in layout.dimensions]
+    if names and set(names) <= set(stored):
+        return tuple(stored.index(name) for name in names)
+    sizes, count = layout.sizes, len(layout.sizes)
+    for orders in (combinations, permutations):
+        fitting = [each for each in orders(range(count), len(shape)) if tuple(sizes[index] for index in each) == shape]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else None
+    return None
+
+
+def _points_by_name(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
+    """Matrices of `meshgrid`: arrays named nearly like the axes, in formats without names of dimensions."""
+    found: dict[str, Placed] = {}
+    for number in sorted(free):
+        axis = layout.dimensions[number].name
+        fitting, along = [], {}
+        for array in _alike(layout, axis):
+            if len(array.shape) > 1 and max(array.shape) < int(np.prod(array.shape)):
+                which = _along_which(layout, (), array.shape)
+                if which is not None and number in which:
+                    fitting.append(array)
+                    along[array.name] = which
+        mesh = _one_of(layout, axis, fitting)
+        if mesh is not None:
+            which = along[mesh.name]
+            order = tuple(sorted(which))
+            values = whole(layout.contents.path, mesh).transpose([which.index(index) for index in order])
+            found[axis] = Placed(coordinate=layout.read(axis, mesh, values), along=order)
+    return found
+
+
+def _points_by_dimensions(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
+    """Latitudes and longitudes (else x and y) along free dimensions, and heights beside them."""
+    stored = [each.stored for each in layout.dimensions]
+    allowed = {stored[index] for index in free}
+    by_dimensions: dict[frozenset[str], list[StoredArray]] = {}
+    for array in layout.contents.arrays.values():
+        dims = frozenset(_without(array, layout.others))
+        if dims and dims <= allowed and array.is_number and is_place(array) and not is_bounds(array):
+            by_dimensions.setdefault(dims, []).append(array)
+    pairs = {
+        dims: _pair(layout, [array for array in arrays if not is_vertical(array)])
+        for dims, arrays in by_dimensions.items()
+    }
+    chosen = [dims for dims, pair in pairs.items() if len(pair) > 1]
+    if not chosen:
+        return {}
+    dims = min(chosen, key=lambda each: (-len(each), sorted(each)))
+    arrays = list(pairs[dims])
+    for others, more in by_dimensions.items():
+        if (len(dims) == 1 and others == dims) or (len(others) > 1 and not others <= dims):
+            arrays += [array for array in more if is_vertical(array)][:1]
+    found = {}
+    for array in sorted(arrays, key=list(layout.contents.arrays.values()).index):
+        axis = array.name.rsplit("/", 1)[-1]
+        values, names = fixed_values(layout.contents.path, array, layout.others)
+        order = tuple(sorted(stored.index(name) for name in names))
+        values = values.transpose([names.index(stored[index]) for index in order])
+        found[axis] = Placed(coordinate=layout.read(axis, array, values), along=order)
+    return found
+
+
+def _pair(layout: Layout, arrays: list[StoredArray]) -> list[StoredArray]:
+    """The two arrays that say where the points are: a latitude and a longitude, else what is left.
+
+    Raises
+    ------
+    SparseVQError
+        There are several of a kind, and nothing says which belong to the field.
+    """
+    attributes: Mapping[str, object] = layout.near.attributes if layout.near is not None else {}
+    said = str(attributes.get("coordinates", "")).split()
+    kinds = {
+        kind: [a for a in arrays if kind_of_angle(a.name, a.units, a.attributes) == kind]
+        for kind in (LATITUDE, LONGITUDE)
+    }
+    if not all(kinds.values()):
+        return arrays if len(arrays) < 4 else []
+    named = {kind: [a for a in those if a.name in said] or those for kind, those in kinds.items()}
+    if any(len(those) > 1 for those in named.values()):
+        pairs = [[lat, lon] for lat in named[LATITUDE] for lon in named[LONGITUDE] if _stem(lat) == _stem(lon)]
+        if len(pairs) != 1:
+            which = ", ".join(a.name for those in named.values() for a in those)
+            lat, lon = named[LATITUDE][0].name, named[LONGITUDE][0].name
+            raise SparseVQError(
+                f"{layout.contents.path}: it has several places for each point: {which}",
+                f"name one pair: `coordinates: {{{short(lat)}: {lat}, {short(lon)}: {lon}}}`",
+            )
+        return pairs[0]
+    return [those[0] for those in named.values()]
+
+
+def _stem(array: StoredArray) -> str:
+    return re.sub(r"lat(?:itude)?|lon(?:g(?:itude)?)?|gphi|glam", "", short(array.name))
+
+
+def _along(layout: Layout, dims: tuple[str, ...]) -> list[StoredArray]:
+    return [
+        each
+        for each in layout.contents.arrays.values()
+        if each.is_number and dims != ("",) and _without(each, layout.others) == dims and not is_bounds(each)
+    ]
+
+
+def _without(array: StoredArray, others: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in array.dimensions if name not in others)

@@ -15,7 +15,8 @@ Forecast the whole field from what sensors measured in one frame, or in several.
 
 The readings are a CSV file with a line for each sensor, in any order: the columns `sensor` (its number in the run's
 sensors.csv) or one for each axis (any place in the domain, off the grid too); and one for each channel. All in the
-units of the data set. Of several frames: a column `frame` (whole numbers) or `time`.
+units of the data set, or in those that the header says (`u [km/h]`). Of several frames: a column `frame` (whole
+numbers) or `time` (numbers or dates).
 """
 
 

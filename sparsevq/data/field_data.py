@@ -117,11 +117,22 @@ class Description:
 
     @property
     def domain(self) -> dict[str, tuple[float, float]]:
-        """Axis -> valid coordinates; on a periodic axis one period more at each end (330 degrees east is 30 west)."""
+        """Axis -> valid coordinates; on a periodic axis one period more at each end (330 degrees east is 30 west).
+
+        Else half a spacing beyond the outermost points, to the edge of their cells; a latitude ends at the poles.
+        """
         reach = {}
-        for axis, at in self.axes.items():
-            turn = axis_span(at, True)[1] if axis in self.periodic else 0.0
-            reach[axis] = (float(at.min()) - turn, float(at.max()) + turn)
+        for (axis, at), points in zip(self.axes.items(), self.resolution, strict=True):
+            low, high = float(at.min()), float(at.max())
+            if axis in self.periodic:
+                below = above = axis_span(at, True)[1]
+            elif self.scattered or len(at) < 2:
+                below = above = (high - low) / max(points - 1, 1) / 2
+            else:
+                below, above = float(at[1] - at[0]) / 2, float(at[-1] - at[-2]) / 2
+            reach[axis] = low - below, high + above
+            if self.axis_units.get(axis) in LATITUDE_UNITS:
+                reach[axis] = max(reach[axis][0], min(low, -90.0)), min(reach[axis][1], max(high, 90.0))
         return reach
 
     def nearest(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -24,8 +24,8 @@ from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.files import digest
+from sparsevq.sensors.form import Form
 from sparsevq.sensors.history import History, read_history
-from sparsevq.sensors.readings import Form, obstacle_test
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -79,15 +79,7 @@ class Forecaster:
         self._outlook = OutlookFromReadings(self._model, self.data, self.sensors)
         training = self.data.mask[self.data.split == "train"]
         self._digests = self.run.digests(*PARTS, "data", "sensors")
-        self._form = Form(
-            axes=tuple(self.data.axes),
-            channels=self.data.channels,
-            units=self.data.units,
-            partial=self._model.sparse.partial,
-            sensors=self.sensors.coordinates,
-            domain=self.data.domain,
-            in_obstacle=obstacle_test(self.data),
-        )
+        self._form = Form.of(self.data, self.sensors.coordinates, self._model.sparse.partial)
         self._ever_valid = training.any(axis=0)
         self._issued: Issued | None = None
 
@@ -114,8 +106,9 @@ class Forecaster:
         readings
             A CSV file or a table with a line for each sensor, in any order: the columns ``sensor`` (its number in the
             run's ``sensors.csv``) or one for each axis (any place in the domain); and one for each channel. All in the
-            data set's units. Of several frames: a column ``frame`` (whole numbers) or ``time``; there may be gaps, and
-            sensors may be missing. Frames older than the run was trained for (`observed_frames`) are left out.
+            data set's units, or in those that the header says (``u [km/h]``). Of several frames: a column ``frame``
+            (whole numbers) or ``time`` (numbers or dates); there may be gaps, and sensors may be missing. What is
+            converted, left out or not read is printed. Frames older than the run was trained for (`observed_frames`) are left out.
         frames
             Frames to forecast; may be more than the model was trained for.
         members

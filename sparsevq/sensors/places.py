@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.table import Row, read_table
+from sparsevq.sensors.columns import Columns, Names, columns_of
+from sparsevq.sensors.space import Space
+from sparsevq.sensors.table import Row, print_note, read_table
 
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -27,23 +29,24 @@ def read_places(
         The file is faulty, has another number of sensors, or a place is outside the domain, none of the candidates or
         there twice. The message names the line.
     """
-    table = read_table(path)
     names = tuple(data.axes)
-    table.require(names, ("channels",))
+    expected = Names.of(names, (), ("channels",))
+    table = read_table(path, expected, ",".join(names))
+    columns = columns_of(table, expected, data.axis_units, print_note)
+    if missing := [name for name in names if name not in columns]:
+        raise table.fault(f"column {', '.join(missing)} missing", f"found are {', '.join(table.columns)}")
+    given = np.array([[columns.number(row, axis) for axis in names] for row in table.rows])
+    points = data.nearest(Space.of(data).inside(table, given, names, print_note))
     allowed = set(candidates.tolist())
     taken: dict[int, int] = {}
     reads = []
-    for row in table.rows:
-        place = [row.number(axis) for axis in names]
-        for axis, coordinate in zip(names, place, strict=True):
-            row.within(axis, coordinate, *data.domain[axis])
-        index = int(data.nearest(np.array([place]))[0])
+    for row, index in zip(table.rows, points.tolist(), strict=True):
         if index not in allowed:
             raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
         if index in taken:
             raise row.fault(f"is at the same grid point as line {taken[index]}", "remove one of the two")
         taken[index] = row.line
-        reads.append(_channels(row, data.channels) if row.cells.get("channels") else usual)
+        reads.append(usual if columns.missing(row, "channels") else _channels(row, columns, data.channels))
     if len(taken) != num_sensors:
         raise SparseVQError(
             f"{path} has {len(taken)} sensors but num_sensors is {num_sensors}", f"set num_sensors: [{len(taken)}]"
@@ -51,9 +54,9 @@ def read_places(
     return np.array(list(taken), dtype=np.int64), np.array(reads)
 
 
-def _channels(row: Row, channels: tuple[str, ...]) -> Flags:
+def _channels(row: Row, columns: Columns, channels: tuple[str, ...]) -> Flags:
     """(C,) the channels that the line names."""
-    named = [name.strip() for name in row.cells["channels"].split(";")]
+    named = [name.strip() for name in columns.text(row, "channels").split(";")]
     if unknown := [name for name in named if name not in channels]:
         raise row.fault(
             f"column channels: the data has no channel {unknown[0]!r}",

@@ -1,11 +1,22 @@
-"""The user's CSV files, read as text, so that error messages can name line and column."""
+"""The user's CSV files, as spreadsheets and loggers write them; error messages name line and column."""
 
-import csv
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sparsevq.errors import SparseVQError
+from sparsevq.sensors.dialect import SPACES, Cells, Known, find_header, without_numbers
+from sparsevq.sensors.numbers import MISSING, Marks
+from sparsevq.sensors.text import read_lines
+
+Say = Callable[[str], None]
+"""Where notes go, one line each."""
+
+
+def print_note(line: str) -> None:
+    """Print what was done to a file beyond what it says."""
+    print(f"note: {line}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -20,15 +31,22 @@ class Row:
         Its line number, as an editor shows it.
     cells
         Column -> text.
+    marks
+        The decimal marks of the file.
     """
 
     path: Path
     line: int
-    cells: dict[str, str]
+    cells: Mapping[str, str]
+    marks: Marks = field(default_factory=Marks)
 
     def fault(self, what: str, do: str) -> SparseVQError:
         """The error to raise for this line."""
         return SparseVQError(f"{self.path}, line {self.line}: {what}", do)
+
+    def missing(self, column: str) -> bool:
+        """Whether the line has no value in a column, which may be absent."""
+        return self.cells.get(column, "").lower() in MISSING
 
     def number(self, column: str) -> float:
         """The finite number in a column.
@@ -39,24 +57,16 @@ class Row:
             There is no finite number.
         """
         text = self.cells[column]
-        try:
-            value = float(text)
-        except ValueError:
-            raise self.fault(f"column {column} holds {text!r}, which is no number", "write a number") from None
-        if not math.isfinite(value):
+        if self.missing(column):
             raise self.fault(f"column {column} holds {text!r}", "write a finite number, or leave the line out")
+        try:
+            value = self.marks.number(text)
+        except ValueError as error:
+            what, _, do = str(error).partition(": ")
+            raise self.fault(f"column {column} holds {text!r}, {what}", do) from None
+        if not math.isfinite(value):
+            raise self.fault(f"column {column} holds {text!r}", "write a finite number, or leave the cell empty")
         return value
-
-    def within(self, column: str, value: float, low: float, high: float) -> None:
-        """Check a coordinate.
-
-        Raises
-        ------
-        SparseVQError
-            It is outside the domain.
-        """
-        if not low <= value <= high:
-            raise self.fault(f"{column}={value:g} is outside the domain {low:g} ... {high:g}", "check the units")
 
 
 @dataclass(frozen=True)
@@ -67,65 +77,95 @@ class Table:
     ----------
     path
         The file.
+    line
+        The line of the header.
     columns
-        The header.
+        The header; "" for a column without a name.
     rows
         The lines below the header; at least one.
+    units
+        Column -> what a line of units below the header says of it.
     """
 
     path: Path
+    line: int
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
 
-    def require(self, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
-        """Check that there are these columns, and no others but optional ones.
-
-        Raises
-        ------
-        SparseVQError
-            A column is unknown or missing.
-        """
-        known = (*columns, *optional)
-        unknown = [repr(column) for column in self.columns if column not in known]
-        if unknown:
-            what = f"unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
-            raise SparseVQError(f"{self.path}, line 1: {what}", f"known are {', '.join(known)}")
-        missing = [column for column in columns if column not in self.columns]
-        if missing:
-            what = f"column{'s' * (len(missing) > 1)} {', '.join(missing)} missing"
-            raise SparseVQError(f"{self.path}, line 1: {what}", f"found are {', '.join(self.columns)}")
+    def fault(self, what: str, do: str) -> SparseVQError:
+        """The error to raise for the header."""
+        return SparseVQError(f"{self.path}, line {self.line}: {what}", do)
 
 
-def read_table(path: str | Path) -> Table:
-    """Read a CSV file: a header, then lines with as many cells; empty lines and spaces around cells are ignored.
+def read_table(path: str | Path, known: Known, example: str) -> Table:
+    """Read a CSV file: a header, then lines with as many cells.
+
+    Cells are separated by commas, semicolons, tabs, bars or spaces; quotes and spaces around cells, comments, empty
+    lines, columns without name and cells, a line of units and headers that are repeated are taken as what they are.
+
+    Parameters
+    ----------
+    path
+        The file.
+    known
+        Whether a cell is the name of a column, by which the header is found.
+    example
+        A header, for messages.
 
     Raises
     ------
     SparseVQError
-        The file can't be read, is empty or not UTF-8 text, has no line below the header, a column twice, or a line
-        with too few or too many cells.
+        The file can't be read, is empty or no text, has no header, no line below it, a column twice, or a line with
+        too few or too many cells.
     """
     path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
-    except OSError as error:
-        raise SparseVQError(f"cannot read {path} ({error.strerror})", "check the path") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SparseVQError(f"{path} is not a CSV file ({error})", "save it as comma-separated UTF-8 text") from None
-    if not lines:
-        raise SparseVQError(f"{path} is empty", "write a header and one line for each sensor")
-    (_, header), *rest = lines
-    for column in header:
-        if header.count(column) > 1 or not column:
-            raise SparseVQError(f"{path}, line 1: column {column!r} is twice or has no name", "name each column once")
-    if not rest:
+    header, records = find_header(path, read_lines(path), known, example)
+    columns = list(header.cells)
+    records = [(line, cells) for line, cells in records if cells != columns]
+    if header.separator in (SPACES, "\t") and _numbered(columns, records):  # as R and pandas write it
+        columns = ["", *columns]
+    units: dict[str, str] = {}
+    for place in range(2):  # units, and what a logger did in its interval (Avg, Smp)
+        if records and without_numbers(records[0][1]) and len(records) > 1 and len(records[0][1]) <= len(columns):
+            said = dict(zip(columns, records[0][1], strict=False))
+            if place == 0:
+                units = said
+            elif len({*filter(None, said.values())} - set(units.values())) > 3:
+                break
+            records = records[1:]
+    if not records:
         raise SparseVQError(f"{path} has no line below its header", "write one line for each sensor")
-    for line, cells in rest:
-        if len(cells) != len(header):
-            raise SparseVQError(
-                f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}", "fix the line"
+    cells_of = [(line, _fitted(path, line, cells, columns, header.separator)) for line, cells in records]
+    kept = [place for place, column in enumerate(columns) if column or any(cells[place] for _, cells in cells_of)]
+    names = tuple(columns[place] for place in kept)
+    table = Table(path, header.line, names, (), {name: unit for name, unit in units.items() if unit})
+    for name in names:
+        if names.count(name) > 1:
+            raise table.fault(
+                f"column {name!r} is there twice" if name else "several columns have no name", "name each column once"
             )
-    rows = tuple(Row(path, line, dict(zip(header, cells, strict=True))) for line, cells in rest)
-    return Table(path, tuple(header), rows)
+    marks = Marks.found_in((cells[place], line) for line, cells in cells_of for place in kept)
+    rows = tuple(Row(path, line, {columns[place]: cells[place] for place in kept}, marks) for line, cells in cells_of)
+    return Table(path, header.line, names, rows, table.units)
+
+
+def _numbered(columns: Cells, records: list[tuple[int, Cells]]) -> bool:
+    """Whether each line has one more cell than the header, first of all its number."""
+    numbers = [cells[0] for _, cells in records if len(cells) == len(columns) + 1]
+    return len(numbers) == len(records) > 0 and any(
+        numbers == [str(begin + place) for place in range(len(numbers))] for begin in (0, 1)
+    )
+
+
+def _fitted(path: Path, line: int, cells: list[str], columns: list[str], separator: str) -> list[str]:
+    """The cells of a line, as many as there are columns; further ones are empty."""
+    extra = cells[len(columns) :]
+    if len(cells) < len(columns) or any(extra):
+        do = "fix the line, or write an empty cell where there is nothing"
+        if separator == "," and any(extra):
+            do = "name each column; if the numbers have decimal commas, separate the cells by semicolons"
+        raise SparseVQError(
+            f"{path}, line {line}: {len(cells)} cells, but the header has {len(columns)}: {', '.join(columns)}", do
+        )
+    return cells[: len(columns)]

@@ -107,14 +107,14 @@ def test_faulty_trainings(command, told, fails, chain, readings):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("x,y,u,v,p\n0.1,0.1,1,1,1", "line 1: unknown column 'p'"),
+        ("x,y,u,w\n0.1,0.1,1,1", "line 1: unknown column 'w'"),
         ("x,y,u\n0.1,0.1,1", "line 1: column v missing"),
         ("x,y,u,v\n0.1,0.1,1,1\n0.2,0.1,1,1\n0.1,0.1,2,2", "line 4: the place y=0.1, x=0.1 is on line 2 already"),
         ("sensor,u,v\n3,1,1\n3,1,1", "line 3: column sensor: 3 is on line 2 already"),
         ("sensor,u,v\n300,1,1", "there is no sensor 300"),
-        ("x,y,u,v\n0.1,1.5,1,1", "line 2: y=1.5 is outside the domain 0 ... 1"),
+        ("x,y,u,v\n0.1,1.5,1,1", "line 2: y=1.5 is outside the domain -0.0217391 ... 1.02174"),
         ("x,y,u,v\n0.5,0.5,1,1", "line 2: y=0.5, x=0.5 is inside an obstacle"),
-        ("x,y,u,v\n0.1,0.1,nan,1", "line 2: column u holds 'nan'"),
+        ("x,y,u,v\n0.1,0.1,nan,1", "no sensor has a value: give at least one reading"),
         ("x,y,u,v", "no line below its header"),
         (None, "cannot read faulty.csv"),
     ],

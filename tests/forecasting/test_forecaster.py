@@ -149,10 +149,18 @@ def test_a_forecast_says_what_it_was_made_from(model, run, tmp_path):
 
 
 def test_faults_of_a_table_name_its_line(model, run):
+    table = run.readings().astype({"u": object})
+    table.loc[2, "u"] = "high"
+    with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 4: column u holds 'high'"):
+        model.forecast(table)
+
+
+def test_a_sensor_that_lacks_a_channel_is_left_out_where_the_encoder_needs_all(model, run, capsys):
     table = run.readings()
     table.loc[2, "u"] = None
-    with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 4: column u"):
-        model.forecast(table)
+    found = model.forecast(table, 1, 1)
+    assert "line 4: sensor 2 has no u (''): the sensor is left out" in capsys.readouterr().out
+    xr.testing.assert_equal(found, model.forecast(table.dropna(), 1, 1))
 
 
 def test_noise_that_the_encoder_does_not_know_is_refused(model, run):
@@ -402,7 +410,7 @@ def test_faulty_steps_of_an_update_are_named_and_change_nothing(modal, modal_run
     with pytest.raises(SparseVQError, match=rf"steps={steps} is not allowed: give 1 \.\.\. 4, or forecast anew"):
         modal.update(modal_run.readings(2), steps)
     faulty = modal_run.readings(2).assign(u=np.nan, v=np.nan)
-    with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 2: no channel has a value"):
+    with pytest.raises(SparseVQError, match=r"readings \(as CSV\): no sensor has a value"):
         modal.update(faulty)
     with pytest.raises(SparseVQError, match="have the frame 1 before the last one: give each frame once"):
         modal.update(modal_run.history(1, 2))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sparsevq.errors import SparseVQError
+from sparsevq.sensors.form import Form
 from sparsevq.sensors.history import History, read_history
-from sparsevq.sensors.readings import Form, Readings
+from sparsevq.sensors.readings import Readings
 
 AXES, CHANNELS, UNITS = ("y", "x"), ("u", "v"), ("m/s", "m/s")
 SENSORS = np.array([[0.0, 0.25], [0.5, 0.0], [1.0, 0.75]])
@@ -67,7 +68,7 @@ def test_times_of_single_precision_name_their_own_frames(tmp_path, exact):
     ("text", "message"),
     [
         ("sensor,frame,time,u,v\n0,1,1,1,1\n", "line 1: both 'frame' and 'time' tell .*: keep one of the two"),
-        ("sensor,Time,u,v\n0,1,1,1\n", "line 1: unknown column 'Time': known are .*, frame, time"),
+        ("sensor,Tim,u,v\n0,1,1,1\n", "line 1: unknown column 'Tim': if it is time, call it so"),
         ("sensor,frame,u,v\n0,1,1,1\n0,second,1,1\n", "line 3: column frame holds 'second', which is no number"),
         ("sensor,frame,u,v\n0,,1,1\n", "line 2: column frame holds ''"),
         ("sensor,frame,u,v\n0,1.5,1,1\n", "line 2: column frame holds '1.5', which is no integer"),
@@ -84,7 +85,7 @@ def test_times_of_single_precision_name_their_own_frames(tmp_path, exact):
             "line 3: the place y=0, x=0 is on line 2 already for time 1.0001",
         ),
         ("sensor,frame,u,v\n0,1,1,1\n3,2,1,1\n", "line 3: column sensor: there is no sensor 3"),
-        ("sensor,frame,u,v\n0,1,1,\n", "line 2: column v holds ''"),
+        ("sensor,frame,u,v\n0,1,1,1\n0,2,1,\n", "the last frame has no reading: leave its lines out"),
         ("frame,u,v\n0,1,1\n", "line 1: no column tells where the sensors are"),
     ],
 )
@@ -98,8 +99,9 @@ def test_faults_name_line_and_column(tmp_path, text, message):
 @pytest.mark.parametrize("times", [[0.0], [0.0, 1.0, 2.01], [0.0, 1.0, 3.0]])
 def test_times_need_frames_that_are_evenly_spaced(tmp_path, times):
     with pytest.raises(SparseVQError, match=r"line 1: column 'time', .*: number the frames in a column frame"):
-        read(tmp_path, "sensor,time,u,v\n0,1,1,1\n", times=np.array(times))
-    assert read(tmp_path, "sensor,frame,u,v\n0,1,1,1\n", times=np.array(times)).offsets == (0,)
+        read(tmp_path, "sensor,time,u,v\n0,1,1,1\n0,2,1,1\n", times=np.array(times))
+    for clock in ("time", "frame"):
+        assert read(tmp_path, f"sensor,{clock},u,v\n0,1,1,1\n", times=np.array(times)).offsets == (0,)
 
 
 @pytest.mark.parametrize(("span", "offsets"), [(1, (0,)), (3, (0,)), (4, (-3, 0)), (99, (-7, -3, 0))])

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from sparsevq.errors import SparseVQError
+from sparsevq.sensors.form import Form, obstacle_test
 from sparsevq.sensors.history import read_history
-from sparsevq.sensors.readings import Form, obstacle_test
+from sparsevq.sensors.space import Space
 from tests.flows import travelling_waves
 
 AXES, CHANNELS, UNITS = ("y", "x"), ("u", "v"), ("m/s", "m/s")
 SENSORS = np.array([[0.0, 0.25], [0.5, 0.5], [1.0, 0.75]])  # in the order of places
-DOMAIN = {"y": (0.0, 1.0), "x": (0.0, 0.9375)}
+SPACE = Space({"y": (0.0, 1.0), "x": (0.0, 0.9375)})
 
 
 def read(path, text, **given):
     path.write_text(text)
-    known = {"units": UNITS, "partial": False, "sensors": SENSORS, "domain": DOMAIN}
+    known = {"units": UNITS, "partial": False, "sensors": SENSORS, "space": SPACE}
     (frame,) = read_history(path, Form(AXES, CHANNELS, **known | given), np.arange(3.0)).frames
     return frame
 
@@ -36,7 +37,7 @@ def test_places_and_values(tmp_path, text):
     np.testing.assert_array_equal(readings.places, [[0.0, 0.25], [1.0, 0.75]])
     np.testing.assert_array_equal(readings.values, [[0.25, 1e-2], [1.5, -3]])
     np.testing.assert_array_equal(readings.noise, [[0, 0], [0, 0]])
-    assert {array.dtype for array in vars(readings).values()} == {np.dtype(np.float64)}
+    assert {getattr(readings, name).dtype for name in ("places", "values", "noise")} == {np.dtype(np.float64)}
 
 
 def test_readings_by_place_do_not_depend_on_the_order_of_the_file(tmp_path):
@@ -85,9 +86,11 @@ def test_one_noise_for_a_channel_beside_which_no_other_unit_is_read(tmp_path):
     [
         ("sensor,noise\n0,1\n", "line 1: no column has what the sensors read.*u, v"),
         ("sensor\n0\n", "line 1: no column has what the sensors read"),
-        ("sensor,u,v\n0,1,\n1,,\n", "line 3: no channel has a value"),
-        ("sensor,u\n0,1\n1,\n", "line 3: no channel has a value"),
-        ("sensor,u,v\n0,1,nan\n", "line 2: column v holds 'nan'"),
+        ("sensor,u,v\n0,,nan\n1,-,NA\n", "no sensor has a value: give at least one reading"),
+        (
+            "sensor,u,w\n0,1,2\n",
+            "line 1: unknown column 'w': known are y, x, u, v, sensor.*; leave it out if it is none",
+        ),
         ("sensor,u,noise_v\n0,1,1\n", "line 1: column noise_v, but no column v"),
         ("sensor,u,v,noise,noise_u\n0,1,1,1,1\n", "line 1: both 'noise' and noise_u"),
         ("sensor,u,noise\n0,1,-1\n", "line 2: column noise holds -1: write a standard deviation"),
@@ -104,14 +107,14 @@ def test_faults_of_partial_and_noisy_readings(tmp_path, text, message):
     [
         ("", "is empty"),
         ("sensor,u,v\n", "no line below its header"),
-        ("sensor,u,v,p\n0,1,1,1\n", "line 1: unknown column 'p': known are sensor, u, v"),
+        ("sensor,u,v,noize\n0,1,1,1\n", "line 1: unknown column 'noize': if it is noise, call it so"),
         ("sensor,u\n0,1\n", "line 1: column v missing"),
         ("u,v\n0,1\n", "line 1: no column tells where the sensors are: .*y, x, or a column sensor"),
         ("x,u,v\n0,1,1\n", "line 1: column y missing"),
-        ("sensor,x,u,v\n0,0,1,1\n", "line 1: both 'sensor' and x"),
+        ("sensor,x,u,v\n0,0,1,1\n", "line 1: column y missing"),
         ("sensor,u,v\n0,1,1\n2,high,1\n", "line 3: column u holds 'high', which is no number"),
-        ("sensor,u,v\n0,1,NaN\n", "line 2: column v holds 'NaN'"),
-        ("sensor,u,v\n0,1,\n", "line 2: column v holds ''"),
+        ("sensor,u,v\n0,1,\n2,2,NaN\n", "no sensor has a value"),
+        ("sensor,u,v\n,1,1\n", "line 2: column sensor holds ''"),
         ("sensor,u,v\n3,1,1\n", r"line 2: column sensor: there is no sensor 3: use 0 \.\.\. 2"),
         ("sensor,u,v\n-1,1,1\n", "line 2: column sensor: there is no sensor -1"),
         ("sensor,u,v\n0.5,1,1\n", "line 2: column sensor: there is no sensor 0.5"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, ROLES, TIME
-from sparsevq.readers.meaning import LEAD, is_bounds, meaning
+from sparsevq.readers.meaning import LEAD, is_of_bounds, meaning
 from sparsevq.readers.roles import Field, Unclear, field_of, is_field
 from sparsevq.readers.samples import sample_patterns
 from sparsevq.readers.stored import Contents, StoredArray, listing
@@ -78,7 +78,7 @@ def _explained(
     unclear: list[Unclear] = []
     left: list[str] = []
     for array in candidates:
-        if any(map(is_bounds, array.dimensions)):
+        if any(map(is_of_bounds, array.dimensions)):
             continue
         try:
             field = field_of(contents, array, settings, [name for name, _ in fields[0].leads] if fields else ())

@@ -140,7 +140,9 @@ def _coordinate_of(layout: Layout, dimension: Dimension) -> StoredArray | None:
 
 
 def _of_its_name(layout: Layout, dimension: Dimension) -> StoredArray | None:
-    for name in (dimension.stored, dimension.name):
+    near = layout.near.name.split("/")[:-1] if layout.near is not None else []
+    groups = ["/".join([*near[:depth], ""]) for depth in range(len(near), -1, -1)]
+    for name in (dimension.stored, *(group + dimension.name for group in groups)):
         array = layout.contents.arrays.get(name)
         if array is None or not array.is_number or sorted(array.shape)[-1:] != [dimension.size]:
             continue

@@ -7,13 +7,15 @@ are the other way round, since MATLAB's arrays have the first index fastest.
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.hdf5_files import stored, text_attribute
-from sparsevq.readers.stored import Contents, StoredArray, reading, size_text
+from sparsevq.readers.matlab_nested import Node, arrays_in
+from sparsevq.readers.stored import Contents, StoredArray, from_array, reading, size_text
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "MATLAB"
@@ -24,10 +26,12 @@ NUMBERS = {
     "int8": np.int8, "int16": np.int16, "int32": np.int32, "int64": np.int64,
     "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "uint64": np.uint64,
 }  # fmt: skip
+DEEPEST = 8
+"""Structs and cells within each other that are looked into."""
 
 
 def open_matlab(path: Path) -> Contents:
-    """A .mat file.
+    """A .mat file: arrays by their names, fields of structs as ``flow/u``, cells of equal matrices stacked.
 
     Raises
     ------
@@ -36,25 +40,44 @@ def open_matlab(path: Path) -> Contents:
     """
     with reading(path, KIND):
         hdf5 = h5py.is_hdf5(path)
-    return _open_7_3(path) if hdf5 else _open_older(path)
+    arrays, unreadable = arrays_in(_nodes_7_3(path) if hdf5 else _nodes_older(path))
+    fields = tuple(name for name, array in arrays.items() if sum(size > 1 for size in array.shape) > 1)
+    return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
 
 
-def _open_7_3(path: Path) -> Contents:
-    arrays, unreadable = {}, {}
+# ------------------------------------------------------------------------------------------------ version 7.3
+
+
+def _nodes_7_3(path: Path) -> dict[str, Node]:
     with reading(path, KIND), h5py.File(path, "r") as file:
-        for name, item in file.items():
-            kind = text_attribute(item, "MATLAB_class")
-            if name.startswith("#"):  # referred to by cells and objects
-                continue
-            if isinstance(item, h5py.Group):
-                what = "sparse matrix" if "MATLAB_sparse" in item.attrs else kind or "struct"
-                unreadable[name] = f"a MATLAB {what}, not a full array"
-            elif item.dtype.kind not in "fiub" or kind not in ("", *NUMBERS):
-                complex_or = "complex" if item.dtype.names else kind or str(item.dtype)
-                unreadable[name] = f"a MATLAB {complex_or}, not an array of real numbers"
-            elif "MATLAB_empty" not in item.attrs:
-                arrays[name] = _reversed(stored(path, item))
-    return Contents(path=path, arrays=arrays, fields=_fields(arrays), unreadable=unreadable)
+        # what starts with # is referred to by cells and objects
+        return {name: _node_7_3(path, file, item, 1) for name, item in file.items() if not name.startswith("#")}
+
+
+def _node_7_3(path: Path, file: h5py.File, item: Any, depth: int) -> Node:
+    kind = text_attribute(item, "MATLAB_class")
+    if depth > DEEPEST:
+        return Node(f"a MATLAB {kind or 'struct'} within {DEEPEST} others")
+    if isinstance(item, h5py.Group):
+        if "MATLAB_sparse" in item.attrs:
+            return Node("a MATLAB sparse matrix, not a full array")
+        if kind not in ("", "struct"):
+            return Node(f"a MATLAB {kind}, not an array of real numbers")
+        return Node(
+            "a MATLAB struct", fields={key: _node_7_3(path, file, each, depth + 1) for key, each in item.items()}
+        )
+    if "MATLAB_empty" in item.attrs or item.shape is None or 0 in item.shape:
+        return Node(f"an empty MATLAB {kind or 'array'}")
+    if h5py.check_ref_dtype(item.dtype) is h5py.Reference and kind in ("", "cell"):
+        references = item[()].T  # of a cell, or of one field of a struct array
+        items = [
+            _node_7_3(path, file, file[each], depth + 1) if each else Node("nothing") for each in references.ravel()
+        ]
+        return Node("a MATLAB cell", items=items, sizes=references.shape)
+    if item.dtype.kind not in "fiub" or kind not in ("", *NUMBERS):
+        what = "complex" if item.dtype.names else kind or str(item.dtype)
+        return Node(f"a MATLAB {what}, not an array of real numbers")
+    return Node(f"a MATLAB {kind or 'array'}", array=_reversed(stored(path, item)))
 
 
 def _reversed(array: StoredArray) -> StoredArray:
@@ -69,47 +92,77 @@ def _reversed(array: StoredArray) -> StoredArray:
     )
 
 
-def _open_older(path: Path) -> Contents:
+# ------------------------------------------------------------------------------------------------ before version 7.3
+
+
+def _nodes_older(path: Path) -> dict[str, Node]:
     import scipy.io
 
-    with reading(path, KIND):
-        try:
-            listed = scipy.io.whosmat(str(path))
-        except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # what it raises for damage
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-
-    @cache
-    def load(name: str) -> Array:
+    def by_scipy(read: Callable[[], Any]) -> Any:
         with reading(path, KIND):
             try:
-                return np.asarray(scipy.io.loadmat(str(path), variable_names=[name])[name])
-            except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # as above
+                return read()
+            except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # what it raises for damage
                 raise ValueError(f"{type(error).__name__}: {error}") from error
 
-    arrays, unreadable = {}, {}
-    for name, shape, kind in listed:
-        if kind not in NUMBERS:
-            unreadable[name] = f"a MATLAB {kind}, not a full array of numbers"
-            continue
-        array = StoredArray(
-            name=name, shape=tuple(shape), dtype=np.dtype(NUMBERS[kind]), read=partial(_part, path, name, load)
+    @cache
+    def load(name: str) -> Any:
+        return by_scipy(lambda: scipy.io.loadmat(str(path), variable_names=[name])[name])
+
+    nodes = {}
+    for name, shape, kind in by_scipy(lambda: scipy.io.whosmat(str(path))):
+        if kind in ("struct", "cell"):
+            nodes[name] = _node_older(path, name, load(name), 1)
+        elif kind in NUMBERS:
+            nodes[name] = Node(f"a MATLAB {kind}", array=_matrix(path, name, tuple(shape), kind, load))
+        else:
+            nodes[name] = Node(f"a MATLAB {kind}, not a full array of numbers")
+    return nodes
+
+
+def _matrix(path: Path, name: str, shape: tuple[int, ...], kind: str, load: Callable[[str], Any]) -> StoredArray:
+    array = StoredArray(
+        name=name, shape=shape, dtype=np.dtype(NUMBERS[kind]), read=partial(_part, path, name, lambda: load(name))
+    )
+    if array.nbytes > LARGEST:
+        raise SparseVQError(
+            f"{path}: {name} claims {size_text(array.nbytes)}, more than {size_text(LARGEST)}",
+            "write it with `save -v7.3`, which is read part by part",
         )
-        if array.nbytes > LARGEST:
-            raise SparseVQError(
-                f"{path}: {name} claims {size_text(array.nbytes)}, more than {size_text(LARGEST)}",
-                "write it with `save -v7.3`, which is read part by part",
-            )
-        arrays[name] = array
-    return Contents(path=path, arrays=arrays, fields=_fields(arrays), unreadable=unreadable)
+    return array
 
 
-def _part(path: Path, name: str, load: Callable[[str], Array], part: tuple[slice, ...]) -> Array:
-    values = load(name)
+def _part(path: Path, name: str, load: Callable[[], Any], part: tuple[slice, ...]) -> Array:
+    values = np.asarray(load())
     if np.iscomplexobj(values):  # whosmat does not say so
         raise SparseVQError(f"{path}: {name} is complex", "store its real and imaginary parts as two arrays")
     return values[part]
 
 
-def _fields(arrays: dict[str, StoredArray]) -> tuple[str, ...]:
-    """Arrays that are more than a row or a column."""
-    return tuple(name for name, array in arrays.items() if sum(size > 1 for size in array.shape) > 1)
+def _node_older(path: Path, name: str, value: Any, depth: int) -> Node:
+    import scipy.io.matlab as kinds
+
+    if depth > DEEPEST:
+        return Node(f"a MATLAB value within {DEEPEST} structs or cells")
+    if isinstance(value, kinds.MatlabFunction | kinds.MatlabObject | kinds.MatlabOpaque):
+        return Node("a MATLAB function handle or object, not an array of numbers")
+    if not isinstance(value, np.ndarray):
+        return Node("a MATLAB sparse matrix, not a full array")
+    if not value.size:
+        return Node("an empty MATLAB array")
+    if value.dtype.names:
+        elements = [
+            Node(
+                "a MATLAB struct",
+                fields={key: _node_older(path, f"{name}/{key}", each[key], depth + 1) for key in each.dtype.names},
+            )
+            for each in value.ravel()
+        ]
+        return elements[0] if len(elements) == 1 else Node("a MATLAB struct array", items=elements, sizes=value.shape)
+    if value.dtype == object:
+        items = [_node_older(path, name, each, depth + 1) for each in value.ravel()]
+        return Node("a MATLAB cell", items=items, sizes=value.shape)
+    if value.dtype.kind not in "fiub":
+        what = {"c": "complex", "U": "text", "S": "text"}.get(value.dtype.kind, str(value.dtype))
+        return Node(f"a MATLAB array that is {what}, not of real numbers")
+    return Node("a MATLAB matrix", array=from_array(name, value))

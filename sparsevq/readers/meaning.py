@@ -7,6 +7,7 @@ import numpy as np
 
 from sparsevq.readers.conventions import TIME, TRAJECTORY, is_place, is_time, role_by_name
 from sparsevq.readers.stored import Contents, StoredArray
+from sparsevq.readers.units import unit_of
 from sparsevq.runtime.hdf5 import Array
 
 REFERENCE, LEAD = "reference time", "lead time"
@@ -28,8 +29,6 @@ _WORDS = {
     "hybrid heightaboveground depthbelowland depth deptht height altitude bottom_top south_north west_east row rows "
     "col cols easting northing i j k ni nj nk r radius theta phi xi eta sigma",
     "bounds": "bnds nbnds nbnd bounds bnd nv nb2 vertices nvertex vertex ntb tbnds axis_nbounds hist_interval",
-    "unit of a place": "m km cm mm um meter meters metre metres kilometer kilometers kilometre kilometres "
-    "pa hpa kpa mb mbar millibar millibars bar dbar decibar",
     "no place": "wavelength radiation_wavelength diameter wavenumber frequency",
 }
 _KNOWN = {kind: frozenset(names.split()) for kind, names in _WORDS.items()}
@@ -106,7 +105,7 @@ def coordinate_of(contents: Contents, name: str) -> StoredArray | None:
     return array if array is not None and array.dimensions == (name,) else None
 
 
-def is_bounds(name: str) -> bool:
+def is_of_bounds(name: str) -> bool:
     """Whether a dimension runs over the bounds of cells: its arrays are no fields."""
     return base_of(name).lower() in _KNOWN["bounds"]
 
@@ -148,8 +147,8 @@ def _is_axis(coordinate: StoredArray) -> bool:
     """Whether a coordinate is a place: by its units, its standard name, its axis or its name."""
     if base_of(coordinate.name).lower() in _KNOWN["no place"] or _standard_name(coordinate) in _KNOWN["no place"]:
         return False
-    unit = coordinate.units.strip().lower()
-    return coordinate.is_number and (is_place(coordinate) or unit in _KNOWN["unit of a place"])
+    unit = unit_of(coordinate.units)
+    return coordinate.is_number and (is_place(coordinate) or unit is not None)
 
 
 def _has_places(contents: Contents, name: str) -> bool:

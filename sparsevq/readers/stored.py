@@ -110,6 +110,12 @@ class Contents:
             short = short.replace(".", "/")
         if short in self.arrays:
             return self.arrays[short]
+        inside = [each for each in self.arrays if each.startswith(f"{short}/")]
+        if inside:
+            raise SparseVQError(
+                f"{self.path}: {key}: {name} is a group or a struct, not an array",
+                f"name an array in it, for instance `{key}: [{inside[0]}]`; it holds {', '.join(inside[:12])}",
+            )
         if short in self.unreadable:
             raise SparseVQError(
                 f"{self.path}: {key}: {name} is {self.unreadable[short]}", "store it as an array of numbers"

@@ -141,35 +141,23 @@ def test_without_dimensions_the_arrays_are_listed_and_a_line_suggested(tmp_path,
         opened(path)
 
 
-def _struct(file):
-    file["s/inner"] = [1.0]
-    file["s"].attrs["MATLAB_class"] = np.bytes_("struct")
-
-
-def _cell(file):
-    file["s"] = np.array([[file["u"].ref]], dtype=h5py.ref_dtype)
-    file["s"].attrs["MATLAB_class"] = np.bytes_("cell")
-
-
 def _complex(file):
     file["s"] = np.zeros(3, dtype=[("real", "f8"), ("imag", "f8")])
     file["s"].attrs["MATLAB_class"] = np.bytes_("double")
 
 
-@pytest.mark.parametrize(("add", "what"), [(_struct, "struct"), (_cell, "cell"), (_complex, "complex")])
-def test_what_is_no_array_in_matlab_is_refused_by_name(tmp_path, add, what):
+def test_what_is_no_array_in_matlab_is_refused_by_name(tmp_path):
     path = matlab_7_3(tmp_path / "a.mat", u=values(6, 5))
     with h5py.File(path, "r+") as file:
-        add(file)
-    with pytest.raises(SparseVQError, match=f"arrays: s is a MATLAB {what}.*store it as an array"):
+        _complex(file)
+    with pytest.raises(SparseVQError, match=r"arrays: s is a MATLAB complex.*store it as an array"):
         opened(path, arrays=("s",), dimensions=("time", "x"))
     assert opened(path, dimensions=("time", "x")).channels == ("u",)
 
 
-@pytest.mark.parametrize(("s", "what"), [({"a": 1.0}, "a MATLAB struct"), (values(6, 5) * 1j, "s is complex")])
-def test_so_in_older_matlab_files(tmp_path, s, what):
-    path = matlab_5(tmp_path / "a.mat", u=values(6, 5), s=s)
-    with pytest.raises(SparseVQError, match=what):
+def test_so_in_older_matlab_files(tmp_path):
+    path = matlab_5(tmp_path / "a.mat", u=values(6, 5), s=values(6, 5) * 1j)
+    with pytest.raises(SparseVQError, match="s is complex"):
         all_of(opened(path, arrays=("s",), dimensions=("x", "time")))
 
 

@@ -31,6 +31,9 @@ class Description:
         Axis -> unit of its coordinates.
     time, time_units
         ``(F,)`` time of the frames, and its unit.
+    calendar
+        CF calendar of the parameter `start`, the dates of time 0 of each trajectory (text, ISO 8601); empty: times
+        count from no date.
     channels, units
         Names of the channels and their units.
     parameters, parameter_units
@@ -64,6 +67,7 @@ class Description:
     point_weights: npt.NDArray[np.float64] | None = None
     channel_about: dict[str, dict[str, str]] = field(default_factory=dict)
     axis_about: dict[str, dict[str, str]] = field(default_factory=dict)
+    calendar: str = ""
 
     def description(self) -> dict[str, Any]:
         """The attributes above, as keyword arguments of any other class that has a description."""

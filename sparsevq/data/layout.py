@@ -155,6 +155,8 @@ def write_common(file: h5py.File, item: Description, mask: npt.NDArray[np.bool_]
             file[f"coordinates/{axis}"].attrs["about"] = json.dumps(item.axis_about[axis], sort_keys=True)
     file["time"] = item.time.astype(np.float64)
     file["time"].attrs["units"] = item.time_units
+    if item.calendar:
+        file["time"].attrs["calendar"] = item.calendar
     file.create_group("parameters")
     for name, values in item.parameters.items():
         write_column(file, f"parameters/{name}", values)
@@ -192,6 +194,7 @@ def read_common(file: h5py.File, fields: Fields = "whole") -> dict[str, Any]:
         "axis_units": {axis: str(file[f"coordinates/{axis}"].attrs.get("units", "")) for axis in axes},
         "time": read_dataset(file, "time", (frames,)).astype(np.float64),
         "time_units": str(file["time"].attrs.get("units", "")),
+        "calendar": str(file["time"].attrs.get("calendar", "")),
         "parameters": {name: read_dataset(file, f"parameters/{name}", (trajectories,)) for name in names},
         "parameter_units": {name: str(file[f"parameters/{name}"].attrs.get("units", "")) for name in names},
         "channels": read_strings(stored, "channels"),

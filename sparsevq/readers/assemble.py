@@ -97,7 +97,7 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
         channel_about=_about(fields, channels),
         axis_about=space.about,
     )
-    return started(contents, first, source, clock) or timed(source, clock)
+    return started(contents, first, source, clock, told) or timed(source, clock)
 
 
 def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsevq.readers.date_numbers import counts_dates
 from sparsevq.readers.stored import StoredArray
 from sparsevq.readers.units import ANGLE, LATITUDE, LENGTH, LONGITUDE, PRESSURE, unit_of, unitless
 
@@ -44,7 +45,7 @@ def short(name: str) -> str:
 
 def is_time(attributes: Mapping[str, Any], units: str) -> bool:
     """Whether a coordinate is a time (CF 4.4: by its units, its standard name or its axis)."""
-    return attributes.get("axis") == "T" or attributes.get("standard_name") == "time" or " since " in units
+    return attributes.get("axis") == "T" or attributes.get("standard_name") == "time" or counts_dates(units)
 
 
 def is_longitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:

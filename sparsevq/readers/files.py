@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from sparsevq.config import FileConfig
-from sparsevq.data.source import Source, every
+from sparsevq.data.clock import Clock
+from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.assemble import assemble
-from sparsevq.readers.clock import Clock, Timed, check_even, dated_parameters, timed
+from sparsevq.readers.clock import Timed, as_kept, check_even, dated_parameters, timed
 from sparsevq.readers.data_set import open_data_set
 from sparsevq.readers.formats import format_of, schema_of
 from sparsevq.readers.hdf5_files import open_hdf5
@@ -21,7 +22,14 @@ from sparsevq.readers.matlab import open_matlab
 from sparsevq.readers.natural import name_of_all
 from sparsevq.readers.numpy_files import open_numpy
 from sparsevq.readers.release import open_release, split_by_names
-from sparsevq.readers.selection import in_window, time_blocks, with_overrides
+from sparsevq.readers.selection import (
+    in_window,
+    in_windows,
+    numbered_through,
+    time_blocks,
+    with_overrides,
+    with_stride,
+)
 from sparsevq.readers.shards import open_shards
 from sparsevq.readers.slabs import SlabStore
 from sparsevq.readers.stored import Contents
@@ -87,13 +95,14 @@ def open_files(settings: FileConfig, label: str) -> Source:
         several = ", ".join(f"{path} is {kind}" for kind, path in sorted(kinds.items()))
         raise SparseVQError(f"path: files of several formats: {several}", "name files of one format")
     _no_copies(paths, settings)
-    parts = _parts(paths, next(iter(kinds)), settings, label)
+    parts = in_windows(_parts(paths, next(iter(kinds)), settings, label), settings)
     label = str(paths[0]) if len(paths) == 1 else label
     if settings.join == "trajectory":
-        parts = [_part_of(part, settings) for part in parts]
-        joined = join_trajectories(parts, label)
+        joined = join_trajectories([with_stride(part, settings.stride) for part in parts], label)
     else:
-        joined = _part_of(join_in_time(parts, label, settings.time), settings)
+        joined = join_in_time(parts, label, settings.time)
+        joined = in_window(joined, settings.window) if numbered_through(parts[0], settings) else joined
+        joined = with_stride(joined, settings.stride)
     check_even(joined)
     if settings.split == "time":
         joined = time_blocks(joined, settings)
@@ -124,12 +133,6 @@ def _no_copies(paths: Sequence[Path], settings: FileConfig) -> None:
     print(f"{copy} is the same, byte for byte, as {first}{more}", flush=True)
 
 
-def _part_of(part: Timed, settings: FileConfig) -> Timed:
-    """The frames of the window and stride."""
-    part = in_window(part, settings.window)
-    return replace(part, source=every(part.source, settings.stride))
-
-
 def _with_axis_units(source: Source, settings: FileConfig) -> Source:
     """The source with the units of axes that the configuration names, in formats whose units need no conversion."""
     return replace(
@@ -142,7 +145,7 @@ def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str)
     if kind == "sparsevq":
         whole = schema_of(paths[0]) == shards.SCHEMA
         sources = [open_shards(paths, label)] if whole else [open_data_set(path) for path in paths]
-        return [timed(_with_axis_units(source, settings), Clock(source.time_units)) for source in sources]
+        return [as_kept(_with_axis_units(source, settings)) for source in sources]
     if kind == "fds":
         from sparsevq.readers.fds.source import open_fds  # needs fdsreader; optional
 

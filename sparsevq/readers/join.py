@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.clock import SAME, Timed
+from sparsevq.readers.clock import SAME, Timed, by_the_clock_of
 from sparsevq.runtime.hdf5 import Array
 
 CLOSE = 1e-4
@@ -28,6 +28,8 @@ def join_trajectories(parts: Sequence[Timed], label: str) -> Timed:
         return replace(first, source=replace(first.source, label=label))
     for part in parts[1:]:
         _same_fields(first, part)
+    parts = [by_the_clock_of(part, first) for part in parts]
+    for part in parts[1:]:
         _same_times(first, part)
     counts = [part.source.trajectories for part in parts]
     where = [(part.source, number) for part in parts for number in range(part.source.trajectories)]
@@ -51,7 +53,7 @@ def join_trajectories(parts: Sequence[Timed], label: str) -> Timed:
         ood=_together([part.source.ood for part in parts], counts, False),
         split=_together([part.source.split for part in parts], counts, None),
     )
-    return Timed(source, first.clock, np.concatenate([_starts(first, part) for part in parts]))
+    return Timed(source, first.clock, np.concatenate([part.starts for part in parts]))
 
 
 def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, float] | None = None) -> Timed:
@@ -75,6 +77,7 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
     first = parts[0]
     if len(parts) == 1:
         return replace(first, source=replace(first.source, label=label))
+    parts = [by_the_clock_of(part, first) for part in parts]
     ends = np.zeros(len(parts) + 1, dtype=np.int64)
     times = []
     begin, step = (0.0, 1.0) if time is None or isinstance(time, str) else time
@@ -87,7 +90,7 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
         if numbered:  # frames without times are numbered through
             times.append(begin + step * np.arange(ends[index], ends[index + 1]))
         else:
-            times.append(_starts(first, part)[0] - first.starts[0] + part.source.time)
+            times.append(part.starts[0] - first.starts[0] + part.source.time)
         if index and times[index][0] <= times[index - 1][-1]:
             before = parts[index - 1]
             raise SparseVQError(
@@ -141,8 +144,6 @@ def _same_times(first: Timed, part: Timed) -> None:
     one, other = first.source.time, part.source.time
     if len(one) != len(other):
         _differ(part, first, "frames", str(len(other)), str(len(one)))
-    if first.source.time_units != part.source.time_units:
-        _differ(part, first, "time in", part.source.time_units, first.source.time_units)
     step = float(np.median(np.diff(one))) if len(one) > 1 else np.inf
     apart = np.abs(one - other)
     if apart.max() > SAME * step:
@@ -156,16 +157,6 @@ def _differ(part: Timed, first: Timed, what: str, here: str, there: str) -> None
         f"{part.path} and {first.path} do not go together: {what} {here} and {there}",
         "convert or interpolate it, or leave it out",
     )
-
-
-def _starts(first: Timed, part: Timed) -> npt.NDArray[np.float64]:
-    """Start times of a file's trajectories in the units of the first file's clock."""
-    if first.clock.dated != part.clock.dated or first.clock.calendar != part.clock.calendar:
-        _differ(
-            part, first, "time in", f"{part.clock.units} ({part.clock.calendar})",
-            f"{first.clock.units} ({first.clock.calendar})",
-        )  # fmt: skip
-    return part.clock.counted_as(first.clock, part.starts) if first.clock.dated else part.starts
 
 
 def _all_files(parts: Sequence[Timed]) -> tuple[Path, ...]:

@@ -1,14 +1,15 @@
 """Parts of a source: a time window, time blocks; and settings of the user's that go before the file's."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.config import FileConfig
-from sparsevq.data.source import Source
+from sparsevq.data.source import Source, every
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.clock import Timed
+from sparsevq.readers.clock import Timed, settled
 
 
 def with_overrides(source: Source, settings: FileConfig) -> Source:
@@ -42,6 +43,30 @@ def with_overrides(source: Source, settings: FileConfig) -> Source:
     )
 
 
+def in_windows(parts: Sequence[Timed], settings: FileConfig) -> list[Timed]:
+    """The frames of each file within the window, with times that increase.
+
+    Of files that are joined in time, those without such a frame are left out; where their frames are numbered through,
+    the window is for all together (see `in_window`).
+
+    Raises
+    ------
+    SparseVQError
+        No frame is in the window, times within it are missing or do not increase, or they differ between trajectories.
+    """
+    if settings.window is None or numbered_through(parts[0], settings):
+        return [settled(part) for part in parts]
+    if settings.join == "time":
+        parts = [part for part in parts if len(_inside(part, settings.window))] or parts[:1]
+    return [settled(in_window(part, settings.window)) for part in parts]
+
+
+def numbered_through(part: Timed, settings: FileConfig) -> bool:
+    """Whether files that follow each other have no times of their own."""
+    given = settings.time is not None and not isinstance(settings.time, str)
+    return settings.join == "time" and (part.clock.units == "frame" or given)
+
+
 def in_window(timed: Timed, window: tuple[float | str, float | str] | None) -> Timed:
     """Only frames within first and last time, in the file's unit or as dates; time starts at the first that is left.
 
@@ -52,20 +77,31 @@ def in_window(timed: Timed, window: tuple[float | str, float | str] | None) -> T
     """
     if window is None:
         return timed
-    first, last = (timed.clock.number(moment, "window") for moment in window)
-    times = timed.source.time + timed.starts[0]
-    if (timed.starts != timed.starts[0]).any():
-        raise SparseVQError(
-            f"{timed.path}: a window in time needs trajectories that start together", "leave it out or cut the files"
-        )
-    tolerance = 1e-9 * max(abs(first), abs(last), 1.0)
-    inside = np.flatnonzero((times >= first - tolerance) & (times <= last + tolerance))
+    inside = _inside(timed, window)
     if not len(inside):
+        first, last = (timed.clock.moment(moment, "window") for moment in window)
+        times = timed.source.time + timed.starts[0]
         raise SparseVQError(
             f"window: no frame of {timed.path} is between {timed.clock.text(first)} and {timed.clock.text(last)}",
             f"it has {timed.clock.text(times[0])} to {timed.clock.text(times[-1])}",
         )
     return _starting_at(timed, int(inside[0]), int(inside[-1]) + 1)
+
+
+def _inside(timed: Timed, window: tuple[float | str, float | str]) -> npt.NDArray[np.int64]:
+    """Frames within a window, without those at the end whose time was never written but is 0."""
+    first, last = (timed.clock.moment(moment, "window") for moment in window)
+    if (timed.starts != timed.starts[0]).any():
+        raise SparseVQError(
+            f"{timed.path}: a window in time needs trajectories that start together", "leave it out or cut the files"
+        )
+    times = timed.source.time + timed.starts[0]
+    tolerance = 1e-9 * max(abs(first), abs(last), 1.0)
+    inside = (times >= first - tolerance) & (times <= last + tolerance)
+    written = np.flatnonzero(times != 0)
+    if len(written) and times[written[-1]] > 0:
+        inside[written[-1] + 1 :] = False
+    return np.flatnonzero(inside)
 
 
 def _starting_at(timed: Timed, low: int, high: int) -> Timed:
@@ -78,6 +114,11 @@ def _starting_at(timed: Timed, low: int, high: int) -> Timed:
     return replace(
         timed, source=replace(source, read=read, time=source.time[low:high] - begin), starts=timed.starts + begin
     )
+
+
+def with_stride(timed: Timed, stride: int) -> Timed:
+    """Only every `stride`-th frame."""
+    return replace(timed, source=every(timed.source, stride))
 
 
 def time_blocks(timed: Timed, settings: FileConfig) -> Timed:

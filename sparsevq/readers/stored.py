@@ -155,12 +155,23 @@ def whole(path: Path, array: StoredArray) -> npt.NDArray[np.float64]:
     """
     if not array.is_number:
         raise SparseVQError(f"{path}: {array.name} is not of numbers ({array.dtype})", "name an array of numbers")
+    return everything(path, array).astype(np.float64)
+
+
+def everything(path: Path, array: StoredArray) -> Array:
+    """All of an array of coordinates or times, of any type.
+
+    Raises
+    ------
+    SparseVQError
+        It is too large for that, or the file is damaged.
+    """
     if array.nbytes > LARGEST_COORDINATE:
         raise SparseVQError(
             f"{path}: {array.name} has shape {array.shape}, too large for coordinates", "name another array"
         )
     check_bounds(path, array)
-    return array.read(tuple(slice(0, size) for size in array.shape)).astype(np.float64)
+    return array.read(tuple(slice(0, size) for size in array.shape))
 
 
 def check_bounds(path: Path, array: StoredArray) -> None:

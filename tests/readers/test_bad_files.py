@@ -318,7 +318,7 @@ TABLE = [
     (without_times, "a.nc", {}, r"a.nc: time \(12 frames\) has no coordinates: give `time: \[first, step\]`"),
     (times(back_in_time), "a.nc", {}, "a.nc: time does not increase: frame 7 is at 5 s, frame 6 at 6 s: sort"),
     (times(a_gap_in_time), "a.nc", {}, r"a.nc: frames are not evenly spaced.* frame 7 \(10 s\) is 4 s after frame 6"),
-    (times(no_time), "a.nc", {}, "a.nc: the time of frame 7 is nan: correct"),
+    (times(no_time), "a.nc", {}, "a.nc: the time of frame 7 is missing, as if .* never been written: correct"),
     (two(mixed_units), "*.nc", {}, "b.nc and .*a.nc do not go together: u in cm/s and m/s: convert"),
     (two(another_shape), "*.nc", {}, "b.nc and .*a.nc do not go together: a grid of 8 x 5 and 8 x 6"),
     (two(another_length), "*.nc", {}, "b.nc and .*a.nc do not go together: frames 11 and 12"),

@@ -33,7 +33,8 @@ from sparsevq.readers.selection import (
 from sparsevq.readers.shards import open_shards
 from sparsevq.readers.slabs import SlabStore
 from sparsevq.readers.stored import Contents
-from sparsevq.readers.xarray_files import open_netcdf, open_zarr
+from sparsevq.readers.xarray_files import open_netcdf
+from sparsevq.readers.zarr_files import open_zarr
 from sparsevq.simulators import shards
 
 OPENERS: dict[str, Callable[[Path], Contents]] = {

@@ -1,11 +1,15 @@
 """HDF5 files of any layout: datasets by their paths."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from sparsevq.readers.stored import Contents, StoredArray, reading
+from sparsevq.data.sentinels import is_a_limit, looks_like_a_mark
+from sparsevq.readers.attributes import text_of, units_in
+from sparsevq.readers.decode import decoded, refusal
+from sparsevq.readers.stored import Contents, StoredArray, reading, unusable
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "HDF5"
@@ -25,13 +29,14 @@ def open_hdf5(path: Path) -> Contents:
     unreadable: dict[str, str] = {}
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset):
-            if text_attribute(item, "NAME").startswith(NO_VARIABLE):
-                return
-            if item.dtype.kind in "fiub" and item.shape is not None:
-                arrays[name] = stored(path, item)
-            else:
-                unreadable[name] = f"not of real numbers ({item.dtype})"
+        if not isinstance(item, h5py.Dataset) or is_phantom(item):
+            return
+        array = raw(path, item)
+        why = refusal(array) if item.shape is not None else "empty"
+        if why or not array.is_number:
+            unreadable[name] = why or unusable(item.dtype)
+        else:
+            arrays[name] = decoded(array, initial_mark(item))
 
     with reading(path, KIND), h5py.File(path, "r") as file:
         file.visititems(visit)
@@ -39,46 +44,63 @@ def open_hdf5(path: Path) -> Contents:
     return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
 
 
-def stored(path: Path, item: h5py.Dataset) -> StoredArray:
-    """A dataset of an open file, to be read after the file was closed."""
-    name, missing = item.name, _fill_value(item)
+def raw(path: Path, item: h5py.Dataset) -> StoredArray:
+    """A dataset of an open file, to be read after the file was closed; not decoded."""
+    name = item.name
 
     def read(part: tuple[slice, ...]) -> Array:
         with reading(path, KIND), h5py.File(path, "r") as file:
-            values = np.asarray(file[name][part])
-        if missing is None:
-            return values
-        return np.where(values == missing, np.nan, values if values.dtype.kind == "f" else values.astype(np.float64))
+            return np.asarray(file[name][part])
 
+    attributes = attributes_of(item)
     return StoredArray(
         name=name.strip("/"),
-        shape=tuple(item.shape),
+        shape=tuple(item.shape or ()),
         dtype=item.dtype,
         read=read,
         dimensions=_dimensions(item),
-        units=text_attribute(item, "units"),
+        units=units_in(attributes),
         chunks=item.chunks,
-        attributes={
-            key: text_attribute(item, key) for key in ("standard_name", "axis", "calendar") if key in item.attrs
-        },
+        attributes=attributes,
     )
+
+
+def is_phantom(item: h5py.Dataset) -> bool:
+    """Whether a dataset only stands for a dimension of netCDF-4 that has no variable: h5py shows it as zeros."""
+    return text_attribute(item, "NAME").startswith(NO_VARIABLE)
+
+
+def initial_mark(item: h5py.Dataset) -> tuple[Any, ...]:
+    """What stands where nothing was written, if that is no ordinary number: such as netCDF's default fill values."""
+    if item.dtype.kind not in "fiu":
+        return ()
+    value = item.fillvalue
+    extreme = is_a_limit(value, item.dtype) if item.dtype.kind in "iu" else looks_like_a_mark(float(value))
+    return (value,) if value != 0 and extreme else ()
+
+
+def attributes_of(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
+    """All attributes that are text or numbers: str, numbers, and arrays of several of them."""
+    found: dict[str, Any] = {}
+    for name in item.attrs:
+        try:
+            value = item.attrs[name]
+        except (OSError, TypeError, ValueError, UnicodeDecodeError):
+            continue  # of a type that h5py cannot read: it is neither
+        kind = np.asarray(value).dtype.kind
+        if isinstance(value, h5py.Empty | h5py.Reference) or kind not in "fiubSUO":
+            continue
+        if kind in "SUO" and not isinstance(value, np.ndarray):
+            found[name] = text_of(value)
+        elif kind != "O" or all(isinstance(each, str | bytes) for each in np.ravel(value)):
+            single = isinstance(value, np.ndarray) and value.size == 1
+            found[name] = (text_of(value) if kind in "SUO" else value.ravel()[0]) if single else value
+    return found
 
 
 def text_attribute(item: h5py.Dataset | h5py.Group, name: str) -> str:
     """An attribute as text; empty where there is none."""
-    value = item.attrs.get(name, "")
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size == 1 else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _fill_value(item: h5py.Dataset) -> float | None:
-    """The value for missing data by the file's attributes."""
-    for key in ("_FillValue", "missing_value"):
-        value = np.asarray(item.attrs.get(key, np.nan)).ravel()
-        if value.size == 1 and value.dtype.kind in "fiu" and np.isfinite(value[0]):
-            return item.dtype.type(value[0])
-    return None
+    return text_of(item.attrs.get(name, ""))
 
 
 def _dimensions(item: h5py.Dataset) -> tuple[str, ...]:

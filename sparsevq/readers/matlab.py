@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.hdf5_files import stored, text_attribute
+from sparsevq.readers.decode import decoded
+from sparsevq.readers.hdf5_files import raw, text_attribute
 from sparsevq.readers.matlab_nested import Node, arrays_in
-from sparsevq.readers.stored import Contents, StoredArray, from_array, reading, size_text
+from sparsevq.readers.stored import Contents, StoredArray, from_array, reading, size_text, unusable
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "MATLAB"
@@ -75,9 +76,10 @@ def _node_7_3(path: Path, file: h5py.File, item: Any, depth: int) -> Node:
         ]
         return Node("a MATLAB cell", items=items, sizes=references.shape)
     if item.dtype.kind not in "fiub" or kind not in ("", *NUMBERS):
-        what = "complex" if item.dtype.names else kind or str(item.dtype)
-        return Node(f"a MATLAB {what}, not an array of real numbers")
-    return Node(f"a MATLAB {kind or 'array'}", array=_reversed(stored(path, item)))
+        if item.dtype.names:
+            return Node("a MATLAB array " + unusable(item.dtype))
+        return Node(f"a MATLAB {kind or item.dtype}, not an array of real numbers")
+    return Node(f"a MATLAB {kind or 'array'}", array=_reversed(decoded(raw(path, item))))
 
 
 def _reversed(array: StoredArray) -> StoredArray:
@@ -89,6 +91,7 @@ def _reversed(array: StoredArray) -> StoredArray:
         read=lambda part: array.read(part[::-1]).T,
         units=array.units,
         chunks=array.chunks and array.chunks[::-1],
+        attributes=array.attributes,
     )
 
 

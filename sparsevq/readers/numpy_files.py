@@ -4,6 +4,7 @@ import io
 import struct
 import tempfile
 import zipfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +12,15 @@ from typing import IO, Any
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.stored import UNSUSPICIOUS, Contents, StoredArray, from_array, reading, size_text
+from sparsevq.readers.stored import (
+    UNSUSPICIOUS,
+    Contents,
+    StoredArray,
+    from_array,
+    reading,
+    size_text,
+    unusable,
+)
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "NumPy"
@@ -39,8 +48,9 @@ def open_numpy(path: Path) -> Contents:
             return _open_npz(path)
         with open(path, "rb") as file:
             layout, offset = _header(file), file.tell()
-        if layout[2].hasobject:
-            raise SparseVQError(f"{path} holds Python objects, which are never unpickled", "store an array of numbers")
+        if layout[2].kind not in "fiub":
+            what, _, do = unusable(layout[2]).partition(": ")
+            raise SparseVQError(f"{path} is {what}", do)
         values = _mapped(path, offset, layout)
     return Contents(path=path, arrays={path.stem: from_array(path.stem, values)}, fields=(path.stem,))
 
@@ -52,8 +62,8 @@ def _open_npz(path: Path) -> Contents:
             name = member.filename.removesuffix(".npy")
             with archive.open(member) as file:
                 layout, header = _header(file), file.tell()
-            if layout[2].hasobject:
-                unreadable[name] = "of Python objects, which are never unpickled"
+            if layout[2].kind not in "fiubUS" and not is_date(layout[2]):
+                unreadable[name] = unusable(layout[2])
                 continue
             claimed = _bytes_of(layout)
             if claimed != member.file_size - header:
@@ -62,9 +72,29 @@ def _open_npz(path: Path) -> Contents:
                     "it is damaged: make it again",
                 )
             read_as = _stored_member if member.compress_type == zipfile.ZIP_STORED else _compressed_member
-            arrays[name] = read_as(path, member, name, header, layout)
-    fields = tuple(name for name, array in arrays.items() if len(array.shape) > 1 and array.is_number)
+            array = read_as(path, member, name, header, layout)
+            arrays[name] = of_dates(array) if is_date(layout[2]) else array
+    fields = tuple(
+        name for name, array in arrays.items() if len(array.shape) > 1 and array.is_number and not array.units
+    )
     return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
+
+
+def is_date(dtype: np.dtype[Any]) -> bool:
+    """Whether values are dates (datetime64 with a unit)."""
+    return dtype.kind == "M" and np.datetime_data(dtype)[0] != "generic"
+
+
+def of_dates(array: StoredArray) -> StoredArray:
+    """Dates as seconds since 1970, NaN for none."""
+
+    def read(part: tuple[slice, ...]) -> Array:
+        dates = array.read(part)
+        whole = dates.astype("M8[s]")
+        seconds = whole.astype(np.int64) + (dates - whole) / np.timedelta64(1, "s")
+        return np.where(np.isnat(dates), np.nan, seconds)
+
+    return replace(array, dtype=np.dtype(np.float64), read=read, units="seconds since 1970-01-01")
 
 
 def _stored_member(path: Path, member: zipfile.ZipInfo, name: str, header: int, layout: Layout) -> StoredArray:

@@ -44,7 +44,7 @@ class StoredArray:
     chunks
         Shape of its chunks; None: it is contiguous.
     attributes
-        Its other attributes.
+        All its attributes.
     """
 
     name: str
@@ -82,7 +82,8 @@ class Contents:
     describes_itself
         The format has names and coordinates of dimensions; missing ones are an error.
     unreadable
-        What cannot be read: name -> what it is.
+        What cannot be read: name -> what it is, and after a colon what to do; without one: store it as an array of
+        numbers.
     provenance
         Origin of the data, from the file.
     groups
@@ -117,9 +118,8 @@ class Contents:
                 f"name an array in it, for instance `{key}: [{inside[0]}]`; it holds {', '.join(inside[:12])}",
             )
         if short in self.unreadable:
-            raise SparseVQError(
-                f"{self.path}: {key}: {name} is {self.unreadable[short]}", "store it as an array of numbers"
-            )
+            what, _, do = self.unreadable[short].partition(": ")
+            raise SparseVQError(f"{self.path}: {key}: {name} is {what}", do or "store it as an array of numbers")
         raise SparseVQError(f"{self.path}: {key}: there is no {name}", f"it holds {listing(self.arrays.values())}")
 
 
@@ -128,6 +128,25 @@ def from_array(name: str, values: Array, **about: Any) -> StoredArray:
     return StoredArray(
         name=name, shape=values.shape, dtype=values.dtype, read=lambda part: np.array(values[part]), **about
     )
+
+
+def unusable(dtype: np.dtype[Any]) -> str:
+    """What values of a type are, that are no real numbers, and after a colon what to do."""
+    parts = tuple(name.lower() for name in dtype.names or ())
+    if dtype.kind == "c" or parts in (("r", "i"), ("re", "im"), ("real", "imag"), ("real", "imaginary")):
+        return (
+            f"of complex numbers{'' if parts else f' ({dtype})'}: store its real and its imaginary part as two arrays"
+        )
+    if dtype.names:
+        fields = ", ".join(dtype.names[:4]) + (", ..." if len(dtype.names) > 4 else "")
+        return f"of records ({fields}): store each of their fields as an array of its own"
+    if dtype.hasobject:
+        return "of Python objects, which are never unpickled: store it as an array of numbers"
+    if dtype.kind in "mM":
+        return f"of {'dates' if dtype.kind == 'M' else 'time intervals'} ({dtype}): name it by `time` only"
+    if dtype.kind in "SUT":
+        return "of text: store it as an array of numbers"
+    return f"not of real numbers ({dtype}): store it as an array of numbers"
 
 
 def listing(arrays: Iterable[StoredArray], most: int = 12) -> str:

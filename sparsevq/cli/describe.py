@@ -22,6 +22,8 @@ from sparsevq.readers.stored import Contents, size_text
 WIDE = 4096
 """Columns where the output is no terminal: nothing is cut or wrapped."""
 MOST_VALUES = 12
+MOST_OF_ATTRIBUTE = 80
+OF_HDF5 = ("class", "name", "dimension_labels", "_netcdf4dimid", "_netcdf4coordinates", "_nc3_strict")
 
 
 def print_description(source: Source, found: Survey, settings: FileConfig, kind: str, name: str) -> None:
@@ -165,7 +167,9 @@ def _value(value: str | float) -> str:
 
 
 def _attributes(array: Any) -> str:
-    return ", ".join(f"{key}={_short(value)}" for key, value in array.attributes.items())
+    """Those that say something beside the unit, which has a column of its own, and HDF5's own book-keeping."""
+    said = {key: value for key, value in array.attributes.items() if key.lower() not in ("units", "unit", *OF_HDF5)}
+    return ", ".join(f"{key}={_short(value, MOST_OF_ATTRIBUTE)}" for key, value in said.items())
 
 
 def _short(value: Any, most: int = 300) -> str:

@@ -9,7 +9,7 @@ from sparsevq.readers.conventions import CHANNEL, ROLES, TIME
 from sparsevq.readers.meaning import LEAD, is_of_bounds, meaning
 from sparsevq.readers.roles import Field, Unclear, field_of, is_field
 from sparsevq.readers.samples import sample_patterns
-from sparsevq.readers.stored import Contents, StoredArray, listing
+from sparsevq.readers.stored import Contents, StoredArray, listing, unusable
 
 
 def fields_of(contents: Contents, settings: FileConfig) -> list[Field]:
@@ -29,7 +29,8 @@ def _named(contents: Contents, settings: FileConfig) -> list[Field]:
     arrays = [contents.array(name, "arrays") for name in settings.arrays]
     for array in arrays:
         if not array.is_number:
-            raise SparseVQError(f"{contents.path}: {array.name} is not of real numbers ({array.dtype})", "leave it")
+            what, _, do = unusable(array.dtype).partition(": ")
+            raise SparseVQError(f"{contents.path}: arrays: {array.name} is {what}", do)
     return _fields(contents, arrays, settings)
 
 

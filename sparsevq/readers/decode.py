@@ -243,11 +243,7 @@ def _stored_bounds(bounds: Bounds, rule: Rule, unpacked: bool) -> Bounds:
     """Bounds as stored values; those that exclude nothing are None."""
     low, high = bounds
     if rule.dtype.kind == "u":  # GOES: the bounds of unsigned values are in the signed type, as the values are
-        bits = 8 * rule.dtype.itemsize
-        low, high = (
-            int(bound) % 2**bits if bound is not None and is_whole(bound) and bound < 0 else bound
-            for bound in (low, high)
-        )
+        low, high = (_wrapped(low, rule.dtype), _wrapped(high, rule.dtype))
     if unpacked and rule.scale:
         low, high = ((float(bound) - rule.offset) / rule.scale if bound is not None else None for bound in (low, high))
         low, high = (high, low) if rule.scale < 0 else (low, high)
@@ -256,6 +252,11 @@ def _stored_bounds(bounds: Bounds, rule: Rule, unpacked: bool) -> Bounds:
     if low is not None and high is not None and low > high:
         low, high = high, low
     return _within(low, rule.dtype, -1), _within(high, rule.dtype, 1)
+
+
+def _wrapped(bound: Any, dtype: np.dtype[Any]) -> Any:
+    """A negative integer as the unsigned one of the same bits."""
+    return int(bound) % 2 ** (8 * dtype.itemsize) if bound is not None and is_whole(bound) and bound < 0 else bound
 
 
 def _within(bound: Any, dtype: np.dtype[Any], side: int) -> Any:

@@ -134,9 +134,7 @@ def unusable(dtype: np.dtype[Any]) -> str:
     """What values of a type are, that are no real numbers, and after a colon what to do."""
     parts = tuple(name.lower() for name in dtype.names or ())
     if dtype.kind == "c" or parts in (("r", "i"), ("re", "im"), ("real", "imag"), ("real", "imaginary")):
-        return (
-            f"of complex numbers{'' if parts else f' ({dtype})'}: store its real and its imaginary part as two arrays"
-        )
+        return "of complex numbers: store its real and its imaginary part as two arrays"
     if dtype.names:
         fields = ", ".join(dtype.names[:4]) + (", ..." if len(dtype.names) > 4 else "")
         return f"of records ({fields}): store each of their fields as an array of its own"

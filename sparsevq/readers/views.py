@@ -34,11 +34,12 @@ def marked(array: StoredArray, missing: Sequence[float]) -> StoredArray:
     """The array with NaN for each of the values `missing`."""
 
     def read(part: Part) -> Array:
-        values = array.read(part)
+        values = array.read(part).astype(np.float32)  # in which users see them
         absent = np.zeros(values.shape, dtype=bool)
         for value in missing:
-            absent |= values == (values.dtype.type(value) if values.dtype.kind == "f" else value)
-        return np.where(absent, np.float32(np.nan), values.astype(np.float32))
+            absent |= values == np.float32(value)
+        values[absent] = np.nan
+        return values
 
     return replace(array, dtype=np.dtype(np.float32), read=read) if missing else array
 

@@ -169,7 +169,7 @@ def test_the_type_is_told_by_the_first_bytes_where_the_name_does_not(tmp_path):
 
 def test_objects_in_numpy_files_are_never_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(SparseVQError, match="holds Python objects, which are never unpickled"):
+    with pytest.raises(SparseVQError, match="is of Python objects, which are never unpickled"):
         opened(tmp_path / "a.npy", dimensions=("time", "x"))
     np.savez(tmp_path / "a.npz", u=np.array([{}], dtype=object))
     with pytest.raises(SparseVQError, match="arrays: u is of Python objects"):

@@ -150,7 +150,7 @@ def test_what_is_no_array_in_matlab_is_refused_by_name(tmp_path):
     path = matlab_7_3(tmp_path / "a.mat", u=values(6, 5))
     with h5py.File(path, "r+") as file:
         _complex(file)
-    with pytest.raises(SparseVQError, match=r"arrays: s is a MATLAB complex.*store it as an array"):
+    with pytest.raises(SparseVQError, match=r"arrays: s is a MATLAB array of complex numbers: store its real"):
         opened(path, arrays=("s",), dimensions=("time", "x"))
     assert opened(path, dimensions=("time", "x")).channels == ("u",)
 

@@ -14,7 +14,7 @@ from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
 from sparsevq.readers.coordinates import names_of
 from sparsevq.readers.forecasts import started
 from sparsevq.readers.frames import FrameReader
-from sparsevq.readers.meaning import base_of
+from sparsevq.readers.meaning import base_of, shown
 from sparsevq.readers.roles import Field
 from sparsevq.readers.samples import with_samples
 from sparsevq.readers.slabs import SlabStore
@@ -113,6 +113,8 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
             names.append((name,))
         elif labels is not None and labels.dtype.kind in "UST" and labels.shape == (size,):
             names.append(tuple(str(label) for label in labels.read((slice(0, size),))))
+        elif labels is not None and labels.is_number and labels.shape == (size,):
+            names.append(tuple(f"{name}_{shown(label)}" for label in labels.read((slice(0, size),))))
         else:
             names.append(tuple(f"{name}_{index}" for index in range(size)))
     flat = [name for some in names for name in some]

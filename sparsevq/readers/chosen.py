@@ -6,7 +6,7 @@ from dataclasses import replace
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, ROLES, TIME
-from sparsevq.readers.meaning import LEAD, is_of_bounds, meaning
+from sparsevq.readers.meaning import LEAD, base_of, is_of_bounds, meaning
 from sparsevq.readers.roles import Field, Unclear, field_of, is_field
 from sparsevq.readers.samples import sample_patterns
 from sparsevq.readers.stored import Contents, StoredArray, listing, unusable
@@ -20,9 +20,23 @@ def fields_of(contents: Contents, settings: FileConfig) -> list[Field]:
     SparseVQError
         There are none, they lie on several grids, or their dimensions are not known.
     """
+    _selected_are_there(contents, settings)
     fields = _named(contents, settings) if settings.arrays else _found(contents, settings)
     _one_layout(contents, fields)
     return fields
+
+
+def _selected_are_there(contents: Contents, settings: FileConfig) -> None:
+    """Check that `select` names dimensions of the arrays."""
+    arrays = [contents.array(name, "arrays") for name in settings.arrays or contents.fields]
+    known = dict.fromkeys([*settings.dimensions, *(base_of(name) for array in arrays for name in array.dimensions)])
+    full = {name for array in arrays for name in array.dimensions}
+    for key in settings.select:
+        if key not in known and key not in full:
+            raise SparseVQError(
+                f"{contents.path}: select: {key} is no dimension of its arrays",
+                f"there are {', '.join(known)}" if known else "name their dimensions by `dimensions`",
+            )
 
 
 def _named(contents: Contents, settings: FileConfig) -> list[Field]:

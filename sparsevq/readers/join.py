@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.alike import differ, on_the_points_of
 from sparsevq.readers.clock import SAME, Timed, by_the_clock_of
+from sparsevq.readers.natural import first_gap
 from sparsevq.runtime.hdf5 import Array
 
-CLOSE = 1e-4
-"""Tolerance for coordinates of one grid in several files, as a fraction of the spacing (single precision)."""
+MOST_REPEATED = 4
+"""Frames at the beginning of a file that may repeat the end of the one before."""
 
 
 def join_trajectories(parts: Sequence[Timed], label: str) -> Timed:
@@ -26,9 +28,7 @@ def join_trajectories(parts: Sequence[Timed], label: str) -> Timed:
     first = parts[0]
     if len(parts) == 1:
         return replace(first, source=replace(first.source, label=label))
-    for part in parts[1:]:
-        _same_fields(first, part)
-    parts = [by_the_clock_of(part, first) for part in parts]
+    parts = [by_the_clock_of(part, first) for part in [first, *on_the_points_of(first, parts[1:])]]
     for part in parts[1:]:
         _same_times(first, part)
     counts = [part.source.trajectories for part in parts]
@@ -57,7 +57,9 @@ def join_trajectories(parts: Sequence[Timed], label: str) -> Timed:
 
 
 def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, float] | None = None) -> Timed:
-    """Files whose frames follow each other, in the order in which they are named.
+    """Files whose frames follow each other: in the order of their times, or where they have none, as they are named.
+
+    Frames at the beginning of a file that repeat the end of the one before (as after a restart) are there once.
 
     Parameters
     ----------
@@ -77,28 +79,20 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
     first = parts[0]
     if len(parts) == 1:
         return replace(first, source=replace(first.source, label=label))
-    parts = [by_the_clock_of(part, first) for part in parts]
-    ends = np.zeros(len(parts) + 1, dtype=np.int64)
-    times = []
-    begin, step = (0.0, 1.0) if time is None or isinstance(time, str) else time
-    numbered = first.clock.units == "frame" or (time is not None and not isinstance(time, str))
-    for index, part in enumerate(parts):
-        _same_fields(first, part)
+    parts = [by_the_clock_of(part, first) for part in [first, *on_the_points_of(first, parts[1:])]]
+    for part in parts[1:]:
         if part.source.trajectories != first.source.trajectories:
-            _differ(part, first, "trajectories", str(part.source.trajectories), str(first.source.trajectories))
-        ends[index + 1] = ends[index] + len(part.source.time)
-        if numbered:  # frames without times are numbered through
-            times.append(begin + step * np.arange(ends[index], ends[index + 1]))
-        else:
-            times.append(part.starts[0] - first.starts[0] + part.source.time)
-        if index and times[index][0] <= times[index - 1][-1]:
-            before = parts[index - 1]
-            raise SparseVQError(
-                f"{part.path} does not follow {before.path} in time: it starts at "
-                f"{first.clock.text(times[index][0] + first.starts[0])}, the other ends at "
-                f"{first.clock.text(times[index - 1][-1] + first.starts[0])}",
-                "name the files in order of time, without overlap, or give `join: trajectory`",
-            )
+            differ(part, first, "trajectories", str(part.source.trajectories), str(first.source.trajectories))
+    if first.clock.units == "frame" or (time is not None and not isinstance(time, str)):
+        begin, step = (0.0, 1.0) if time is None or isinstance(time, str) else time
+        frames = sum(len(part.source.time) for part in parts)
+        starts, times = first.starts, begin + step * np.arange(frames, dtype=np.float64)
+        _say_order(parts, time is None)
+    else:
+        parts = _in_order_of_time(parts)
+        starts = parts[0].starts
+        times = np.concatenate([_times(part) - starts[0] for part in parts])
+    ends = np.cumsum([0, *(len(part.source.time) for part in parts)])
 
     def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         low = int(np.searchsorted(ends, start, side="right")) - 1
@@ -113,50 +107,92 @@ def join_in_time(parts: Sequence[Timed], label: str, time: str | tuple[float, fl
             start, low = end, low + 1
         return out
 
-    source = replace(first.source, label=label, read=read, time=np.concatenate(times), files=_all_files(parts))
-    return replace(first, source=source)
+    source = replace(first.source, label=label, read=read, time=times, files=_all_files(parts))
+    return Timed(source, first.clock, starts)
 
 
-def _same_fields(first: Timed, part: Timed) -> None:
-    """Check that two files have the same channels, units and points; the message names the file and both values."""
-    one, other = first.source, part.source
-    if one.channels != other.channels:
-        _differ(part, first, "channels", ", ".join(other.channels), ", ".join(one.channels))
-    for channel, unit, wanted in zip(one.channels, other.units, one.units, strict=True):
-        if unit != wanted:
-            _differ(part, first, f"{channel} in", unit or "no unit", wanted or "no unit")
-    if list(one.axes) != list(other.axes) or one.scattered != other.scattered:
-        _differ(part, first, "axes", ", ".join(other.axes), ", ".join(one.axes))
-    if one.grid != other.grid:
-        _differ(part, first, "a grid of", *(" x ".join(map(str, source.grid)) for source in (other, one)))
-    for axis, at in one.axes.items():
-        if one.axis_units.get(axis) != other.axis_units.get(axis):
-            _differ(part, first, f"{axis} in", *(source.axis_units.get(axis, "") for source in (other, one)))
-        here = other.axes[axis]
-        apart = np.abs(here - at)
-        spacing = np.ptp(at) / max(len(at) - 1, 1)
-        if apart.max() > CLOSE * spacing:
-            point = int(apart.argmax())
-            _differ(part, first, f"point {point} of {axis} at", f"{here[point]:g}", f"{at[point]:g}")
+def _in_order_of_time(parts: Sequence[Timed]) -> list[Timed]:
+    """Files of one clock in the order of their times, without frames that repeat the end of the one before."""
+    ordered = sorted(parts, key=lambda part: float(_times(part)[0]))
+    if [part.path for part in ordered] != [part.path for part in parts]:
+        print(
+            f"files are joined in the order of their times, {ordered[0].path} first, which is not that of their names",
+            flush=True,
+        )
+    kept = ordered[:1]
+    for part in ordered[1:]:
+        before = kept[-1]
+        ends, begins = _times(before), _times(part)
+        every = np.diff(np.concatenate([ends, begins]))
+        close = SAME * float(np.median(every[every > 0])) if (every > 0).any() else 0.0
+        repeated = int((begins <= ends[-1] + close).sum())
+        if not repeated:
+            kept.append(part)
+            continue
+        if not _repeats(before, part, repeated, close):
+            raise SparseVQError(
+                f"{part.path} does not follow {before.path} in time: it starts at {part.clock.text(begins[0])}, "
+                f"the other ends at {part.clock.text(ends[-1])}",
+                "leave out one, choose frames without overlap by `window`, or give `join: trajectory`",
+            )
+        print(f"{part.path} begins with the last {repeated} of {before.path}: they are read once", flush=True)
+        if repeated < len(begins):
+            kept.append(_without(part, repeated))
+    return kept
+
+
+def _repeats(before: Timed, part: Timed, count: int, close: float) -> bool:
+    """Whether the first frames of a file are the last ones of another: few, at the same times, with the same values."""
+    frames = len(before.source.time)
+    if count > min(MOST_REPEATED, frames) or np.abs(_times(before)[-count:] - _times(part)[:count]).max() > close:
+        return False
+    return all(
+        np.array_equal(
+            before.source.read(number, frames - count, frames), part.source.read(number, 0, count), equal_nan=True
+        )
+        for number in range(part.source.trajectories)
+    )
+
+
+def _without(part: Timed, count: int) -> Timed:
+    """A file without its first frames."""
+    source = part.source
+
+    def read(trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        return source.read(trajectory, start + count, stop + count)
+
+    return replace(part, source=replace(source, time=source.time[count:], read=read))
+
+
+def _times(part: Timed) -> npt.NDArray[np.float64]:
+    """Times of a file's frames by its clock."""
+    return part.starts[0] + part.source.time
+
+
+def _say_order(parts: Sequence[Timed], without_times: bool) -> None:
+    """Print in which order frames that do not say their times are taken, and where one seems to be missing."""
+    names = [Path(part.path).name for part in parts]
+    few = names if len(names) < 4 else [*names[:2], "...", names[-1]]
+    print(f"frames are in the order of the files: {', '.join(few)}", flush=True)
+    gap = first_gap([Path(part.path) for part in parts]) if without_times else None
+    if gap:
+        print(
+            f"{gap[0].name} is followed by {gap[1].name}, other numbers are {gap[2]:g} apart: frames are taken as "
+            "evenly spaced in time",
+            flush=True,
+        )
 
 
 def _same_times(first: Timed, part: Timed) -> None:
     one, other = first.source.time, part.source.time
     if len(one) != len(other):
-        _differ(part, first, "frames", str(len(other)), str(len(one)))
+        differ(part, first, "frames", str(len(other)), str(len(one)))
     step = float(np.median(np.diff(one))) if len(one) > 1 else np.inf
     apart = np.abs(one - other)
     if apart.max() > SAME * step:
         frame = int((apart > SAME * step).argmax())
         units = first.source.time_units
-        _differ(part, first, f"frame {frame} at", f"{other[frame]:g} {units}", f"{one[frame]:g} {units}")
-
-
-def _differ(part: Timed, first: Timed, what: str, here: str, there: str) -> None:
-    raise SparseVQError(
-        f"{part.path} and {first.path} do not go together: {what} {here} and {there}",
-        "convert or interpolate it, or leave it out",
-    )
+        differ(part, first, f"frame {frame} at", f"{other[frame]:g} {units}", f"{one[frame]:g} {units}")
 
 
 def _all_files(parts: Sequence[Timed]) -> tuple[Path, ...]:

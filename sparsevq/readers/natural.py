@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 _RUN = re.compile(r"(?:(?<![0-9A-Za-z).,\] -])-)?[0-9]+(?:[.,p][0-9]+)*(?:(?<=[0-9])[eE][+-][0-9]+)?")
@@ -16,6 +17,8 @@ _MONTH = re.compile(
     + r")(?![a-z])",
     re.IGNORECASE,
 )
+_DATES = 190001
+"""The least number that may be a year and a month."""
 
 Key = tuple[tuple[str | tuple[Decimal, ...], ...], ...]
 
@@ -91,3 +94,23 @@ def name_of_all(stems: Sequence[str]) -> str | None:
     whole = text[0] + "".join(run + after for run, after in zip(same, text[1:], strict=True))
     words = [word.strip(" _-.=+:()[]") for word in whole.split("\0")]
     return "_".join(word for word in words if word and word not in ("T", "Z")) or "value"
+
+
+def first_gap(paths: Sequence[Path]) -> tuple[Path, Path, float] | None:
+    """Two neighbours whose numbers are farther apart than others', and how far others are; None if there is no gap.
+
+    Only names that differ in one number are looked at, and not where it is so large that it may be a date.
+    """
+    runs = [[run for part in path.parts for run in _RUN.findall(part)] for path in paths]
+    if len(paths) < 3 or len({len(each) for each in runs}) > 1:
+        return None
+    varying = [column for column in zip(*runs, strict=True) if len(set(column)) > 1]
+    if len(varying) != 1 or not _decimal(set(varying[0])):
+        return None
+    numbers = [_number(run, True)[0] for run in varying[0]]
+    steps = [after - before for before, after in pairwise(numbers)]
+    usual = sorted(steps)[len(steps) // 2]
+    gaps = [index for index, step in enumerate(steps) if step > usual * Decimal("1.5")]
+    if not gaps or max(numbers) >= _DATES:
+        return None
+    return paths[gaps[0]], paths[gaps[0] + 1], float(usual)

@@ -6,6 +6,7 @@ import xarray as xr
 
 from sparsevq.data.source import every
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.spelling import same_unit
 from tests.user_files import all_of, opened, values
 
 
@@ -160,6 +161,165 @@ def test_files_that_overlap_in_time(tmp_path):
         SparseVQError, match=r"b.nc does not follow .*a.nc in time: it starts at 2000-01-01T05.*ends at 2000-01-01T05"
     ):
         opened(tmp_path / "*.nc", join="time")
+
+
+# ------------------------------------------------------------------------------------------------ order, repeats
+
+
+def test_files_with_times_are_in_the_order_of_their_times(tmp_path, capsys):
+    fields = {name: run_file(tmp_path / f"{name}.nc", start=start, seed=int(start)) for name, start in
+              (("run_b", 6.0), ("run_a", 12.0), ("start", 0.0))}  # fmt: skip
+    source = opened(tmp_path / "*.nc", join="time")
+    np.testing.assert_array_equal(source.time, np.arange(18))
+    np.testing.assert_array_equal(
+        all_of(source, 5)[0, ..., 0], np.concatenate([fields[name] for name in ("start", "run_b", "run_a")])
+    )
+    assert source.parameters["start"].tolist() == ["2000-01-01T00:00:00"]
+    assert "in the order of their times" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("repeated", [1, 3])
+def test_a_restart_that_repeats_the_last_frames(tmp_path, capsys, repeated):
+    whole = values(15, 5)
+    for name, start, stop in (("a", 0, 8), ("b", 8 - repeated, 15)):
+        run_file(
+            tmp_path / f"{name}.nc",
+            frames=stop - start,
+            start=float(start),
+            u=(["time", "x"], whole[start:stop], {"units": "m/s"}),
+        )
+    source = opened(tmp_path / "*.nc", join="time")
+    np.testing.assert_array_equal(source.time, np.arange(15))
+    np.testing.assert_array_equal(all_of(source, 4)[0, ..., 0], whole)
+    assert f"b.nc begins with the last {repeated} of " in capsys.readouterr().out
+
+
+def test_snapshots_join_in_the_order_of_their_numbers(tmp_path, capsys):
+    frames = values(12, 4, 5)
+    for number, frame in enumerate(frames):
+        np.save(tmp_path / f"frame_{number + 1}.npy", frame)
+    for block in (1, 5, 12):
+        source = opened(tmp_path / "frame_*.npy", dimensions=("y", "x"), join="time")
+        np.testing.assert_array_equal(all_of(source, block)[0, ..., 0], frames)
+    assert source.channels == ("frame",)
+    printed = capsys.readouterr().out
+    assert "frames are in the order of the files: frame_1.npy, frame_2.npy, ..., frame_12.npy" in printed
+    assert "is followed by" not in printed
+
+
+def test_a_number_that_is_missing_is_said(tmp_path, capsys):
+    for number in (0, 20, 40, 80, 100):
+        np.save(tmp_path / f"u_{number:05d}.npy", values(5, seed=number))
+    opened(tmp_path / "*.npy", dimensions=("x",), join="time")
+    assert "u_00040.npy is followed by u_00080.npy, other numbers are 20 apart" in capsys.readouterr().out
+    opened(tmp_path / "*.npy", dimensions=("x",), join="time", time=(0.0, 1.0))
+    assert "is followed by" not in capsys.readouterr().out
+
+
+def test_folders_of_runs_are_trajectories(tmp_path):
+    runs = values(11, 4, 5)
+    for number, run in enumerate(runs):
+        (tmp_path / f"run_{number}").mkdir()
+        np.save(tmp_path / f"run_{number}" / "u.npy", run)
+    source = opened(tmp_path / "run_*", dimensions=("time", "x"))
+    np.testing.assert_array_equal(all_of(source)[..., 0], runs)
+    assert source.channels == ("u",)
+    np.testing.assert_array_equal(all_of(opened(tmp_path / "**" / "*.npy", dimensions=("time", "x")))[..., 0], runs)
+
+
+# ------------------------------------------------------------------------------------------------ the same points
+
+
+def on_longitudes(path, longitudes, fields, dtype="f8", units="degrees_east"):
+    xr.Dataset(
+        {"u": (("time", "lon"), fields, {"units": "m/s"})},
+        coords={
+            "time": ("time", np.arange(len(fields), dtype=np.float64), {"units": "s"}),
+            "lon": ("lon", np.asarray(longitudes, dtype), {"units": units}),
+        },
+    ).to_netcdf(path)
+
+
+@pytest.mark.parametrize("first", [0, -180, -90, 180])
+def test_longitudes_from_another_meridian_are_turned(tmp_path, capsys, first):
+    fields = values(2, 4, 36)
+    on_longitudes(tmp_path / "a.nc", np.arange(0, 360, 10), fields[0])
+    on_longitudes(tmp_path / "b.nc", np.arange(first, first + 360, 10), np.roll(fields[1], -first // 10, axis=1))
+    source = opened(tmp_path / "*.nc")
+    np.testing.assert_array_equal(all_of(source)[..., 0], fields)
+    np.testing.assert_array_equal(source.axes["lon"], np.arange(0, 360, 10))
+    printed = capsys.readouterr().out
+    assert ("they are turned to fit" in printed) == (first != 0)
+
+
+def test_a_region_by_longitudes_west_and_east(tmp_path):
+    fields = values(2, 4, 6)
+    on_longitudes(tmp_path / "a.nc", np.arange(-60, -30, 5), fields[0])
+    on_longitudes(tmp_path / "b.nc", np.arange(300, 330, 5), fields[1])
+    np.testing.assert_array_equal(all_of(opened(tmp_path / "*.nc"))[..., 0], fields)
+    on_longitudes(tmp_path / "c.nc", np.arange(305, 335, 5), fields[1])
+    with pytest.raises(SparseVQError, match=r"point 0 of lon at 305 and -60: convert or interpolate"):
+        opened([str(tmp_path / "a.nc"), str(tmp_path / "c.nc")])
+
+
+@pytest.mark.parametrize(
+    ("at", "as_stored"),
+    [
+        (np.arange(0, 3.6, 0.01) + 356, lambda at: at.astype("f4")),
+        (np.linspace(0, 1, 7), lambda at: np.round(at, 2)),
+        (np.linspace(-1, 1, 13), lambda at: np.floor(at * 1000) / 1000),
+        (np.linspace(0, 1, 7).astype("f4"), lambda at: np.linspace(0, 1, 7)),
+        (5e6 + 10.0 * np.arange(20), lambda at: at.astype("f4")),
+        (np.geomspace(1e-3, 10, 30), lambda at: at.astype("f4")),
+    ],
+    ids=["single", "two decimals", "cut off", "double", "metres", "stretched"],
+)
+@pytest.mark.parametrize("turn", [False, True])
+def test_coordinates_are_the_same_within_their_precision(tmp_path, at, as_stored, turn):
+    pair = (as_stored(at), at) if turn else (at, as_stored(at))
+    for name, longitudes in zip("ab", pair, strict=True):
+        on_longitudes(tmp_path / f"{name}.nc", longitudes, values(3, len(at), seed=ord(name)), longitudes.dtype, "m")
+    source = opened(tmp_path / "*.nc")
+    np.testing.assert_array_equal(source.axes["lon"], pair[0])
+
+
+@pytest.mark.parametrize("at", [np.arange(8.0), np.geomspace(0.01, 10, 8)], ids=["even", "stretched"])
+@pytest.mark.parametrize("point", [0, 3, 7])
+def test_a_point_a_tenth_of_a_cell_off_is_another(tmp_path, at, point):
+    moved = at.copy()
+    moved[point] += 0.1 * min(np.diff(at)[max(point - 1, 0)], np.diff(at)[min(point, 6)])
+    on_longitudes(tmp_path / "a.nc", at, values(3, 8), units="m")
+    on_longitudes(tmp_path / "b.nc", moved, values(3, 8, seed=1), units="m")
+    with pytest.raises(SparseVQError, match=f"point {point} of lon at"):
+        opened(tmp_path / "*.nc")
+
+
+SPELLINGS = [
+    ["m s-1", "m/s", "m s^-1", "m s**-1", "m*s-1", "m.s-1", "m·s⁻¹", "m s−1", "meters per second", "metre second-1"],
+    ["kg m-3", "kg/m3", "kg/m^3", "kg m**-3", "kg/m³", "kilogram meter-3", "kg m^{-3}"],
+    ["K", "kelvin", "Kelvin", "degK"],
+    ["degC", "Celsius", "°C", "deg C", "degrees_Celsius", "celsius"],
+    ["1", "", "-", "dimensionless", "none", "kg/kg", "kg kg-1"],
+    ["W m-2", "W/m2", "W/m^2", "W m**-2", "watt/m2"],
+    ["kg m-2 s-1", "kg/m2/s", "kg/m^2/s"],
+    ["hPa", "mbar", "millibar"],
+    ["mm/day", "mm d-1"],
+    ["cm", "centimeters"], ["m"], ["s"], ["m2 s-2"], ["ms-1"], ["m s"], ["g kg-1"], ["%", "percent"],
+]  # fmt: skip
+
+
+def test_units_are_the_same_however_they_are_spelled():
+    for number, same in enumerate(SPELLINGS):
+        for unit in same:
+            assert same_unit(unit, same[0]), (unit, same[0])
+            for others in SPELLINGS[number + 1 :]:
+                assert not any(same_unit(unit, other) for other in others), (unit, others)
+
+
+def test_files_whose_units_are_spelled_differently(tmp_path):
+    run_file(tmp_path / "a.nc", units="m s-1")
+    run_file(tmp_path / "b.nc", units="m/s", seed=1)
+    assert opened(tmp_path / "*.nc").units == ("m s-1",)
 
 
 @pytest.mark.parametrize(

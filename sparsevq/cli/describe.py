@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sparsevq.cli.suggestion import comments, suggested, suggested_arrays, usable_channels
+from sparsevq.cli.suggestion import suggested, suggested_arrays
 from sparsevq.cli.survey import Survey
 from sparsevq.config import FileConfig
 from sparsevq.data.field_data import SPLITS
 from sparsevq.data.source import Source
+from sparsevq.errors import SparseVQError
 from sparsevq.readers.stored import Contents, size_text
 
 WIDE = 4096
@@ -26,8 +27,10 @@ MOST_OF_ATTRIBUTE = 80
 OF_HDF5 = ("class", "name", "dimension_labels", "_netcdf4dimid", "_netcdf4coordinates", "_nc3_strict")
 
 
-def print_description(source: Source, found: Survey, settings: FileConfig, kind: str, name: str) -> None:
-    """Print all that is known of a source, and a configuration to start from."""
+def print_description(
+    source: Source, found: Survey, settings: FileConfig, kind: str, name: str, assumed: list[str] | None = None
+) -> None:
+    """Print all that is known of a source, and a configuration to start from; `assumed`: what the file does not say."""
     console = _console()
     _print_table(console, source.label, ("", ""), _overview(source, found, kind), header=False)
     axes = (_axis(source, axis) for axis in source.axes)
@@ -41,12 +44,16 @@ def print_description(source: Source, found: Survey, settings: FileConfig, kind:
     if source.provenance:
         rows = ((key, _short(value)) for key, value in source.provenance.items())
         _print_table(console, "provenance", ("", ""), rows, header=False)
-    notes = comments(source, found, usable_channels(source, found))
-    _print_suggestion(console, suggested(source, found, settings, name), notes)
+    try:
+        lines, notes = suggested(source, found, settings, name)
+    except SparseVQError as error:
+        _print(console, f"No configuration can be suggested:\n  {error}")
+        return
+    _print_suggestion(console, lines, [*(assumed or []), *notes])
 
 
-def print_contents(contents: Contents, why: str, settings: FileConfig, name: str) -> None:
-    """Print what is in a file that cannot be read as fields without help, and lines that may help."""
+def print_arrays(contents: Contents) -> None:
+    """Print what is in a file."""
     console = _console()
     columns = ("array", "shape", "type", "dimensions", "unit", "attributes")
     rows = (
@@ -56,10 +63,16 @@ def print_contents(contents: Contents, why: str, settings: FileConfig, name: str
     _print_table(console, f"{contents.path}: arrays", columns, rows)
     if contents.unreadable:
         _print_table(console, "not arrays of numbers", ("name", "what"), contents.unreadable.items())
+
+
+def print_contents(contents: Contents, why: str, settings: FileConfig, name: str) -> None:
+    """Print what is in a file that cannot be read as fields without help, and lines that may help."""
+    print_arrays(contents)
+    console = _console()
     _print(console, f"It cannot be read as fields yet:\n  {why}\n")
     lines = suggested_arrays(contents, settings, name)
     if lines is not None:
-        note = "check the meaning of each dimension; then describe again with these settings"
+        note = "it does not work yet: say what each dimension is, then describe again with these settings"
         _print_suggestion(console, lines, [note])
 
 

@@ -1,31 +1,52 @@
 """A configuration for a user's file, to start from: lines that can be pasted."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
+from sparsevq.cli.sizes import MOST_HELD_OUT, MOST_MINUTES, Sizes, sizes_for
 from sparsevq.cli.survey import Survey
-from sparsevq.config import Config, FileConfig, Stage3Config, parse
+from sparsevq.config import Config, FileConfig, ResourcesConfig, parse
 from sparsevq.data.source import Source
+from sparsevq.errors import SparseVQError
 from sparsevq.readers.likely import likely_fields
 from sparsevq.readers.stored import Contents
 
-FEW = 10
-"""Fewer trajectories than this are cut into time blocks, if they are long enough."""
+WHOLE = 4
+"""Trajectories from which on they are held out whole: two to learn from, one for validation, one for the test."""
 HELD_OUT = 0.1
 """Fraction of the trajectories (time blocks) for validation, and as many for the test."""
 BLOCK = 40
 """Frames of a time block, as many as the paper's trajectories have."""
-FEWEST_BLOCKS = 5
+BLOCKS, LEAST_BLOCK = 5, 4
+"""Time blocks of each trajectory at least, of so many frames at least."""
+LONG = 160
+"""Frames from which on there are more blocks: more of them are left to learn from."""
+FEW_FRAMES = 40
+"""Training frames from which on more than the mean can be expected."""
+SHORTEST = 20
+"""Frames of a trajectory that a stride leaves."""
 DENSITY, FEWEST_SENSORS, MOST_SENSORS = 0.005, 8, 100
 """Sensors for each point: 20 on the paper's 64 x 64."""
+MOST_THREADS = 8
 
 
-def suggested(source: Source, found: Survey, settings: FileConfig, name: str) -> str:
-    """YAML for a source that can be read: its entry of `files`, and what else depends on its size.
+class Split(NamedTuple):
+    """Trajectories (or blocks) of each split, frames of each, and the keys of `files` that say so."""
+
+    training: int
+    validation: int
+    test: int
+    frames: int
+    keys: dict[str, Any]
+
+
+def suggested(source: Source, found: Survey, settings: FileConfig, name: str) -> tuple[str, list[str]]:
+    """YAML for a source that can be read, which works as it stands; and notes on it.
 
     Parameters
     ----------
@@ -35,29 +56,61 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
         How it was opened; what is given there is kept.
     name
         Of the data set.
+
+    Raises
+    ------
+    SparseVQError
+        There are too few frames to learn from, to choose on and to test on.
     """
-    entry = {**_given(settings), **_split(source, settings)}
-    usable = usable_channels(source, found)
-    if usable != source.channels or settings.channels:
-        entry["channels"] = list(usable)
-    frames = entry.get("block", len(source.time))
+    channels = usable_channels(source, found)
+    notes = comments(source, found, channels)
+    points = max(1, round(float(np.prod(source.grid)) * (1 - float(np.nanmean(np.r_[found.masked + found.gaps, 0.0])))))
+    sizes, split, stride = _fitting(source, settings, points * len(channels))
+    entry = {**_given(settings), **split.keys}
+    if stride > 1:
+        entry["stride"] = stride * settings.stride
+        notes.append(f"one frame in {stride} is used: with all, the first table would take longer")
+    if channels != source.channels or settings.channels:
+        entry["channels"] = list(channels)
     values = _document(name, entry)
-    points = max(1, round(float(np.prod(source.grid)) * (1 - float(np.nanmean(np.r_[found.masked, 0.0])))))
     sensors = int(np.clip(round(DENSITY * points), FEWEST_SENSORS, min(MOST_SENSORS, max(1, points // 2))))
     values["num_sensors"] = [sensors]
-    defaults = Config()
-    if defaults.sensors.num_semi_sparse > points // 4:
+    if Config().sensors.num_semi_sparse > points // 4:
         values["sensors"] = {"num_semi_sparse": max(1, points // 4)}
-    # The paper's encoder, which is the default, needs many steps; modes of the data at hand need none.
-    values["stage1"] = {"modes": defaults.basis.modes}
-    values["stage2"] = {"tokenizer": "groups", "tokens_per_frame": 8}
-    sequence = Stage3Config().stage2_frames
-    if frames < sequence:
-        values["stage3"] = {"stage2_frames": max(2, frames)}
-    if frames <= defaults.forecast.horizon:
-        values["forecast"] = {"horizon": max(1, frames - 1)}
+    values |= sizes.settings()
+    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    if threads > ResourcesConfig().threads:
+        values["resources"] = {"threads": threads}
+    if sizes.learned_from < FEW_FRAMES:
+        notes.append(f"{sizes.learned_from} frames to learn from are few: expect little more than their mean")
+    gpu = f", and {sizes.steps} steps of the GPT on the GPU" if sizes.gpu else ""
+    notes.append(f"the first table: about {max(2, round(sizes.minutes() + 0.5))} minutes on 2 cores{gpu}")
     parse(Config, values, "the suggestion")
-    return dumped(values)
+    return dumped(values), notes
+
+
+def _fitting(source: Source, settings: FileConfig, values: int) -> tuple[Sizes, Split, int]:
+    """Sizes that fit the budget, and every how many-th frame is used for that."""
+    frames, gpu = len(source.time), _has_gpu()
+    for stride in (1, 2, 3, 5, 10, 20, 50, 100):
+        split = _split(source, settings, -(-frames // stride))
+        sizes = sizes_for(split.training, split.validation, split.test, split.frames, values, gpu)
+        following = -(-frames // (2 * stride))
+        if sizes.minutes() <= MOST_MINUTES or following < SHORTEST or settings.split == "time":
+            break
+    return sizes, split, stride
+
+
+def _has_gpu() -> bool:
+    try:
+        import pynvml
+    except ImportError:
+        return False
+    try:
+        pynvml.nvmlInit()
+        return bool(pynvml.nvmlDeviceGetCount() > 0)
+    except pynvml.NVMLError:  # no driver, or one that does not answer
+        return False
 
 
 def usable_channels(source: Source, found: Survey) -> tuple[str, ...]:
@@ -67,14 +120,32 @@ def usable_channels(source: Source, found: Survey) -> tuple[str, ...]:
 
 
 def suggested_arrays(contents: Contents, settings: FileConfig, name: str) -> str | None:
-    """YAML for a file that does not describe itself: the largest arrays of one shape; None if it holds none."""
+    """YAML for a file that cannot be read as it is: the lines of `likely_settings`; None: it holds no fields."""
+    likely = likely_settings(contents, settings)
+    if likely is None:
+        return None
+    values = _document(name, _given(likely))
+    parse(Config, values, "the suggestion")
+    return dumped(values)
+
+
+def likely_settings(contents: Contents, settings: FileConfig) -> FileConfig | None:
+    """The settings with what is probably right for what neither they nor the file say; None: it holds no fields."""
     found = likely_fields(contents)
     if found is None:
         return None
     arrays, dimensions = found
-    values = _document(name, _given(settings) | {"arrays": arrays, "dimensions": dimensions})
-    parse(Config, values, "the suggestion")
-    return dumped(values)
+    likely = {"arrays": settings.arrays or tuple(arrays), "dimensions": settings.dimensions or tuple(dimensions)}
+    return settings.model_copy(update=likely)
+
+
+def assumptions(contents: Contents, likely: FileConfig) -> list[str]:
+    """What was taken for what, for the user to check."""
+    first = contents.arrays.get(likely.arrays[0])
+    sizes = first.shape if first is not None and len(first.shape) == len(likely.dimensions) else ()
+    named = [f"{name} ({size})" for name, size in zip(likely.dimensions, sizes, strict=True)] if sizes else []
+    what = ", ".join(named or likely.dimensions)
+    return [f"check this, which the file does not say: {likely.arrays[0]} has the dimensions {what}"]
 
 
 def name_for(path: str) -> str:
@@ -113,28 +184,49 @@ def _given(settings: FileConfig) -> dict[str, Any]:
     return given | {"path": path[0] if not isinstance(path, str) and len(path) == 1 else path}
 
 
-def _split(source: Source, settings: FileConfig) -> dict[str, Any]:
-    """How trajectories or time blocks are held out."""
-    if settings.split == "time":
-        return {"validation": settings.validation, "test": settings.test}
+def _split(source: Source, settings: FileConfig, frames: int) -> Split:
+    """How trajectories of so many frames are held out: whole, where there are enough; else in time blocks.
+
+    Raises
+    ------
+    SparseVQError
+        There are too few frames.
+    """
+    if frames < 2:
+        raise SparseVQError(
+            f"{source.label}: each trajectory has one frame, and a forecast needs at least two",
+            "join files that are the frames of one trajectory by `join: time`",
+        )
     if source.split is not None:
-        counts = {key: int((source.split == split).sum()) for key, split in (("validation", "val"), ("test", "test"))}
-        return {key: count for key, count in counts.items() if count}
+        training, validation, test = (int((source.split == name).sum()) for name in ("train", "val", "test"))
+        if settings.split == "time":
+            keys: dict[str, Any] = {"validation": settings.validation, "test": settings.test}
+        else:
+            keys = {key: count for key, count in (("validation", validation), ("test", test)) if count}
+        return Split(training, validation, test, frames, keys)
     inside = source.trajectories - (int(source.ood.sum()) if source.ood is not None else 0)
-    frames = len(source.time)
-    if inside >= FEW or (inside >= 3 and frames < 2 * FEWEST_BLOCKS):
-        held_out = max(1, round(HELD_OUT * inside))
-        return {"split": "trajectory", "validation": held_out, "test": held_out}
-    return _blocks(frames)
+    if inside >= WHOLE:
+        held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * inside)))
+        keys = {"split": "trajectory", "validation": held_out, "test": held_out}
+        return Split(inside - 2 * held_out, held_out, held_out, frames, keys)
+    return _blocks(source, frames)
 
 
-def _blocks(frames: int) -> dict[str, Any]:
-    """Time blocks of one long trajectory, with a gap so that neighbours across it are less alike."""
-    block = int(np.clip(frames // (2 * FEWEST_BLOCKS), 2, BLOCK))
-    gap = min(block // 2, max(0, (frames - FEWEST_BLOCKS * block) // 2))
+def _blocks(source: Source, frames: int) -> Split:
+    """Time blocks of long trajectories, with a gap so that neighbours across it are less alike."""
+    if frames < LEAST_BLOCK * BLOCKS:
+        raise SparseVQError(
+            f"{source.label}: {frames} frames of {source.trajectories} trajector"
+            f"{'ies are' if source.trajectories > 1 else 'y are'} too few to learn from, to choose on and to test on",
+            f"give at least {LEAST_BLOCK * BLOCKS} frames, or {WHOLE} trajectories",
+        )
+    block = int(np.clip(frames // (BLOCKS + 3 if frames >= LONG else BLOCKS + 1), LEAST_BLOCK, BLOCK))
+    gap = min(block // 2, max(0, (frames - BLOCKS * block) // 2))
     blocks = (frames - 2 * gap) // block
-    held_out = max(1, round(HELD_OUT * blocks))
-    return {"split": "time", "block": block, "gap": gap, "validation": held_out, "test": held_out}
+    held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT * blocks)))
+    keys = {"split": "time", "block": block, "gap": gap, "validation": held_out, "test": held_out}
+    each = source.trajectories
+    return Split(each * (blocks - 2 * held_out), each * held_out, each * held_out, block, keys)
 
 
 def comments(source: Source, found: Survey, usable: Sequence[str]) -> list[str]:

@@ -9,13 +9,16 @@ from sparsevq.readers.stored import Contents, StoredArray
 FEW = 4
 """A last dimension up to this size looks like one of channels."""
 MOST_AXES = 3
-_COORDINATE = re.compile(r"(t|time|x|y|z)(?:[ _-]?(?:coordinates?|coord|crd|grid))?$", re.IGNORECASE)
+_COORDINATE = re.compile(
+    r"(t|time|x|y|z|lat|latitude|lon|longitude|lev|level|depth|height)(?:[ _-]?(?:coordinates?|coord|crd|grid))?$",
+    re.IGNORECASE,
+)
 
 
 def likely_fields(contents: Contents) -> tuple[list[str], list[str]] | None:
     """A suggestion for `arrays` and `dimensions`: the largest array and those on its grid; None: there is none."""
     arrays = [contents.arrays[name] for name in contents.fields]
-    arrays = [array for array in arrays if array.is_number and len(array.shape) > 1]
+    arrays = [array for array in arrays if array.is_number and len(array.shape) > 1 and not _is_coordinate(array)]
     if not arrays:
         return None
     largest = max(arrays, key=lambda array: array.nbytes)
@@ -50,7 +53,9 @@ def likely_dimensions(contents: Contents, array: StoredArray, a_sample: bool = F
     sizes = shape[: len(shape) - len(last)]
     found = _by_size(contents, sizes)
     left = [axis for axis in range(len(sizes)) if axis not in found]
-    if TIME not in found.values():
+    if len(sizes) == 2 and not found:
+        return ["?"] * len(shape)  # a row may be a frame, a point or a trajectory
+    if TIME not in found.values() and len(found) < 2:
         found, left = {}, list(range(len(sizes)))  # coordinates of square grids tell nothing without the time
     axes = [axis for axis in ("z", "y", "x") if axis not in found.values()]
     lead = [] if TIME in found.values() else [TIME]
@@ -61,6 +66,11 @@ def likely_dimensions(contents: Contents, array: StoredArray, a_sample: bool = F
         return ["?"] * len(shape)
     named = dict(zip(left, [*lead, *axes[len(axes) - space :]], strict=True)) | found
     return [*(named[axis] for axis in range(len(sizes))), *last]
+
+
+def _is_coordinate(array: StoredArray) -> bool:
+    """Whether it is called as a coordinate, and may be a matrix of `meshgrid`; t with more dimensions is a field."""
+    return len(array.shape) < 3 and _COORDINATE.match(array.name.rsplit("/", 1)[-1]) is not None
 
 
 def _by_size(contents: Contents, sizes: tuple[int, ...]) -> dict[int, str]:

@@ -155,7 +155,10 @@ def test_a_file_that_says_too_little_is_listed_with_lines_that_help(tmp_path, da
     assert status == 0
     assert line_of(printed, "flow/u") == "flow/u 12 x 12 x 16 x 16 float32 m/s"
     assert "clock" in printed
+    assert "It is read by a guess, since" in printed
     assert "the dimensions of its arrays have no names" in printed
+    assert "# check this" in printed
+    assert "flow/u has the dimensions trajectory (12), time (12), y (16), x (16)" in printed
     entry = parse(Config, suggestion(printed), "suggestion").files["mine"]
     assert entry.arrays == ("flow/u", "flow/v")
     assert entry.dimensions == ("trajectory", "time", "y", "x")

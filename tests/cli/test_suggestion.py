@@ -1,0 +1,148 @@
+"""The configuration that `sparsevq data describe` suggests: it works as it stands, and fits data and machine."""
+
+import contextlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from sparsevq.cli.main import main
+from sparsevq.cli.sizes import BUDGET, LEAST_HORIZON, MOST_MINUTES, sizes_for
+from sparsevq.config import Config, load, parse
+
+CONFIGURATIONS = Path(__file__).parents[2] / "config"
+AXES = {"y": 6, "x": 9}
+
+
+@pytest.fixture
+def described(tmp_path, capsys):
+    """Describe an HDF5 file of given arrays: all that is printed."""
+
+    def run(**arrays) -> str:
+        with h5py.File(tmp_path / "mine.h5", "w") as file:
+            for name, values in arrays.items():
+                file[name.replace("__", "/")] = values
+        with contextlib.chdir(tmp_path):
+            assert main(["data", "describe", "mine.h5"]) in (0, None)
+        return capsys.readouterr().out
+
+    return run
+
+
+def suggested(printed: str) -> Config:
+    lines = printed.partition("suggested configuration\n")[2]
+    assert lines, printed
+    return parse(Config, yaml.safe_load(lines), "suggestion")
+
+
+def noise(*shape: int):
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("trajectories", [4, 7, 12])
+def test_whole_runs_stay_whole_where_there_are_several(described, trajectories):
+    config = suggested(described(u=noise(trajectories, 60, *AXES.values()), time=np.arange(60.0)))
+    (entry,) = config.files.values()
+    assert (entry.split, entry.block, entry.validation, entry.test) == ("trajectory", None, 1, 1)
+    assert entry.dimensions == ("trajectory", "time", "y", "x")
+    config.require_frames("mine", 60)
+
+
+@pytest.mark.parametrize("trajectories", [1, 3])
+def test_one_long_run_or_a_few_are_cut_into_blocks_of_which_two_are_learned_from(described, trajectories):
+    shape = (60, *AXES.values()) if trajectories == 1 else (trajectories, 60, *AXES.values())
+    config = suggested(described(u=noise(*shape), time=np.arange(60.0)))
+    (entry,) = config.files.values()
+    assert entry.split == "time"
+    assert (60 - 2 * entry.gap) // entry.block - entry.validation - entry.test >= 2
+    config.require_frames("mine", entry.block)
+
+
+def test_latitudes_and_longitudes_beside_an_array_without_names_make_a_sphere(described):
+    """(time, y, x) would lose it."""
+    lat, lon = np.linspace(-75, 75, 6), np.arange(0, 360, 40.0)
+    printed = described(t2m=noise(60, 6, 9), latitude=lat, longitude=lon, time=np.arange(60.0))
+    (entry,) = suggested(printed).files.values()
+    assert entry.dimensions == ("time", "latitude", "longitude")
+    (line,) = [line for line in printed.splitlines() if line.startswith("longitude") and "periodic" in line]
+    assert "degrees_east" in line
+
+
+def test_a_field_called_t_is_a_field(described):
+    config = suggested(described(t=noise(60, 6, 9), lat=np.linspace(-75, 75, 6), lon=np.arange(9.0)))
+    assert config.files["mine"].arrays == ("t",)
+    assert config.files["mine"].dimensions == ("time", "lat", "lon")
+
+
+def test_what_cannot_be_known_is_asked(described):
+    """A row of a matrix may be a frame, a point or a trajectory."""
+    printed = described(snapshots=noise(200, 31))
+    assert "# it does not work yet: say what each dimension is" in printed
+    assert yaml.safe_load(printed.partition("suggested configuration\n")[2])["files"]["mine"]["dimensions"] == [
+        "?",
+        "?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        (
+            (12, 6, 9),
+            "12 frames of 1 trajectory are too few to learn from, to choose on and to test on: give at least 20",
+        ),
+        ((3, 9, 6, 9), "9 frames of 3 trajectories are too few to learn from"),
+    ],
+)
+def test_too_little_is_said(described, shape, told):
+    printed = described(u=noise(*shape), time=np.arange(float(shape[-3])))
+    assert "suggested configuration" not in printed
+    assert told in printed
+
+
+def test_little_is_said_too_and_still_works(described):
+    printed = described(u=noise(20, 6, 9), time=np.arange(20.0))
+    assert "# 12 frames to learn from are few: expect little more than their mean" in printed
+    assert suggested(printed).files["mine"].block == 4
+
+
+# ------------------------------------------------------------------------------------------------ sizes
+
+
+def test_estimates_are_near_what_was_measured():
+    """CPU seconds of all jobs but the simulation, of the quick experiments (2026-11-26, 2 cores)."""
+    measured = {"navier_stokes": (195, (128, 16, 16, 40, 4096)), "fire": (590, (60, 4, 8, 60, 3 * 13824))}
+    for name, (seconds, of_data) in measured.items():
+        config = load(CONFIGURATIONS / f"{name}-quick.yaml")
+        sizes = sizes_for(*of_data, budget=1e9)
+        assert (sizes.horizon, sizes.steps, sizes.modes) == (20, 200, config.stage1.modes)
+        assert 0.5 < 60 * sizes.minutes() / seconds < 2, name
+
+
+@pytest.mark.parametrize(
+    "of_data",
+    [(200, 24, 24, 40, 8192), (1000, 24, 24, 21, 16384), (5, 1, 1, 40, 2_000_000), (60, 6, 6, 100, 100_000)],
+)
+def test_large_data_are_lowered_until_the_first_table_comes_in_minutes(of_data):
+    sizes = sizes_for(*of_data)
+    assert sizes.minutes() <= BUDGET or (sizes.horizon == LEAST_HORIZON and sizes.minutes() < 2 * MOST_MINUTES)
+    assert max(sizes.starts) + sizes.horizon < of_data[3]
+    assert sizes.minutes() <= sizes_for(*of_data, budget=1e9).minutes()
+
+
+def test_sizes_of_a_machine_with_a_gpu_are_larger():
+    cpu, gpu = (sizes_for(200, 24, 24, 40, 8192, gpu=gpu) for gpu in (False, True))
+    assert gpu.steps > cpu.steps
+    assert gpu.network > cpu.network
+
+
+@pytest.mark.parametrize("frames", [2, 3, 10, 40, 41, 500])
+@pytest.mark.parametrize("training", [2, 5, 300])
+@pytest.mark.parametrize("values", [5, 100_000])
+def test_sizes_of_any_data_are_allowed(frames, training, values):
+    sizes = sizes_for(training, 1, 1, frames, values)
+    entry = {"data_sets": ["mine"], "files": {"mine": {"path": "a.nc"}}}
+    parse(Config, {**entry, **sizes.settings()}, "sizes").require_frames("mine", frames)
+    assert sizes.starts[-1] == frames - 1 - sizes.horizon or len(sizes.starts) == 1

@@ -1,7 +1,9 @@
 """Coordinates: units go before names and are converted, places of every point become axes or scattered points."""
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 import xarray as xr
 
 from sparsevq.errors import SparseVQError
@@ -192,3 +194,266 @@ def test_longitudes_increase_and_close(tmp_path, longitudes, expected, closes):
 def test_longitudes_in_single_precision_close_and_one_that_lacks_does_not(tmp_path, points, closes):
     on_globe(tmp_path / "a.nc", np.array([0.0, 1.0]), (np.arange(points) * 0.01).astype("f4"))
     assert opened(tmp_path / "a.nc").periodic == (("lon",) if closes else ())
+
+
+# ------------------------------------------------------------------------------------------------ places of every point
+
+
+def curvilinear(path, lat, lon, dims=("j", "i"), index="count", names=("lat", "lon"), units=None, lead=(), levels=()):
+    """A field on two-dimensional latitudes and longitudes; `lead`: dimensions before theirs."""
+    north, east = units or ("degrees_north", "degrees_east")
+    coords = {
+        names[0]: ((*lead, *dims), lat, {"units": north}),
+        names[1]: ((*lead, *dims), lon, {"units": east}),
+    }
+    sizes = lat.shape[-2:]
+    for dim, size in zip(dims, sizes, strict=True):
+        if index == "count":
+            coords[dim] = (dim, np.arange(size) + 87, {"units": "1", "long_name": "cell index"})
+        elif index == "metres":
+            coords[dim] = (dim, np.arange(size) * 1e3, {"units": "m", "standard_name": f"projection_{dim}_coordinate"})
+    return file_of(path, (*levels, *dims), (*(3 for _ in levels), *sizes), coords)
+
+
+def mesh(nlat=5, nlon=6, dtype="f8"):
+    lat, lon = np.meshgrid(np.linspace(-40, 40, nlat), np.arange(0, 360, 360 / nlon), indexing="ij")
+    return lat.astype(dtype), lon.astype(dtype)
+
+
+@pytest.mark.parametrize("index", ["count", "none"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rectilinear_coordinates_of_every_point_are_axes_and_go_before_a_count(tmp_path, capsys, index, dtype):
+    lat, lon = mesh(dtype=dtype)
+    lon = np.nextafter(lon, lon + np.arange(5, dtype=dtype)[:, None] - 2)  # equal within the precision
+    u = curvilinear(tmp_path / "a.nc", lat, lon, index=index)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    assert list(source.axes) == ["lat", "lon"] and source.periodic == ("lon",) and not source.scattered
+    np.testing.assert_array_equal(source.axes["lat"], lat[:, 0])
+    np.testing.assert_allclose(source.axes["lon"], lon[0], rtol=1e-6)
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], u)
+    assert "lat and lon, given for every point, are constant along all dimensions but one" in capsys.readouterr().out
+
+
+def test_fields_whose_latitude_is_the_last_dimension(tmp_path):
+    lat, lon = mesh()
+    u = curvilinear(tmp_path / "a.nc", lat.T, lon.T, dims=("x", "y"))
+    source = opened(tmp_path / "a.nc")
+    assert list(source.axes) == ["lon", "lat"]
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], u)
+
+
+def test_a_projection_with_coordinates_of_its_own_stays(tmp_path):
+    lat, lon = mesh()
+    curvilinear(tmp_path / "a.nc", lat + lon / 10, lon, dims=("y", "x"), index="metres")
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    assert source.axis_units == {"y": "m", "x": "m"} and not source.scattered
+
+
+def test_a_rotated_grid_keeps_its_latitude_for_the_areas(tmp_path):
+    lat, lon = mesh()
+    curvilinear(tmp_path / "a.nc", lat + lon / 10, lon, dims=("rlat", "rlon"), index="none")
+    with xr.open_dataset(tmp_path / "a.nc", decode_times=False) as data:
+        data = data.load()
+    data["rlat"] = ("rlat", np.arange(5.0), {"units": "degrees", "standard_name": "grid_latitude"})
+    data["rlon"] = ("rlon", np.arange(6.0), {"units": "degrees", "standard_name": "grid_longitude"})
+    data.to_netcdf(tmp_path / "b.nc")
+    source = opened(tmp_path / "b.nc", arrays=("t",))
+    assert source.axis_units == {"rlat": "degrees_north", "rlon": "degrees_east"} and not source.scattered
+
+
+@pytest.mark.parametrize("levels", [(), ("lev",)])
+def test_curvilinear_coordinates_are_scattered_whatever_counts_the_points(tmp_path, levels):
+    lat, lon = mesh()
+    lat = lat + lon / 20
+    u = curvilinear(tmp_path / "a.nc", lat, lon, dims=("nlat", "nlon"), levels=levels)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    assert source.scattered and source.grid == (30 * 3 ** len(levels),)
+    np.testing.assert_array_equal(source.axes["lat"], np.tile(lat.ravel(), 3 ** len(levels)))
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], u.reshape(4, -1))
+    if levels:
+        np.testing.assert_array_equal(source.axes["lev"], np.repeat([0, 1, 2], 30))
+
+
+def test_points_without_a_place_are_left_out(tmp_path, capsys):
+    lat, lon = mesh()
+    lat = lat + lon / 20
+    lat[0, :2] = np.nan
+    lon[-1, -1] = np.nan
+    u = curvilinear(tmp_path / "a.nc", lat, lon)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    there = np.isfinite(lat + lon)
+    assert source.grid == (27,) and np.isfinite(source.physical_coordinates).all()
+    np.testing.assert_array_equal(source.axes["lat"], lat[there])
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], u[:, there])
+    assert "3 of 30 points have no coordinates: they are left out" in capsys.readouterr().out
+
+
+def test_undeclared_values_for_no_place_are_named_and_the_way_out_works(tmp_path):
+    lat, lon = mesh()
+    lat = lat + lon / 20
+    lat[0, :2] = lon[0, :2] = -999
+    curvilinear(tmp_path / "a.nc", lat, lon)
+    with pytest.raises(SparseVQError, match=r"lat is a latitude .* 2 of its values .* -999.*`missing: \[-999\]`"):
+        opened(tmp_path / "a.nc", arrays=("t",))
+    assert opened(tmp_path / "a.nc", arrays=("t",), missing=(-999,)).grid == (28,)
+
+
+def test_a_rectilinear_grid_with_holes_in_its_coordinates(tmp_path):
+    lat, lon = mesh()
+    want = lat[:, 0].copy()
+    lat[1:3, 2:4] = lon[1:3, 2:4] = np.nan
+    curvilinear(tmp_path / "a.nc", lat, lon)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    np.testing.assert_array_equal(source.axes["lat"], want)
+    assert source.periodic == ("lon",)
+
+
+def test_a_region_across_the_date_line_is_in_one_piece(tmp_path):
+    lat, lon = mesh()
+    lon = (175 + lon / 36 + lat / 20 + 180) % 360 - 180
+    curvilinear(tmp_path / "a.nc", lat, lon)
+    at = opened(tmp_path / "a.nc", arrays=("t",)).axes["lon"]
+    assert np.ptp(at) < 20
+    np.testing.assert_allclose((at - lon.ravel()) % 360, np.zeros(30), atol=1e-9)
+
+
+@pytest.mark.parametrize("projection", ["mercator", "lambert"])
+def test_wrf_has_places_for_each_time(tmp_path, projection):
+    lat, lon = mesh(dtype="f4")
+    lat = lat + (lon / 20 if projection == "lambert" else 0)
+    u = curvilinear(
+        tmp_path / "a.nc", np.stack([lat] * 4), np.stack([lon] * 4), dims=("south_north", "west_east"), index="none",
+        names=("XLAT", "XLONG"), units=("degree_north", "degree_east"), lead=("time",), levels=("bottom_top",),
+    )  # fmt: skip
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    if projection == "mercator":
+        assert list(source.axes) == ["bottom_top", "XLAT", "XLONG"] and source.periodic == ("XLONG",)
+        np.testing.assert_array_equal(all_of(source)[0, ..., 0], u)
+    else:
+        assert source.scattered and source.grid == (90,)
+        np.testing.assert_array_equal(source.axes["XLAT"], np.tile(lat.ravel(), 3))
+
+
+def test_places_that_move_are_refused(tmp_path):
+    lat, lon = mesh()
+    lats = np.stack([lat + number for number in range(4)])
+    curvilinear(tmp_path / "a.nc", lats, np.stack([lon] * 4), lead=("time",))
+    with pytest.raises(SparseVQError, match=r"coordinates lat move: number 1 along time .* `coordinates`"):
+        opened(tmp_path / "a.nc", arrays=("t",))
+
+
+def test_one_dimensional_places_for_each_time(tmp_path):
+    coords = {
+        "latitude": (("time", "y"), np.tile(LATITUDES, (4, 1)), {"units": "degrees_north"}),
+        "longitude": (("time", "x"), np.tile(LONGITUDES, (4, 1)), {"units": "degrees_east"}),
+    }
+    file_of(tmp_path / "a.nc", ("y", "x"), (6, 12), coords)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    np.testing.assert_array_equal(source.axes["y"], LATITUDES)
+    assert source.axis_units == {"y": "degrees_north", "x": "degrees_east"} and source.periodic == ("x",)
+
+
+def test_of_several_places_those_that_the_field_names_are_taken(tmp_path):
+    """POP and NEMO have places of the corners beside those of the centres, on the same dimensions."""
+    lat, lon = mesh()
+    dims = ("nlat", "nlon")
+    coords = {
+        name: (dims, at + shift, {"units": f"degrees_{way}"})
+        for letter, shift in (("T", 0), ("U", 0.5))
+        for name, at, way in ((f"{letter}LAT", lat, "north"), (f"{letter}LONG", lon, "east"))
+    }
+    file_of(tmp_path / "a.nc", dims, (5, 6), coords)
+    with pytest.raises(
+        SparseVQError, match=r"several places for each point: .*name one pair: `coordinates: \{tlat: TLAT"
+    ):
+        opened(tmp_path / "a.nc", arrays=("t",))
+    source = opened(tmp_path / "a.nc", arrays=("t",), coordinates={"lat": "ULAT", "lon": "ULONG"})
+    np.testing.assert_array_equal(source.axes["lat"], lat[:, 0] + 0.5)
+    with xr.open_dataset(tmp_path / "a.nc", decode_times=False) as data:
+        named = data.load().set_coords(["TLAT", "TLONG"])
+    named.t.encoding["coordinates"] = "TLONG TLAT"
+    named.to_netcdf(tmp_path / "b.nc")
+    np.testing.assert_array_equal(opened(tmp_path / "b.nc", arrays=("t",)).axes["TLAT"], lat[:, 0])
+
+
+def test_an_index_of_scattered_points_is_no_axis(tmp_path):
+    coords = {
+        "location": ("location", np.arange(7), {}),
+        "latitude": ("location", np.linspace(10, 20, 7), {"units": "degrees_north"}),
+        "longitude": ("location", np.linspace(30, 20, 7), {"units": "degrees_east"}),
+    }
+    file_of(tmp_path / "a.nc", ("location",), (7,), coords)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    assert source.scattered and list(source.axes) == ["latitude", "longitude"]
+
+
+# ------------------------------------------------------------------------------------------------ without dimensions
+
+
+@pytest.mark.parametrize("names", [("X", "Y"), ("x", "y"), ("XX", "YY"), ("x_grid", "y_grid"), ("grid_x", "grid_y")])
+def test_matrices_of_meshgrid_are_axes(tmp_path, capsys, names):
+    u = values(8, 12, 6).astype("f8")
+    x, y = np.meshgrid(np.linspace(0, 1.1, 12), np.linspace(0, 0.7, 8))
+    scipy.io.savemat(tmp_path / "a.mat", {"u": u, names[0]: x, names[1]: y, "t": np.arange(6.0)})
+    source = opened(tmp_path / "a.mat", arrays=("u",), dimensions=("y", "x", "time"))
+    np.testing.assert_array_equal(source.axes["x"], x[0])
+    np.testing.assert_array_equal(source.axes["y"], y[:, 0])
+    assert f"{names[1]} and {names[0]}, given for every point" in capsys.readouterr().out
+    given = opened(
+        tmp_path / "a.mat", arrays=("u",), dimensions=("y", "x", "time"), coordinates={"x": names[0], "y": names[1]}
+    )
+    np.testing.assert_array_equal(given.axes["x"], x[0])
+    np.testing.assert_array_equal(all_of(given)[0, ..., 0], u.transpose(2, 0, 1).astype("f4"))
+
+
+def test_matrices_in_three_dimensions_and_in_the_other_order(tmp_path):
+    at = [np.linspace(0, 1, 4), np.linspace(0, 2, 5), np.linspace(0, 3, 6)]
+    z, y, x = np.meshgrid(*at, indexing="ij")
+    np.savez(tmp_path / "a.npz", u=values(3, 4, 5, 6), x=x, y=y, z=z)
+    source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "z", "y", "x"))
+    for axis, along in zip("zyx", at, strict=True):
+        np.testing.assert_array_equal(source.axes[axis], along)
+    turned = np.meshgrid(at[2], at[1])  # (y, x), of a field (x, y)
+    np.savez(tmp_path / "b.npz", u=values(3, 6, 5), x=turned[0], y=turned[1])
+    source = opened(tmp_path / "b.npz", arrays=("u",), dimensions=("time", "x", "y"))
+    np.testing.assert_array_equal(source.axes["x"], at[2])
+
+
+def test_matrices_that_contradict_the_names_of_dimensions_are_refused(tmp_path):
+    y, x = np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 2, 5), indexing="ij")
+    np.savez(tmp_path / "a.npz", u=values(3, 5, 5), x=x, y=y)
+    with pytest.raises(SparseVQError, match=r"the coordinates of x, change along y only: exchange x and y"):
+        opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "x", "y"))
+
+
+def test_a_mesh_that_is_bent_is_scattered(tmp_path):
+    r, angle = np.meshgrid(np.linspace(1, 2, 4), np.linspace(0, 3, 7))
+    x, y = r * np.cos(angle), r * np.sin(angle)
+    u = values(7, 4, 5).astype("f8")
+    scipy.io.savemat(tmp_path / "a.mat", {"u": u, "X": x, "Y": y})
+    source = opened(tmp_path / "a.mat", arrays=("u",), dimensions=("y", "x", "time"))
+    assert source.scattered and source.grid == (28,)
+    np.testing.assert_array_equal(source.axes["x"], x.ravel())
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], u.transpose(2, 0, 1).reshape(5, 28).astype("f4"))
+
+
+@pytest.mark.parametrize("name", ["x-coordinate", "dimensions/x", "grid/x", "X", "x_coord", "coords/x_centers"])
+def test_coordinates_by_names_like_the_axis(tmp_path, capsys, name):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["fields/u"] = values(3, 5)
+        file[name] = np.linspace(2, 3, 5)
+    source = opened(tmp_path / "a.h5", arrays=("fields/u",), dimensions=("time", "x"))
+    np.testing.assert_array_equal(source.axes["x"], np.linspace(2, 3, 5))
+    assert f"{name} is taken for the coordinates of x" in capsys.readouterr().out
+
+
+def test_of_several_coordinates_the_nearest_is_taken_or_it_is_asked(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one/u"], file["one/x"], file["two/x"] = values(3, 5), np.arange(5.0) * 2, np.arange(5.0) * 3
+        file["u"] = values(3, 5)
+    source = opened(tmp_path / "a.h5", arrays=("one/u",), dimensions=("time", "x"))
+    np.testing.assert_array_equal(source.axes["x"], np.arange(5.0) * 2)
+    with pytest.raises(
+        SparseVQError, match=r"one/x and two/x may both be .* of x: name one: `coordinates: \{x: one/x\}`"
+    ):
+        opened(tmp_path / "a.h5", arrays=("u",), dimensions=("time", "x"))

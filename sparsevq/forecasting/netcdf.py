@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from sparsevq.data.field_data import FieldData
+from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, FieldData
 from sparsevq.runtime.files import unwritable, written_whole
 from sparsevq.version import VERSION
 
@@ -20,6 +20,9 @@ CONVENTIONS = "CF-1.11"
 
 GRID_AXES = {"x": "X", "lon": "X", "longitude": "X", "y": "Y", "lat": "Y", "latitude": "Y", "z": "Z"}
 STANDARD_NAMES = {"lon": "longitude", "longitude": "longitude", "lat": "latitude", "latitude": "latitude"}
+
+STANDARD = re.compile(r"[a-z][a-z0-9_]*(?: [a-z_]+)?")
+"""How standard names are written, with their modifiers."""
 
 TIMES = ("s", "sec", "second", "min", "minute", "h", "hr", "hour", "d", "day")
 UNITS = {
@@ -77,7 +80,11 @@ def as_dataset(
     space = ("point",) if data.scattered else tuple(data.axes)
     dimensions = ("member", "lead_time", *space)
     variables = {
-        channel: (dimensions, fields[..., index], _described(channel, data.units[index]))
+        channel: (
+            dimensions,
+            fields[..., index],
+            _described(channel, data.units[index], data.channel_about.get(channel)),
+        )
         for index, channel in enumerate(data.channels)
     }
     coordinates: dict[str, Any] = {
@@ -88,8 +95,8 @@ def as_dataset(
         ),
         "lead_time": ("lead_time", lead_time, _lead_time_attributes(data.time_units)),
         **{
-            axis: (space if data.scattered else axis, at, _axis_attributes(axis, data.axis_units[axis], data.scattered))
-            for axis, at in data.axes.items()
+            axis: (space if data.scattered else axis, at, attributes)
+            for (axis, at), attributes in zip(data.axes.items(), _axes_attributes(data), strict=True)
         },
         **{
             f"sensor_{axis}": ("sensor", sensors[:, index], _described(f"{axis} of the sensors", data.axis_units[axis]))
@@ -134,12 +141,17 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
             raise unwritable(path, OSError(str(error))) from None
 
 
-def _described(name: str, units: str) -> dict[str, str]:
-    """`units` and `long_name`; units that CF does not know are described in words."""
-    known = cf_units(units)
+def _described(name: str, units: str, about: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`units` and the names of a file (else its own name); units that CF does not know are described in words.
+
+    A standard name says what the units can be, so it is left out where these are not written.
+    """
+    known, about = cf_units(units), about or {}
+    named = {"long_name": about.get("long_name", name)}
     if known is None:
-        return {"long_name": f"{name} in units of {units}", "units": "1"}
-    return {"long_name": name, "units": known}
+        return {"long_name": f"{named['long_name']} in units of {units}", "units": "1"}
+    standard = {"standard_name": about["standard_name"]} if STANDARD.fullmatch(about.get("standard_name", "")) else {}
+    return {**named, **standard, "units": known}
 
 
 def _lead_time_attributes(units: str) -> dict[str, str]:
@@ -149,16 +161,34 @@ def _lead_time_attributes(units: str) -> dict[str, str]:
     return {**described, "axis": "T"}
 
 
-def _axis_attributes(axis: str, units: str, scattered: bool) -> dict[str, str]:
-    described = _described(axis, units)
-    letter = GRID_AXES.get(axis.lower())
-    if letter and not scattered:  # CF gives an axis attribute to coordinates that are dimensions alone
-        described["axis"] = letter
-    if letter == "Z":
-        described["positive"] = "up"
-    if axis.lower() in STANDARD_NAMES:
-        described["standard_name"] = STANDARD_NAMES[axis.lower()]
-    return described
+def _axes_attributes(data: FieldData) -> list[dict[str, str]]:
+    """Attributes of each axis; CF gives the attribute ``axis`` to coordinates that are dimensions, each letter once."""
+    found, letters = [], set[str]()
+    for axis in data.axes:
+        attributes, letter = _axis_attributes(axis, data.axis_units[axis], data.axis_about.get(axis, {}))
+        if letter and letter not in letters and not data.scattered:
+            letters.add(letter)
+            attributes["axis"] = letter
+        found.append(attributes)
+    return found
+
+
+def _axis_attributes(axis: str, units: str, about: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Names and units of an axis, and its letter (empty: none)."""
+    described = _described(axis, units, about)
+    letter = GRID_AXES.get(axis.lower(), about.get("axis", ""))
+    for known, name, its_letter in ((LATITUDE_UNITS, "latitude", "Y"), (LONGITUDE_UNITS, "longitude", "X")):
+        if units in known:
+            letter = its_letter
+            described.setdefault("standard_name", name)
+            if described["standard_name"] != name:  # of a rotated grid, whose unit is plain
+                described["units"] = "degrees"
+    if axis.lower() in STANDARD_NAMES and units in ("degrees", "degree"):
+        described.setdefault("standard_name", STANDARD_NAMES[axis.lower()])
+    if letter == "Z" or "positive" in about:
+        described["positive"] = about.get("positive", "up").lower()
+        letter = letter or "Z"
+    return described, letter if letter in ("X", "Y", "Z") else ""
 
 
 def _known(unit: str) -> bool:

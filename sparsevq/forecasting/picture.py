@@ -8,7 +8,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from sparsevq.plotting.painter import FieldPainter, std_colours, value_colours
-from sparsevq.plotting.style import lead_label, new_figure, save, styled, with_unit
+from sparsevq.plotting.style import channel_label, lead_label, new_figure, save, styled, with_unit
 from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_middle
 
 MOST_COLUMNS = 5
@@ -43,6 +43,7 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
     bands: list[Array] = []
     for channel in list(forecast.data_vars)[:MOST_CHANNELS]:
         members, unit = forecast[channel].isel(lead_time=leads), _unit(forecast[channel])
+        name = channel_label(str(channel), forecast[channel].attrs)
         mean, std = (
             viewer.shown(values.to_numpy().reshape(len(leads), -1))
             for values in (members.mean("member"), members.std("member", ddof=int(len(members) > 1)))
@@ -50,11 +51,11 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
         if viewer.is_line:
             bands.append(np.stack([mean - std, mean + std], axis=1))  # (lead time, 2, n)
             colours = value_colours(bands[-1])
-            rows.append((FieldPainter(viewer, with_unit(f"{channel}: mean and std", unit), colours, size), mean))
+            rows.append((FieldPainter(viewer, with_unit(f"{name}: mean and std", unit), colours, size), mean))
             continue
-        rows.append((FieldPainter(viewer, with_unit(f"mean of {channel}", unit), value_colours(mean), size), mean))
+        rows.append((FieldPainter(viewer, with_unit(f"mean of {name}", unit), value_colours(mean), size), mean))
         if len(members) > 1:
-            rows.append((FieldPainter(viewer, with_unit(f"spread of {channel}", unit), std_colours(std), size), std))
+            rows.append((FieldPainter(viewer, with_unit(f"spread of {name}", unit), std_colours(std), size), std))
 
     figure = new_figure(1.6 + (size[0] + 0.1) * len(leads), 0.8 + (size[1] + 0.2) * len(rows))
     panels = figure.subplots(len(rows), len(leads), squeeze=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sparsevq.data.field_data import SPLITS
 from sparsevq.data.source import Source, with_channels
 from sparsevq.plotting.painter import FieldPainter, value_colours
-from sparsevq.plotting.style import new_figure, save, styled, with_unit
+from sparsevq.plotting.style import channel_label, new_figure, save, styled, with_unit
 from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_middle
 
 Array = NDArray[Any]
@@ -65,7 +65,7 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
     titles = [_title(source, splits, trajectory, 1 if viewer.is_line else 3) for trajectory in chosen]
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
     for channel, unit, (view, shown), part in zip(source.channels, source.units, blocks, parts, strict=True):
-        quantity = with_unit(channel, unit)
+        quantity = with_unit(channel_label(channel, source.channel_about.get(channel, {})), unit)
         part.suptitle(view.title(quantity), fontsize=10, fontweight="bold")
         painter = FieldPainter(view, quantity, value_colours(shown, OUTLIERS), size)
         panels = part.subplots(rows, columns, squeeze=False)

@@ -1,5 +1,6 @@
 """The look that all figures share, and how they are saved."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from matplotlib.figure import Figure
 from sparsevq.runtime.files import written_whole
 
 DPI = 150
+LONGEST_NAME = 32
+"""Characters of a long name that fits beside a picture."""
 
 # Any: matplotlib types every key, but nobody else needs to.
 RC: Any = {
@@ -54,6 +57,12 @@ def with_unit(quantity: str, unit: str) -> str:
     """A label with its unit in brackets, where there is one."""
     unit = WRITTEN.get(unit, unit)
     return f"{quantity} ({unit})" if unit else quantity
+
+
+def channel_label(channel: str, about: Mapping[str, str]) -> str:
+    """What a channel is called in figures: its file's long name, unless that is too long to be a label."""
+    name = about.get("long_name", "").partition(" in units of ")[0]
+    return name if 0 < len(name) <= LONGEST_NAME else channel
 
 
 def lead_label(lead: int, time: float, unit: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.conventions import CHANNEL, ROLES, TIME
+from sparsevq.readers.conventions import CHANNEL, ROLES, TIME, kind_of_angle
 from sparsevq.readers.meaning import LEAD, base_of, is_of_bounds, meaning
 from sparsevq.readers.roles import Field, Unclear, field_of, is_field
 from sparsevq.readers.samples import sample_patterns
@@ -57,7 +57,11 @@ def _fields(contents: Contents, arrays: Sequence[StoredArray], settings: FileCon
 
 def _found(contents: Contents, settings: FileConfig) -> list[Field]:
     """All arrays that are fields, which must lie on one grid."""
-    candidates = [contents.arrays[name] for name in contents.fields]
+    candidates = [
+        array
+        for array in map(contents.arrays.__getitem__, contents.fields)
+        if not kind_of_angle(array.name, array.units, array.attributes)
+    ]
     unclear: list[Unclear] = []
     if settings.dimensions:
         count = len(settings.dimensions)
@@ -80,7 +84,7 @@ def _found(contents: Contents, settings: FileConfig) -> list[Field]:
     if len(kinds) > 1:
         raise SparseVQError(
             f"{contents.path}: its arrays lie on several grids: {listing(field.array for field in fields)}",
-            f"name those to use, for instance `arrays: [{fields[0].array.name}]`",
+            f"name those to use, for instance `arrays: [{fields[0].array.name}]`{_staggered(fields)}",
         )
     return fields
 
@@ -129,6 +133,18 @@ def _one_group(contents: Contents, fields: Sequence[Field]) -> None:
     )
 
 
+def _staggered(fields: Sequence[Field]) -> str:
+    """What to do with components that are at the edges of cells: they have one point more along a dimension."""
+    shapes = [(field.array.shape, field.array) for field in fields]
+    for one, _ in shapes:
+        for shape, array in shapes:
+            more = [longer - size for size, longer in zip(one, shape, strict=False)]
+            if len(one) == len(shape) and set(more) == {0, 1}:
+                along = array.dimensions[more.index(1)] if array.dimensions else f"dimension {more.index(1)}"
+                return f"; {array.name} has one point more along {along}, at the edges of cells: average neighbours"
+    return ""
+
+
 def _one_layout(contents: Contents, fields: Sequence[Field]) -> None:
     """Check that arrays have the same trajectories, times and points, and the dimensions that fields need."""
     first = fields[0]
@@ -139,7 +155,7 @@ def _one_layout(contents: Contents, fields: Sequence[Field]) -> None:
             ):
                 raise SparseVQError(
                     f"{contents.path}: the arrays lie on different grids: {listing([first.array, field.array])}",
-                    "name only arrays on one grid by `arrays`",
+                    f"name only arrays on one grid by `arrays`{_staggered([first, field])}",
                 )
     if not first.dimensions:
         raise SparseVQError(

@@ -119,3 +119,38 @@ def test_a_field_in_space_is_seen_from_the_side(tmp_path, monkeypatch):
     viewer = picture._viewer(forecast)
     assert viewer.shown_axes == ("x", "z")
     assert viewer.part.startswith("y = ")
+
+
+def test_names_of_the_file_come_along_and_follow_cf(tmp_path):
+    about = {
+        "u": {"long_name": "eastward wind at 10 m", "standard_name": "eastward_wind"},
+        "v": {"long_name": "smoke", "standard_name": "not a name!"},
+    }
+    flow = travelling_waves()
+    data = replace(
+        flow,
+        axes={"rlat": flow.axes["y"], "lev": flow.axes["x"]},
+        axis_units={"rlat": "degrees_north", "lev": "hPa"},
+        periodic=(),
+        vector={},
+        channel_about=about,
+        axis_about={
+            "rlat": {"long_name": "latitude in rotated pole grid", "standard_name": "grid_latitude", "axis": "Y"},
+            "lev": {"standard_name": "air_pressure", "positive": "DOWN", "axis": "Z"},
+        },
+    )
+    write_netcdf(tmp_path / "forecast.nc", forecast_of(data), "made")
+    with netCDF4.Dataset(tmp_path / "forecast.nc") as file:
+        assert (file["u"].long_name, file["u"].standard_name) == ("eastward wind at 10 m", "eastward_wind")
+        assert file["v"].long_name == "smoke" and "standard_name" not in file["v"].ncattrs()
+        rlat, lev = file["rlat"], file["lev"]
+        assert (rlat.standard_name, rlat.units, rlat.axis) == ("grid_latitude", "degrees", "Y")
+        assert (lev.standard_name, lev.units, lev.axis, lev.positive) == ("air_pressure", "hPa", "Z", "down")
+
+
+def test_degrees_are_latitudes_and_longitudes_whatever_the_axes_are_called(tmp_path):
+    flow = travelling_waves()
+    data = replace(flow, axis_units={"y": "degrees_north", "x": "degrees_east"})
+    found = forecast_of(data)
+    assert found["y"].attrs["standard_name"] == "latitude" and found["x"].attrs["standard_name"] == "longitude"
+    assert found["lead_time"].attrs["axis"] == "T"

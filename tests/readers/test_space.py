@@ -6,6 +6,10 @@ import pytest
 import scipy.io
 import xarray as xr
 
+from sparsevq.config import FileConfig, PreprocessConfig
+from sparsevq.data.layout import read_data
+from sparsevq.data.preprocess import preprocess
+from sparsevq.data.source import with_channels
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.units import unit_of
 from tests.user_files import all_of, opened, values
@@ -13,10 +17,12 @@ from tests.user_files import all_of, opened, values
 HOURS = {"units": "hours since 2001-01-01", "standard_name": "time"}
 
 
-def file_of(path, dims, sizes, coords, attributes=None, name="t"):
+def file_of(path, dims, sizes, coords, attributes=None, name="t", frames=4):
     """A NetCDF file with one field and some coordinates: name -> (dimensions, values, attributes)."""
-    field = values(4, *sizes)
-    data = xr.Dataset({name: (("time", *dims), field, attributes or {})}, {"time": ("time", np.arange(4.0), HOURS)})
+    field = values(frames, *sizes)
+    data = xr.Dataset(
+        {name: (("time", *dims), field, attributes or {})}, {"time": ("time", np.arange(float(frames)), HOURS)}
+    )
     for key, coordinate in coords.items():
         data[key] = coordinate
     data.to_netcdf(path)
@@ -457,3 +463,53 @@ def test_of_several_coordinates_the_nearest_is_taken_or_it_is_asked(tmp_path):
         SparseVQError, match=r"one/x and two/x may both be .* of x: name one: `coordinates: \{x: one/x\}`"
     ):
         opened(tmp_path / "a.h5", arrays=("u",), dimensions=("time", "x"))
+
+
+# ------------------------------------------------------------------------------------------------ names
+
+
+def test_long_and_standard_names_come_along_into_the_data_set(tmp_path):
+    about = {"units": "K", "long_name": "air  temperature at 2 m", "standard_name": "air_temperature", "code": 167}
+    coords = {
+        "lat": ("lat", LATITUDES, {"units": "degrees_north", "standard_name": "latitude"}),
+        "plev": ("plev", np.array([5e4, 8.5e4]), {"units": "Pa", "positive": "down", "long_name": "pressure"}),
+    }
+    file_of(tmp_path / "a.nc", ("plev", "lat"), (2, 6), coords, about, name="tas", frames=6)
+    settings = {"split": "time", "block": 2, "validation": 1, "test": 1}
+    source = opened(tmp_path / "a.nc", **settings)
+    preprocess(source, tmp_path / "data.h5", "mine", FileConfig(path="a.nc", **settings), PreprocessConfig())
+    data = read_data(tmp_path / "data.h5")
+    assert data.channel_about == {"tas": {"long_name": "air temperature at 2 m", "standard_name": "air_temperature"}}
+    assert data.axis_about == {
+        "lat": {"standard_name": "latitude"},
+        "plev": {"long_name": "pressure", "positive": "down"},
+    }
+    assert with_channels(source, ["tas"]).channel_about == data.channel_about
+
+
+def test_names_of_an_array_of_several_channels(tmp_path):
+    file_of(tmp_path / "a.nc", ("x", "component"), (5, 2), {}, {"long_name": "velocity", "standard_name": "wind"})
+    assert opened(tmp_path / "a.nc").channel_about == {
+        "t_0": {"long_name": "velocity: t_0"},
+        "t_1": {"long_name": "velocity: t_1"},
+    }
+
+
+def test_staggered_components_are_told_what_to_do(tmp_path):
+    file_of(tmp_path / "a.nc", ("y", "x"), (5, 4), {})
+    with xr.open_dataset(tmp_path / "a.nc", decode_times=False) as data:
+        data = data.load()
+    data["U"] = (("time", "y", "x_stag"), values(4, 5, 5))
+    data.to_netcdf(tmp_path / "b.nc")
+    with pytest.raises(
+        SparseVQError, match=r"several grids.*arrays: \[t\]`; U has one point more along x_stag, at the ed"
+    ):
+        opened(tmp_path / "b.nc")
+    with pytest.raises(SparseVQError, match=r"different grids.*average neighbours"):
+        opened(tmp_path / "b.nc", arrays=("t", "U"))
+
+
+def test_latitudes_of_every_time_are_no_field(tmp_path):
+    lat, lon = mesh()
+    curvilinear(tmp_path / "a.nc", np.stack([lat] * 4), np.stack([lon] * 4), lead=("time",))
+    assert opened(tmp_path / "a.nc").channels == ("t",)

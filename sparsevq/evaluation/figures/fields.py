@@ -17,7 +17,7 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.labels import method_style
 from sparsevq.plotting.painter import FieldPainter, error_colours, value_colours
-from sparsevq.plotting.style import lead_label, new_figure, save, styled, with_unit
+from sparsevq.plotting.style import channel_label, lead_label, new_figure, save, styled, with_unit
 from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_most_varied
 from sparsevq.runtime.files import written_whole
 
@@ -74,7 +74,8 @@ class PicturedCase:
     @property
     def channels(self) -> list[tuple[int, str]]:
         """Channels that are drawn: number, and name with unit."""
-        named = map(with_unit, self.data.channels, self.data.units)
+        labels = [channel_label(channel, self.data.channel_about.get(channel, {})) for channel in self.data.channels]
+        named = map(with_unit, labels, self.data.units)
         return list(enumerate(named))[:MOST_CHANNELS]
 
     @property

@@ -59,5 +59,5 @@ def _raw(path: Path, name: str, variable: Any) -> StoredArray:
         dimensions=tuple(str(dimension) for dimension in variable.dims),
         units=units_in(variable.attrs),
         chunks=tuple(chunks) if chunks else None,
-        attributes={**{key: variable.encoding[key] for key in ABOUT if key in variable.encoding}, **variable.attrs},
+        attributes=dict(variable.attrs),
     )

@@ -43,7 +43,7 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
     SparseVQError
         The arrays are not fields on one set of points, or are suspiciously large.
     """
-    contents, settings = with_samples(contents, settings)
+    contents, settings = with_samples(contents, settings, told)
     fields = fields_of(contents, settings)
     for field in fields:
         check_bounds(contents.path, field.array)

@@ -1,5 +1,6 @@
 """HDF5 files of any layout: datasets by their paths."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ def open_hdf5(path: Path) -> Contents:
     """
     arrays: dict[str, StoredArray] = {}
     unreadable: dict[str, str] = {}
+    groups: dict[str, Mapping[str, Any]] = {}
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Group):
+            groups[name] = attributes_of(item)
         if not isinstance(item, h5py.Dataset) or is_phantom(item):
             return
         array = raw(path, item)
@@ -41,7 +45,7 @@ def open_hdf5(path: Path) -> Contents:
     with reading(path, KIND), h5py.File(path, "r") as file:
         file.visititems(visit)
     fields = tuple(name for name, array in arrays.items() if array.shape)
-    return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
+    return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable, groups=groups)
 
 
 def raw(path: Path, item: h5py.Dataset) -> StoredArray:

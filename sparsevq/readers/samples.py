@@ -12,7 +12,7 @@ from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
 from sparsevq.readers.meaning import meaning
-from sparsevq.readers.stored import Contents, StoredArray, from_array
+from sparsevq.readers.stored import Contents, StoredArray, from_array, print_once
 from sparsevq.readers.views import stacked
 from sparsevq.runtime.hdf5 import Array
 
@@ -20,13 +20,14 @@ WILD = re.compile(r"[*?\[]")
 LARGEST_SHARED = 2**22
 """Bytes of an array beside the samples' fields up to which those of all samples are compared: coordinates, times."""
 LONGEST_TEXT = 100
+LEADS = {TIME: "frame"}
 
 
-def with_samples(contents: Contents, settings: FileConfig) -> tuple[Contents, FileConfig]:
+def with_samples(contents: Contents, settings: FileConfig, told: set[str]) -> tuple[Contents, FileConfig]:
     """The file with the arrays that match a pattern of `arrays` as one array, and settings that name that.
 
     Arrays beside them become coordinates where they are the same in all samples; single numbers, and attributes of
-    the samples' groups, become parameters.
+    the samples' groups, become parameters. Names that differ in the number of one group are a pattern too.
 
     Raises
     ------
@@ -35,11 +36,11 @@ def with_samples(contents: Contents, settings: FileConfig) -> tuple[Contents, Fi
     """
     patterns = [name.strip("/") for name in settings.arrays]
     wild = [name for name in patterns if WILD.search(name) and name not in contents.arrays]
-    if not wild:
-        return contents, settings
-    if len(wild) < len(patterns):
+    if wild and len(wild) < len(patterns):
         raise SparseVQError(f"arrays: {', '.join(patterns)}: some are patterns, others are not", "name all alike")
-    matches = {pattern: _matching(contents, pattern) for pattern in wild}
+    matches = {pattern: _matching(contents, pattern) for pattern in wild} or _numbered(contents, patterns, settings)
+    if not matches:
+        return contents, settings
     first, *others = matches.items()
     for pattern, found in others:
         if list(found) != list(first[1]):
@@ -48,23 +49,44 @@ def with_samples(contents: Contents, settings: FileConfig) -> tuple[Contents, Fi
                 f"({len(first[1])} and {len(found)})",
                 "name arrays that all samples have",
             )
-    lead, settings = _lead(contents, next(iter(first[1].values())), settings)
-    fields: dict[str, StoredArray] = {}
-    for pattern, found in matches.items():
-        name = _rest(pattern)
-        fields[name] = _stack(found, name, lead)
+    samples = list(first[1])
+    lead, settings = _lead(contents, first[1][samples[0]], settings)
+    print_once(f"{len(samples)} samples, {samples[0]} to {samples[-1]}: each is a {LEADS.get(lead, lead)}", told)
+    fields = {_rest(pattern): _stack(found, _rest(pattern), lead) for pattern, found in matches.items()}
     inside = {array.name for found in matches.values() for array in found.values()}
-    beside = _beside(contents, list(first[1]), inside, lead) if "/" in wild[0] else {}
+    beside = _beside(contents, samples, inside, lead) if "/" in first[0] else {}
     outside = {
         name: array
         for name, array in contents.arrays.items()
-        if name not in inside and not any(name.startswith(f"{sample}/") for sample in first[1])
+        if name not in inside and not any(name.startswith(f"{sample}/") for sample in samples)
     }
     arrays = {**outside, **beside, **fields}
-    return (
-        replace(contents, arrays=arrays, fields=tuple(fields)),
-        settings.model_copy(update={"arrays": tuple(fields)}),
-    )
+    settings = settings.model_copy(update={"arrays": tuple(fields)})
+    return replace(contents, arrays=arrays, fields=tuple(fields)), settings
+
+
+def _numbered(contents: Contents, names: Sequence[str], settings: FileConfig) -> dict[str, dict[str, StoredArray]]:
+    """Names that differ in the number of one group only, and for each name all numbers: as patterns; else empty."""
+    parts = [name.split("/") for name in names]
+    given = settings.dimensions
+    whole = TRAJECTORY in given and any(len(given) == len(contents.array(name, "arrays").shape) for name in names)
+    if len(names) < 2 or whole or len({len(each) for each in parts}) > 1:
+        return {}
+    for level in range(len(parts[0]) - 1):
+        groups = {each[level] for each in parts}
+        skeletons = {re.sub(r"\d+", "0", group) for group in groups}
+        found: dict[str, dict[str, StoredArray]] = {}
+        for each, name in zip(parts, names, strict=True):
+            pattern = "/".join([*each[:level], "*", *each[level + 1 :]])
+            found.setdefault(pattern, {})["/".join(each[: level + 1])] = contents.array(name, "arrays")
+        counts = {len(samples) for samples in found.values()}
+        alike = all(len({array.shape for array in samples.values()}) == 1 for samples in found.values())
+        if len(groups) > 1 and len(skeletons) == 1 and counts == {len(groups)} and alike:
+            return {
+                pattern: {key: samples[key] for key in sorted(samples, key=natural)}
+                for pattern, samples in found.items()
+            }
+    return {}
 
 
 def sample_patterns(contents: Contents, arrays: Sequence[StoredArray]) -> list[str]:

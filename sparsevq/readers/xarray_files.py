@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsevq.readers.attributes import units_in
 from sparsevq.readers.classic_netcdf import check_whole
-from sparsevq.readers.self_describing import self_describing
+from sparsevq.readers.self_describing import in_groups, self_describing
 from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
@@ -16,7 +16,7 @@ KIND = "NetCDF"
 
 
 def open_netcdf(path: Path) -> Contents:
-    """A NetCDF file.
+    """A NetCDF file, with all its groups.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def open_netcdf(path: Path) -> Contents:
         check_whole(path)
     with reading(path, KIND), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on odd attributes
-        data = xarray.open_dataset(
+        data = xarray.open_groups(
             path,
             engine="netcdf4",
             chunks=None,
@@ -38,13 +38,37 @@ def open_netcdf(path: Path) -> Contents:
             mask_and_scale=False,
             decode_coords=False,
         )
-    raw = {str(name): _raw(path, str(name), variable) for name, variable in data.variables.items()}
-    return self_describing(path, raw, data.attrs)
+    groups = {group.strip("/"): found for group, found in data.items()}
+    raw: dict[str, StoredArray] = {}
+    for group, found in groups.items():
+        for name, variable in found.variables.items():
+            array = _raw(path, f"{group}/{name}".lstrip("/"), variable)
+            raw[array.name] = array
+    if len(groups) > 1:
+        raw = in_groups(raw, _dimensions_of_groups(path))
+    attributes = {group: found.attrs for group, found in groups.items() if group}
+    return self_describing(path, raw, groups[""].attrs, groups=attributes)
+
+
+def _dimensions_of_groups(path: Path) -> dict[str, set[str]]:
+    """The names of the dimensions that each group defines; the file itself is the empty group."""
+    import netCDF4
+
+    found: dict[str, set[str]] = {}
+
+    def visit(group: Any) -> None:
+        found[group.path.strip("/")] = set(group.dimensions)
+        for inner in group.groups.values():
+            visit(inner)
+
+    with reading(path, KIND), netCDF4.Dataset(path) as file:
+        visit(file)
+    return found
 
 
 def _raw(path: Path, name: str, variable: Any) -> StoredArray:
     """A variable as it is stored."""
-    in_memory = name in variable.dims  # a coordinate, which xarray holds as an index
+    in_memory = name.rsplit("/", 1)[-1] in variable.dims  # a coordinate, which xarray holds as an index
 
     def read(part: tuple[slice, ...]) -> Array:
         with reading(path, KIND):

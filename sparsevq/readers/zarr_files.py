@@ -20,7 +20,7 @@ from sparsevq.data.sentinels import is_a_limit, looks_like_a_mark
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.attributes import units_in
 from sparsevq.readers.foreign import zarr_root
-from sparsevq.readers.self_describing import self_describing
+from sparsevq.readers.self_describing import in_groups, self_describing
 from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
@@ -30,7 +30,7 @@ DIMENSIONS = "_ARRAY_DIMENSIONS"
 
 
 def open_zarr(path: Path) -> Contents:
-    """A Zarr store (a folder, or one zipped), of version 2 or 3.
+    """A Zarr store (a folder, or one zipped) with all its groups, of version 2 or 3.
 
     Raises
     ------
@@ -46,12 +46,17 @@ def open_zarr(path: Path) -> Contents:
     with reading(path, KIND), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on metadata that are not consolidated
         store = _zipped(path) if path.is_file() else zarr.open(str(path), mode="r")
-        items = dict(store.arrays()) if isinstance(store, zarr.Group) else {path.stem: store}
-        raw = {name: _raw(path, name, item) for name, item in items.items()}
+        groups = {}
+        items: dict[str, Any] = {path.stem: store}
+        if isinstance(store, zarr.Group):
+            members = dict(store.members(max_depth=None))
+            items = {name: item for name, item in members.items() if not isinstance(item, zarr.Group)}
+            groups = {name: item.attrs.asdict() for name, item in members.items() if isinstance(item, zarr.Group)}
+        raw = in_groups({name: _raw(path, name, item) for name, item in items.items()})
         by_xarray = any(item.metadata.zarr_format == 2 and item.fill_value is None for item in items.values())
         marks = {name: _marks(raw[name], item, by_xarray) for name, item in items.items()}
         attributes = store.attrs.asdict() if isinstance(store, zarr.Group) else {}
-    return self_describing(path, raw, attributes, marks)
+    return self_describing(path, raw, attributes, marks, groups)
 
 
 def _zipped(path: Path) -> Any:

@@ -30,8 +30,8 @@ FEW_FRAMES = 40
 """Training frames from which on more than the mean can be expected."""
 SHORTEST = 20
 """Frames of a trajectory that a stride leaves."""
-DENSITY, FEWEST_SENSORS, MOST_SENSORS = 0.005, 8, 100
-"""Sensors for each point: 20 on the paper's 64 x 64."""
+DENSITY, FEWEST_SENSORS, MOST_SENSORS = 0.005, 20, 100
+"""Sensors for each point: 20, as many as at least, on the paper's 64 x 64; but no more than each tenth point."""
 MOST_THREADS = 8
 
 
@@ -73,7 +73,8 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
     if channels != source.channels or settings.channels:
         entry["channels"] = list(channels)
     values = _document(name, entry)
-    sensors = int(np.clip(round(DENSITY * points), FEWEST_SENSORS, min(MOST_SENSORS, max(1, points // 2))))
+    most = min(MOST_SENSORS, max(1, points // 10))
+    sensors = min(most, max(FEWEST_SENSORS, round(DENSITY * points)))
     values["num_sensors"] = [sensors]
     if Config().sensors.num_semi_sparse > points // 4:
         values["sensors"] = {"num_semi_sparse": max(1, points // 4)}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsevq.readers.attributes import text_of
 from sparsevq.readers.date_numbers import counts_dates
 from sparsevq.readers.stored import StoredArray
 from sparsevq.readers.units import ANGLE, LATITUDE, LENGTH, LONGITUDE, PRESSURE, unit_of, unitless
@@ -66,13 +67,13 @@ def kind_of_angle(name: str, units: str, attributes: Mapping[str, Any]) -> str:
     unit = unit_of(units)
     if unit is not None and unit.kind != ANGLE:
         return unit.kind if unit.kind in (LATITUDE, LONGITUDE) else ""
-    standard = str(attributes.get("standard_name", "")).strip().lower()
+    standard = text_of(attributes.get("standard_name", "")).strip().lower()
     if standard:
         word = standard.removeprefix("grid_")
         return word if word in (LATITUDE, LONGITUDE) else ""
     if unit is None and not unitless(units):
         return ""
-    found = _LONG_NAME.match(str(attributes.get("long_name", "")).strip().lower())
+    found = _LONG_NAME.match(text_of(attributes.get("long_name", "")).strip().lower())
     if found:
         return found[1]
     return next((kind for kind, names in _ANGLE_NAMES.items() if names.fullmatch(short(name))), "")
@@ -106,10 +107,12 @@ def is_bounds(array: StoredArray) -> bool:
 
 
 def is_index(at: Any, units: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether a coordinate only counts points (87, 88, 89 ...), so that any other is better."""
+    """Whether a coordinate only counts points (87, 88, 89, or 0, 10, 20), so that any other is better."""
     if not unitless(units) or str(attributes.get("standard_name", "")).startswith(("projection_", "grid_l")):
         return False
-    return bool(len(at) > 1 and (at == np.rint(at)).all() and (np.diff(at) == 1).all())
+    steps = np.diff(at)
+    even = len(at) > 1 and steps[0] != 0 and (steps == steps[0]).all()
+    return bool(even and (abs(steps[0]) == 1 or (at == np.rint(at)).all()))
 
 
 def _of_place(array: StoredArray) -> bool:

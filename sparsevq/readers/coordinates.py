@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.attributes import text_of
 from sparsevq.readers.conventions import kind_of_angle
 from sparsevq.readers.stored import StoredArray, check_bounds, reading, whole
 from sparsevq.readers.units import LATITUDE, LENGTH, unit_of, unitless
@@ -78,7 +79,7 @@ def coordinate(array: StoredArray, at: Floats, unit: str | None) -> Coordinate:
 
 def names_of(attributes: Mapping[str, Any]) -> dict[str, str]:
     """`long_name`, `standard_name` and the like, where there are any."""
-    found = {name: " ".join(str(attributes[name]).split()) for name in NAMES if name in attributes}
+    found = {name: " ".join(text_of(attributes[name]).split()) for name in NAMES if name in attributes}
     return {name: text for name, text in found.items() if text}
 
 

@@ -1,7 +1,7 @@
 """Which arrays of a file are the coordinates of its points: by dimensions, attributes and names."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.attributes import text_of
 from sparsevq.readers.conventions import is_bounds, is_index, is_place, is_vertical, kind_of_angle, short
 from sparsevq.readers.coordinates import Coordinate, coordinate, fixed_values
 from sparsevq.readers.stored import Contents, StoredArray, whole
@@ -51,6 +52,18 @@ class Layout:
         """Of the dimensions."""
         return tuple(each.size for each in self.dimensions)
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the array names as its coordinates (CF), in lower case."""
+        attributes = self.near.attributes if self.near is not None else {}
+        return tuple(short(name) for name in text_of(attributes.get("coordinates", "")).split())
+
+    def may_be_places(self, array: StoredArray) -> bool:
+        """Whether an array may hold coordinates: no field, no edges of cells, no heights that change in time."""
+        field = array.name in self.settings.arrays or (self.near is not None and array.name == self.near.name)
+        moves = is_vertical(array) and not set(self.others).isdisjoint(array.dimensions)
+        return array.is_number and not (field or moves or is_bounds(array))
+
     def number(self, name: str) -> int | None:
         """Which dimension is called so."""
         return next((index for index, each in enumerate(self.dimensions) if each.name == name), None)
@@ -86,7 +99,14 @@ def numbered(layout: Layout, dimension: Dimension, messages: list[str]) -> Coord
             f"{layout.contents.path}: {dimension.name} ({dimension.size} points) has no coordinates",
             f"give `coordinates: {{{dimension.name}: [first, last]}}`, or write them into the file",
         )
-    messages.append(f"axis {dimension.name} has no coordinates: its points are numbered 0, 1, ...")
+    edges = [
+        array.name
+        for array in layout.contents.arrays.values()
+        if max(array.shape, default=0) == int(np.prod(array.shape)) == dimension.size + 1
+        and re.sub(r"[-_ ]?(?:edges|bounds|bnds)", "", plain_name(array.name)) == plain_name(dimension.name)
+    ]
+    hint = f" ({edges[0]} has one number more: edges of cells are no points)" if edges else ""
+    messages.append(f"axis {dimension.name} has no coordinates: its points are numbered 0, 1, ...{hint}")
     return counted
 
 
@@ -155,13 +175,16 @@ def _of_its_name(layout: Layout, dimension: Dimension) -> StoredArray | None:
 
 def _by_similar_name(layout: Layout, dimension: Dimension) -> StoredArray | None:
     """An array like ``x-coordinate``, ``dimensions/x``, ``grid/x`` or ``X``, in formats without names of dimensions."""
-    found = [
-        array
-        for array in _alike(layout, dimension.name)
-        if int(np.prod(array.shape)) == max(array.shape, default=0) == dimension.size
-        and array.dimensions in ((), (array.name,), (dimension.stored,))
-    ]
-    return _one_of(layout, dimension.name, found)
+    for alike in (_alike(layout, dimension.name), _angles(layout, dimension.name)):
+        found = [
+            array
+            for array in alike
+            if int(np.prod(array.shape)) == max(array.shape, default=0) == dimension.size
+            and array.dimensions in ((), (array.name,), (dimension.stored,))
+        ]
+        if found:
+            return _one_of(layout, dimension.name, found)
+    return None
 
 
 def _one_of(layout: Layout, axis: str, found: list[StoredArray]) -> StoredArray | None:
@@ -198,14 +221,22 @@ def _shared(one: list[str], other: list[str]) -> Iterator[bool]:
 
 def _alike(layout: Layout, axis: str) -> list[StoredArray]:
     """Arrays that are called nearly like an axis."""
-    near = layout.near.name if layout.near is not None else ""
     return [
         array
         for array in layout.contents.arrays.values()
-        if array.name != near
-        and array.is_number
-        and plain_name(array.name) == plain_name(axis)
-        and not is_bounds(array)
+        if plain_name(array.name) == plain_name(axis) and layout.may_be_places(array)
+    ]
+
+
+def _angles(layout: Layout, axis: str) -> list[StoredArray]:
+    """Latitudes for an axis y, longitudes for x, in formats without names of dimensions."""
+    kind = {"y": LATITUDE, "x": LONGITUDE}.get(plain_name(axis))
+    return [
+        array
+        for array in layout.contents.arrays.values()
+        if not array.dimensions
+        and kind_of_angle(array.name, array.units, array.attributes) == kind
+        and layout.may_be_places(array)
     ]
 
 
@@ -292,16 +323,16 @@ def _points_by_name(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
     found: dict[str, Placed] = {}
     for number in sorted(free):
         axis = layout.dimensions[number].name
-        fitting, along = [], {}
-        for array in _alike(layout, axis):
+        along = {}
+        for array in _alike(layout, axis) or _angles(layout, axis):
             if len(array.shape) > 1 and max(array.shape) < int(np.prod(array.shape)):
                 which = _along_which(layout, (), array.shape)
                 if which is not None and number in which:
-                    fitting.append(array)
                     along[array.name] = which
-        mesh = _one_of(layout, axis, fitting)
+        mesh = _one_of(layout, axis, [layout.contents.arrays[name] for name in along])
         if mesh is not None:
             which = along[mesh.name]
+            axis = axis if plain_name(mesh.name) == plain_name(axis) else short(mesh.name)
             order = tuple(sorted(which))
             values = whole(layout.contents.path, mesh).transpose([which.index(index) for index in order])
             found[axis] = Placed(coordinate=layout.read(axis, mesh, values), along=order)
@@ -315,7 +346,8 @@ def _points_by_dimensions(layout: Layout, free: frozenset[int]) -> dict[str, Pla
     by_dimensions: dict[frozenset[str], list[StoredArray]] = {}
     for array in layout.contents.arrays.values():
         dims = frozenset(_without(array, layout.others))
-        if dims and dims <= allowed and array.is_number and is_place(array) and not is_bounds(array):
+        place = is_place(array) or (len(dims) > 1 and short(array.name) in layout.said)
+        if dims and dims <= allowed and place and layout.may_be_places(array):
             by_dimensions.setdefault(dims, []).append(array)
     pairs = {
         dims: _pair(layout, [array for array in arrays if not is_vertical(array)])
@@ -327,7 +359,8 @@ def _points_by_dimensions(layout: Layout, free: frozenset[int]) -> dict[str, Pla
     dims = min(chosen, key=lambda each: (-len(each), sorted(each)))
     arrays = list(pairs[dims])
     for others, more in by_dimensions.items():
-        if (len(dims) == 1 and others == dims) or (len(others) > 1 and not others <= dims):
+        lacks = len(dims) == 1 or len(pairs[dims]) < len(dims)
+        if (others == dims and lacks) or (len(others) > 1 and not others <= dims):
             arrays += [array for array in more if is_vertical(array)][:1]
     found = {}
     for array in sorted(arrays, key=list(layout.contents.arrays.values()).index):
@@ -347,15 +380,14 @@ def _pair(layout: Layout, arrays: list[StoredArray]) -> list[StoredArray]:
     SparseVQError
         There are several of a kind, and nothing says which belong to the field.
     """
-    attributes: Mapping[str, object] = layout.near.attributes if layout.near is not None else {}
-    said = str(attributes.get("coordinates", "")).split()
+    said = layout.said
     kinds = {
         kind: [a for a in arrays if kind_of_angle(a.name, a.units, a.attributes) == kind]
         for kind in (LATITUDE, LONGITUDE)
     }
     if not all(kinds.values()):
         return arrays if len(arrays) < 4 else []
-    named = {kind: [a for a in those if a.name in said] or those for kind, those in kinds.items()}
+    named = {kind: [a for a in those if short(a.name) in said] or those for kind, those in kinds.items()}
     if any(len(those) > 1 for those in named.values()):
         pairs = [[lat, lon] for lat in named[LATITUDE] for lon in named[LONGITUDE] if _stem(lat) == _stem(lon)]
         if len(pairs) != 1:
@@ -377,7 +409,7 @@ def _along(layout: Layout, dims: tuple[str, ...]) -> list[StoredArray]:
     return [
         each
         for each in layout.contents.arrays.values()
-        if each.is_number and dims != ("",) and _without(each, layout.others) == dims and not is_bounds(each)
+        if dims != ("",) and _without(each, layout.others) == dims and layout.may_be_places(each)
     ]
 
 

@@ -95,11 +95,19 @@ def _one_line(at: Floats, place: int) -> Floats:
 # ------------------------------------------------------------------------------------------------ scattered points
 
 
-def spread(layout: Layout, placed: Mapping[str, Placed], covered: set[int], messages: list[str]) -> Scattered:
+def spread(layout: Layout, placed: Mapping[str, Placed], messages: list[str]) -> Scattered:
     """Coordinates along dimensions and of every point, as scattered points."""
     sizes, axes = layout.sizes, dict(placed)
+    told = {index for each in placed.values() for index in each.along}
+    if len(placed) < len(told):  # places of a surface, for each level
+        told = {
+            index
+            for each in placed.values()
+            for place, index in enumerate(each.along)
+            if _changes(each.coordinate, place)
+        }
     for index, dimension in enumerate(layout.dimensions):
-        if index in covered or dimension.name in placed:
+        if index in told or dimension.name in placed:
             continue
         if dimension.size > 1:
             axes[dimension.name] = Placed(coordinate=numbered(layout, dimension, messages), along=(index,))
@@ -189,6 +197,13 @@ def _with_places(layout: Layout, found: Mapping[str, Coordinate], messages: list
     weights, kept = _areas(layout), None
     if not there.any():
         raise SparseVQError(f"{layout.contents.path}: none of its {over} points has a place", "correct the coordinates")
+    horizontal = [each for each in found.values() if each.kind] or list(found.values())
+    if there.size > 1 and all(np.ptp(each.at[there]) == 0 for each in horizontal):
+        names = ", ".join(each.name for each in horizontal)
+        raise SparseVQError(
+            f"{layout.contents.path}: all its {over} points are at one place ({names})",
+            "the coordinates were never written: name others by `coordinates`",
+        )
     if not there.all():
         messages.append(f"{int((~there).sum())} of {there.size} points have no coordinates: they are left out")
         kept = np.flatnonzero(there)

@@ -134,7 +134,7 @@ def space_of(
         return _grid(layout, {each.name: (each, placed.get(each.name)) for each in dimensions}, messages)
     axes = separated(layout, {axis: placed[axis] for axis in points})
     if axes is None:
-        return _scattered(layout, spread(layout, placed, covered, messages))
+        return _scattered(layout, spread(layout, placed, messages))
     names = " and ".join(each.coordinate.name for each in points.values())
     messages.append(f"{names}, given for every point, are constant along all dimensions but one: they are axes")
     on = {each.along[0]: axis for axis, each in {**left, **axes}.items()}

@@ -69,7 +69,7 @@ def frame_times(
     else:
         array = _of_the_file(contents)
     if array is None:
-        if contents.describes_itself and dimension is not None:
+        if contents.describes_itself and dimension is not None and not settings.dimensions:
             raise SparseVQError(
                 f"{contents.path}: {dimension} ({frames} frames) has no coordinates",
                 "give `time: [first, step]`, or write them into the file",

@@ -1,6 +1,7 @@
 """Coordinates: units go before names and are converted, places of every point become axes or scattered points."""
 
 import h5py
+import netCDF4
 import numpy as np
 import pytest
 import scipy.io
@@ -463,6 +464,82 @@ def test_of_several_coordinates_the_nearest_is_taken_or_it_is_asked(tmp_path):
         SparseVQError, match=r"one/x and two/x may both be .* of x: name one: `coordinates: \{x: one/x\}`"
     ):
         opened(tmp_path / "a.h5", arrays=("u",), dimensions=("time", "x"))
+
+
+@pytest.mark.parametrize("bent", [0, 1])
+def test_latitudes_and_longitudes_without_names_of_dimensions(tmp_path, bent):
+    lat, lon = mesh()
+    u = values(3, 5, 6)
+    np.savez(tmp_path / "a.npz", u=u, lat=lat + bent * lon / 20, lon=lon)
+    source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "y", "x"))
+    assert source.scattered == bool(bent) and list(source.axes) == ["lat", "lon"]
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], u.reshape(3, *source.grid))
+    np.savez(tmp_path / "b.npz", u=u, Latitude=lat[:, 0], Longitude=lon[0])
+    source = opened(tmp_path / "b.npz", arrays=("u",), dimensions=("time", "y", "x"))
+    np.testing.assert_array_equal(source.axes["y"], lat[:, 0])
+    assert source.axis_units == {"y": "degrees_north", "x": "degrees_east"} and source.periodic == ("x",)
+
+
+def test_edges_of_cells_are_no_points(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", u=values(3, 5), x_edges=np.linspace(0, 1, 6))
+    source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "x"))
+    np.testing.assert_array_equal(source.axes["x"], np.arange(5.0))
+    assert "numbered 0, 1, ... (x_edges has one number more" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------ other dimensions
+
+
+def test_a_mesh_in_space_needs_all_three_coordinates(tmp_path):
+    z, y, x = np.meshgrid(np.arange(3.0), np.arange(4.0), np.arange(5.0), indexing="ij")
+    coords = {
+        name: (("k", "j", "i"), at + 0.1 * other, {"units": "m"})
+        for name, at, other in (("x", x, y), ("y", y, z), ("z", z, x))
+    }
+    file_of(tmp_path / "a.nc", ("k", "j", "i"), (3, 4, 5), coords)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    assert source.scattered
+    np.testing.assert_array_equal(source.axes["z"], (z + 0.1 * x).ravel())
+
+
+def test_levels_of_places_that_are_the_same_for_each(tmp_path, capsys):
+    lat, lon = mesh()
+    lat = lat + lon / 20
+    coords = {
+        "lat": (("k", "j", "i"), np.stack([lat] * 3), {"units": "degrees_north"}),
+        "lon": (("k", "j", "i"), np.stack([lon] * 3), {"units": "degrees_east"}),
+        "z": (("time", "k", "j", "i"), values(4, 3, 5, 6), {"units": "m", "positive": "up"}),
+    }
+    file_of(tmp_path / "a.nc", ("k", "j", "i"), (3, 5, 6), coords)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    np.testing.assert_array_equal(source.axes["k"], np.repeat([0, 1, 2], 30))
+    assert "axis k has no coordinates: its points are numbered" in capsys.readouterr().out
+
+
+def test_a_height_that_changes_in_time_is_a_field(tmp_path):
+    coords = {
+        "lat": ("station", np.linspace(10, 20, 7), {"units": "degrees_north"}),
+        "lon": ("station", np.linspace(20, 30, 7), {"units": "degrees_east"}),
+    }
+    file_of(tmp_path / "a.nc", ("station",), (7,), coords, {"units": "m"}, name="height")
+    source = opened(tmp_path / "a.nc")
+    assert source.channels == ("height",) and list(source.axes) == ["lat", "lon"]
+
+
+def test_places_that_were_never_written_are_refused(tmp_path):
+    curvilinear(tmp_path / "a.nc", np.zeros((5, 6)), np.zeros((5, 6)), levels=("lev",))
+    with pytest.raises(SparseVQError, match=r"all its 3 x 5 x 6 points are at one place \(lat, lon\)"):
+        opened(tmp_path / "a.nc", arrays=("t",))
+
+
+def test_places_that_only_the_field_names(tmp_path):
+    lat, lon = mesh()
+    coords = {"yc": (("y", "x"), lat + lon / 20), "xc": (("y", "x"), lon)}
+    file_of(tmp_path / "a.nc", ("y", "x"), (5, 6), coords)
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file["t"].coordinates = "yc xc"
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    assert source.scattered and list(source.axes) == ["yc", "xc"]
 
 
 # ------------------------------------------------------------------------------------------------ names

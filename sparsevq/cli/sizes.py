@@ -142,7 +142,7 @@ class Sizes:
             "time_transformer_layers": layers_width[0],
             "time_transformer_heads": 4,
             "time_transformer_dim": layers_width[1],
-            "first_guess": "regression",
+            "first_guess": "regression" if self.training > 1 else "none",  # each is predicted by the others
             "code_noise": 2.0 if few else 1.0,
             "stage2_frames": self.sequence,
             "batch_frames": self.sequences * self.sequence,

@@ -200,6 +200,11 @@ def _split(source: Source, settings: FileConfig, frames: int) -> Split:
         )
     if source.split is not None:
         training, validation, test = (int((source.split == name).sum()) for name in ("train", "val", "test"))
+        if not (training and validation and test):
+            missing = [name for name in ("train", "val", "test") if not (source.split == name).any()]
+            raise SparseVQError(
+                f"{source.label}: its own split has no trajectory for {' and '.join(missing)}", "give it one of each"
+            )
         if settings.split == "time":
             keys: dict[str, Any] = {"validation": settings.validation, "test": settings.test}
         else:

@@ -1,6 +1,7 @@
 """The configuration that `sparsevq data describe` suggests: it works as it stands, and fits data and machine."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,8 @@ import yaml
 from sparsevq.cli.main import main
 from sparsevq.cli.sizes import BUDGET, LEAST_HORIZON, MOST_MINUTES, sizes_for
 from sparsevq.config import Config, load, parse
+from sparsevq.data.layout import write_data
+from tests.flows import travelling_waves
 
 CONFIGURATIONS = Path(__file__).parents[2] / "config"
 AXES = {"y": 6, "x": 9}
@@ -106,6 +109,16 @@ def test_little_is_said_too_and_still_works(described):
     printed = described(u=noise(20, 6, 9), time=np.arange(20.0))
     assert "# 12 frames to learn from are few: expect little more than their mean" in printed
     assert suggested(printed).files["mine"].block == 4
+
+
+def test_a_split_of_the_files_own_must_be_whole(tmp_path, capsys):
+    write_data(tmp_path / "mine.h5", replace(flow := travelling_waves(trajectories=6), split=np.array(["train"] * 6)))
+    assert main(["data", "describe", str(tmp_path / "mine.h5")]) in (0, None)
+    assert "its own split has no trajectory for val and test: give it one of each." in capsys.readouterr().out
+    write_data(tmp_path / "mine.h5", replace(flow, split=np.array(["train", "val", "test", "test", "val", "val"])))
+    assert main(["data", "describe", str(tmp_path / "mine.h5")]) in (0, None)
+    config = suggested(capsys.readouterr().out)
+    assert (config.stage3.first_guess, config.files["mine"].validation) == ("none", 3)
 
 
 # ------------------------------------------------------------------------------------------------ sizes

@@ -17,7 +17,7 @@ DIGITS = 4
 """Dates are rounded to so many times the resolution of their numbers: 0.1 days are 02:24, not 02:23:59.999990."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clock:
     """Unit of a time axis, and the date at which it is 0.
 
@@ -31,6 +31,16 @@ class Clock:
 
     units: str = ""
     origin: cftime.datetime | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether numbers of both mean the same; cftime compares no dates of different calendars."""
+        if not isinstance(other, Clock):
+            return NotImplemented
+        return (self.units, self.calendar) == (other.units, other.calendar) and self.origin == other.origin
+
+    def __hash__(self) -> int:
+        """By unit and calendar."""
+        return hash((self.units, self.calendar))
 
     @property
     def dated(self) -> bool:

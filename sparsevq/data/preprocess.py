@@ -15,6 +15,7 @@ from sparsevq.data.faults import require_faultless
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import SCHEMA, VERSION, write_header
 from sparsevq.data.source import Source, every, with_channels
+from sparsevq.data.twins import Twins
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.hdf5 import created, stamp
 
@@ -51,7 +52,7 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     ------
     SparseVQError
         The source is faulty, a channel is not known, constant or empty, a value is infinite, there are too few
-        trajectories or frames, or the file can't be written.
+        trajectories or frames, a trajectory is in two splits, or the file can't be written.
     """
     source = every(with_channels(source, data_set.channels), settings.time_sub)
     channels = len(source.channels)
@@ -69,7 +70,9 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     digests: dict[str, str] = {}
     with created(out, digests) as file:
         stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
-        mask, moments, digests["fields"] = _stream(source, stored, data.split == "train")
+        twins = Twins(source.label, data.split, source.files)
+        mask, moments, digests["fields"] = _stream(source, stored, data.split == "train", twins)
+        twins.check(stored)
         mean, std = moments.mean_and_std()
         data = replace(data, mask=mask, mean=mean, std=std)
         require_faultless(data, source.label, values=False)
@@ -150,7 +153,7 @@ class Moments:
 
 
 def _stream(
-    source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_]
+    source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_], twins: Twins
 ) -> tuple[npt.NDArray[np.bool_], Moments, str]:
     """Write all fields; the mask ``(T, *grid)``, the moments of the training split, the digest of what was written."""
     at_once = max(1, BLOCK // (4 * math.prod(stored.shape[2:])))
@@ -165,6 +168,7 @@ def _stream(
         for frames in blocks:
             block = _read(source, trajectory, frames, every_frame, some_frame)
             stored[trajectory, frames] = block
+            twins.note(trajectory, block)
             as_read.update(np.ascontiguousarray(block, np.float32).data)
             progress.report(trajectory, frames.stop)
         _not_empty(source, trajectory, some_frame)

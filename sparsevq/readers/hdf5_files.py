@@ -78,6 +78,8 @@ def initial_mark(item: h5py.Dataset) -> tuple[Any, ...]:
     """What stands where nothing was written, if that is no ordinary number: such as netCDF's default fill values."""
     if item.dtype.kind not in "fiu":
         return ()
+    if item.id.get_create_plist().fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED:  # raises where it is damaged,
+        return ()  # while fillvalue crashes
     value = item.fillvalue
     extreme = is_a_limit(value, item.dtype) if item.dtype.kind in "iu" else looks_like_a_mark(float(value))
     return (value,) if value != 0 and extreme else ()

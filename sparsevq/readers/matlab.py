@@ -15,6 +15,7 @@ import numpy as np
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.decode import decoded
 from sparsevq.readers.hdf5_files import raw, text_attribute
+from sparsevq.readers.matlab_elements import check_elements
 from sparsevq.readers.matlab_nested import Node, arrays_in
 from sparsevq.readers.stored import Contents, StoredArray, from_array, reading, size_text, unusable
 from sparsevq.runtime.hdf5 import Array
@@ -103,15 +104,13 @@ def _nodes_older(path: Path) -> dict[str, Node]:
 
     def by_scipy(read: Callable[[], Any]) -> Any:
         with reading(path, KIND):
-            try:
-                return read()
-            except (TypeError, IndexError, NotImplementedError, AttributeError) as error:  # what it raises for damage
-                raise ValueError(f"{type(error).__name__}: {error}") from error
+            return read()
 
     @cache
     def load(name: str) -> Any:
         return by_scipy(lambda: scipy.io.loadmat(str(path), variable_names=[name])[name])
 
+    by_scipy(lambda: check_elements(path))
     nodes = {}
     for name, shape, kind in by_scipy(lambda: scipy.io.whosmat(str(path))):
         if kind in ("struct", "cell"):

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import re
 import time
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import h5py
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.foreign import foreign
 
-_CLASSES = (TypeError, AttributeError, IndexError, KeyError, LookupError, NotImplementedError, AssertionError)
+_CLASSES = (IndexError, KeyError, LookupError, NotImplementedError)
 """Exceptions whose text means little without their names."""
+_INSIDE = (TypeError, AttributeError, AssertionError)
+"""Exceptions whose text is about the code of a library, not about the file."""
+_OBJECT = re.compile(r":? <[\w.]+ object at 0x[0-9a-f]+>")
 _RECENT = 60.0
 """Seconds since its last change in which a file that is cut short is perhaps still being written."""
 
@@ -50,6 +54,9 @@ def explained(path: Path, kind: str, error: Exception) -> SparseVQError:
         return SparseVQError(f"{path} is truncated (only part of it was written or copied{still})", wait)
     if isinstance(error, _CLASSES):
         reason = f"{type(error).__name__}: {reason}" if reason != type(error).__name__ else reason
+    if isinstance(error, _INSIDE):
+        reason = "its parts do not fit together"
+    reason = _OBJECT.sub("", reason)
     return SparseVQError(
         f"{path} cannot be read as {kind} ({reason[:200]})",
         "it may be damaged, cut short or of another format: make or copy it again, or give its `format`",

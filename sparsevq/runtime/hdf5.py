@@ -83,15 +83,17 @@ def open_layout(
     except OSError as error:
         raise _unreadable(path, schema, error) from None
     with file:
-        found = file.attrs.get("schema")
+        try:
+            found, number = file.attrs.get("schema"), file.attrs.get("schema_version")
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # damaged
+            raise _unreadable(path, schema, error) from error
         if found != schema:
             what = f"is a {found} file" if isinstance(found, str) else "has no attribute `schema`"
             raise SparseVQError(f"{path} {what}, not a {schema} file", f"give a {schema} file (docs/data-format.md)")
-        found = file.attrs.get("schema_version")
         readable = (version,) if isinstance(version, int) else version
-        if found not in readable:
+        if number not in readable:
             raise SparseVQError(
-                f"{path} has version {found} of the layout {schema}; this sparsevq reads version "
+                f"{path} has version {number} of the layout {schema}; this sparsevq reads version "
                 f"{' or '.join(map(str, readable))}",
                 "make the file again, or use the sparsevq that wrote it",
             )
@@ -243,12 +245,12 @@ def write_column(file: h5py.Group, name: str, values: Array) -> None:
         file.create_dataset(name, data=values.astype(np.float64))
 
 
-def _unreadable(path: Path, schema: str, error: OSError) -> SparseVQError:
+def _unreadable(path: Path, schema: str, error: Exception) -> SparseVQError:
     reason = str(error)
     if "truncated" in reason:
         return SparseVQError(f"{path} is truncated (only part of it was written or copied)", "make or copy it again")
     if "signature" in reason:
         return SparseVQError(f"{path} is not an HDF5 file", f"give a {schema} file (docs/data-format.md)")
-    if error.errno is not None and error.strerror and not path.is_file():
+    if isinstance(error, OSError) and error.strerror and not path.is_file():
         return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path")
     return SparseVQError(f"{path} cannot be read ({reason})", "it may be damaged: make or copy it again")

@@ -308,7 +308,7 @@ TABLE = [
     (truncated_classic_netcdf, "a.nc", {}, "a.nc is truncated .it has"),
     (truncated_cdf_5, "a.nc", {}, "a.nc is truncated .it has"),
     (truncated_records, "a.nc", {}, "a.nc is truncated"),
-    (truncated_matlab, "a.mat", DIMENSIONS, "a.mat cannot be read as MATLAB .*make or copy it again"),
+    (truncated_matlab, "a.mat", DIMENSIONS, "a.mat is truncated .*make or copy it again"),
     (truncated_npy, "u.npy", DIMENSIONS, "u.npy claims an array of .* make or copy it again"),
     (truncated_npz, "u.npz", DIMENSIONS, "u.npz is a zip archive that is damaged or cut short: make or download"),
     (truncated_pickle, "a.pkl", RELEASE, "a.pkl is not a whole pickle .*make or copy it again"),
@@ -381,3 +381,21 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
     settings = RELEASE if name == "a.pkl" else {}
     with pytest.raises(SparseVQError, match=rf"cannot read .*{name} \(Permission denied\): check the path"):
         open_files(FileConfig(path=str(tmp_path / name), **settings), "mine")
+
+
+def test_a_damaged_fill_value_of_hdf5_is_one_line(tmp_path):
+    """h5py crashes when it reads a fill value whose description is damaged."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("u", data=values(4, 3, 5), fillvalue=np.float32(-77.25))
+    good = (tmp_path / "a.h5").read_bytes()
+    at = good.index(np.float32(-77.25).tobytes())
+    settings = FileConfig(path=str(tmp_path / "a.h5"), arrays=("u",), dimensions=("time", "y", "x"))
+    for before in range(1, 17):
+        for bit in range(8):
+            changed = bytearray(good)
+            changed[at - before] ^= 1 << bit
+            (tmp_path / "a.h5").write_bytes(changed)
+            try:
+                open_files(settings, "damaged")
+            except SparseVQError as error:
+                assert "\n" not in str(error)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ import yaml
 from sparsevq.cli.sizes import MOST_HELD_OUT, MOST_MINUTES, Sizes, sizes_for
 from sparsevq.cli.survey import Survey
 from sparsevq.config import Config, FileConfig, ResourcesConfig, parse
+from sparsevq.data.clock import Clock
+from sparsevq.data.dates import date_of
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.likely import likely_fields
@@ -64,9 +67,10 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
     """
     channels = usable_channels(source, found)
     notes = comments(source, found, channels)
+    source, window = _with_values(source, found, settings, notes)
     points = max(1, round(float(np.prod(source.grid)) * (1 - float(np.nanmean(np.r_[found.masked + found.gaps, 0.0])))))
     sizes, split, stride = _fitting(source, settings, points * len(channels))
-    entry = {**_given(settings), **split.keys}
+    entry = {**_given(settings), **window, **split.keys}
     if stride > 1:
         entry["stride"] = stride * settings.stride
         notes.append(f"one frame in {stride} is used: with all, the first table would take longer")
@@ -88,6 +92,40 @@ def suggested(source: Source, found: Survey, settings: FileConfig, name: str) ->
     notes.append(f"the first table: about {max(2, round(sizes.minutes() + 0.5))} minutes on 2 cores{gpu}")
     parse(Config, values, "the suggestion")
     return dumped(values), notes
+
+
+def _with_values(
+    source: Source, found: Survey, settings: FileConfig, notes: list[str]
+) -> tuple[Source, dict[str, Any]]:
+    """The longest stretch of frames that have values in all trajectories, and the `window` that says so.
+
+    Raises
+    ------
+    SparseVQError
+        There is none that a window can cut out, or no point has a value in every frame.
+    """
+    if (found.masked + found.gaps == 1).any() and source.split is None:
+        raise SparseVQError(
+            f"{source.label}: no point has values in every frame and channel", "fill the gaps, or leave channels out"
+        )
+    if not found.nothing.any() or source.split is not None:
+        return source, {}
+    edges = np.flatnonzero(np.r_[True, found.nothing, True])
+    longest = int(np.argmax(np.diff(edges)))
+    low, high = int(edges[longest]), int(edges[longest + 1]) - 1
+    starts = source.parameters.get("start", np.zeros(1))
+    if (starts != starts[0]).any():
+        raise SparseVQError(
+            f"{source.label}: {found.nothing.sum()} frames have no value in some trajectory", "leave those files out"
+        )
+    ends = [float(source.time[low]), float(source.time[high - 1])]
+    dated = starts.dtype.kind in "UO"
+    clock = Clock(source.time_units, date_of(str(starts[0]), source.calendar) if dated else None)
+    window = [clock.text(end) for end in ends] if dated else ends
+    notes.append(
+        f"{found.nothing.sum()} of {len(found.nothing)} frames have no value: the longest stretch without is used"
+    )
+    return replace(source, time=source.time[low:high]), {"window": window}
 
 
 def _fitting(source: Source, settings: FileConfig, values: int) -> tuple[Sizes, Split, int]:

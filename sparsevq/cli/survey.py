@@ -37,9 +37,12 @@ class Survey:
     masked
         ``(T,)`` fraction of the points that have no value in any frame and channel; NaN: not looked at.
     gaps
-        ``(T,)`` fraction of the points that have values in some of the frames (or channels) that were looked at.
+        ``(T,)`` fraction of the points that have values in some of the frames (or channels) that were looked at; frames
+        and channels without any value do not count.
     empty_frames
         ``(T,)`` frames without any value.
+    nothing
+        ``(F,)`` whether that frame of any trajectory has no value.
     blank
         ``(T, C)`` whether a channel has no value in a trajectory.
     faults
@@ -57,6 +60,7 @@ class Survey:
     masked: Floats
     gaps: Floats
     empty_frames: npt.NDArray[np.int64]
+    nothing: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
     faults: list[str] = field(default_factory=list)
 
@@ -98,17 +102,20 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
     sums = _Sums(source.weights, channels)
     masked, gaps = np.full((2, trajectories), np.nan)
     empty, blank = np.zeros(trajectories, dtype=np.int64), np.zeros((trajectories, channels), dtype=bool)
+    nothing = np.zeros(frames, dtype=bool)
     weights, progress, faults, seen = source.weights, Progress(), [], 0
     for trajectory in np.unique(chosen // frames).tolist():
         some = np.zeros((len(weights), channels), dtype=bool)
-        every = np.ones(len(weights), dtype=bool)
+        every = np.ones((len(weights), channels), dtype=bool)
         try:
             for start, stop in _runs(chosen[chosen // frames == trajectory] % frames, len(weights) * channels):
                 block = source.read(trajectory, start, stop).reshape(stop - start, len(weights), channels)
                 there = ~np.isnan(block)
                 some |= there.any(axis=0)
-                every &= there.all(axis=(0, 2))
-                empty[trajectory] += int((~there.any(axis=(1, 2))).sum())
+                without = ~there.any(axis=(1, 2))
+                every &= there[~without].all(axis=0)
+                empty[trajectory] += int(without.sum())
+                nothing[start:stop] |= without
                 sums.add(block, there)
                 seen += len(block)
                 progress(f"looked at {seen} of {len(chosen)} frames")
@@ -118,11 +125,11 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
             faults.append(str(error))
             continue
         masked[trajectory] = 1 - some.any(axis=1).mean()
-        gaps[trajectory] = (some.any(axis=1) & ~every).mean()
         blank[trajectory] = ~some.any(axis=0)
+        gaps[trajectory] = (some.any(axis=1) & ~every[:, ~blank[trajectory]].all(axis=1)).mean()
     missing = sums.missing / max(sums.values, 1)
     values = (sums.low, sums.high, *sums.mean_and_std(), sums.time_mean_share(), missing, sums.infinite)
-    return Survey(seen, *values, masked, gaps, empty, blank, list(dict.fromkeys(faults)))
+    return Survey(seen, *values, masked, gaps, empty, nothing, blank, list(dict.fromkeys(faults)))
 
 
 def _runs(frames: npt.NDArray[np.int64], values: int) -> list[tuple[int, int]]:

@@ -7,12 +7,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from sparsevq.cli.main import main
 from sparsevq.cli.sizes import BUDGET, LEAST_HORIZON, MOST_MINUTES, sizes_for
 from sparsevq.config import Config, load, parse
 from sparsevq.data.layout import write_data
+from sparsevq.readers.files import open_files
 from tests.flows import travelling_waves
 
 CONFIGURATIONS = Path(__file__).parents[2] / "config"
@@ -109,6 +111,34 @@ def test_little_is_said_too_and_still_works(described):
     printed = described(u=noise(20, 6, 9), time=np.arange(20.0))
     assert "# 12 frames to learn from are few: expect little more than their mean" in printed
     assert suggested(printed).files["mine"].block == 4
+
+
+@pytest.mark.parametrize("units", ["hours since 2001-02-03", "s"])
+def test_frames_without_a_value_are_left_out_by_a_window(units, tmp_path, capsys):
+    u = noise(70, 6, 9)
+    u[[3, 20]], u[:, 2, 2] = np.nan, np.nan
+    axes = {"time": 6.0 * np.arange(70), "latitude": np.linspace(-50, 50, 6), "longitude": np.arange(9.0)}
+    file = xr.Dataset({"u": (tuple(axes), u)}, axes)
+    file.time.attrs["units"] = units
+    file.to_netcdf(tmp_path / "mine.nc")
+    with contextlib.chdir(tmp_path):
+        assert main(["data", "describe", "mine.nc"]) in (0, None)
+        printed = capsys.readouterr().out
+        assert "# 2 of 70 frames have no value: the longest stretch without is used" in printed
+        entry = suggested(printed).files["mine"]
+        source = open_files(entry, "mine")
+    assert entry.window == (("2001-02-08T06:00:00", "2001-02-20T06:00:00") if "since" in units else (126.0, 414.0))
+    assert source.trajectories * entry.block + 2 * entry.gap <= 49
+    last = source.read(source.trajectories - 1, 0, entry.block)
+    np.testing.assert_array_equal(last[..., 0], u[-entry.block :])
+
+
+def test_gaps_at_every_point_are_said(described):
+    u = noise(40, 6, 9)
+    u.reshape(40, 54)[np.arange(54) % 40, np.arange(54)] = np.nan
+    printed = described(u=u, time=np.arange(40.0))
+    assert "no point has values in every frame and channel: fill the gaps" in printed
+    assert "suggested configuration" not in printed
 
 
 def test_a_split_of_the_files_own_must_be_whole(tmp_path, capsys):

@@ -18,6 +18,8 @@ LONGEST = 20
 FRAMES_A_MODE = 5
 """Training frames for each mode: more modes fit the frames' own noise (docs/lab-notes.md, a record of two years)."""
 MOST_MODES = 512
+WORTH_IT = 0.7
+"""Share of the time to which lowered sizes must come."""
 LEAST_MODES, LEAST_HORIZON, LEAST_STEPS = 128, 5, 100
 """What sizes are lowered to, where the data are large."""
 
@@ -184,12 +186,14 @@ def sizes_for(
         lambda now: replace(now, modes=max(min(LEAST_MODES, now.modes), now.modes // 2)),
         lambda now: _shorter(now),
     )
+    wanted = sizes
     while sizes.minutes() > budget:
         smaller = min((lower(sizes) for lower in lowered), key=Sizes.minutes)
         if smaller.minutes() >= sizes.minutes():
             break
         sizes = smaller
-    return sizes
+    # Where the data themselves take the time, smaller stages would be worse for little.
+    return wanted if budget < sizes.minutes() > WORTH_IT * wanted.minutes() else sizes
 
 
 def _shorter(sizes: Sizes) -> Sizes:

@@ -145,8 +145,8 @@ def _axis(source: Source, axis: str) -> tuple[str, ...]:
 
 
 def _channel(source: Source, found: Survey, index: int) -> tuple[str, ...]:
-    notes = []
     name = source.channels[index]
+    notes = [about] if (about := source.channel_about.get(name, {}).get("long_name")) else []
     if found.infinite[index]:
         notes.append(f"{found.infinite[index]} infinite values")
     blank = int(found.blank[:, index].sum())

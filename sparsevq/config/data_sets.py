@@ -181,7 +181,9 @@ class FileConfig(DataSetConfig):
         description="dimension -> the one entry of it to use, by its coordinate (level: 500, band: red), or where it "
         "has none by its number from 0",
     )
-    units: dict[str, str] = Field({}, description="of channels, axes and `time`, instead of those in the file")
+    units: dict[str, str] = Field(
+        {}, description="of channels, axes and `time` in the file, instead of those that it declares"
+    )
     periodic: tuple[str, ...] = Field((), description="periodic axes, in addition to those that the file declares")
     vector: dict[str, str] = Field({}, description="channel -> axis of this vector component, for mirror symmetries")
     missing: tuple[float, ...] = Field((), description="values that mark missing data, beside NaN and the file's own")

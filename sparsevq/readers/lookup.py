@@ -268,7 +268,8 @@ def points_of(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
         Coordinates move, have a wrong shape, or several may be meant.
     """
     named = all(each.stored for each in layout.dimensions)
-    return _points_by_dimensions(layout, free) if named else _points_by_name(layout, free)
+    found = _points_by_dimensions(layout, free) if named else {}
+    return found if found or layout.contents.describes_itself else _points_by_name(layout, free)
 
 
 def given_points(layout: Layout) -> dict[str, Placed]:
@@ -325,7 +326,7 @@ def _points_by_name(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
         axis = layout.dimensions[number].name
         along = {}
         for array in _alike(layout, axis) or _angles(layout, axis):
-            if len(array.shape) > 1 and max(array.shape) < int(np.prod(array.shape)):
+            if not array.dimensions and len(array.shape) > 1 and max(array.shape) < int(np.prod(array.shape)):
                 which = _along_which(layout, (), array.shape)
                 if which is not None and number in which:
                     along[array.name] = which

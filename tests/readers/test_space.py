@@ -480,6 +480,16 @@ def test_latitudes_and_longitudes_without_names_of_dimensions(tmp_path, bent):
     assert source.axis_units == {"y": "degrees_north", "x": "degrees_east"} and source.periodic == ("x",)
 
 
+def test_places_without_names_of_dimensions_beside_a_field_with_them(tmp_path):
+    lat, lon = mesh()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"], file["geolocation/Latitude"], file["geolocation/Longitude"] = values(3, 5, 6), lat, lon
+        for index, name in enumerate(("time", "y", "x")):
+            file["u"].dims[index].label = name
+    source = opened(tmp_path / "a.h5", arrays=("u",))
+    assert list(source.axes) == ["latitude", "longitude"] and source.periodic == ("longitude",)
+
+
 def test_edges_of_cells_are_no_points(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", u=values(3, 5), x_edges=np.linspace(0, 1, 6))
     source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "x"))

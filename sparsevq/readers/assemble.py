@@ -23,6 +23,9 @@ from sparsevq.readers.stored import Contents, check_bounds, print_once
 from sparsevq.readers.times import frame_times
 from sparsevq.runtime.hdf5 import Array
 
+LISTS = ("channels", "channel_names", "variables", "variable_names", "components", "fields", "field_names")
+"""Attributes that may list the channels of an array."""
+
 
 def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: set[str]) -> Timed:
     """A file as a source.
@@ -108,15 +111,13 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
     names: list[tuple[str, ...]] = []
     for field, name in zip(fields, short, strict=True):
         size = field.size(CHANNEL)
-        labels = contents.arrays.get(field.stored(CHANNEL)) if CHANNEL in field.roles else None
+        labels = _labels(contents, field) if CHANNEL in field.roles else None
         if CHANNEL not in field.roles:
             names.append((name,))
-        elif labels is not None and labels.dtype.kind in "UST" and labels.shape == (size,):
-            names.append(tuple(str(label) for label in labels.read((slice(0, size),))))
-        elif labels is not None and labels.is_number and labels.shape == (size,):
-            names.append(tuple(f"{name}_{shown(label)}" for label in labels.read((slice(0, size),))))
+        elif labels is not None and labels.dtype.kind in "UST":
+            names.append(tuple(map(shown, labels)))
         else:
-            names.append(tuple(f"{name}_{index}" for index in range(size)))
+            names.append(tuple(f"{name}_{shown(label)}" for label in (range(size) if labels is None else labels)))
     flat = [name for some in names for name in some]
     twice = [name for name in flat if flat.count(name) > 1]
     if twice:
@@ -126,6 +127,21 @@ def _channels(contents: Contents, fields: Sequence[Field], settings: FileConfig)
         given = iter(settings.channels)  # names for channels that have none in the file
         names = [tuple(next(given) for _ in some) for some in names]
     return names
+
+
+def _labels(contents: Contents, field: Field) -> Array | None:
+    """What is along the dimension of channels: coordinates, or a list of as many words in the file's attributes."""
+    size, stored = field.size(CHANNEL), field.stored(CHANNEL)
+    array = contents.arrays.get(stored)
+    if array is not None and array.shape == (size,) and (array.is_number or array.dtype.kind in "UST"):
+        return np.asarray(array.read((slice(0, size),)))
+    group = field.array.name.rpartition("/")[0]
+    for attributes in (field.array.attributes, contents.groups.get(group, {}), contents.groups.get("", {})):
+        for key in dict.fromkeys((stored, f"{stored}s", *LISTS)):
+            words = attributes.get(key) if key else None
+            if isinstance(words, list | tuple | np.ndarray) and len(words) == size == len({*map(str, words)}):
+                return np.array([shown(word) for word in words])
+    return None
 
 
 def _about(fields: Sequence[Field], channels: Sequence[tuple[str, ...]]) -> dict[str, dict[str, str]]:

@@ -17,7 +17,8 @@ ROLES = (TRAJECTORY, TIME, CHANNEL, POINT)
 
 _NAMES = {
     TRAJECTORY: "trajectory trajectories member members realization realisation ensemble ens number sample samples "
-    "case cases run runs batch simulation",
+    "case cases run runs batch simulation simulations ensemble_member ensemble_members ens_member ensemble_number "
+    "perturbation_number perturbationnumber",
     TIME: "time times t frame frames",
     CHANNEL: "channel channels component components variable variables",
     POINT: "point points node nodes cell cells ncells ncol station stations site sites",

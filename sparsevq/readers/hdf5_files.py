@@ -43,6 +43,7 @@ def open_hdf5(path: Path) -> Contents:
             arrays[name] = decoded(array, initial_mark(item))
 
     with reading(path, KIND), h5py.File(path, "r") as file:
+        groups[""] = attributes_of(file)
         file.visititems(visit)
     fields = tuple(name for name, array in arrays.items() if array.shape)
     return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable, groups=groups)

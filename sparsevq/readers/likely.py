@@ -3,6 +3,7 @@
 import re
 
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
+from sparsevq.readers.meaning import EXPVER, base_of, meaning, plain_roles
 from sparsevq.readers.samples import sample_patterns
 from sparsevq.readers.stored import Contents, StoredArray
 
@@ -39,6 +40,8 @@ def likely_fields(contents: Contents) -> tuple[list[str], list[str]] | None:
 def likely_dimensions(contents: Contents, array: StoredArray, a_sample: bool = False) -> list[str]:
     """A suggestion for `dimensions`: by the sizes of arrays called t, x, y, z; else time first, channels last.
 
+    Where they have names, what is explained is kept, and the first that is not is taken for channels.
+
     Parameters
     ----------
     contents
@@ -49,6 +52,8 @@ def likely_dimensions(contents: Contents, array: StoredArray, a_sample: bool = F
         It is one trajectory.
     """
     shape = array.shape
+    if array.dimensions:
+        return _by_meaning(contents, array)
     last = [CHANNEL] if len(shape) > 3 and shape[-1] <= FEW else []
     sizes = shape[: len(shape) - len(last)]
     found = _by_size(contents, sizes)
@@ -66,6 +71,17 @@ def likely_dimensions(contents: Contents, array: StoredArray, a_sample: bool = F
         return ["?"] * len(shape)
     named = dict(zip(left, [*lead, *axes[len(axes) - space :]], strict=True)) | found
     return [*(named[axis] for axis in range(len(sizes))), *last]
+
+
+def _by_meaning(contents: Contents, array: StoredArray) -> list[str]:
+    roles = [meaning(contents, name) or "" for name in array.dimensions]
+    named: list[str] = []
+    for role, name in zip(plain_roles(roles), array.dimensions, strict=True):
+        own = base_of(name)
+        if role in ("", EXPVER):
+            role = own if CHANNEL in roles or CHANNEL in named else CHANNEL
+        named.append(own if role in named and role != TRAJECTORY else role)
+    return named
 
 
 def _is_coordinate(array: StoredArray) -> bool:

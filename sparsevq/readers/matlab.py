@@ -16,7 +16,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.readers.decode import decoded
 from sparsevq.readers.hdf5_files import raw, text_attribute
 from sparsevq.readers.matlab_elements import check_elements
-from sparsevq.readers.matlab_nested import Node, arrays_in
+from sparsevq.readers.matlab_nested import MOST_ITEMS, Node, arrays_in
 from sparsevq.readers.stored import Contents, StoredArray, from_array, reading, size_text, unusable
 from sparsevq.runtime.hdf5 import Array
 
@@ -52,35 +52,51 @@ def open_matlab(path: Path) -> Contents:
 
 def _nodes_7_3(path: Path) -> dict[str, Node]:
     with reading(path, KIND), h5py.File(path, "r") as file:
+        nodes = _Nodes7_3(path, file)
         # what starts with # is referred to by cells and objects
-        return {name: _node_7_3(path, file, item, 1) for name, item in file.items() if not name.startswith("#")}
+        return {name: nodes.node(item, 1) for name, item in file.items() if not name.startswith("#")}
 
 
-def _node_7_3(path: Path, file: h5py.File, item: Any, depth: int) -> Node:
-    kind = text_attribute(item, "MATLAB_class")
-    if depth > DEEPEST:
-        return Node(f"a MATLAB {kind or 'struct'} within {DEEPEST} others")
-    if isinstance(item, h5py.Group):
-        if "MATLAB_sparse" in item.attrs:
-            return Node("a MATLAB sparse matrix, not a full array")
-        if kind not in ("", "struct"):
-            return Node(f"a MATLAB {kind}, not an array of real numbers")
-        return Node(
-            "a MATLAB struct", fields={key: _node_7_3(path, file, each, depth + 1) for key, each in item.items()}
-        )
-    if "MATLAB_empty" in item.attrs or item.shape is None or 0 in item.shape:
-        return Node(f"an empty MATLAB {kind or 'array'}")
-    if h5py.check_ref_dtype(item.dtype) is h5py.Reference and kind in ("", "cell"):
-        references = item[()].T  # of a cell, or of one field of a struct array
-        items = [
-            _node_7_3(path, file, file[each], depth + 1) if each else Node("nothing") for each in references.ravel()
-        ]
-        return Node("a MATLAB cell", items=items, sizes=references.shape)
-    if item.dtype.kind not in "fiub" or kind not in ("", *NUMBERS):
-        if item.dtype.names:
-            return Node("a MATLAB array " + unusable(item.dtype))
-        return Node(f"a MATLAB {kind or item.dtype}, not an array of real numbers")
-    return Node(f"a MATLAB {kind or 'array'}", array=_reversed(decoded(raw(path, item))))
+class _Nodes7_3:
+    """Values of an open file, each looked at once, however many cells refer to it."""
+
+    def __init__(self, path: Path, file: h5py.File):
+        self.path, self.file = path, file
+        self._known: dict[int, Node] = {}
+
+    def node(self, item: Any, depth: int) -> Node:
+        """A value, which is `depth` structs and cells deep."""
+        if depth > DEEPEST:
+            return Node(f"a MATLAB value within {DEEPEST} structs or cells")
+        address = h5py.h5o.get_info(item.id).addr
+        if address not in self._known:
+            self._known[address] = Node("a MATLAB cell or struct that holds itself")
+            self._known[address] = self._looked_at(item, depth)
+        return self._known[address]
+
+    def _looked_at(self, item: Any, depth: int) -> Node:
+        kind = text_attribute(item, "MATLAB_class")
+        if isinstance(item, h5py.Group):
+            if "MATLAB_sparse" in item.attrs:
+                return Node("a MATLAB sparse matrix, not a full array")
+            if kind not in ("", "struct"):
+                return Node(f"a MATLAB {kind}, not an array of real numbers")
+            return Node("a MATLAB struct", fields={key: self.node(each, depth + 1) for key, each in item.items()})
+        if not isinstance(item, h5py.Dataset):
+            return Node("no array")
+        if "MATLAB_empty" in item.attrs or item.shape is None or 0 in item.shape:
+            return Node(f"an empty MATLAB {kind or 'array'}")
+        if h5py.check_ref_dtype(item.dtype) is h5py.Reference and kind in ("", "cell"):
+            if item.size > MOST_ITEMS:
+                return Node(f"a MATLAB cell of {item.size} values, more than {MOST_ITEMS}")
+            references = item[()].T  # of a cell, or of one field of a struct array
+            items = [self.node(self.file[each], depth + 1) if each else Node("nothing") for each in references.ravel()]
+            return Node("a MATLAB cell", items=items, sizes=references.shape)
+        if item.dtype.kind not in "fiub" or kind not in ("", *NUMBERS):
+            if item.dtype.names:
+                return Node("a MATLAB array " + unusable(item.dtype))
+            return Node(f"a MATLAB {kind or item.dtype}, not an array of real numbers")
+        return Node(f"a MATLAB {kind or 'array'}", array=_reversed(decoded(raw(self.path, item))))
 
 
 def _reversed(array: StoredArray) -> StoredArray:

@@ -8,6 +8,8 @@ import numpy as np
 from sparsevq.readers.stored import StoredArray
 from sparsevq.readers.views import selected, stacked
 
+MOST_ITEMS = 10**5
+"""Matrices in a cell, or in cells of cells."""
 LARGEST_SHARED = 2**22
 """Bytes of a matrix in a cell up to which it is compared with the others."""
 COORDINATES = ("x", "y", "z", "t", "time", "lat", "lon", "xx", "yy", "zz")
@@ -70,6 +72,10 @@ def _gather(
             if len(inner) == len(structs):
                 _gather(f"{name}/{key}", inner, sizes, arrays, unreadable)
     elif nodes and len(cells) == len(nodes) and len({cell.sizes for cell in cells}) == 1:
+        count = sum(len(cell.items or ()) for cell in cells)
+        if count > MOST_ITEMS:
+            unreadable[name] = f"a MATLAB cell of {count} values, more than {MOST_ITEMS}"
+            return
         items = [item for cell in cells for item in cell.items or ()]
         _gather(name, items, (*sizes, *(size for size in cells[0].sizes if size > 1)), arrays, unreadable)
     else:
@@ -81,7 +87,7 @@ def _as_one(name: str, found: Sequence[StoredArray], sizes: tuple[int, ...]) -> 
     """Matrices of one size stacked; coordinates that are the same for all, once."""
     first = found[0]
     if len(found) == 1 and not sizes:
-        return first
+        return replace(first, name=name)
     if name.rsplit("/", 1)[-1].lower() in COORDINATES and first.nbytes <= LARGEST_SHARED:
         everything = tuple(slice(0, size) for size in first.shape)
         values = [np.asarray(array.read(everything)) for array in found]

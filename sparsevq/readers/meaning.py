@@ -1,7 +1,7 @@
 """What a dimension of a file is, by its coordinates and its name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -97,6 +97,13 @@ def _by_coordinate(contents: Contents, name: str, coordinate: StoredArray | None
     if is_time(coordinate.attributes, coordinate.units):
         return REFERENCE if base.lower() in _KNOWN[REFERENCE] else TIME
     return base if role_by_name(base) is None and _is_axis(coordinate) else None
+
+
+def plain_roles(roles: Sequence[str]) -> list[str]:
+    """Roles as a user writes them: starts of forecasts are trajectories, lead times their time."""
+    lead = LEAD in roles
+    words = {LEAD: TIME, REFERENCE: TRAJECTORY if lead or TIME in roles else TIME}
+    return [TRAJECTORY if lead and role == TIME else words.get(role, role) for role in roles]
 
 
 def coordinate_of(contents: Contents, name: str) -> StoredArray | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, POINT, TIME, TRAJECTORY
-from sparsevq.readers.likely import likely_dimensions
+from sparsevq.readers.likely import likely_dimensions, likely_fields
 from sparsevq.readers.lookup import Dimension
 from sparsevq.readers.meaning import (
     EXPVER,
@@ -20,6 +20,7 @@ from sparsevq.readers.meaning import (
     coordinate_of,
     first_values,
     meaning,
+    plain_roles,
     shown,
     values_of,
 )
@@ -118,11 +119,12 @@ def _named(contents: Contents, array: StoredArray, settings: FileConfig) -> tupl
     given = settings.dimensions
     if not given:
         if not array.dimensions and array.shape:
+            found = None if settings.arrays else likely_fields(contents)
+            arrays, dimensions = found or ([array.name], likely_dimensions(contents, array))
             raise SparseVQError(
                 f"{contents.path}: the dimensions of its arrays have no names; it holds "
                 f"{listing(contents.arrays.values())}",
-                f"write for instance `arrays: [{array.name}]` and "
-                f"`dimensions: [{', '.join(likely_dimensions(contents, array))}]`",
+                f"write for instance `arrays: [{', '.join(arrays)}]` and `dimensions: [{', '.join(dimensions)}]`",
             )
         return array, array.dimensions, False
     if CHANNEL in given and len(given) == len(array.shape) + 1:  # beside arrays with components
@@ -165,7 +167,7 @@ def _explained(contents: Contents, array: StoredArray, settings: FileConfig) -> 
     roles.reverse()
     unknown = [name for name, role in zip(array.dimensions, roles, strict=True) if not role]
     if unknown:
-        raise _unexplained(contents, array, unknown[0], roles)
+        raise _unexplained(contents, array, unknown[0])
     return Field(array, tuple(roles), messages=tuple(messages))
 
 
@@ -190,25 +192,17 @@ def _one_version(contents: Contents, array: StoredArray, axis: int, settings: Fi
     return merged(marked(array, settings.missing), axis, fault), message
 
 
-def _unexplained(contents: Contents, array: StoredArray, name: str, roles: Sequence[str]) -> Unclear:
+def _unexplained(contents: Contents, array: StoredArray, name: str) -> Unclear:
     size = array.shape[array.dimensions.index(name)]
     values = values_of(contents, name, 1)
     first = shown(values[0]) if values is not None else "0"
-    taken = {CHANNEL: "axis"} if CHANNEL in roles else {}
-    guess = [role if role else taken.get(CHANNEL, CHANNEL) for role in _plain(roles)]
+    guess = likely_dimensions(contents, array)
     return Unclear(
         f"{contents.path}: nothing says what the dimension {base_of(name)} of {listing([array])} is: it has {size} "
         f"entries ({first_values(contents, name, size)})",
         f"write what each dimension is, for instance `dimensions: [{', '.join(guess)}]`, or choose one entry, for "
         f"instance `select: {{{base_of(name)}: {first}}}`",
     )
-
-
-def _plain(roles: Sequence[str]) -> list[str]:
-    """Roles as a user writes them."""
-    lead = LEAD in roles
-    words = {LEAD: TIME, REFERENCE: TRAJECTORY if lead or TIME in roles else TIME}
-    return [TRAJECTORY if lead and role == TIME else words.get(role, role) for role in roles]
 
 
 def _as_forecasts(contents: Contents, field: Field) -> Field:
@@ -223,7 +217,7 @@ def _as_forecasts(contents: Contents, field: Field) -> Field:
     if LEAD not in roles and REFERENCE not in roles:
         return field
     starts = [axis for axis, role in enumerate(roles) if role == REFERENCE or (role == TIME and LEAD in roles)]
-    plain = _plain(roles)
+    plain = plain_roles(roles)
     if not starts or TRAJECTORY not in plain or TIME not in plain:
         return replace(field, roles=tuple(plain))
     start, lead = (base_of(array.dimensions[axis]) for axis in (starts[0], plain.index(TIME)))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
 from sparsevq.readers.meaning import meaning
+from sparsevq.readers.natural import in_order
 from sparsevq.readers.stored import Contents, StoredArray, from_array, print_once
 from sparsevq.readers.views import stacked
 from sparsevq.runtime.hdf5 import Array
@@ -82,10 +84,7 @@ def _numbered(contents: Contents, names: Sequence[str], settings: FileConfig) ->
         counts = {len(samples) for samples in found.values()}
         alike = all(len({array.shape for array in samples.values()}) == 1 for samples in found.values())
         if len(groups) > 1 and len(skeletons) == 1 and counts == {len(groups)} and alike:
-            return {
-                pattern: {key: samples[key] for key in sorted(samples, key=natural)}
-                for pattern, samples in found.items()
-            }
+            return {pattern: _ordered(samples) for pattern, samples in found.items()}
     return {}
 
 
@@ -105,9 +104,10 @@ def sample_patterns(contents: Contents, arrays: Sequence[StoredArray]) -> list[s
     return []
 
 
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """A key that orders names by the numbers in them: sample_2 before sample_10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+def _ordered(samples: Mapping[str, StoredArray]) -> dict[str, StoredArray]:
+    """Samples in the order of the numbers in their names."""
+    by_path = {Path(name): name for name in samples}
+    return {by_path[path]: samples[by_path[path]] for path in in_order(list(by_path))}
 
 
 def _matching(contents: Contents, pattern: str) -> dict[str, StoredArray]:
@@ -132,7 +132,7 @@ def _matching(contents: Contents, pattern: str) -> dict[str, StoredArray]:
                 f"{array.name} {array.shape}",
                 "name those of one shape by a narrower pattern, or cut them to one shape",
             )
-    return {sample: found[sample] for sample in sorted(found, key=natural)}
+    return _ordered(found)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -58,7 +58,7 @@ def self_describing(
         describes_itself=True,
         unreadable=unreadable,
         provenance={key: str(attributes[key])[:LONGEST] for key in SAID if key in attributes},
-        groups=dict(groups or {}),
+        groups={"": attributes, **(groups or {})},
     )
 
 

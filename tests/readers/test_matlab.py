@@ -148,3 +148,22 @@ def test_sparse_matrices_are_refused_by_name(tmp_path):
     for name in ("m", "s/m"):
         with pytest.raises(SparseVQError, match=f"{name} is a MATLAB sparse"):
             opened(path, arrays=(name,), dimensions=("y", "x"))
+
+
+def test_cells_that_hold_themselves_or_each_other_many_times_end(tmp_path):
+    path = version_7_3(tmp_path / "a.mat", {"u": U, "c": cell([U[..., 0]], (1, 1))})
+    with h5py.File(path, "r+") as file:
+        one = file["u"]
+        for level in range(7):  # 10^7 paths to one matrix
+            file[f"#refs#/many{level}"] = np.array([one.ref] * 10, dtype=h5py.ref_dtype)
+            one = file[f"#refs#/many{level}"]
+            one.attrs["MATLAB_class"] = np.bytes_("cell")
+        file["many"] = np.array([one.ref], dtype=h5py.ref_dtype)
+        file["loop"] = np.array([one.ref, one.ref], dtype=h5py.ref_dtype)
+        file["loop"][:] = [file["loop"].ref, file["loop"].ref]
+        for name in ("many", "loop"):
+            file[name].attrs["MATLAB_class"] = np.bytes_("cell")
+    contents = open_contents(path, FileConfig(path=str(path)))
+    assert list(contents.arrays) == ["c", "u"] and contents.arrays["c"].name == "c"
+    assert "more than" in contents.unreadable["many"] or "within 8" in contents.unreadable["many"]
+    assert "holds itself" in contents.unreadable["loop"]

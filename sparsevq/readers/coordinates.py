@@ -64,16 +64,19 @@ class Coordinate:
 def coordinate(array: StoredArray, at: Floats, unit: str | None) -> Coordinate:
     """What was read of an array as a coordinate; `unit` is the configuration's, None: the file's."""
     known = array.units if unit is None else unit
+    kind, about = kind_of_angle(array.name, known, array.attributes), names_of(array.attributes)
+    if not kind and about.get("standard_name", "").removeprefix("grid_") in DEGREES:
+        del about["standard_name"]  # a length, for instance
     largest = float(np.abs(at[np.isfinite(at)]).max(initial=0))
     precision = float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 0.0
     return Coordinate(
         name=array.name,
         at=at,
         unit=known,
-        kind=kind_of_angle(array.name, known, array.attributes),
+        kind=kind,
         rounding=ROUNDING * precision * largest,
         given=unit is not None,
-        about=names_of(array.attributes),
+        about=about,
     )
 
 
@@ -154,6 +157,12 @@ def converted(path: Path, found: Mapping[str, Coordinate]) -> tuple[dict[str, Co
         if size != 1:
             messages.append(f"{each.name} in {was}: converted to {degrees}")
         out[axis] = _on_the_sphere(path, axis, out[axis], each)
+    messages += _said_of_degrees(angles)
+    messages += [
+        f"{each.name} is in {each.unit}: it is no {name}, whatever it is called"
+        for each in found.values()
+        if each.unit and (name := kind_of_angle(each.name, "", {})) and name != each.kind
+    ]
     messages += _one_length(out)
     return out, messages
 
@@ -192,15 +201,40 @@ def _on_the_sphere(path: Path, axis: str, angle: Coordinate, was: Coordinate) ->
     most = 90.0 + POLE if angle.kind == LATITUDE else TURNS
     beyond = np.abs(angle.at) > most
     if beyond.any():
-        values, counts = np.unique(was.at[beyond], return_counts=True)
-        worst, unit = float(values[counts.argmax()]), f" in {was.unit}" if was.unit else ""
+        values = np.unique(was.at[beyond])
+        unit = f" in {was.unit}" if was.unit else ""
         raise SparseVQError(
             f"{path}: {angle.name} is a {angle.kind}{unit}, but {int(beyond.sum())} of its values are beyond "
-            f"{most:.0f} degrees, such as {worst:g}",
-            f"if {worst:g} marks points without a place, write `missing: [{worst:g}]`; if it is no {angle.kind}, give "
-            f"its unit, for instance `units: {{{axis}: m}}`",
+            f"{most:.0f} degrees, such as {values[0]:g}",
+            _way_back(axis, angle, values),
         )
     return replace(angle, at=np.clip(angle.at, -90, 90)) if angle.kind == LATITUDE else angle
+
+
+def _way_back(axis: str, angle: Coordinate, values: Floats) -> str:
+    """What to do about values that are not on the sphere."""
+    if len(values) == 1:
+        mark = f"if {values[0]:g} marks points without a place, write `missing: [{values[0]:g}]`; "
+    else:
+        mark = ""
+    if angle.kind == LATITUDE and 0 <= np.nanmin(angle.at) <= np.nanmax(angle.at) <= 180:
+        mark += "if it is a colatitude, write 90 minus it into the file; "
+    other = "degrees_east" if angle.kind == LATITUDE and np.nanmax(np.abs(angle.at)) <= TURNS else "m"
+    return f"{mark}if it is no {angle.kind}, give its unit, for instance `units: {{{axis}: {other}}}`"
+
+
+def _said_of_degrees(angles: Mapping[str, Coordinate]) -> list[str]:
+    """A line if degrees look like radians: they span as much as the sphere has of these."""
+    likely = []
+    for each in angles.values():
+        unit, at = unit_of(each.unit), each.at[np.isfinite(each.at)]
+        half = np.pi / 2 if each.kind == LATITUDE else np.pi
+        inside = len(at) and at.min() >= -half and at.max() <= (half if each.kind == LATITUDE else 2 * np.pi)
+        likely.append(bool(unit and unit.size == 1 and inside and np.ptp(at) > MOST_OF * 2 * half))
+    if len(likely) < 2 or not all(likely):
+        return []
+    units = ", ".join(f"{axis}: radians" for axis in angles)
+    return [f"{' and '.join(angles)} are small for degrees: if they are radians, write `units: {{{units}}}`"]
 
 
 def _one_length(found: dict[str, Coordinate]) -> list[str]:

@@ -19,6 +19,8 @@ from sparsevq.readers.units import LONGITUDE
 from sparsevq.runtime.hdf5 import Array
 
 MOST_AXES = 3
+WIDER = 3.0
+"""How many times wider than others the step may be where longitudes jump by a turn."""
 CLOSES = 0.1
 """How far the circle may be from closed, as a fraction of the spacing."""
 
@@ -215,7 +217,7 @@ def _increasing(layout: Layout, name: str, here: Coordinate) -> tuple[npt.NDArra
             "correct them, or leave out those points",
         )
     if here.kind == LONGITUDE and not _monotonic(at):
-        at = np.unwrap(at, period=360.0)
+        at = _turned(at)
     if not _monotonic(at):
         turn = int(np.flatnonzero(np.sign(np.diff(at)) != np.sign(at[1] - at[0]))[0]) if at[1] != at[0] else 0
         raise SparseVQError(
@@ -223,6 +225,14 @@ def _increasing(layout: Layout, name: str, here: Coordinate) -> tuple[npt.NDArra
             "sort the grid along it",
         )
     return (at, slice(None)) if at[1] > at[0] else (at[::-1], slice(None, None, -1))
+
+
+def _turned(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Longitudes that go on where they jump by a turn; as they are if they jump by anything else."""
+    turned = np.unwrap(at, period=360.0)
+    moved = np.abs(np.diff(turned - at)) > 1
+    steps = np.abs(np.diff(turned))
+    return turned if (steps[moved] <= WIDER * np.median(steps)).all() else at
 
 
 def _around(

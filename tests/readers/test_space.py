@@ -116,10 +116,30 @@ def test_without_a_unit_what_may_be_both_is_asked(tmp_path):
     assert radians.axis_units["lat"] == "degrees_north"
 
 
-def test_what_is_in_metres_is_no_latitude(tmp_path):
+def test_degrees_that_look_like_radians_are_said(tmp_path, capsys):
+    on_globe(tmp_path / "a.nc", np.deg2rad(LATITUDES), np.deg2rad(LONGITUDES))
+    np.testing.assert_array_equal(opened(tmp_path / "a.nc").axes["lat"], np.deg2rad(LATITUDES))
+    assert "if they are radians, write `units: {lat: radians, lon: radians}`" in capsys.readouterr().out
+
+
+def test_a_latitude_in_degrees_east_is_a_longitude_and_that_is_said(tmp_path, capsys):
+    on_globe(tmp_path / "a.nc", np.arange(5.0), np.arange(4.0), ("degrees_east", "degrees_north"))
+    assert opened(tmp_path / "a.nc").axis_units == {"lat": "degrees_east", "lon": "degrees_north"}
+    assert "lat is in degrees_east: it is no latitude, whatever it is called" in capsys.readouterr().out
+
+
+def test_longitudes_that_jump_by_anything_but_a_turn_are_refused(tmp_path):
+    """As when they overflow where they are packed."""
+    on_globe(tmp_path / "a.nc", LATITUDES, np.array([300.0, 310, 320, -325.36, -315.36]))
+    with pytest.raises(SparseVQError, match=r"coordinates of lon are not monotonic: 320, then -325.36"):
+        opened(tmp_path / "a.nc")
+
+
+def test_what_is_in_metres_is_no_latitude(tmp_path, capsys):
     on_globe(tmp_path / "a.nc", np.linspace(0, 9e5, 5), np.linspace(0, 3e5, 4), ("m", "m"))
     source = opened(tmp_path / "a.nc")
     assert source.axis_units == {"lat": "m", "lon": "m"} and not source.periodic
+    assert "lat is in m: it is no latitude" in capsys.readouterr().out
     np.testing.assert_array_equal(source.weights.reshape(5, 4)[2], source.weights.reshape(5, 4)[0])
 
 
@@ -129,7 +149,7 @@ def test_what_is_in_metres_is_no_latitude(tmp_path):
         (
             np.linspace(0, 95, 5),
             "degrees_north",
-            r"lat is a latitude in degrees_north, but 1 .* beyond 90 .* such as 95",
+            r"lat is a latitude in degrees_north, but 1 .* such as 95: if 95 marks .* a colatitude",
         ),
         (np.linspace(0, 50, 5), "radians", r"lat is a latitude in radians, but 4 of its values"),
         (np.linspace(0, 3e5, 5), "", r"lat is a latitude, but .* give its unit, for instance `units: \{lat: m\}`"),

@@ -12,7 +12,8 @@ from sparsevq.data.field_data import evenly_spaced
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import POINT, is_index
 from sparsevq.readers.coordinates import Coordinate, converted
-from sparsevq.readers.lookup import Dimension, Layout, Placed, along_dimension, given_points, numbered, points_of
+from sparsevq.readers.everywhere import given_points, points_of
+from sparsevq.readers.lookup import Dimension, Layout, Placed, along_dimension, numbered
 from sparsevq.readers.scattered import Scattered, places_unknown, scattered_points, separated, spread
 from sparsevq.readers.stored import Contents, StoredArray
 from sparsevq.readers.units import LONGITUDE
@@ -102,49 +103,54 @@ def space_of(
         there are too many axes.
     """
     layout = Layout(contents=contents, dimensions=dimensions, settings=settings, near=near, others=others)
-    anywhere = any(dimension.name == POINT for dimension in dimensions)
-    if anywhere and (settings.coordinates or not all(dimension.stored for dimension in dimensions)):
+    unnamed = not all(dimension.stored for dimension in dimensions)
+    if any(dimension.name == POINT for dimension in dimensions) and (settings.coordinates or unnamed):
         return _scattered(layout, scattered_points(layout))
+    along, points = _found(layout)
+    found = {**along, **points}
+    together, messages = converted(contents.path, {axis: each.coordinate for axis, each in found.items()})
+    found = {axis: replace(each, coordinate=together[axis]) for axis, each in found.items()}
+    messages += [
+        f"{each.coordinate.name} is taken for the coordinates of {axis}"
+        for axis, each in along.items()
+        if axis not in settings.coordinates and each.coordinate.name not in (axis, dimensions[each.along[0]].stored)
+    ]
+    axes = separated(layout, {axis: found[axis] for axis in points})
+    if axes is None:
+        return _scattered(layout, spread(layout, found, messages))
+    if points:
+        names = " and ".join(each.coordinate.name for each in points.values())
+        messages.append(f"{names}, given for every point, are constant along all dimensions but one: they are axes")
+    found |= axes
+    on = {found[axis].along[0]: axis for axis in (*along, *axes)}
+    names_on = [on.get(index, dimension.name) for index, dimension in enumerate(dimensions)]
+    return _grid(
+        layout, {name: (each, found.get(name)) for name, each in zip(names_on, dimensions, strict=True)}, messages
+    )
+
+
+def _found(layout: Layout) -> tuple[dict[str, Placed], dict[str, Placed]]:
+    """Coordinates along one dimension, and coordinates of every point, which go before them."""
+    dimensions, settings, path = layout.dimensions, layout.settings, layout.contents.path
     points = given_points(layout)
     own = {each.name: None if each.name in points else along_dimension(layout, each) for each in dimensions}
     free = frozenset(index for index, each in enumerate(dimensions) if _is_free(own[each.name], settings, each))
     points = points or points_of(layout, free)
-    if anywhere and not points:
+    if not points and any(dimension.name == POINT for dimension in dimensions):
         raise places_unknown(layout)
     unknown = [axis for axis in settings.coordinates if axis not in own and axis not in points]
     if unknown:
         raise SparseVQError(
-            f"{contents.path}: coordinates: {unknown[0]} is not an axis", f"the axes are {', '.join(own) or 'none'}"
+            f"{path}: coordinates: {unknown[0]} is not an axis", f"the axes are {', '.join(own) or 'none'}"
         )
-    placed = {
-        each.name: Placed(coordinate=found, along=(index,))
-        for index, each in enumerate(dimensions)
-        if (found := own[each.name]) is not None
-    }
     covered = {index for each in points.values() for index in each.along}
-    left = {axis: each for axis, each in placed.items() if each.along[0] not in covered and axis not in points}
-    if len(points) < len(covered):  # matrices for some axes only
-        left = {axis: each for axis, each in placed.items() if axis not in points}
-    together, messages = converted(contents.path, {axis: each.coordinate for axis, each in {**left, **points}.items()})
-    placed = {axis: replace(each, coordinate=together[axis]) for axis, each in {**left, **points}.items()}
-    messages += [
-        f"{each.coordinate.name} is taken for the coordinates of {axis}"
-        for axis, each in left.items()
-        if axis not in settings.coordinates and each.coordinate.name not in (axis, dimensions[each.along[0]].stored)
-    ]
-    if not points:
-        return _grid(layout, {each.name: (each, placed.get(each.name)) for each in dimensions}, messages)
-    axes = separated(layout, {axis: placed[axis] for axis in points})
-    if axes is None:
-        return _scattered(layout, spread(layout, placed, messages))
-    names = " and ".join(each.coordinate.name for each in points.values())
-    messages.append(f"{names}, given for every point, are constant along all dimensions but one: they are axes")
-    on = {each.along[0]: axis for axis, each in {**left, **axes}.items()}
-    placed = {**placed, **axes}
-    ways = {
-        on.get(index, each.name): (each, placed.get(on.get(index, each.name))) for index, each in enumerate(dimensions)
+    some = len(points) < len(covered)  # matrices for some axes only
+    along = {
+        each.name: Placed(coordinate=here, along=(index,))
+        for index, each in enumerate(dimensions)
+        if (here := own[each.name]) is not None and each.name not in points and (some or index not in covered)
     }
-    return _grid(layout, ways, messages)
+    return along, points
 
 
 def _is_free(own: Coordinate | None, settings: FileConfig, dimension: Dimension) -> bool:

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -14,9 +14,6 @@ from sparsevq.cli.flags import HelpFormatter, Parser, add_field_flags, add_flag
 from sparsevq.config import FileConfig, Section, load, parse
 from sparsevq.config.section import Count
 from sparsevq.errors import SparseVQError
-
-if TYPE_CHECKING:
-    from sparsevq.data.source import Source
 
 DESCRIPTION = """
 Look at data before learning from them: a file of your own in any format that the configuration's `files` takes (NetCDF,
@@ -138,39 +135,20 @@ def describe(args: Namespace, argv: list[str]) -> None:
     SparseVQError
         It cannot be read at all.
     """
-    from sparsevq.cli.describe import print_arrays, print_contents, print_description
-    from sparsevq.cli.opened import contents_of, kind_of
-    from sparsevq.cli.suggestion import assumptions, likely_settings
+    from sparsevq.cli.describe import print_contents, print_description
+    from sparsevq.cli.guesses import opened
+    from sparsevq.cli.opened import kind_of
     from sparsevq.cli.survey import survey
 
     settings, name = _settings(args)
-    kind, assumed = kind_of(settings), []
-    try:
-        source = _opened(settings, name)
-    except SparseVQError as error:
-        contents = contents_of(settings)
-        if contents is None:
-            raise
-        likely = likely_settings(contents, settings)
-        try:
-            if likely is None:
-                raise
-            source = _opened(likely, name)
-        except SparseVQError:
-            print_contents(contents, str(error), settings, name)
-            return
-        print_arrays(contents)
-        print(f"It is read by a guess, since\n  {error}\n")
-        settings, assumed = likely, assumptions(contents, likely)
-    found = survey(source, getattr(args, "sample", None), collect=True)
-    print_description(source, found, settings, kind, name, assumed)
-
-
-def _opened(settings: FileConfig, name: str) -> "Source":
-    from sparsevq.cli.opened import open_source
-
+    kind = kind_of(settings)
     with _to_stderr():
-        return open_source(settings, name)
+        found = opened(settings, name)
+    if found.contents is not None:
+        print_contents(found, name)
+    if found.source is not None:
+        values = survey(found.source, getattr(args, "sample", None), collect=True)
+        print_description(found.source, values, found.settings, kind, name, found.notes)
 
 
 def validate(args: Namespace, argv: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sparsevq.cli.guesses import Opened
 from sparsevq.cli.suggestion import suggested, suggested_arrays
 from sparsevq.cli.survey import Survey
 from sparsevq.config import FileConfig
 from sparsevq.data.field_data import SPLITS
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.stored import Contents, size_text
+from sparsevq.readers.stored import size_text
 
 WIDE = 4096
 """Columns where the output is no terminal: nothing is cut or wrapped."""
@@ -28,7 +29,7 @@ OF_HDF5 = ("class", "name", "dimension_labels", "_netcdf4dimid", "_netcdf4coordi
 
 
 def print_description(
-    source: Source, found: Survey, settings: FileConfig, kind: str, name: str, assumed: list[str] | None = None
+    source: Source, found: Survey, settings: FileConfig, kind: str, name: str, assumed: Sequence[str] = ()
 ) -> None:
     """Print all that is known of a source, and a configuration to start from; `assumed`: what the file does not say."""
     console = _console()
@@ -49,12 +50,13 @@ def print_description(
     except SparseVQError as error:
         _print(console, f"No configuration can be suggested:\n  {error}")
         return
-    _print_suggestion(console, lines, [*(assumed or []), *notes])
+    _print_suggestion(console, lines, [*assumed, *notes])
 
 
-def print_arrays(contents: Contents) -> None:
-    """Print what is in a file."""
-    console = _console()
+def print_contents(found: Opened, name: str) -> None:
+    """Print what is in a file that does not say how to read it; and, where no guess does, lines that may help."""
+    console, contents = _console(), found.contents
+    assert contents is not None
     columns = ("array", "shape", "type", "dimensions", "unit", "attributes")
     rows = (
         (item.name, _times(item.shape), str(item.dtype), ", ".join(item.dimensions), item.units, _attributes(item))
@@ -63,17 +65,12 @@ def print_arrays(contents: Contents) -> None:
     _print_table(console, f"{contents.path}: arrays", columns, rows)
     if contents.unreadable:
         _print_table(console, "not arrays of numbers", ("name", "what"), contents.unreadable.items())
-
-
-def print_contents(contents: Contents, why: str, settings: FileConfig, name: str) -> None:
-    """Print what is in a file that cannot be read as fields without help, and lines that may help."""
-    print_arrays(contents)
-    console = _console()
-    _print(console, f"It cannot be read as fields yet:\n  {why}\n")
-    lines = suggested_arrays(contents, settings, name)
-    if lines is not None:
-        note = "it does not work yet: say what each dimension is, then describe again with these settings"
-        _print_suggestion(console, lines, [note])
+    how = "cannot be read as fields yet:" if found.source is None else "is read by a guess, since"
+    _print(console, f"It {how}\n  {found.why}\n")
+    if found.source is None and found.notes:
+        unknown = "?" in found.settings.dimensions
+        why = "say what each dimension is, then describe again with these settings" if unknown else found.notes[0]
+        _print_suggestion(console, suggested_arrays(found.settings, name), [f"it does not work yet: {why}"])
 
 
 # ------------------------------------------------------------------------------------------------ rows

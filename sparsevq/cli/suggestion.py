@@ -16,8 +16,6 @@ from sparsevq.data.clock import Clock
 from sparsevq.data.dates import date_of
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.likely import likely_fields
-from sparsevq.readers.stored import Contents
 
 WHOLE = 4
 """Trajectories from which on they are held out whole: two to learn from, one for validation, one for the test."""
@@ -158,33 +156,11 @@ def usable_channels(source: Source, found: Survey) -> tuple[str, ...]:
     return tuple(channel for channel, fine in zip(source.channels, good, strict=True) if fine) or source.channels
 
 
-def suggested_arrays(contents: Contents, settings: FileConfig, name: str) -> str | None:
-    """YAML for a file that cannot be read as it is: the lines of `likely_settings`; None: it holds no fields."""
-    likely = likely_settings(contents, settings)
-    if likely is None:
-        return None
-    values = _document(name, _given(likely))
+def suggested_arrays(settings: FileConfig, name: str) -> str:
+    """YAML of a file's entry alone."""
+    values = _document(name, _given(settings))
     parse(Config, values, "the suggestion")
     return dumped(values)
-
-
-def likely_settings(contents: Contents, settings: FileConfig) -> FileConfig | None:
-    """The settings with what is probably right for what neither they nor the file say; None: it holds no fields."""
-    found = likely_fields(contents)
-    if found is None:
-        return None
-    arrays, dimensions = found
-    likely = {"arrays": settings.arrays or tuple(arrays), "dimensions": settings.dimensions or tuple(dimensions)}
-    return settings.model_copy(update=likely)
-
-
-def assumptions(contents: Contents, likely: FileConfig) -> list[str]:
-    """What was taken for what, for the user to check."""
-    first = contents.arrays.get(likely.arrays[0])
-    sizes = first.shape if first is not None and len(first.shape) == len(likely.dimensions) else ()
-    named = [f"{name} ({size})" for name, size in zip(likely.dimensions, sizes, strict=True)] if sizes else []
-    what = ", ".join(named or likely.dimensions)
-    return [f"check this, which the file does not say: {likely.arrays[0]} has the dimensions {what}"]
 
 
 def name_for(path: str) -> str:

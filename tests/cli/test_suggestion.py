@@ -113,6 +113,47 @@ def test_little_is_said_too_and_still_works(described):
     assert suggested(printed).files["mine"].block == 4
 
 
+def write_months(folder, months, first=0, step=24, frames=15):
+    for month in range(months):
+        time = 24.0 * np.arange(frames) + step * frames * month + first
+        axes = {"time": time, "latitude": np.linspace(-50, 50, 6), "longitude": np.arange(9.0)}
+        file = xr.Dataset({"u": (tuple(axes), noise(frames, 6, 9) + month)}, axes)
+        file.time.attrs["units"] = "hours since 2001-02-03"
+        file.to_netcdf(folder / f"{month}.nc")
+
+
+def describe_folder(folder, capsys) -> str:
+    with contextlib.chdir(folder):
+        assert main(["data", "describe", "*.nc", "--name", "mine"]) in (0, None)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("frames", [15, 1])
+def test_files_that_follow_each_other_are_one_trajectory(frames, tmp_path, capsys):
+    write_months(tmp_path, 60 // frames, frames=frames)
+    printed = describe_folder(tmp_path, capsys)
+    entry = suggested(printed).files["mine"]
+    assert (entry.join, entry.split) == ("time", "time")
+    assert f"# check this: the {60 // frames} files are taken to follow each other in time" in printed
+
+
+def test_files_of_the_same_dates_are_runs(tmp_path, capsys):
+    write_months(tmp_path, 5, step=0)
+    entry = suggested(describe_folder(tmp_path, capsys)).files["mine"]
+    assert (entry.join, entry.split) == ("trajectory", "trajectory")
+
+
+def test_what_is_wrong_beside_the_names_is_said(tmp_path, capsys):
+    times = np.r_[0.0, 1.0, 5.0, np.arange(6.0, 43.0)]
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["u"], file["time"] = noise(40, 6, 9), times
+    with contextlib.chdir(tmp_path):
+        assert main(["data", "describe", "mine.h5"]) in (0, None)
+    printed = capsys.readouterr().out
+    assert "the dimensions of its arrays have no names" in printed
+    assert "# it does not work yet: mine.h5: frames are not evenly spaced" in printed
+
+
 @pytest.mark.parametrize("units", ["hours since 2001-02-03", "s"])
 def test_frames_without_a_value_are_left_out_by_a_window(units, tmp_path, capsys):
     u = noise(70, 6, 9)

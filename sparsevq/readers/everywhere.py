@@ -4,13 +4,17 @@ import re
 from itertools import combinations, permutations
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import is_place, is_vertical, kind_of_angle, short
 from sparsevq.readers.coordinates import fixed_values
 from sparsevq.readers.lookup import Layout, Placed, alike, angles, one_of, plain_name, without
-from sparsevq.readers.stored import StoredArray, whole
+from sparsevq.readers.stored import StoredArray
 from sparsevq.readers.units import LATITUDE, LONGITUDE
+
+OverPoints = tuple[npt.NDArray[np.float64], tuple[int, ...]]
+"""Coordinates, and the numbers of the dimensions along which they are."""
 
 
 def points_of(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
@@ -42,29 +46,78 @@ def given_points(layout: Layout) -> dict[str, Placed]:
         One is not there, moves, or has a wrong shape.
     """
     found: dict[str, Placed] = {}
-    for axis, given in layout.settings.coordinates.items():
+    coordinates = layout.settings.coordinates
+    for axis, given in coordinates.items():
         number = layout.number(axis)
         if not isinstance(given, str):
             continue
         array = layout.contents.array(given, f"coordinates.{axis}")
-        if number is not None and max(array.shape, default=0) == int(np.prod(array.shape)):
+        together = [name for name, other in coordinates.items() if other == given]
+        if number is not None and _is_line(layout, array, number):
             continue
-        values, names = fixed_values(layout.contents.path, array, layout.others)
-        along = _along_which(layout, names, values.shape)
-        if number is not None and values.squeeze().shape == (layout.dimensions[number].size,):
-            continue
-        if along is None or (number is not None and number not in along):
-            over = " x ".join(map(str, layout.sizes))
+        over = _over_points(layout, array, (together.index(axis), len(together)))
+        if over is None or (number is not None and number not in over[1]):
+            points = " x ".join(map(str, layout.sizes))
             raise SparseVQError(
-                f"{layout.contents.path}: {array.name} has shape {array.shape}, but there are {over} points",
+                f"{layout.contents.path}: {array.name} has shape {array.shape}, but there are {points} points",
                 "name an array with one number for each",
             )
-        order = tuple(sorted(along))
-        values = values.reshape([layout.sizes[index] for index in along]).transpose(
-            [along.index(index) for index in order]
-        )
-        found[axis] = Placed(coordinate=layout.read(axis, array, values), along=order)
+        found[axis] = Placed(coordinate=layout.read(axis, array, over[0]), along=over[1])
     return found
+
+
+def _is_line(layout: Layout, array: StoredArray, number: int) -> bool:
+    """Whether an array has coordinates along one dimension only, perhaps the same for each time."""
+    line = max(array.shape, default=0) == int(np.prod(array.shape))
+    return line or without(array, layout.others) == (layout.dimensions[number].stored,)
+
+
+def _over_points(layout: Layout, array: StoredArray, component: tuple[int, int] = (0, 1)) -> OverPoints | None:
+    """Coordinates of every point and the dimensions along which they are, in order; None: the shape is another one.
+
+    Without names of dimensions there may be one more, along which they are the same (a matrix for each frame), or
+    which runs over the `component` (number, count) where one array is named for several axes.
+
+    Raises
+    ------
+    SparseVQError
+        Coordinates move.
+    """
+    values, names = fixed_values(layout.contents.path, array, layout.others)
+    number, count = component
+    if not names and count > 1 and values.shape[-1] == count:
+        values = values[..., number]
+    along = _along_which(layout, names, values.shape)
+    if along is None and not names:
+        values = values.squeeze()
+        along = _along_which(layout, (), values.shape)
+        if along is None and values.ndim > 2:
+            values, along = _for_each_frame(layout, array, values)
+    if along is None:
+        return None
+    order = tuple(sorted(along))
+    return values.transpose([along.index(index) for index in order]), order
+
+
+def _for_each_frame(
+    layout: Layout, array: StoredArray, values: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], tuple[int, ...] | None]:
+    """Matrices that are the same for each entry of a further dimension: the first, and along which dimensions it is."""
+    fitting = [
+        (extra, along)
+        for extra in range(values.ndim)
+        if (along := _along_which(layout, (), values.shape[:extra] + values.shape[extra + 1 :])) is not None
+    ]
+    for extra, along in fitting:
+        first = np.take(values, 0, axis=extra)
+        if np.array_equal(values, np.broadcast_to(np.expand_dims(first, extra), values.shape), equal_nan=True):
+            return first, along
+    if fitting:
+        raise SparseVQError(
+            f"{layout.contents.path}: the coordinates {array.name} move along one of its dimensions {array.shape}",
+            "interpolate the fields to fixed points, or name fixed coordinates by `coordinates`",
+        )
+    return values, None
 
 
 def _along_which(layout: Layout, names: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -83,21 +136,21 @@ def _along_which(layout: Layout, names: tuple[str, ...], shape: tuple[int, ...])
 def _points_by_name(layout: Layout, free: frozenset[int]) -> dict[str, Placed]:
     """Matrices of `meshgrid`: arrays named nearly like the axes, in formats without names of dimensions."""
     found: dict[str, Placed] = {}
+    sizes = {1, *layout.sizes, *(layout.near.shape if layout.near is not None else ())}
     for number in sorted(free):
         axis = layout.dimensions[number].name
-        along = {}
+        over: dict[str, OverPoints] = {}
         for array in alike(layout, axis) or angles(layout, axis):
-            if not array.dimensions and len(array.shape) > 1 and max(array.shape) < int(np.prod(array.shape)):
-                which = _along_which(layout, (), array.shape)
-                if which is not None and number in which:
-                    along[array.name] = which
-        mesh = one_of(layout, axis, [layout.contents.arrays[name] for name in along])
+            if array.dimensions or max(array.shape, default=0) == int(np.prod(array.shape)):
+                continue
+            here = _over_points(layout, array) if set(array.shape) <= sizes else None
+            if here is not None and number in here[1]:
+                over[array.name] = here
+        mesh = one_of(layout, axis, [layout.contents.arrays[name] for name in over])
         if mesh is not None:
-            which = along[mesh.name]
+            values, along = over[mesh.name]
             axis = axis if plain_name(mesh.name) == plain_name(axis) else short(mesh.name)
-            order = tuple(sorted(which))
-            values = whole(layout.contents.path, mesh).transpose([which.index(index) for index in order])
-            found[axis] = Placed(coordinate=layout.read(axis, mesh, values), along=order)
+            found[axis] = Placed(coordinate=layout.read(axis, mesh, values), along=along)
     return found
 
 

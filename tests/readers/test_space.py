@@ -446,6 +446,28 @@ def test_matrices_in_three_dimensions_and_in_the_other_order(tmp_path):
     np.testing.assert_array_equal(source.axes["x"], at[2])
 
 
+def test_matrices_for_each_frame_as_piv_toolboxes_write_them(tmp_path):
+    x, y = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 2, 5))
+    arrays = {"u": values(3, 5, 4), "x": np.stack([x] * 3), "y": np.stack([y] * 3)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "y", "x"))
+    np.testing.assert_array_equal(source.axes["x"], x[0])
+    np.savez(tmp_path / "b.npz", **arrays | {"x": np.stack([x, x, x + 1])})
+    with pytest.raises(SparseVQError, match=r"the coordinates x move along one of its dimensions \(3, 5, 4\)"):
+        opened(tmp_path / "b.npz", arrays=("u",), dimensions=("time", "y", "x"))
+
+
+def test_matrices_of_some_dimensions_and_one_array_for_all(tmp_path):
+    x, y = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 2, 5))
+    np.savez(tmp_path / "a.npz", u=values(3, 2, 5, 4), X=x, Y=y, xy=np.stack([x, y], axis=-1))
+    dimensions = ("time", "z", "y", "x")
+    source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=dimensions)
+    np.testing.assert_array_equal(source.axes["y"], y[:, 0])
+    given = opened(tmp_path / "a.npz", arrays=("u",), dimensions=dimensions, coordinates={"x": "xy", "y": "xy"})
+    for axis in "zyx":
+        np.testing.assert_array_equal(given.axes[axis], source.axes[axis])
+
+
 def test_matrices_that_contradict_the_names_of_dimensions_are_refused(tmp_path):
     y, x = np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 2, 5), indexing="ij")
     np.savez(tmp_path / "a.npz", u=values(3, 5, 5), x=x, y=y)

@@ -37,6 +37,8 @@ def add_forecast(commands: Any) -> None:
         help="a run: results/<experiment>/<data set>/n<sensors>/seed<seed>, or what stage 3 of sparsevq train wrote",
     )
     add_flag(parser, "readings", "what the sensors measured", type=Path, required=True, metavar="CSV")
+    explained = "readings that cannot be true are an error (default: they are printed, and used)"
+    parser.add_argument("--strict", action="store_true", help=explained)
     add_flag(parser, "out", "NetCDF-4 file to write, after the CF conventions", type=Path, required=True, metavar="NC")
     explained = "picture to write: mean and ensemble spread at several lead times (default: none)"
     add_flag(parser, "png", explained, type=Path, metavar="PNG")
@@ -80,6 +82,7 @@ def run(args: Namespace, argv: list[str]) -> None:
         temperature=getattr(args, "temperature", None),
         top_k=args.top_k,
         parameters=_each_once(getattr(args, "parameter", [])),
+        strict=args.strict,
     )
     read, known = forecast.sizes["sensor"], model.trained_places(forecast)
     trained = len(model.sensors.sparse)

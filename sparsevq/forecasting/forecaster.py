@@ -16,10 +16,12 @@ import xarray as xr
 from torch import Tensor
 
 from sparsevq.errors import SparseVQError
+from sparsevq.forecasting.climate import Climates
 from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
+from sparsevq.forecasting.plausibility import Plausibility
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
@@ -40,6 +42,7 @@ class Issued:
     drawn: Drawn
     asked: Asked
     source: str
+    doubts: tuple[str, ...] = ()
 
 
 class Forecaster:
@@ -80,6 +83,8 @@ class Forecaster:
         training = self.data.mask[self.data.split == "train"]
         self._digests = self.run.digests(*PARTS, "data", "sensors")
         self._form = Form.of(self.data, self.sensors.coordinates, self._model.sparse.partial)
+        climates = Climates(self._model.sparse, self.data, self.run.file("data"))
+        self._plausibility = Plausibility(climates, self.data, self.sensors)
         self._ever_valid = training.any(axis=0)
         self._issued: Issued | None = None
 
@@ -98,6 +103,7 @@ class Forecaster:
         temperature: float | None = None,
         top_k: int = 0,
         parameters: Mapping[str, float] | None = None,
+        strict: bool = False,
     ) -> xr.Dataset:
         """Forecast from what sensors measured in one frame, or in several.
 
@@ -108,7 +114,8 @@ class Forecaster:
             run's ``sensors.csv``) or one for each axis (any place in the domain); and one for each channel. All in the
             data set's units, or in those that the header says (``u [km/h]``). Of several frames: a column ``frame``
             (whole numbers) or ``time`` (numbers or dates); there may be gaps, and sensors may be missing. What is
-            converted, left out or not read is printed. Frames older than the run was trained for (`observed_frames`) are left out.
+            converted, left out or not read is printed. Frames older than the run was trained for
+            (`observed_frames`) are left out.
         frames
             Frames to forecast; may be more than the model was trained for.
         members
@@ -122,6 +129,9 @@ class Forecaster:
             Draw among this many likeliest codes; 0: among all.
         parameters
             Name -> value of what is known of the trajectory, where the run's models take such parameters.
+        strict
+            Readings that cannot be true, by the training data and each other, are an error; otherwise they are printed
+            and named in the attribute ``doubts``.
 
         Returns
         -------
@@ -138,7 +148,7 @@ class Forecaster:
         temperature = self._model.temperature if temperature is None else temperature
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
-        history, source = self._read(readings)
+        history, source, doubts = self._read(readings, strict)
         history = history.latest(self.observed_frames)
         asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
         with torch.no_grad():
@@ -146,10 +156,10 @@ class Forecaster:
             outlook, regression = self._outlook(history, known) or (None, None)
             seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook, regression)
             drawn = self._model.generate(seen, asked).case(0)
-        self._issued = Issued(history, known, outlook, drawn, asked, source)
+        self._issued = Issued(history, known, outlook, drawn, asked, source, doubts)
         return self._dataset(self._issued)
 
-    def update(self, readings: str | Path | pd.DataFrame, steps: int = 1) -> xr.Dataset:
+    def update(self, readings: str | Path | pd.DataFrame, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
         """Issue the last forecast again, when readings of a further frame have arrived.
 
         Parameters
@@ -158,6 +168,8 @@ class Forecaster:
             As of `forecast`, of one frame (or several, the last of which is the new one).
         steps
             Frames from the last observed one of the forecast before to that of these readings.
+        strict
+            As of `forecast`.
 
         Returns
         -------
@@ -176,7 +188,7 @@ class Forecaster:
             raise SparseVQError("there is no forecast to issue again", "call forecast first")
         if not 1 <= steps <= last.asked.frames:
             raise SparseVQError(f"steps={steps} is not allowed", f"give 1 ... {last.asked.frames}, or forecast anew")
-        further, source = self._read(readings)
+        further, source, doubts = self._read(readings, strict)
         history = last.history.appended(further, steps).latest(self.observed_frames)
         with torch.no_grad():
             outlook, _ = self._outlook(history, last.known) or (None, None)
@@ -185,7 +197,7 @@ class Forecaster:
                 drawn = self._model.generate(seen, last.asked).case(0)
             else:
                 drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
-        self._issued = Issued(history, last.known, outlook, drawn, last.asked, source)
+        self._issued = Issued(history, last.known, outlook, drawn, last.asked, source, doubts)
         return self._dataset(self._issued)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
@@ -196,14 +208,22 @@ class Forecaster:
 
     # -------------------------------------------------------------------------------------------- parts
 
-    def _read(self, readings: str | Path | pd.DataFrame) -> tuple[History, str]:
-        """The readings of each frame, by place, and their digest."""
+    def _read(self, readings: str | Path | pd.DataFrame, strict: bool) -> tuple[History, str, tuple[str, ...]]:
+        """The readings of each frame, by place, their digest, and what of them cannot be true."""
         with _as_csv(readings) as path:
             history = read_history(path, self._form, self.data.time)
             if any(read.noise.any() for read in history.frames) and not self._model.sparse.partial:
                 raise SparseVQError(f"{path}: the encoder takes readings as exact", "leave out the columns of noise")
+            doubts = tuple(self._plausibility(history))
+            if doubts and strict:
+                raise SparseVQError(
+                    f"{path}: {'; '.join(doubts)}",
+                    "correct the readings, or leave them out; without strict they are used",
+                )
+            for doubt in doubts:
+                print(f"WARNING: {path}: {doubt}", flush=True)
             # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
-            return history, digest(path)
+            return history, digest(path), doubts
 
     def _prompt(self, history: History, known: Mapping[str, float]) -> Tensor:
         """Codes of the observed frames (1, k, P, Q)."""
@@ -224,6 +244,7 @@ class Forecaster:
             "digest_readings": issued.source,
             **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
             **({"warning": doubt} if doubt else {}),
+            **({"doubts": "\n".join(issued.doubts)} if issued.doubts else {}),
         }
         lead_times = self._lead_times(asked.frames)
         places = issued.history.frames[-1].places

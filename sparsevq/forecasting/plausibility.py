@@ -23,7 +23,7 @@ from sparsevq.sensors.space import shown
 TOLD = 6
 """Readings that are told one by one."""
 SUSPECT = 0.5
-"""Share of the distance at which a frame is doubted, from which on reasons are tried: one may explain it much better."""
+"""Share of the distance at which a frame is doubted, from which on reasons are tried: one may explain it better."""
 
 
 class Plausibility:

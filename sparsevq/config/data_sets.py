@@ -168,8 +168,8 @@ class FileConfig(DataSetConfig):
     )
     coordinates: dict[str, str | tuple[float, float]] = Field(
         {},
-        description="axis -> array with its coordinates, or its [first, last]; others: as in the file. For scattered "
-        "points one array of shape (points, axes) may be named for every axis",
+        description="axis -> array with its coordinates, or its [first, last]; others: as in the file. An array "
+        "may have a value for each point (meshgrid); one of shape (points, axes) may be named for every axis",
     )
     time: str | tuple[float, float] | None = Field(
         None,

@@ -105,6 +105,8 @@ def numbered(layout: Layout, dimension: Dimension, messages: list[str]) -> Coord
         and re.sub(r"[-_ ]?(?:edges|bounds|bnds)", "", plain_name(array.name)) == plain_name(dimension.name)
     ]
     hint = f" ({edges[0]} has one number more: edges of cells are no points)" if edges else ""
+    if kind_of_angle(dimension.name, "", {}):
+        hint += f" (on a sphere give `coordinates: {{{dimension.name}: [first, last]}}`, in degrees)"
     messages.append(f"axis {dimension.name} has no coordinates: its points are numbered 0, 1, ...{hint}")
     return counted
 

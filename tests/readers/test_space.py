@@ -12,6 +12,7 @@ from sparsevq.data.layout import read_data
 from sparsevq.data.preprocess import preprocess
 from sparsevq.data.source import with_channels
 from sparsevq.errors import SparseVQError
+from sparsevq.forecasting.netcdf import as_dataset, write_netcdf
 from sparsevq.readers.units import unit_of
 from tests.user_files import all_of, opened, values
 
@@ -614,6 +615,14 @@ def test_long_and_standard_names_come_along_into_the_data_set(tmp_path):
         "plev": {"long_name": "pressure", "positive": "down"},
     }
     assert with_channels(source, ["tas"]).channel_about == data.channel_about
+    fields = np.zeros((2, 3, *data.grid, 1), np.float32)
+    forecast = as_dataset(data, fields, np.arange(3.0), np.array([[6e4, 10.0]]), {})
+    write_netcdf(tmp_path / "forecast.nc", forecast, "made")
+    with xr.open_dataset(tmp_path / "forecast.nc") as found:
+        assert found.tas.units == "K"
+        assert (found.tas.long_name, found.tas.standard_name) == ("air temperature at 2 m", "air_temperature")
+        assert (found.plev.long_name, found.plev.positive, found.plev.axis) == ("pressure", "down", "Z")
+        assert (found.lat.standard_name, found.lat.units, found.lat.axis) == ("latitude", "degrees_north", "Y")
 
 
 def test_names_of_an_array_of_several_channels(tmp_path):

@@ -187,6 +187,9 @@ class FileConfig(DataSetConfig):
     periodic: tuple[str, ...] = Field((), description="periodic axes, in addition to those that the file declares")
     vector: dict[str, str] = Field({}, description="channel -> axis of this vector component, for mirror symmetries")
     missing: tuple[float, ...] = Field((), description="values that mark missing data, beside NaN and the file's own")
+    not_missing: tuple[float, ...] = Field(
+        (), description="values that are data, though the file declares them missing or they stand far from all others"
+    )
     resample: tuple[Count, Count, Count] | None = Field(
         None,
         description="for FDS: points along z, y, x of a regular grid to interpolate to; null: the meshes' own points",

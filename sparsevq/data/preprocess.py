@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sparsevq.config import DataSetConfig, PreprocessConfig
+from sparsevq.config import DataSetConfig, FileConfig, PreprocessConfig
 from sparsevq.data.faults import require_faultless
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import SCHEMA, VERSION, write_header
+from sparsevq.data.marks import Guard
 from sparsevq.data.source import Source, every, with_channels
 from sparsevq.data.twins import Twins
 from sparsevq.errors import SparseVQError
@@ -51,7 +52,8 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     Raises
     ------
     SparseVQError
-        The source is faulty, a channel is not known, constant or empty, a value is infinite, there are too few
+        The source is faulty, a channel is not known, constant or empty, a value is infinite or stands so far from all
+        others that it must mark missing data, there are too few
         trajectories or frames, a trajectory is in two splits, or the file can't be written.
     """
     source = every(with_channels(source, data_set.channels), settings.time_sub)
@@ -70,8 +72,9 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     digests: dict[str, str] = {}
     with created(out, digests) as file:
         stored = file.create_dataset("fields", shape, np.float32)  # contiguous: it can be mapped (docs/lab-notes.md)
+        guard = Guard(source, data_set) if isinstance(data_set, FileConfig) else None
         twins = Twins(source.label, data.split, source.files)
-        mask, moments, digests["fields"] = _stream(source, stored, data.split == "train", twins)
+        mask, moments, digests["fields"] = _stream(source, stored, data.split == "train", twins, guard)
         twins.check(stored)
         mean, std = moments.mean_and_std()
         data = replace(data, mask=mask, mean=mean, std=std)
@@ -153,7 +156,11 @@ class Moments:
 
 
 def _stream(
-    source: Source, stored: h5py.Dataset, training: npt.NDArray[np.bool_], twins: Twins
+    source: Source,
+    stored: h5py.Dataset,
+    training: npt.NDArray[np.bool_],
+    twins: Twins,
+    guard: Guard | None,
 ) -> tuple[npt.NDArray[np.bool_], Moments, str]:
     """Write all fields; the mask ``(T, *grid)``, the moments of the training split, the digest of what was written."""
     at_once = max(1, BLOCK // (4 * math.prod(stored.shape[2:])))
@@ -167,6 +174,8 @@ def _stream(
         as_read = written.copy()
         for frames in blocks:
             block = _read(source, trajectory, frames, every_frame, some_frame)
+            if guard is not None:
+                guard.note(block, frames.start)
             stored[trajectory, frames] = block
             twins.note(trajectory, block)
             as_read.update(np.ascontiguousarray(block, np.float32).data)

@@ -137,8 +137,8 @@ def describe(args: Namespace, argv: list[str]) -> None:
     """
     from sparsevq.cli.describe import print_contents, print_description
     from sparsevq.cli.guesses import opened
+    from sparsevq.cli.marked import surveyed
     from sparsevq.cli.opened import kind_of
-    from sparsevq.cli.survey import survey
 
     settings, name = _settings(args)
     kind = kind_of(settings)
@@ -147,7 +147,8 @@ def describe(args: Namespace, argv: list[str]) -> None:
     if found.contents is not None:
         print_contents(found, name)
     if found.source is not None:
-        values = survey(found.source, getattr(args, "sample", None), collect=True)
+        with _to_stderr():
+            found, values = surveyed(found, name, getattr(args, "sample", None))
         print_description(found.source, values, found.settings, kind, name, found.notes)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from sparsevq.cli.survey import Progress, Survey, survey
 from sparsevq.config import FileConfig
 from sparsevq.data import layout
+from sparsevq.data.marks import undeclared
 from sparsevq.data.source import Source, with_channels
 from sparsevq.data.validation import file_faults
 from sparsevq.errors import SparseVQError
@@ -79,9 +80,10 @@ def faults_of(settings: FileConfig, name: str) -> tuple[list[str], str]:
         source = open_source(settings, name)
     except SparseVQError as error:
         return [str(error)], kind
-    found = survey(source, collect=True)
+    found = survey(source, collect=True, not_missing=settings.not_missing)
+    marks = undeclared(found.marks, source.label, settings.missing)
     looked = f"{kind}: trajectories {source.trajectories}, frames {found.frames}, channels {len(source.channels)}"
-    return [*found.faults, *_faults_of_values(source, found)], looked
+    return [*found.faults, *([str(marks)] if marks else []), *_faults_of_values(source, found)], looked
 
 
 def _faults_of_data_set(path: Path) -> list[str]:

@@ -2,11 +2,13 @@
 
 import sys
 import time as clock
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsevq.data.marks import Mark, Watch
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 
@@ -47,6 +49,8 @@ class Survey:
         ``(T, C)`` whether a channel has no value in a trajectory.
     faults
         What could not be read, in one line each.
+    marks
+        Values that probably mark missing data, though nothing declares it.
     """
 
     frames: int
@@ -63,6 +67,7 @@ class Survey:
     nothing: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
     faults: list[str] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
 
 
 class Progress:
@@ -78,7 +83,9 @@ class Progress:
             print(message, file=sys.stderr, flush=True)
 
 
-def survey(source: Source, sample: int | None = None, collect: bool = False) -> Survey:
+def survey(
+    source: Source, sample: int | None = None, collect: bool = False, not_missing: Sequence[float] = ()
+) -> Survey:
     """Look at all frames, or at `sample` of them, spread evenly over trajectories and time.
 
     Parameters
@@ -89,6 +96,8 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
         How many frames to look at; None: all.
     collect
         Collect what cannot be read, trajectory by trajectory, instead of raising.
+    not_missing
+        Values that are no marks of missing data, by the user's word.
 
     Raises
     ------
@@ -99,7 +108,7 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
     chosen = np.arange(trajectories * frames)
     if sample is not None and sample < len(chosen):
         chosen = np.unique(np.linspace(0, len(chosen) - 1, sample).round().astype(np.int64))
-    sums = _Sums(source.weights, channels)
+    sums, watch = _Sums(source.weights, channels), Watch(source.channels, source.units, not_missing)
     masked, gaps = np.full((2, trajectories), np.nan)
     empty, blank = np.zeros(trajectories, dtype=np.int64), np.zeros((trajectories, channels), dtype=bool)
     nothing = np.zeros(frames, dtype=bool)
@@ -108,7 +117,8 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
         some = np.zeros((len(weights), channels), dtype=bool)
         every = np.ones((len(weights), channels), dtype=bool)
         try:
-            for start, stop in _runs(chosen[chosen // frames == trajectory] % frames, len(weights) * channels):
+            runs = _runs(chosen[chosen // frames == trajectory] % frames, len(weights) * channels)
+            for start, stop in runs:
                 block = source.read(trajectory, start, stop).reshape(stop - start, len(weights), channels)
                 there = ~np.isnan(block)
                 some |= there.any(axis=0)
@@ -117,6 +127,7 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
                 empty[trajectory] += int(without.sum())
                 nothing[start:stop] |= without
                 sums.add(block, there)
+                watch.frames(block, (start, stop) == runs[0], (start, stop) == runs[-1])
                 seen += len(block)
                 progress(f"looked at {seen} of {len(chosen)} frames")
         except SparseVQError as error:
@@ -129,7 +140,7 @@ def survey(source: Source, sample: int | None = None, collect: bool = False) -> 
         gaps[trajectory] = (some.any(axis=1) & ~every[:, ~blank[trajectory]].all(axis=1)).mean()
     missing = sums.missing / max(sums.values, 1)
     values = (sums.low, sums.high, *sums.mean_and_std(), sums.time_mean_share(), missing, sums.infinite)
-    return Survey(seen, *values, masked, gaps, empty, nothing, blank, list(dict.fromkeys(faults)))
+    return Survey(seen, *values, masked, gaps, empty, nothing, blank, list(dict.fromkeys(faults)), watch.marks)
 
 
 def _runs(frames: npt.NDArray[np.int64], values: int) -> list[tuple[int, int]]:

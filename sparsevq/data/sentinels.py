@@ -11,7 +11,7 @@ _REPEATED = re.compile(r"-?(?:([789])\1{2,}|9{2,}\.9+)$")
 
 
 def looks_like_a_mark(value: float) -> bool:
-    """Whether a number is one of those by which programs mark missing values: 999 and the like, limits of integers, huge."""
+    """Whether a number is one that programs write for missing values: 999 and the like, limits of integers, huge."""
     if not np.isfinite(value) or abs(value) >= HUGE:
         return True
     if _REPEATED.match(np.format_float_positional(np.float32(value), trim="-")):

@@ -149,6 +149,23 @@ def test_channels_that_cannot_be_learned_are_left_out_of_the_suggestion(tmp_path
     assert "# channel none is left out: it has no value" in printed
 
 
+def test_a_value_that_stands_apart_is_named_and_in_the_suggestion(tmp_path, data):
+    """All else that is said is of the data without it; once it is configured, nothing is said of it."""
+    flow = travelling_waves(trajectories=6, obstacle=False)
+    fields = flow.fields.copy()
+    fields[:, :, 2:4, 2:4] = -9999
+    write_array(tmp_path / "mine.h5", dataclasses.replace(flow, fields=fields))
+    known = "mine.h5 --dimensions trajectory,time,y,x"
+    status, printed, _ = data(f"describe {known}")
+    assert status == 0
+    assert "# channel u: the value -9999 stands at 4 points in every frame, far from the others (" in printed
+    assert suggestion(printed)["files"]["mine"]["missing"] == [-9999]
+    assert float(line_of(printed, "u").split()[2]) > -100
+    status, printed, _ = data(f"validate {known}")
+    assert status == 1 and "write `missing: [-9999]`, or `not_missing: [-9999]` if that" in printed
+    assert data(f"validate {known} --missing -9999")[0] == data(f"validate {known} --not_missing -9999")[0] == 0
+
+
 def test_a_file_that_says_too_little_is_listed_with_lines_that_help(tmp_path, data):
     write_array(tmp_path / "mine.h5", travelling_waves(trajectories=12))
     status, printed, _ = data("describe mine.h5")

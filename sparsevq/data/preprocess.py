@@ -53,8 +53,8 @@ def preprocess(source: Source, out: str | Path, name: str, data_set: DataSetConf
     ------
     SparseVQError
         The source is faulty, a channel is not known, constant or empty, a value is infinite or stands so far from all
-        others that it must mark missing data, there are too few
-        trajectories or frames, a trajectory is in two splits, or the file can't be written.
+        others that it must mark missing data, there are too few trajectories or frames, a trajectory is in two splits,
+        or the file can't be written.
     """
     source = every(with_channels(source, data_set.channels), settings.time_sub)
     channels = len(source.channels)

@@ -10,12 +10,14 @@ import numpy as np
 from sparsevq.data.sentinels import is_a_limit, looks_like_a_mark
 from sparsevq.readers.attributes import text_of, units_in
 from sparsevq.readers.decode import decoded, refusal
-from sparsevq.readers.stored import Contents, StoredArray, reading, unusable
+from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "HDF5"
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 """How netCDF-4 marks a dimension without coordinates, which HDF5 has as an array of zeros."""
+LONGEST_TEXT = 32
+"""Characters that texts of any length are assumed to have, for the size of their array."""
 
 
 def open_hdf5(path: Path) -> Contents:
@@ -37,31 +39,31 @@ def open_hdf5(path: Path) -> Contents:
             return
         array = raw(path, item)
         why = refusal(array) if item.shape is not None else "empty"
-        if why or not array.is_number:
-            unreadable[name] = why or unusable(item.dtype)
+        if why:
+            unreadable[name] = why
         else:
             arrays[name] = decoded(array, initial_mark(item))
 
     with reading(path, KIND), h5py.File(path, "r") as file:
         groups[""] = attributes_of(file)
         file.visititems(visit)
-    fields = tuple(name for name, array in arrays.items() if array.shape)
+    fields = tuple(name for name, array in arrays.items() if array.shape and array.is_number)
     return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable, groups=groups)
 
 
 def raw(path: Path, item: h5py.Dataset) -> StoredArray:
     """A dataset of an open file, to be read after the file was closed; not decoded."""
-    name = item.name
+    name, text = item.name, h5py.check_string_dtype(item.dtype)
 
     def read(part: tuple[slice, ...]) -> Array:
         with reading(path, KIND), h5py.File(path, "r") as file:
-            return np.asarray(file[name][part])
+            return np.asarray(file[name].asstr()[part] if text else file[name][part], dtype=str if text else None)
 
     attributes = attributes_of(item)
     return StoredArray(
         name=name.strip("/"),
         shape=tuple(item.shape or ()),
-        dtype=item.dtype,
+        dtype=np.dtype(f"U{text.length or LONGEST_TEXT}") if text else item.dtype,
         read=read,
         dimensions=_dimensions(item),
         units=units_in(attributes),

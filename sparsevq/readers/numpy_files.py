@@ -4,7 +4,6 @@ import io
 import struct
 import tempfile
 import zipfile
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -62,7 +61,7 @@ def _open_npz(path: Path) -> Contents:
             name = member.filename.removesuffix(".npy")
             with archive.open(member) as file:
                 layout, header = _header(file), file.tell()
-            if layout[2].kind not in "fiubUS" and not is_date(layout[2]):
+            if layout[2].kind not in "fiubUSmM":
                 unreadable[name] = unusable(layout[2])
                 continue
             claimed = _bytes_of(layout)
@@ -72,29 +71,9 @@ def _open_npz(path: Path) -> Contents:
                     "it is damaged: make it again",
                 )
             read_as = _stored_member if member.compress_type == zipfile.ZIP_STORED else _compressed_member
-            array = read_as(path, member, name, header, layout)
-            arrays[name] = of_dates(array) if is_date(layout[2]) else array
-    fields = tuple(
-        name for name, array in arrays.items() if len(array.shape) > 1 and array.is_number and not array.units
-    )
+            arrays[name] = read_as(path, member, name, header, layout)
+    fields = tuple(name for name, array in arrays.items() if len(array.shape) > 1 and array.is_number)
     return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable)
-
-
-def is_date(dtype: np.dtype[Any]) -> bool:
-    """Whether values are dates (datetime64 with a unit)."""
-    return dtype.kind == "M" and np.datetime_data(dtype)[0] != "generic"
-
-
-def of_dates(array: StoredArray) -> StoredArray:
-    """Dates as seconds since 1970, NaN for none."""
-
-    def read(part: tuple[slice, ...]) -> Array:
-        dates = array.read(part)
-        whole = dates.astype("M8[s]")
-        seconds = whole.astype(np.int64) + (dates - whole) / np.timedelta64(1, "s")
-        return np.where(np.isnat(dates), np.nan, seconds)
-
-    return replace(array, dtype=np.dtype(np.float64), read=read, units="seconds since 1970-01-01")
 
 
 def _stored_member(path: Path, member: zipfile.ZipInfo, name: str, header: int, layout: Layout) -> StoredArray:

@@ -148,8 +148,9 @@ def describe(args: Namespace, argv: list[str]) -> None:
         print_contents(found, name)
     if found.source is not None:
         with _to_stderr():
-            found, values = surveyed(found, name, getattr(args, "sample", None))
-        print_description(found.source, values, found.settings, kind, name, found.notes)
+            sample = getattr(args, "sample", None)
+            source, settings, values, more = surveyed(found.source, found.settings, name, sample)
+        print_description(source, values, settings, kind, name, (*found.notes, *more))
 
 
 def validate(args: Namespace, argv: list[str]) -> None:

@@ -1,12 +1,12 @@
 """Which frame each line of readings is of, from its time: a number in the data set's unit, or a date."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
+import cftime
 import numpy as np
 
 from sparsevq.sensors.columns import Columns
-from sparsevq.sensors.dates import parsed_date
+from sparsevq.sensors.dates import Moment, parsed_date
 from sparsevq.sensors.readings import FloatArray
 from sparsevq.sensors.table import Row, Table
 from sparsevq.sensors.units import parsed
@@ -18,13 +18,15 @@ _MONTH = 365.2425 * 86400 / 12
 _NUMBER_FRAMES = "number the frames in a column frame instead"
 
 
-def offsets_by_time(table: Table, columns: Columns, times: FloatArray, time_units: str) -> tuple[list[int], str | None]:
+def offsets_by_time(
+    table: Table, columns: Columns, times: FloatArray, time_units: str, calendar: str = ""
+) -> tuple[list[int], str | None]:
     """The frame of each line of a file, counted from the last one (0, -1, ...), and the last one's date, if it has one.
 
     Parameters
     ----------
-    times, time_units
-        (F,) times of the data set's frames, and their unit.
+    times, time_units, calendar
+        (F,) times of the data set's frames, their unit, and its calendar (empty: ``standard``).
 
     Raises
     ------
@@ -32,14 +34,15 @@ def offsets_by_time(table: Table, columns: Columns, times: FloatArray, time_unit
         A cell is neither number nor date, or no whole number of steps before the last; there are several times, but
         the data set's are not evenly spaced or in no unit of time. The message names the line.
     """
-    dates = _dates(table, columns)
-    if dates is None:
+    moments = _dates(table, columns, calendar)
+    if moments is None:
         given = [columns.number(row, "time") for row in table.rows]
         if len(set(given)) == 1:
             return [0] * len(given), None
         return _offsets(table, columns, given, _step(table, columns, times)), None
+    dates = [moment.date for moment in moments]
     last = max(dates)
-    date = last.replace(tzinfo=None).isoformat() + ("Z" if last.tzinfo == UTC else "")
+    date = str(moments[dates.index(last)])
     if len(set(dates)) == 1:
         return [0] * len(dates), date
     step, unit = _step(table, columns, times), parsed(time_units)
@@ -81,9 +84,9 @@ def _offsets(table: Table, columns: Columns, given: Sequence[float], step: float
     return offsets
 
 
-def _dates(table: Table, columns: Columns) -> list[datetime] | None:
+def _dates(table: Table, columns: Columns, calendar: str) -> list[Moment] | None:
     """The date of each line; None: they are numbers."""
-    found = [_date(row, columns) for row in table.rows]
+    found = [_date(row, columns, calendar) for row in table.rows]
     if all(date is None for date in found):
         return None
     dates = []
@@ -95,19 +98,19 @@ def _dates(table: Table, columns: Columns) -> list[datetime] | None:
             )
         dates.append(date)
     for row, date in zip(table.rows, dates, strict=True):
-        if (date.tzinfo is None) != (dates[0].tzinfo is None):
+        if date.zoned != dates[0].zoned:
             raise row.fault(
                 f"column time holds {columns.text(row, 'time')!r}, but other lines "
-                + ("have a zone" if date.tzinfo is None else "have no zone"),
+                + ("have no zone" if date.zoned else "have a zone"),
                 "write all dates with a zone, or all without",
             )
     return dates
 
 
-def _date(row: Row, columns: Columns) -> datetime | None:
+def _date(row: Row, columns: Columns, calendar: str) -> Moment | None:
     text = columns.text(row, "time")
     try:
-        return parsed_date(f"{text} {clock}" if (clock := columns.text(row, "clock")) else text)
+        return parsed_date(f"{text} {columns.text(row, 'clock')}".strip(), calendar)
     except ValueError as error:
         what, _, do = str(error).partition(": ")
         raise row.fault(f"column time holds {text!r}, {what}", do) from None
@@ -119,9 +122,9 @@ def _whole_months(seconds: float) -> int:
     return months if months and abs(seconds / _MONTH - months) < 0.03 * months else 0
 
 
-def _offsets_in_months(dates: Sequence[datetime], step: int) -> list[int]:
+def _offsets_in_months(dates: Sequence[cftime.datetime], step: int) -> list[int]:
     """Frames before the last date, of dates on one day of the month; empty if they are not so many months apart."""
     last = max(dates)
     months = [12 * (last.year - date.year) + last.month - date.month for date in dates]
-    same = all((date.day, date.time()) == (last.day, last.time()) for date in dates)
+    same = all(date.timetuple()[2:6] == last.timetuple()[2:6] for date in dates)
     return [-month // step for month in months] if same and not any(month % step for month in months) else []

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sparsevq.sensors.table import Row, Say, Table
 from sparsevq.sensors.units import Conversion, conversion, parsed
@@ -49,12 +50,23 @@ class Names:
     channels: tuple[str, ...]
 
     @classmethod
-    def of(cls, axes: tuple[str, ...], channels: tuple[str, ...], special: tuple[str, ...] = ()) -> "Names":
-        """Of axes and channels, and of those of the `SPECIAL` columns that are not called like one of these."""
+    def of(
+        cls,
+        axes: tuple[str, ...],
+        channels: tuple[str, ...],
+        special: tuple[str, ...] = (),
+        about: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> "Names":
+        """Of axes and channels, and of those of the `SPECIAL` columns that are not called like one of these.
+
+        `about` has their further names: ``long_name``, ``standard_name``.
+        """
         named: dict[str, str] = {}
         wanted = [(name, name) for name in (*axes, *channels)]
         for axis in axes:
             wanted += [(other, axis) for group in _AXES if axis.lower() in group for other in group]
+        for name, said in about.items():
+            wanted += [(said[key], name) for key in ("long_name", "standard_name") if said.get(key)]
         for name in special:
             wanted += [(other, name) for other in SPECIAL.get(name, name).split() if name not in (*axes, *channels)]
         for name, meaning in wanted:

@@ -1,7 +1,10 @@
 """Dates as spreadsheets and loggers write them."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass
+from datetime import timedelta
+
+import cftime
 
 _CLOCK = r"(?:[T ]+(\d{1,2}):?(\d{2})(?::?(\d{2}(?:[.,]\d+)?))?)?\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?"
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2}))?" + _CLOCK, re.IGNORECASE)
@@ -12,8 +15,19 @@ _SLASHES = re.compile(r"\d{1,2}([/-])\d{1,2}\1\d{2,4}\b")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
-def parsed_date(text: str) -> datetime | None:
-    """A date from its text, in UTC where it has a zone; None: it is none.
+@dataclass(frozen=True)
+class Moment:
+    """A date; `zoned`: it had a zone, and is in UTC."""
+
+    date: cftime.datetime
+    zoned: bool = False
+
+    def __str__(self) -> str:
+        return self.date.isoformat() + "Z" * self.zoned
+
+
+def parsed_date(text: str, calendar: str = "") -> Moment | None:
+    """A date of a calendar (empty: ``standard``) from its text; None: it is none.
 
     2024-01-31, 2024-01-31T12:00:00Z, 2024/1/31 12:00, 20240131T1200, 31.1.2024 12:00, 31-Jan-2024, 2024-01.
 
@@ -33,20 +47,21 @@ def parsed_date(text: str) -> datetime | None:
         raise ValueError("in which day and month cannot be told apart: write it as 2024-01-31T12:00")
     else:
         return None
-    hour, minute, second, zone = found[5], found[6], (found[7] or "0").replace(",", "."), found[8]
+    hour, minute, second = int(found[5] or 0), int(found[6] or 0), float((found[7] or "0").replace(",", "."))
+    if hour > 24 or minute > 59 or second >= 61:
+        raise ValueError("which is no time of the day: write it as 2024-01-31T12:00")
     try:
-        whole = datetime(int(year), int(month), int(day), tzinfo=_zone(zone))
+        day_itself = cftime.datetime(int(year), int(month), int(day), calendar=calendar or "standard")
     except ValueError:
         raise ValueError("which is no day of the calendar: write it as 2024-01-31T12:00") from None
-    at = whole + timedelta(hours=int(hour or 0), minutes=int(minute or 0), seconds=float(second))
-    return at if zone is None else at.astimezone(UTC)
+    moment = day_itself + timedelta(hours=hour, minutes=minute, seconds=second)
+    return Moment(moment - _ahead(found[8]), True) if found[8] else Moment(moment)
 
 
-def _zone(text: str | None) -> timezone | None:
-    if text is None:
-        return None
-    if text.upper() in ("Z", "UTC", "GMT"):
-        return UTC
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(shift if text[0] == "+" else -shift)
+def _ahead(zone: str) -> timedelta:
+    """How far a zone's clocks are ahead of UTC."""
+    if zone.upper() in ("Z", "UTC", "GMT"):
+        return timedelta()
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    ahead = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return ahead if zone[0] == "+" else -ahead

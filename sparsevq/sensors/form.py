@@ -40,8 +40,10 @@ class Form:
         Which places there are.
     in_obstacle
         Whether a place ``(d,)`` is inside an obstacle; see `obstacle_test`.
-    axis_units, time_units
+    axis_units, time_units, calendar
         Of places and times; empty: unknown.
+    about
+        Axis or channel -> its ``long_name`` and ``standard_name``, by which a column may be called, too.
     say
         Takes notes of what was done to a file beyond what it says.
     """
@@ -55,6 +57,8 @@ class Form:
     in_obstacle: InObstacle | None = None
     axis_units: Mapping[str, str] = field(default_factory=dict)
     time_units: str = ""
+    calendar: str = ""
+    about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     say: Say = print_note
 
     @classmethod
@@ -70,6 +74,8 @@ class Form:
             in_obstacle=obstacle_test(data),
             axis_units=data.axis_units,
             time_units=data.time_units,
+            calendar=data.calendar,
+            about=data.axis_about | data.channel_about,
         )
 
     def read(self, csv: str | Path, clocks: tuple[str, ...] = ()) -> tuple[Table, Columns]:
@@ -81,7 +87,7 @@ class Form:
             The file is faulty, or a column is unknown, missing or contradicts another one.
         """
         noise = tuple(f"noise_{channel}" for channel in self.channels)
-        names = Names.of(self.axes, self.channels, ("sensor", *clocks, "noise", *noise))
+        names = Names.of(self.axes, self.channels, ("sensor", *clocks, "noise", *noise), self.about)
         table = read_table(csv, names, ",".join((*self.axes, *self.channels)))
         units = dict(zip(self.channels, self.units, strict=True)) | dict(self.axis_units)
         units |= {f"noise_{name}": unit for name, unit in zip(self.channels, self.units, strict=True)}

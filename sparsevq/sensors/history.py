@@ -113,7 +113,7 @@ def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:
     elif clock == "frame":
         offsets = _by_number(table, columns)
     else:
-        offsets, date = offsets_by_time(table, columns, times, form.time_units)
+        offsets, date = offsets_by_time(table, columns, times, form.time_units, form.calendar)
     frames = form.frames(table, columns, offsets, clock)
     ordered = tuple(sorted(frames))
     if ordered[-1] != 0:

@@ -374,6 +374,26 @@ def test_months_are_steps(tmp_path):
     assert found.offsets == (-3, 0)
 
 
+def test_dates_are_of_the_data_sets_calendar(tmp_path):
+    lines = "time,sensor,u\n2023-02-28,0,1\n2023-02-30,0,2\n2023-03-01,1,2\n"
+    found = history_of(tmp_path, lines, times=np.arange(9.0), units="d", calendar="360_day")
+    assert (found.offsets, found.date) == ((-3, -1, 0), "2023-03-01T00:00:00")
+    lines = "time,sensor,u\n2024-02-28,0,1\n2024-03-01,0,2\n"
+    assert history_of(tmp_path, lines, times=np.arange(9.0), units="d").offsets == (-2, 0)
+    assert history_of(tmp_path, lines, times=np.arange(9.0), units="d", calendar="noleap").offsets == (-1, 0)
+
+
+def test_long_and_standard_names_are_names(tmp_path):
+    about = {
+        "u": {"long_name": "2 metre temperature", "standard_name": "air_temperature"},
+        "x": {"long_name": "Easting"},
+    }
+    found = history_of(tmp_path, "y,Easting [m],2 metre temperature [K]\n0.5,1,2\n", about=about)
+    assert found.frames[0].values[0, 0] == 2
+    found = history_of(tmp_path, "sensor,Air temperature\n0,3\n", about=about)
+    assert found.frames[0].values[0, 0] == 3
+
+
 def test_one_date_needs_no_even_times(tmp_path):
     found = history_of(tmp_path, "time,sensor,u\n2024-01-31,0,1\n2024-01-31,1,1\n", np.array([0.0, 1, 5]), "L/U")
     assert (found.offsets, found.date) == ((0,), "2024-01-31T00:00:00")

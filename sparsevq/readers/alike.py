@@ -17,6 +17,7 @@ CLOSE = 1e-3
 """Tolerance for coordinates of one grid in several files, as a fraction of the spacing."""
 WIDEST = 0.05
 """The same, where single precision or the decimals of the coordinates are coarser than that."""
+CONVERT = "convert or interpolate it, or leave it out"
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,18 +47,20 @@ def on_the_points_of(first: Timed, parts: Sequence[Timed]) -> list[Timed]:
     return fitted
 
 
-def differ(part: Timed, first: Timed, what: str, here: str, there: str) -> NoReturn:
+def differ(part: Timed, first: Timed, what: str, here: str, there: str, do: str = CONVERT) -> NoReturn:
     """Raise the error that names two files and what differs."""
     raise SparseVQError(
         f"{part.path} and {first.path} do not go together: {what} {here} and {there}",
-        "convert or interpolate it, or leave it out",
+        do,
     )
 
 
 def _same_fields(first: Timed, part: Timed) -> None:
     one, other = first.source, part.source
     if one.channels != other.channels:
-        differ(part, first, "channels", ", ".join(other.channels), ", ".join(one.channels))
+        several = not set(one.channels) & set(other.channels)
+        do = "if they are of the same times, merge them first (cdo merge, or xarray.merge)" if several else CONVERT
+        differ(part, first, "channels", ", ".join(other.channels), ", ".join(one.channels), do)
     for channel, unit, wanted in zip(one.channels, other.units, one.units, strict=True):
         if not same_unit(unit, wanted):
             differ(part, first, f"{channel} in", unit or "no unit", wanted or "no unit")

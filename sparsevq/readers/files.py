@@ -157,6 +157,8 @@ def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str)
     store, told = SlabStore(), set[str]()
     chosen = settings if kind != "release" else settings.model_copy(update={"arrays": ()})  # its reader has chosen them
     called = _called(paths) if kind == "numpy" else None
+    if called and paths[0].stem != called:
+        print(f"the arrays of {paths[0].name} ... {paths[-1].name} are of one channel, {called}", flush=True)
     parts = [assemble(open_contents(path, settings, called or path.stem), chosen, store, told) for path in paths]
     named = split_by_names(paths) if kind == "release" else None
     if named is not None:

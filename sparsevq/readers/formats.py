@@ -29,6 +29,9 @@ NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 """Name of an HDF5 scale that stands for a dimension only; its values mean nothing."""
 _FORMATS = {"netcdf": "NetCDF", "zarr": "Zarr", "hdf5": "HDF5", "matlab": "MATLAB", "numpy": "NumPy"}
 
+_ALSO = {"hdf5": ("netcdf", "matlab"), "matlab": ("hdf5",)}
+"""Formats that a file may be read as too, since they are kinds of HDF5."""
+
 
 def format_of(path: Path, settings: FileConfig) -> str:
     """Format of a file: from the configuration, or by its content, or by its name.
@@ -39,6 +42,7 @@ def format_of(path: Path, settings: FileConfig) -> str:
         It is of none that is read: the message says what it is, and what to do; or it cannot be opened.
     """
     if settings.format != "auto":
+        _check_format(path, settings.format)
         return settings.format
     kind = _of_folder(path) if path.is_dir() else _of_file(path)
     if kind == "pickle":
@@ -49,6 +53,22 @@ def format_of(path: Path, settings: FileConfig) -> str:
     if not kind:
         raise SparseVQError(f"{path} is of no known format", f"give `format`; known endings are {', '.join(SUFFIXES)}")
     return kind
+
+
+def _check_format(path: Path, given: str) -> None:
+    """Check that the content of a file is of the format that the configuration gives it.
+
+    Raises
+    ------
+    SparseVQError
+        It is of another one.
+    """
+    if given not in _FORMATS or not path.is_file():
+        return
+    with reading(path, _FORMATS[given]):
+        kind = _by_content(path)
+    if kind and given not in (kind, *_ALSO.get(kind, ())):
+        raise SparseVQError(f"{path} is {_FORMATS[kind]}, not {_FORMATS[given]}", "leave out `format`")
 
 
 def _of_folder(path: Path) -> str:

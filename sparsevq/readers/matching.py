@@ -56,17 +56,17 @@ def matched(settings: FileConfig) -> tuple[tuple[Path, ...], list[str]]:
 
 def _of_pattern(pattern: str, settings: FileConfig, notes: list[str]) -> list[Path]:
     """What one name or pattern stands for, in order."""
-    wanted = pattern if os.path.lexists(pattern) else _expanded(pattern)
-    if os.path.lexists(wanted):  # a name, whatever characters it has
+    wanted = pattern if _there(pattern) else _expanded(pattern)
+    if _there(wanted):  # a name, whatever characters it has
         _check_name(wanted)
         path = Path(wanted)
-        return [path] if path.is_file() or _is_a_data_set(path, settings) else _files_in(path, notes)
+        return [path] if path.is_file() or _is_a_data_set(path, settings.format) else _files_in(path, notes)
     matches = _globbed(wanted, notes)
     if not matches:
         raise SparseVQError(f"path: {pattern} matches no file", _instead(wanted))
     for path in matches:
         _check_name(str(path))
-    sets = {path for path in matches if path.is_dir() and _is_a_data_set(path, settings)}
+    sets = {path for path in matches if path.is_dir() and _is_a_data_set(path, settings.format)}
     outside = [path for path in matches if not sets.intersection(path.parents)]  # not the chunks of a Zarr store
     files = [path for path in outside if path in sets or path.is_file()]
     data = [path for path in files if not _BESIDE.search(path.name)] or files
@@ -127,8 +127,8 @@ def _instead(pattern: str) -> str:
     folder = Path(pattern).parent
     while "*" in str(folder) or "?" in str(folder):
         folder = folder.parent
-    if not folder.exists():
-        missing = next(each for each in (*reversed(folder.parents), folder) if not each.exists())
+    missing = next((each for each in (*reversed(folder.parents), folder) if not _there(str(each))), None)
+    if missing is not None:
         return f"there is no folder {missing}; paths are relative to the working directory ({Path.cwd()})"
     try:
         names = [path.name for path in in_order(list(folder.iterdir())) if not _BESIDE.search(path.name)]
@@ -136,6 +136,25 @@ def _instead(pattern: str) -> str:
         return f"the folder {folder} cannot be listed: check that you may read it"
     brackets = "; [...] stands for one of the characters between the brackets" if "[" in pattern else ""
     return f"check the path: {folder} holds {_some(names) if names else 'nothing'}{brackets}"
+
+
+def _there(name: str) -> bool:
+    """Whether there is such a file, folder or link.
+
+    Raises
+    ------
+    SparseVQError
+        It is in a folder that may not be entered.
+    """
+    try:
+        os.lstat(name)
+    except PermissionError:
+        raise SparseVQError(
+            f"path: {name} cannot be opened (Permission denied)", "check that you may read it"
+        ) from None
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _check_name(name: str) -> None:
@@ -159,11 +178,11 @@ def _check_name(name: str) -> None:
         raise SparseVQError(f"path: {name} is neither a file nor a folder", "name a file")
 
 
-def _is_a_data_set(folder: Path, settings: FileConfig) -> bool:
-    """Whether a folder is one data set by its format."""
-    if settings.format in ("zarr", "fds") or folder.suffix == ".zarr":
+def _is_a_data_set(folder: Path, known: str = "auto") -> bool:
+    """Whether a folder is one data set by its format, as far as that is known."""
+    if known in ("zarr", "fds") or folder.suffix == ".zarr":
         return True
-    return any((folder / mark).exists() for mark in ZARR_MARKS) or any(folder.glob("*.smv"))
+    return any(os.path.exists(folder / mark) for mark in ZARR_MARKS) or any(folder.glob("*.smv"))
 
 
 def _files_in(folder: Path, notes: list[str]) -> list[Path]:
@@ -174,7 +193,7 @@ def _files_in(folder: Path, notes: list[str]) -> list[Path]:
         raise SparseVQError(
             f"path: the folder {folder} cannot be listed ({error.strerror})", "check that you may read it"
         ) from None
-    named = [path for path in there if path.suffix.lower() in SUFFIXES]
+    named = [path for path in there if path.suffix.lower() in SUFFIXES or (path.is_dir() and _is_a_data_set(path))]
     others = [path for path in there if path not in set(named) and path.is_file() and readable_by_content(path)]
     if named and others:
         notes.append(f"path: {folder}: {_some(path.name for path in others)} not read: name them, or a pattern")

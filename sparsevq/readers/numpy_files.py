@@ -119,7 +119,7 @@ def _mapped(path: Path, offset: int, layout: Layout) -> Array:
     if claimed > there:
         raise SparseVQError(
             f"{path} claims an array of {size_text(claimed)} {layout[0]}, but has {size_text(there)}",
-            "it is damaged or cut short: make or copy it again",
+            "it is damaged, cut short or still being written: make or copy it again",
         )
     return _memmap(path, offset, layout)
 

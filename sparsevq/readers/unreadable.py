@@ -44,6 +44,8 @@ def explained(path: Path, kind: str, error: Exception) -> SparseVQError:
         return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path, and that you may read it")
     if number == errno.EMFILE:
         return SparseVQError(f"cannot open {path} (too many open files)", "allow more: ulimit -n 8192")
+    if kind == "NetCDF" and ("\\" in path.name or isinstance(error, UnicodeEncodeError)):
+        return SparseVQError(f"{path}: the NetCDF library reads no files whose name has such characters", "rename it")
     hindered = _locked(path, reason) or _foreign(path, kind)
     if hindered:
         return hindered

@@ -206,6 +206,38 @@ def test_what_is_no_file_of_arrays_is_said(tmp_path, content, message, settings)
     assert "\n" not in str(raised.value) and "a.nc" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("write", "given", "message"),
+    [
+        (classic_netcdf, "hdf5", "a.nc is NetCDF, not HDF5: leave out `format`"),
+        (npy, "netcdf", "a.nc is NumPy, not NetCDF: leave out `format`"),
+        (plain_hdf5, "numpy", "a.nc is HDF5, not NumPy"),
+        (matlab_5, "zarr", "a.nc is MATLAB, not Zarr"),
+    ],
+)
+def test_a_format_that_is_not_the_file_s(tmp_path, write, given, message):
+    write(tmp_path / "a.nc")
+    with pytest.raises(SparseVQError, match=message):
+        opened(tmp_path / "a.nc", format=given)
+
+
+@pytest.mark.parametrize("name", ["run[1].nc", "run#1.nc", "#mode=zarr.nc", "a b.nc", "ü€.nc", "c:x.nc", "zip::x.nc"])
+@pytest.mark.parametrize("write", [netcdf_4, classic_netcdf])
+def test_names_that_libraries_could_take_for_something_else(tmp_path, monkeypatch, write, name):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.nc")
+    (tmp_path / "a.nc").rename(tmp_path / name)
+    np.testing.assert_array_equal(all_of(opened(name))[0, ..., 0], grid().u.values)
+
+
+@pytest.mark.parametrize("name", ["a\\b.nc", os.fsdecode(b"H\xf6he.nc")])
+def test_names_that_the_netcdf_library_does_not_read(tmp_path, name):
+    netcdf_4(tmp_path / "a.nc")
+    (tmp_path / "a.nc").rename(tmp_path / name)
+    with pytest.raises(SparseVQError, match=r"whose name has such characters: rename it"):
+        opened(tmp_path / name)
+
+
 WRITERS = {
     "h5py": "import h5py; f = h5py.File({path!r}, 'a'); f['v'] = 1; f.flush()",
     "h5py, a new file": "import h5py; f = h5py.File({path!r}, 'w')",

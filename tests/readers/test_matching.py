@@ -172,6 +172,13 @@ def test_a_folder_of_files_without_endings(tmp_path):
     assert notes == [f"path: {tmp_path}: u_1, u_2, u_10 not read: name them, or a pattern"]
 
 
+def test_a_folder_of_stores_without_endings(tmp_path):
+    for store in ("run_10", "run_2"):
+        (tmp_path / store / "u").mkdir(parents=True)
+        (tmp_path / store / "zarr.json").write_text("{}")
+    assert found(tmp_path, str(tmp_path)) == found(tmp_path, f"{tmp_path}/*") == ["run_2", "run_10"]
+
+
 def test_the_chunks_of_a_store_are_no_files(tmp_path):
     for store in ("a.zarr", "b.zarr"):
         (tmp_path / store / "u").mkdir(parents=True)

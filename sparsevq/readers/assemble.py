@@ -60,7 +60,7 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
     )
     along = first.stored(TIME) if TIME in first.roles else None
     times, clock = frame_times(contents, along, first.size(TIME), settings, told)
-    for message in (*(each for field in fields for each in field.messages), *space.messages):
+    for message in (*(each for field in fields for each in (*field.messages, *field.array.notes)), *space.messages):
         print_once(message, told)
     readers = [
         FrameReader(contents.path, field, first, space, settings.missing, store, len(fields)) for field in fields

@@ -66,12 +66,21 @@ def open_contents(path: Path, settings: FileConfig, called: str | None = None) -
         return open_release(path, settings)
     if kind not in OPENERS:
         raise SparseVQError(f"{path} is of the format {kind}, which has no arrays to choose from", "leave out `arrays`")
-    contents = OPENERS[kind](path)
+    contents = _keeping(OPENERS[kind](path), settings.not_missing)
     if kind != "numpy" or path.stem not in contents.arrays or zipfile.is_zipfile(path):
         return contents
     called = called or _called(matching_files(settings)) or path.stem
     array = replace(contents.arrays[path.stem], name=called)
     return replace(contents, arrays={called: array}, fields=(called,))
+
+
+def _keeping(contents: Contents, values: Sequence[float]) -> Contents:
+    """The contents with values as data that the file declares missing."""
+    kept = {
+        name: array.keeping(values) if array.keeping is not None and values else array
+        for name, array in contents.arrays.items()
+    }
+    return replace(contents, arrays=kept)
 
 
 def _called(paths: Sequence[Path]) -> str | None:

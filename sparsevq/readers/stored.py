@@ -1,7 +1,7 @@
 """Arrays in a user's file, not read yet: what the reader of each format gives; and limits on their size."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,11 @@ class StoredArray:
         Shape of its chunks; None: it is contiguous.
     attributes
         All its attributes.
+    notes
+        What of how it is read has to be said.
+    keeping
+        ``keeping(values)``: the same array with some values as data that the file declares missing; None: it declares
+        none.
     """
 
     name: str
@@ -55,6 +60,8 @@ class StoredArray:
     units: str = ""
     chunks: tuple[int, ...] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    keeping: "Callable[[Sequence[float]], StoredArray] | None" = None
 
     @property
     def nbytes(self) -> int:

@@ -11,6 +11,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from sparsevq.runtime.hdf5 import Array
 KIND = "Zarr"
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute with the names of the dimensions, in version 2."""
+
+
+ZEROS = "0, the fill_value of the store, counts as missing (if it is a value, write `not_missing: [0]`)"
 
 
 def open_zarr(path: Path) -> Contents:
@@ -55,6 +59,8 @@ def open_zarr(path: Path) -> Contents:
         raw = in_groups({name: _raw(path, name, item) for name, item in items.items()})
         by_xarray = any(item.metadata.zarr_format == 2 and item.fill_value is None for item in items.values())
         marks = {name: _marks(raw[name], item, by_xarray) for name, item in items.items()}
+        for name in (name for name, values in marks.items() if 0 in values):
+            raw[name] = replace(raw[name], notes=(f"{name}: {ZEROS}",))
         attributes = store.attrs.asdict() if isinstance(store, zarr.Group) else {}
     return self_describing(path, raw, attributes, marks, groups)
 

@@ -312,6 +312,23 @@ def test_a_packing_that_cannot_be_undone_is_refused(tmp_path, attributes, messag
         read(hdf5(tmp_path / "a.h5", COUNTS, attributes))
 
 
+def test_values_that_a_file_declares_missing_are_kept_by_the_users_word(tmp_path, capsys):
+    rain = netcdf(tmp_path / "a.nc", ZEROS, {}, fill=0.0)
+    assert np.isnan(read(rain)).sum() == (ZEROS == 0).sum()
+    np.testing.assert_array_equal(all_of(opened(rain, not_missing=(0,)))[0, ..., 0], ZEROS)
+    packed = hdf5(tmp_path / "a.h5", COUNTS, {**PACKED, "missing_value": COUNTS[0, 0, 0], "valid_max": np.int16(1000)})
+    data = all_of(opened(packed, arrays=("u",), dimensions=DIMENSIONS, not_missing=(float(UNPACKED[0, 0, 0]),)))
+    np.testing.assert_array_equal(data[0, ..., 0], np.where(COUNTS > 1000, np.nan, UNPACKED))
+    assert "u: values outside the valid range that the file gives (to 1000) count as missing" in capsys.readouterr().out
+
+
+def test_a_zero_that_counts_as_missing_in_zarr_is_said(tmp_path, capsys):
+    path = zarr_store(tmp_path / "a.zarr", ZEROS, {}, 2, 0.0, others=None)
+    assert np.isnan(read(path)).sum() == (ZEROS == 0).sum()
+    assert "u: 0, the fill_value of the store, counts as missing (if it is a value, write" in capsys.readouterr().out
+    np.testing.assert_array_equal(all_of(opened(path, not_missing=(0,)))[0, ..., 0], ZEROS)
+
+
 RECORDS = np.rec.fromarrays([TRUTH, TRUTH], names="p,q")
 REFUSED = [
     (TRUTH.astype("c8"), "of complex numbers.*: store its real and its imaginary part as two arrays"),

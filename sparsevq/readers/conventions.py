@@ -40,6 +40,11 @@ def role_by_name(name: str) -> str | None:
     return _ROLE_OF.get(name.lower())
 
 
+def said(attributes: Mapping[str, Any], name: str) -> str:
+    """An attribute as text; empty where there is none, or one that is no text."""
+    return text_of(attributes.get(name, "")).strip()
+
+
 def short(name: str) -> str:
     """The name of an array without its group, in lower case."""
     return name.rsplit("/", 1)[-1].lower()
@@ -47,7 +52,7 @@ def short(name: str) -> str:
 
 def is_time(attributes: Mapping[str, Any], units: str) -> bool:
     """Whether a coordinate is a time (CF 4.4: by its units, its standard name or its axis)."""
-    return attributes.get("axis") == "T" or attributes.get("standard_name") == "time" or counts_dates(units)
+    return said(attributes, "axis") == "T" or said(attributes, "standard_name") == "time" or counts_dates(units)
 
 
 def is_longitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
@@ -68,13 +73,13 @@ def kind_of_angle(name: str, units: str, attributes: Mapping[str, Any]) -> str:
     unit = unit_of(units)
     if unit is not None and unit.kind != ANGLE:
         return unit.kind if unit.kind in (LATITUDE, LONGITUDE) else ""
-    standard = text_of(attributes.get("standard_name", "")).strip().lower()
+    standard = said(attributes, "standard_name").lower()
     if standard:
         word = standard.removeprefix("grid_")
         return word if word in (LATITUDE, LONGITUDE) else ""
     if unit is None and not unitless(units):
         return ""
-    found = _LONG_NAME.match(text_of(attributes.get("long_name", "")).strip().lower())
+    found = _LONG_NAME.match(said(attributes, "long_name").lower())
     if found:
         return found[1]
     return next((kind for kind, names in _ANGLE_NAMES.items() if names.fullmatch(short(name))), "")
@@ -84,7 +89,7 @@ def is_vertical(array: StoredArray) -> bool:
     """Whether an array is a height, a depth or a level."""
     attributes = array.attributes
     return (
-        attributes.get("axis") == "Z"
+        said(attributes, "axis") == "Z"
         or "positive" in attributes
         or (short(array.name) in _VERTICAL and _of_place(array))
     )
@@ -95,8 +100,8 @@ def is_place(array: StoredArray) -> bool:
     attributes = array.attributes
     return (
         bool(kind_of_angle(array.name, array.units, attributes))
-        or attributes.get("axis") in ("X", "Y")
-        or str(attributes.get("standard_name", "")).startswith("projection_")
+        or said(attributes, "axis") in ("X", "Y")
+        or said(attributes, "standard_name").startswith("projection_")
         or (short(array.name) in ("x", "y") and _of_place(array))
         or is_vertical(array)
     )
@@ -109,7 +114,9 @@ def is_bounds(array: StoredArray) -> bool:
 
 def is_index(at: Any, units: str, attributes: Mapping[str, Any]) -> bool:
     """Whether a coordinate only counts points (87, 88, 89, or 0, 10, 20), so that any other is better."""
-    if not unitless(units) or str(attributes.get("standard_name", "")).startswith(("projection_", "grid_l")):
+    if not unitless(units) or said(attributes, "standard_name").startswith(("projection_", "grid_l")):
+        return False
+    if not np.isfinite(at).all():
         return False
     steps = np.diff(at)
     even = len(at) > 1 and steps[0] != 0 and (steps == steps[0]).all()

@@ -85,7 +85,7 @@ def _over_points(layout: Layout, array: StoredArray, component: tuple[int, int] 
     """
     values, names = fixed_values(layout.contents.path, array, layout.others)
     number, count = component
-    if not names and count > 1 and values.shape[-1] == count:
+    if not names and count > 1 and values.shape[-1:] == (count,):
         values = values[..., number]
     along = _along_which(layout, names, values.shape)
     if along is None and not names:

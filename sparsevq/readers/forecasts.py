@@ -10,7 +10,7 @@ from sparsevq.data.clock import Clock
 from sparsevq.data.dates import unit_named
 from sparsevq.data.source import Source
 from sparsevq.readers.clock import Timed
-from sparsevq.readers.conventions import TIME, counts_dates
+from sparsevq.readers.conventions import TIME, counts_dates, said
 from sparsevq.readers.moments import moments
 from sparsevq.readers.roles import Field
 from sparsevq.readers.stored import Contents, StoredArray, print_once
@@ -74,8 +74,8 @@ def _starts(contents: Contents, field: Field) -> StoredArray | None:
     ]
     for name, _ in field.leads:
         along = [array for array in dated if array.dimensions == (name,)]
-        along.sort(key=lambda array: (array.attributes.get("standard_name") not in STARTS, array.name != name))
+        along.sort(key=lambda array: (said(array.attributes, "standard_name") not in STARTS, array.name != name))
         if along:
             return along[0]
-    scalars = [array for array in dated if not array.shape and array.attributes.get("standard_name") in STARTS]
+    scalars = [array for array in dated if not array.shape and said(array.attributes, "standard_name") in STARTS]
     return scalars[0] if scalars else None

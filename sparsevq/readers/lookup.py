@@ -73,6 +73,7 @@ class Layout:
             at, _ = fixed_values(self.contents.path, array, self.others)
         for value in self.settings.missing:
             at = np.where(at == (array.dtype.type(value) if array.dtype.kind == "f" else value), np.nan, at)
+        at = np.where(np.isfinite(at), at, np.nan)
         return coordinate(array, at, self.settings.units.get(axis))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sparsevq.readers.conventions import TIME, TRAJECTORY, is_place, is_time, role_by_name
+from sparsevq.readers.conventions import TIME, TRAJECTORY, is_place, is_time, role_by_name, said
 from sparsevq.readers.stored import Contents, StoredArray
 from sparsevq.readers.units import unit_of
 from sparsevq.runtime.hdf5 import Array
@@ -142,7 +142,7 @@ def first_values(contents: Contents, name: str, size: int) -> str:
 
 
 def _standard_name(array: StoredArray) -> str:
-    return str(array.attributes.get("standard_name", ""))
+    return said(array.attributes, "standard_name")
 
 
 def _is_start(array: StoredArray) -> bool:

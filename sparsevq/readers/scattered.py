@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.conventions import is_place, short
+from sparsevq.readers.conventions import is_place, said, short
 from sparsevq.readers.coordinates import Coordinate, converted, fixed_values
 from sparsevq.readers.lookup import Layout, Placed, numbered
 from sparsevq.readers.stored import StoredArray, whole
@@ -190,6 +190,10 @@ def _with_places(layout: Layout, found: Mapping[str, Coordinate], messages: list
     SparseVQError
         No point has a place.
     """
+    if not found:
+        raise SparseVQError(
+            f"{layout.contents.path}: it has one point, which is no field", "choose other `arrays`, or join its files"
+        )
     there = np.all([np.isfinite(each.at) for each in found.values()], axis=0)
     over = " x ".join(map(str, layout.sizes))
     if len(layout.sizes) > 1:
@@ -232,7 +236,8 @@ def _areas(layout: Layout) -> Floats | None:
     names = tuple(each.stored for each in layout.dimensions)
     for array in layout.contents.arrays.values():
         dims = array.dimensions
-        if array.attributes.get("standard_name") != "cell_area" or not dims or not set(dims) <= set(names):
+        area = said(array.attributes, "standard_name") == "cell_area"
+        if not area or not array.is_number or not dims or not set(dims) <= set(names):
             continue
         shape = [each.size if each.stored in dims else 1 for each in layout.dimensions]
         order = [dims.index(name) for name in names if name in dims]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sparsevq.readers.conventions import said
 from sparsevq.readers.decode import decoded, refusal
 from sparsevq.readers.stored import Contents, StoredArray
 
@@ -111,7 +112,7 @@ def _named(raw: Mapping[str, StoredArray]) -> set[str]:
         for key, value in array.attributes.items():
             if isinstance(value, str) and key in ABOUT:
                 words += value.split()
-        if array.attributes.get("cf_role") == "mesh_topology":
+        if said(array.attributes, "cf_role") == "mesh_topology":
             named.add(array.name)
             for key, value in array.attributes.items():
                 if key.endswith(("_coordinates", "_connectivity")):

@@ -9,7 +9,7 @@ import numpy as np
 from sparsevq.config import FileConfig
 from sparsevq.data.clock import Clock, FloatArray
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.conventions import TIME, counts_dates, is_time, role_by_name
+from sparsevq.readers.conventions import TIME, counts_dates, is_time, role_by_name, said
 from sparsevq.readers.moments import moments, of_numbers
 from sparsevq.readers.stored import Contents, StoredArray, print_once
 from sparsevq.readers.written import Written
@@ -146,7 +146,7 @@ def _along(contents: Contents, dimension: str, frames: int) -> StoredArray | Non
 
 def _best(times: Sequence[StoredArray], dimension: str) -> StoredArray | None:
     def rank(array: StoredArray) -> tuple[bool, ...]:
-        standard = array.attributes.get("standard_name")
+        standard = said(array.attributes, "standard_name")
         valid = standard == VALID or "valid" in _short(array.name)
         return standard in (REFERENCE, LEAD), not array.is_number, not valid, array.name != dimension
 

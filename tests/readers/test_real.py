@@ -109,3 +109,16 @@ def test_an_unstructured_mesh(tmp_path):
     assert source.scattered and source.grid == (96,) and source.channels == ("synthetic",)
     np.testing.assert_array_equal(source.axes["example_C4_face_x"], mesh.example_C4_face_x)
     np.testing.assert_array_equal(all_of(source)[0, ..., 0], mesh.synthetic.values.astype(np.float32))
+
+
+def test_ocean_on_a_curvilinear_grid_is_scattered_and_named(tmp_path):
+    """Three months of NEMO on ORCA1, a file each."""
+    path = Path(pytest.importorskip("iris_sample_data").path) / "NEMO"
+    source = opened(sorted(map(str, path.glob("*.nc"))), join="time")
+    with xr.open_dataset(next(iter(sorted(path.glob("*.nc")))), decode_times=False) as data:
+        np.testing.assert_array_equal(source.axes["nav_lat"], data.nav_lat.values.ravel())
+        np.testing.assert_array_equal(source.axes["nav_lon"], data.nav_lon.values.ravel())
+        np.testing.assert_array_equal(source.read(0, 0, 1)[0, :, 0], data.tos.values.ravel())
+    assert source.scattered and source.grid == (330 * 360,)
+    assert source.channel_about["tos"]["standard_name"] == "sea_surface_temperature"
+    assert source.axis_units == {"nav_lat": "degrees_north", "nav_lon": "degrees_east"}

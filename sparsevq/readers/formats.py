@@ -10,6 +10,7 @@ from sparsevq.config import FileConfig
 from sparsevq.data import layout
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.foreign import foreign, zarr_root
+from sparsevq.readers.hdf5_heaps import check_heaps
 from sparsevq.readers.stored import reading
 from sparsevq.simulators import shards
 
@@ -67,6 +68,8 @@ def _check_format(path: Path, given: str) -> None:
         return
     with reading(path, _FORMATS[given]):
         kind = _by_content(path)
+        if kind in _ALSO:
+            check_heaps(path)
     if kind and given not in (kind, *_ALSO.get(kind, ())):
         raise SparseVQError(f"{path} is {_FORMATS[kind]}, not {_FORMATS[given]}", "leave out `format`")
 
@@ -86,6 +89,7 @@ def _of_file(path: Path) -> str:
             if said:
                 raise SparseVQError(f"{path} {said[0]}", said[1])
             return kind or by_name
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             if _schema(file) in (layout.SCHEMA, shards.SCHEMA):
                 return "sparsevq"

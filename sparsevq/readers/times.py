@@ -167,7 +167,7 @@ def _dated(array: StoredArray) -> bool:
 
 def _named_date(array: StoredArray, dimension: str) -> bool:
     short = _short(array.name)
-    return array.name == dimension or short in DATES_AS_TEXT or role_by_name(short) == TIME
+    return array.name == dimension or short in DATES_AS_TEXT or short.endswith("time") or role_by_name(short) == TIME
 
 
 def _named_time(array: StoredArray, frames: int) -> bool:

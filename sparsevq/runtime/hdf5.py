@@ -85,7 +85,7 @@ def open_layout(
     with file:
         try:
             found, number = file.attrs.get("schema"), file.attrs.get("schema_version")
-        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # damaged
+        except Exception as error:  # damaged: h5py raises anything
             raise _unreadable(path, schema, error) from error
         if found != schema:
             what = f"is a {found} file" if isinstance(found, str) else "has no attribute `schema`"
@@ -100,7 +100,9 @@ def open_layout(
         note_version(path, file.attrs.get("sparsevq_version"))
         try:
             yield file
-        except OSError as error:
+        except Exception as error:
+            if not _of_h5py(error):
+                raise
             raise _unreadable(path, schema, error) from error
 
 
@@ -243,6 +245,15 @@ def write_column(file: h5py.Group, name: str, values: Array) -> None:
         file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
     else:
         file.create_dataset(name, data=values.astype(np.float64))
+
+
+def _of_h5py(error: Exception) -> bool:
+    """Whether h5py raised it, or a system call: of a damaged file, since we ask for what the layout has."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return isinstance(error, OSError) or where.startswith("h5py.")
 
 
 def _unreadable(path: Path, schema: str, error: Exception) -> SparseVQError:

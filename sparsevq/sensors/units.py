@@ -79,6 +79,8 @@ _OFFSETS = {name: 273.15 for name, known in _TABLE.items() if known == (1, _KELV
 _OFFSETS |= {name: 459.67 * 5 / 9 for name, known in _TABLE.items() if known == (5 / 9, _KELVIN)}
 _LOWER = {name.lower(): name for name in reversed([*_TABLE])}
 _DEGREES = re.compile(r"(\u00b0|deg(?:rees?)?)[ _]?(Celsius|Fahrenheit|Kelvin|[CFKNE])$", re.IGNORECASE)
+LARGEST_POWER = 12
+"""Of a unit in a product of units."""
 _FACTOR = re.compile(r"([^\W\d]+|[%\u00b0][A-Za-z]?|1)\^?([+-]?\d+)?$")
 
 
@@ -124,6 +126,8 @@ def parsed(text: str) -> Unit | None:
         if found is None or name is None:
             return None
         power = sign * int(found[2] or 1)
+        if abs(power) > LARGEST_POWER:
+            return None
         scale *= _TABLE[name][0] ** power
         total = [had + power * more for had, more in zip(total, _TABLE[name][1], strict=True)]
         sign = 1

@@ -9,6 +9,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.sensors.form import Form, read_readings
 from sparsevq.sensors.history import read_history
 from sparsevq.sensors.space import Space
+from sparsevq.sensors.units import conversion
 
 AXES, CHANNELS = ("y", "x"), ("u", "v")
 PLACES = np.array([[0.5, 1.0], [1.5, 2.0], [2.5, 3.0]])
@@ -418,3 +419,8 @@ def test_faulty_dates(tmp_path, times, message):
 def test_dates_of_a_data_set_without_a_unit_of_time(tmp_path):
     with pytest.raises(SparseVQError, match="has dates, but the data set's times are in L/U: number the frames"):
         history_of(tmp_path, "time,sensor,u\n2024-01-01,0,1\n2024-01-02,0,1\n", units="L/U")
+
+
+def test_a_unit_to_a_power_that_no_unit_has_is_none():
+    assert conversion("m99999", "m") is None
+    assert conversion("m/s9" + "9" * 400, "m/s") is None

@@ -7,16 +7,19 @@ import numpy as np
 
 HUGE = 1e15
 """Magnitudes from here on are no physical values (1e20, 1e30, 9.97e36)."""
-_REPEATED = re.compile(r"-?(?:([789])\1{2,}|9{2,}\.9+)$")
+_REPEATED = re.compile(r"-?(?:([789])\1{2,}|9{2,}\.9+|9{3,}0{5,})$")
+_ROUND = re.compile(r"-?\d(?:\.\d{1,3})?e\+\d+$")
+"""Huge numbers that somebody chose: 1e20, 9.999e20; not what is left of a calculation."""
 
 
 def looks_like_a_mark(value: float) -> bool:
     """Whether a number is one that programs write for missing values: 999 and the like, limits of integers, huge."""
-    if not np.isfinite(value) or abs(value) >= HUGE:
+    if not np.isfinite(value):
         return True
-    if _REPEATED.match(np.format_float_positional(np.float32(value), trim="-")):
+    single = np.float32(value)
+    if abs(value) >= HUGE and _ROUND.match(np.format_float_scientific(single, trim="-")):
         return True
-    return float(np.float32(value)) in _OF_INTEGERS
+    return bool(_REPEATED.match(np.format_float_positional(single, trim="-"))) or float(single) in _KNOWN
 
 
 def is_a_limit(value: Any, dtype: np.dtype[Any]) -> bool:
@@ -33,4 +36,9 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, ...]:
     return (*low, int(info.max), int(info.max) - 1)
 
 
-_OF_INTEGERS = {float(np.float32(limit)) for kind in ("i2", "u2", "i4", "u4") for limit in _limits(np.dtype(kind))}
+_KNOWN = {
+    *(float(np.float32(limit)) for kind in ("i2", "u2", "i4", "u4") for limit in _limits(np.dtype(kind))),
+    *(sign * float(np.finfo(np.float32).max) for sign in (-1, 1)),
+    float(np.float32(9.969209968386869e36)),  # netCDF's default fill value
+    float(np.float32(-273.15)),  # 0 K of which somebody made degrees Celsius
+}

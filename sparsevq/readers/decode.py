@@ -4,7 +4,7 @@ The rule is that of the CF conventions (2.5.1, 8.1) and of the netCDF users' gui
 break it in a known way, and are plain all the same, they are read as they are meant.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -77,6 +77,14 @@ def decoded(
         notes=(*raw.notes, *_notes(raw, rule)),
         keeping=lambda values: decoded(raw, also_missing, netcdf, values),
     )
+
+
+def of_the_file(array: StoredArray, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Missing values that the attributes of the whole file declare, for an array that declares none of its own."""
+    own, known = by_plain_name(array.attributes), by_plain_name(attributes)
+    if any(numbers(own[name]) for name in MISSING if name in own):
+        return ()
+    return tuple(value for name in MISSING if name in known for value in numbers(known[name]) if value != 0)
 
 
 # ------------------------------------------------------------------------------------------------ what attributes say

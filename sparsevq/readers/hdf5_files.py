@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsevq.data.sentinels import is_a_limit, looks_like_a_mark
 from sparsevq.readers.attributes import text_of, units_in
-from sparsevq.readers.decode import decoded, refusal
+from sparsevq.readers.decode import decoded, of_the_file, refusal
 from sparsevq.readers.stored import Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
@@ -42,7 +42,7 @@ def open_hdf5(path: Path) -> Contents:
         if why:
             unreadable[name] = why
         else:
-            arrays[name] = decoded(array, initial_mark(item))
+            arrays[name] = decoded(array, (*initial_mark(item), *of_the_file(array, groups[""])))
 
     with reading(path, KIND), h5py.File(path, "r") as file:
         groups[""] = attributes_of(file)

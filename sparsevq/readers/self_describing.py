@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsevq.readers.conventions import said
-from sparsevq.readers.decode import decoded, refusal
+from sparsevq.readers.decode import decoded, of_the_file, refusal
 from sparsevq.readers.stored import Contents, StoredArray
 
 SAID = ("title", "institution", "source", "references", "Conventions", "history")
@@ -45,7 +45,8 @@ def self_describing(
         if why:
             unreadable[name] = why
         else:
-            arrays[name] = decoded(array, marks.get(name, ()) if marks else (), netcdf=marks is None)
+            more = (*(marks or {}).get(name, ()), *of_the_file(array, attributes))
+            arrays[name] = decoded(array, more, netcdf=marks is None)
     about = _named(raw)
     fields = tuple(
         name

@@ -74,8 +74,9 @@ def test_zero_kelvin_on_land_is_no_temperature():
         filled(1, 0 * FIELD) + np.where(np.arange(FRAMES)[:, None, None] > 0, 0.1 * np.abs(FIELD), 0),  # from rest
         np.zeros_like(FIELD),
         np.full_like(FIELD, np.nan),
+        1e16 * np.exp(6 * FIELD),  # a density
     ],
-    ids=["field", "rain", "obstacle", "dry", "wall", "saturated", "few", "rest", "zero", "nan"],
+    ids=["field", "rain", "obstacle", "dry", "wall", "saturated", "few", "rest", "zero", "nan", "density"],
 )
 def test_legitimate_constants_are_left_alone(field):
     assert looked(field.astype(np.float32)) == []
@@ -115,7 +116,9 @@ def test_numbers_as_text_that_yaml_reads_as_numbers():
 
 
 def test_numbers_that_programs_write_for_missing_data():
-    for value in (-999, 9999, -99999, -99.9, -999.9, 1e20, -32767, -2147483648, 4294967295, np.inf):
+    for value in (-999, 9999, -99999, -99.9, -999.9, 1e20, 9.999e20, -9.99e8, 3.4028235e38, np.inf):
         assert looks_like_a_mark(value)
-    for value in (0, 1, -1, 99, -9, 100, 1000, 998.9, 9998, 0.999):
+    for value in (-32767, -32768, 65535, -2147483648, 4294967295):
+        assert looks_like_a_mark(value)
+    for value in (0, 1, -1, 99, -9, 100, 1000, 998.9, 9998, 0.999, 1.2345678e20):
         assert not looks_like_a_mark(value)

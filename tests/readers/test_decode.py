@@ -228,6 +228,20 @@ def test_several_missing_values_at_once(tmp_path):
     np.testing.assert_array_equal(read(hdf5(tmp_path / "a.h5", data, attributes)), expected)
 
 
+@pytest.mark.parametrize("name", ["a.nc", "a.h5", "a.zarr"])
+def test_a_missing_value_that_the_whole_file_declares(tmp_path, name):
+    """As in https://github.com/pydata/xarray/issues/2510; an array's own goes before it."""
+    data = marked(1e14)
+    write = {"nc": netcdf, "h5": hdf5, "zarr": zarr_store}[name[2:]]
+    path = write(tmp_path / name, data, {})
+    if name == "a.zarr":
+        zarr.open_group(path).attrs["missing_value"] = 1e14
+    else:
+        with h5py.File(path, "a") as file:
+            file.attrs["missing_value"] = np.float32(1e14)
+    np.testing.assert_array_equal(read(path), missing())
+
+
 ZEROS = np.maximum(TRUTH, 0)
 """About half of them zeros."""
 

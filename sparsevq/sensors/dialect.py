@@ -93,9 +93,10 @@ def _candidate(text: str, line: int, told: tuple[str, int] | None, known: Known)
         while cells and not cells[-1]:
             cells.pop()
         found.append((len({cell for cell in cells if known(cell)}), Header(line, tuple(cells), separator, commented)))
-    # A unit may hold a separator (`temp, degC`): of two splits with equally many names the one with fewer cells, unless
-    # none is known.
-    return max(found, key=lambda one: (one[0], -len(one[1].cells) if one[0] else len(one[1].cells)))
+    # A unit may hold a separator (`temp, degC`): of two splits with equally many names the one with fewer cells that
+    # hold anything, unless none is known. Cells without a name must not tip it: by spaces they vanish, and empty cells
+    # below them, too.
+    return max(found, key=lambda one: (one[0], (-1 if one[0] else 1) * sum(map(bool, one[1].cells))))
 
 
 def _joined_units(text: str) -> str:

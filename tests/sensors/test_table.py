@@ -424,3 +424,14 @@ def test_dates_of_a_data_set_without_a_unit_of_time(tmp_path):
 def test_a_unit_to_a_power_that_no_unit_has_is_none():
     assert conversion("m99999", "m") is None
     assert conversion("m/s9" + "9" * 400, "m/s") is None
+
+
+@pytest.mark.parametrize("below", ["", "\t\t\t\t\n", "1\t1.5\t2.0\t\t4.0\n"])
+def test_a_column_of_tabs_without_a_name_moves_no_value(tmp_path, below):
+    """The index that pandas writes; by spaces the header would have as many names, and empty cells would vanish."""
+    (tmp_path / "readings.csv").write_text("\ty\tx\tu\tv\n0\t0.5\t1.0\t3.0\t\n" + below)
+    (frame,) = read_history(
+        tmp_path / "readings.csv", Form(("y", "x"), ("u", "v"), ("", ""), True), np.arange(3.0)
+    ).frames
+    np.testing.assert_array_equal(frame.places[0], (0.5, 1.0))
+    np.testing.assert_array_equal(frame.values[0], (3.0, np.nan))

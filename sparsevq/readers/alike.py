@@ -12,6 +12,7 @@ from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.clock import Timed
 from sparsevq.readers.spelling import same_unit
+from sparsevq.readers.units import unit_of
 
 CLOSE = 1e-3
 """Tolerance for coordinates of one grid in several files, as a fraction of the spacing."""
@@ -25,7 +26,8 @@ Floats = npt.NDArray[np.float64]
 def on_the_points_of(first: Timed, parts: Sequence[Timed]) -> list[Timed]:
     """Files with the channels and points of the first.
 
-    Longitudes that count from another meridian are turned, which is printed.
+    Axes in another unit of the same kind (hPa and Pa) are converted, longitudes that count from another meridian are
+    turned; both are printed.
 
     Raises
     ------
@@ -33,7 +35,10 @@ def on_the_points_of(first: Timed, parts: Sequence[Timed]) -> list[Timed]:
         A file has other channels, units or points than the first; the message names it and both values.
     """
     turned: list[tuple[Timed, float]] = []
-    fitted = [_turned(first, part, turned) for part in parts]
+    converted: dict[str, Timed] = {}
+    fitted = [_turned(first, _in_units_of(first, part, converted), turned) for part in parts]
+    for message, part in converted.items():
+        print(f"{part.path}: {message}, as in {first.path}", flush=True)
     if turned:
         part, begin = turned[0]
         more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
@@ -107,6 +112,17 @@ def _rounded_to(at: Floats, single: float) -> float:
     """The last decimal of coordinates that are rounded or cut off; 0 if they are not."""
     steps = (10.0**-digits for digits in range(1, 7))
     return next((step for step in steps if np.allclose(at, np.round(at / step) * step, 0, single)), 0.0)
+
+
+def _in_units_of(first: Timed, part: Timed, converted: dict[str, Timed]) -> Timed:
+    """The file with its axes in the units of the first, where they are of the same kind."""
+    axes, units = dict(part.source.axes), dict(part.source.axis_units)
+    for axis, wanted in first.source.axis_units.items():
+        one, other = unit_of(wanted), unit_of(units.get(axis, ""))
+        if axis in axes and one is not None and other is not None and one.kind == other.kind and one.size != other.size:
+            converted.setdefault(f"{axis} in {units[axis]} is converted to {wanted}", part)
+            axes[axis], units[axis] = axes[axis] * (other.size / one.size), wanted
+    return replace(part, source=replace(part.source, axes=axes, axis_units=units))
 
 
 def _turned(first: Timed, part: Timed, turned: list[tuple[Timed, float]]) -> Timed:

@@ -159,7 +159,10 @@ def _is_free(own: Coordinate | None, settings: FileConfig, dimension: Dimension)
         return True
     if dimension.size == 1 or dimension.name in settings.coordinates:
         return False
-    return own is None or is_index(own.at, own.unit, own.about)
+    if own is None:
+        return True
+    counted = not own.kind or own.at.min(initial=np.inf) in (0, 1)  # -60, -30, 0 ... are latitudes
+    return counted and is_index(own.at, own.unit, own.about)
 
 
 def _scattered(layout: Layout, points: Scattered) -> Space:

@@ -19,9 +19,9 @@ from tests.user_files import all_of, opened, values
 HOURS = {"units": "hours since 2001-01-01", "standard_name": "time"}
 
 
-def file_of(path, dims, sizes, coords, attributes=None, name="t", frames=4):
+def file_of(path, dims, sizes, coords, attributes=None, name="t", frames=4, seed=0):
     """A NetCDF file with one field and some coordinates: name -> (dimensions, values, attributes)."""
-    field = values(frames, *sizes)
+    field = values(frames, *sizes, seed=seed)
     data = xr.Dataset(
         {name: (("time", *dims), field, attributes or {})}, {"time": ("time", np.arange(float(frames)), HOURS)}
     )
@@ -193,6 +193,14 @@ def test_a_unit_that_is_the_only_one_stays(tmp_path, unit):
     np.testing.assert_array_equal(source.axes["level"], np.arange(1.0, 6) * 100)
 
 
+def test_files_with_axes_in_other_units_are_converted_to_those_of_the_first(tmp_path, capsys):
+    for name, levels, unit in (("a", [500.0, 850, 1000], "hPa"), ("b", [5e4, 8.5e4, 1e5], "Pa")):
+        file_of(tmp_path / f"{name}.nc", ("plev",), (3,), {"plev": ("plev", levels, {"units": unit})}, seed=len(unit))
+    source = opened([str(tmp_path / "a.nc"), str(tmp_path / "b.nc")])
+    assert source.trajectories == 2 and source.axis_units == {"plev": "hPa"}
+    assert "b.nc: plev in Pa is converted to hPa, as in " in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------------------------------------ longitudes
 
 
@@ -275,6 +283,19 @@ def test_a_projection_with_coordinates_of_its_own_stays(tmp_path):
     curvilinear(tmp_path / "a.nc", lat + lon / 10, lon, dims=("y", "x"), index="metres")
     source = opened(tmp_path / "a.nc", arrays=("t",))
     assert source.axis_units == {"y": "m", "x": "m"} and not source.scattered
+
+
+def test_whole_degrees_without_a_unit_are_no_count(tmp_path):
+    lat, lon = mesh()
+    coords = {
+        "rlat": ("rlat", np.arange(-2, 3)), "rlon": ("rlon", np.arange(-3, 3)),
+        "lat": (("rlat", "rlon"), lat, {"units": "degrees_north"}),
+        "lon": (("rlat", "rlon"), lon, {"units": "degrees_east"}),
+    }  # fmt: skip
+    file_of(tmp_path / "a.nc", ("rlat", "rlon"), (5, 6), coords)
+    source = opened(tmp_path / "a.nc", arrays=("t",))
+    np.testing.assert_array_equal(source.axes["rlat"], np.arange(-2, 3))
+    assert source.axis_units == {"rlat": "degrees_north", "rlon": "degrees_east"}
 
 
 def test_a_rotated_grid_keeps_its_latitude_for_the_areas(tmp_path):

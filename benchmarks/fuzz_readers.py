@@ -36,13 +36,16 @@ def run(
     inputs: int, seed: int, minutes: float, root: Path, pristine: dict[str, Files], first: int = 0
 ) -> workers.Outcome:
     """Read inputs until there were so many, or the time is over."""
-    total, began, shown = workers.Outcome(next=first), time.monotonic(), time.monotonic()
+    total, began, shown, listed = workers.Outcome(next=first), time.monotonic(), time.monotonic(), 0
     while total.next < first + inputs and time.monotonic() - began < 60 * minutes:
         last = min(total.next + workers.BATCH, first + inputs)
         workers.isolated(seed, total.next, last, root, pristine, total.add)
+        for fault in total.faults[listed:]:
+            print(f"input {fault.number}, {fault.kind}: {fault.what[:300]}", flush=True)
+        listed = len(total.faults)
         if time.monotonic() - shown > 30:
             shown, done = time.monotonic(), total.next - first
-            print(f"{done} inputs, {done / (shown - began):.0f} a second, {len(total.faults)} faults", flush=True)
+            print(f"{done} inputs, {done / (shown - began):.0f} a second, {listed} faults", flush=True)
         for left in root.iterdir():  # of a process that was ended
             shutil.rmtree(left, ignore_errors=True)
     return total

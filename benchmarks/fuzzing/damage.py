@@ -1,5 +1,6 @@
 """Damaged copies of small good files of each format: nobody knows what is right."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -166,7 +167,8 @@ def good_files(folder: Path) -> dict[str, Files]:
     for name, write in _writers():
         place = folder / name
         place.mkdir(parents=True)
-        write(place)
+        with contextlib.redirect_stdout(io.StringIO()):
+            write(place)
         found[name] = {
             str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()
         }

@@ -31,7 +31,7 @@ BLOW_UP = 1_500_000
 MOST_MEMORY = 2**34
 """Bytes of address space of a process."""
 BATCH = 4000
-SHARES = {"damaged": 0.33, "odd": 0.3, "readings": 0.3, "settings": 0.07}
+SHARES = {"damaged": 0.36, "odd": 0.2, "readings": 0.37, "settings": 0.07}
 
 
 @dataclass

@@ -10,7 +10,7 @@ import numpy as np
 from sparsevq.data.sentinels import is_a_limit, looks_like_a_mark
 from sparsevq.readers.attributes import text_of, units_in
 from sparsevq.readers.decode import decoded, of_the_file, refusal
-from sparsevq.readers.stored import Contents, StoredArray, reading
+from sparsevq.readers.stored import LISTS, Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "HDF5"
@@ -38,7 +38,7 @@ def open_hdf5(path: Path) -> Contents:
         if not isinstance(item, h5py.Dataset) or is_phantom(item):
             return
         array = raw(path, item)
-        why = refusal(array) if item.shape is not None else "empty"
+        why = _of_no_numbers(item) or refusal(array)
         if why:
             unreadable[name] = why
         else:
@@ -49,6 +49,15 @@ def open_hdf5(path: Path) -> Contents:
         file.visititems(visit)
     fields = tuple(name for name, array in arrays.items() if array.shape and array.is_number)
     return Contents(path=path, arrays=arrays, fields=fields, unreadable=unreadable, groups=groups)
+
+
+def _of_no_numbers(item: h5py.Dataset) -> str:
+    """What a dataset of HDF5's own types is; empty: it is of none of these."""
+    if item.shape is None:
+        return "empty"
+    if h5py.check_ref_dtype(item.dtype) is not None:
+        return "of references to other datasets"
+    return LISTS if h5py.check_vlen_dtype(item.dtype) is not None else ""
 
 
 def raw(path: Path, item: h5py.Dataset) -> StoredArray:

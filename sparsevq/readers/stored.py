@@ -22,6 +22,9 @@ MOST_EXPANSION = 2000
 LARGEST_COORDINATE = 2**30
 """Bytes of an array of coordinates or times, which is held whole."""
 
+LISTS = "of lists that may differ in length"
+"""What arrays are whose entries are arrays (vlen)."""
+
 ReadSlices = Callable[[tuple[slice, ...]], Array]
 
 
@@ -148,7 +151,8 @@ def unusable(dtype: np.dtype[Any]) -> str:
     if dtype.hasobject:
         return "of Python objects, which are never unpickled: store it as an array of numbers"
     if dtype.kind in "mM":
-        return f"of {'dates' if dtype.kind == 'M' else 'time intervals'} ({dtype}): name it by `time` only"
+        what = "dates" if dtype.kind == "M" else "time intervals"
+        return f"of {what} ({dtype}): it can only be the `time` of other arrays"
     if dtype.kind in "SUT":
         return "of text: store it as an array of numbers"
     return f"not of real numbers ({dtype}): store it as an array of numbers"

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from sparsevq.errors import SparseVQError
 from sparsevq.readers.attributes import units_in
 from sparsevq.readers.classic_netcdf import check_whole
 from sparsevq.readers.self_describing import in_groups, self_describing
-from sparsevq.readers.stored import Contents, StoredArray, reading
+from sparsevq.readers.stored import LISTS, Contents, StoredArray, reading
 from sparsevq.runtime.hdf5 import Array
 
 KIND = "NetCDF"
@@ -72,7 +73,10 @@ def _raw(path: Path, name: str, variable: Any) -> StoredArray:
 
     def read(part: tuple[slice, ...]) -> Array:
         with reading(path, KIND):
-            return np.array(variable[part].to_numpy(), copy=True if in_memory else None)
+            values = np.array(variable[part].to_numpy(), copy=True if in_memory else None)
+        if values.dtype.kind == "O" and variable.dtype.kind != "O":  # xarray does not say so
+            raise SparseVQError(f"{path}: {name} is {LISTS}", "store it as an array of numbers")
+        return values
 
     chunks = variable.encoding.get("chunksizes")
     return StoredArray(

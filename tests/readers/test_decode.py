@@ -374,6 +374,18 @@ def test_other_types_are_refused_in_one_line(tmp_path, name, data, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["a.nc", "a.h5"])
+def test_lists_of_several_lengths_are_refused(tmp_path, name):
+    path = netcdf(tmp_path / "a.nc", TRUTH, {})
+    with netCDF4.Dataset(path, "a") as file:
+        lists = file.createVariable("w", file.createVLType("f4", "list"), DIMENSIONS)
+        for at in np.ndindex(TRUTH.shape):
+            lists[at] = np.ones(2 + at[0] % 2, dtype="f4")
+    with pytest.raises(SparseVQError, match=r"w is of lists that may differ in length: store it as an array"):
+        known = {"arrays": ("w",), "format": "netcdf" if name == "a.nc" else "hdf5", "dimensions": DIMENSIONS}
+        all_of(opened(path, **known))
+
+
 def _netcdf_of(path, data):
     with netCDF4.Dataset(path, "w", auto_complex=True) as file:
         for name, size in zip(DIMENSIONS, data.shape, strict=True):

@@ -32,6 +32,11 @@ UNITS = {
     *("bar", "degree", "degC", "celsius", "percent", "degree_north", "degree_east", "degrees_north", "degrees_east"),
 }
 PREFIXES = ("Y", "Z", "E", "P", "T", "G", "M", "k", "h", "da", "d", "c", "m", "u", "n", "p")
+WORDS = ("kilo", "hecto", "deci", "centi", "milli", "micro", "nano")
+WORDED = ("metre", "meter", "gram", "second", "pascal", "watt", "joule", "newton", "bar", "hertz", "kelvin")
+"""Units that take prefixes in words."""
+OTHERWISE = {"mb": "hPa", "mbar": "hPa", "millibar": "hPa", "millibars": "hPa", "deg": "degree", "°": "degree"}
+"""Units that UDUNITS reads as others (``mb`` are millibarns), or not at all."""
 SYMBOLS = ("m", "g", "s", "A", "K", "mol", "N", "Pa", "J", "W", "V", "Hz", "bar", "rad")
 """Units that take prefixes."""
 
@@ -47,6 +52,7 @@ def cf_units(units: str) -> str | None:
         return "1"
     if text == "%":
         return "percent"
+    text = OTHERWISE.get(text, text)
     for factor in re.split(r"\s*[*/.]\s*|\s+", text):
         match = re.fullmatch(r"([A-Za-z_]+)\^?([+-]?\d+)?", factor)
         if factor != "1" and not (match and _known(match[1])):
@@ -194,4 +200,5 @@ def _axis_attributes(axis: str, units: str, about: Mapping[str, str]) -> tuple[d
 def _known(unit: str) -> bool:
     if unit in UNITS or (len(unit) > 2 and unit.endswith("s") and unit[:-1] in UNITS):
         return True
-    return any(unit == prefix + symbol for prefix in PREFIXES for symbol in SYMBOLS)
+    words = any(unit.removesuffix("s") == word + name for word in WORDS for name in WORDED)
+    return words or any(unit == prefix + symbol for prefix in PREFIXES for symbol in SYMBOLS)

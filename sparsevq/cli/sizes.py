@@ -18,6 +18,8 @@ LONGEST = 20
 FRAMES_A_MODE = 5
 """Training frames for each mode: more modes fit the frames' own noise (docs/lab-notes.md, a record of two years)."""
 MOST_MODES = 512
+BUSY = 1.3
+"""CPU seconds on a machine that others use too, over those on one at rest."""
 WORTH_IT = 0.7
 """Share of the time to which lowered sizes must come."""
 LEAST_MODES, LEAST_HORIZON, LEAST_STEPS = 128, 5, 100
@@ -101,7 +103,7 @@ class Sizes:
         """What all jobs take on two cores.
 
         The factors are CPU seconds of the jobs of the four small experiments in config/, and of the sea surface's, by
-        their sizes (2026-11-26, 2 cores of an EPYC; docs/lab-notes.md): right within a third for these.
+        their sizes (2026-11-26, 2 cores of an EPYC; docs/lab-notes.md): right within a third for these; and `BUSY`.
         """
         frames = self.training + self.validation + self.test, self.frames
         all_values, learned = math.prod(frames) * self.values, self.learned_from
@@ -117,7 +119,7 @@ class Sizes:
             + 2.2e-4 * windows * self.sequence + (0 if self.gpu else self.steps * step)  # stage 3
             + 6e-5 * rolled_out + 1.5e-5 * cases * self.sequence * self.values  # forecasts, scores and figures
         )  # fmt: skip
-        return seconds / 60
+        return BUSY * seconds / 60
 
     def settings(self) -> dict[str, Any]:
         """The sections of the configuration that depend on them."""

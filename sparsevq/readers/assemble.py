@@ -12,7 +12,7 @@ from sparsevq.readers.chosen import fields_of
 from sparsevq.readers.clock import Timed, timed
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
 from sparsevq.readers.coordinates import names_of
-from sparsevq.readers.forecasts import started
+from sparsevq.readers.forecasts import is_dated, own_times, started
 from sparsevq.readers.frames import FrameReader
 from sparsevq.readers.meaning import base_of, shown
 from sparsevq.readers.roles import Field
@@ -58,8 +58,12 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
         for field, names in zip(fields, channels, strict=True)
         for name in names
     )
-    along = first.stored(TIME) if TIME in first.roles else None
-    times, clock = frame_times(contents, along, first.size(TIME), settings, told)
+    own = own_times(contents, first, settings, told)
+    if own is None:
+        along = first.stored(TIME) if TIME in first.roles else None
+        times, clock = frame_times(contents, along, first.size(TIME), settings, told)
+    else:
+        times, clock = own.times, own.clock
     for message in (*(each for field in fields for each in (*field.messages, *field.array.notes)), *space.messages):
         print_once(message, told)
     readers = [
@@ -100,6 +104,8 @@ def assemble(contents: Contents, settings: FileConfig, store: SlabStore, told: s
         channel_about=_about(fields, channels),
         axis_about=space.about,
     )
+    if own is not None:
+        return Timed(source, clock, own.starts)
     return started(contents, first, source, clock, told) or timed(source, clock)
 
 
@@ -164,7 +170,7 @@ def _parameters(contents: Contents, field: Field) -> tuple[dict[str, Array], dic
     names = tuple(name for name, _ in field.leads)
     sizes = tuple(size for _, size in field.leads)
     for array in contents.arrays.values():
-        if not array.dimensions or not set(array.dimensions) <= set(names) or " since " in array.units:
+        if not array.dimensions or not set(array.dimensions) <= set(names) or is_dated(array):
             continue
         values = array.read(tuple(slice(0, size) for size in array.shape))
         values = values.astype(np.float64) if array.is_number else values.astype(str)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.conventions import CHANNEL, ROLES, TIME, kind_of_angle
+from sparsevq.readers.conventions import CHANNEL, ROLES, TIME, is_bounds, kind_of_angle
 from sparsevq.readers.meaning import LEAD, base_of, is_of_bounds, meaning
 from sparsevq.readers.roles import Field, Unclear, field_of, is_field
 from sparsevq.readers.samples import sample_patterns
@@ -97,7 +97,7 @@ def _explained(
     unclear: list[Unclear] = []
     left: list[str] = []
     for array in candidates:
-        if any(map(is_of_bounds, array.dimensions)):
+        if is_bounds(array) or any(map(is_of_bounds, array.dimensions)):
             continue
         try:
             field = field_of(contents, array, settings, [name for name, _ in fields[0].leads] if fields else ())

@@ -1,22 +1,73 @@
 """Forecasts: trajectories that start at dates of their own, and whose frames are lead times."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from sparsevq.data.clock import Clock
+from sparsevq.config import FileConfig
+from sparsevq.data.clock import Clock, FloatArray
 from sparsevq.data.dates import unit_named
 from sparsevq.data.source import Source
+from sparsevq.errors import SparseVQError
 from sparsevq.readers.clock import Timed
 from sparsevq.readers.conventions import TIME, counts_dates, said
+from sparsevq.readers.date_numbers import digits_of_dates
+from sparsevq.readers.meaning import REFERENCE, coordinate_of, meaning
 from sparsevq.readers.moments import moments
 from sparsevq.readers.roles import Field
-from sparsevq.readers.stored import Contents, StoredArray, print_once
+from sparsevq.readers.stored import Contents, StoredArray, print_once, whole
+from sparsevq.readers.times import EQUAL
 
 STARTS = ("forecast_reference_time",)
 """Standard names of the time at which a forecast starts."""
+
+
+@dataclass(frozen=True)
+class OwnTimes:
+    """Elapsed times of the frames, ``(F,)``, and dates of the first frames of all trajectories, ``(T,)``."""
+
+    times: FloatArray
+    clock: Clock
+    starts: FloatArray
+
+
+def own_times(contents: Contents, field: Field, settings: FileConfig, told: set[str]) -> OwnTimes | None:
+    """Times of a file in which only the dates of every frame of every trajectory are known; None: it is no such file.
+
+    Raises
+    ------
+    SparseVQError
+        The times since the start differ between trajectories.
+    """
+    along = field.stored(TIME) if TIME in field.roles else ""
+    names, sizes = [name for name, _ in field.leads], [size for _, size in field.leads]
+    dated = [array for array in contents.arrays.values() if along in array.dimensions and is_dated(array)]
+    several = [array for array in dated if len(array.dimensions) > 1 and set(array.dimensions) <= {along, *names}]
+    alone = coordinate_of(contents, along) is not None or any(array.dimensions == (along,) for array in dated)
+    if not along or settings.time is not None or not several or alone:
+        return None
+    array, frames = several[0], field.size(TIME)
+    dates, clock = moments(contents.path, array, settings.units.get("time", ""), partial(print_once, told=told))
+    order = [array.dimensions.index(name) for name in (*names, along) if name in array.dimensions]
+    shape = [size if name in array.dimensions else 1 for name, size in field.leads]
+    rows = np.broadcast_to(dates.transpose(order).reshape(*shape, frames), (*sizes, frames)).reshape(-1, frames)
+    elapsed = rows - rows[:, :1]
+    differ = np.argwhere(~np.isclose(elapsed, elapsed[0], rtol=0, atol=EQUAL * float(np.ptp(elapsed))))
+    if len(differ):
+        row, frame = differ[0]
+        raise SparseVQError(
+            f"{contents.path}: {array.name} has other lead times for trajectory {row} than for trajectory 0: frame "
+            f"{frame} is {elapsed[row, frame]:g} and {elapsed[0, frame]:g} {clock.units} after the first",
+            "cut or interpolate them to the same lead times, or give `time: [first, step]` if only the steps count",
+        )
+    return OwnTimes(elapsed[0], clock, rows[:, 0].copy())
+
+
+def is_dated(array: StoredArray) -> bool:
+    """Whether an array holds dates."""
+    return (counts_dates(array.units) and array.is_number) or array.dtype.kind == "M"
 
 
 def started(contents: Contents, field: Field, source: Source, clock: Clock, told: set[str]) -> Timed | None:
@@ -43,7 +94,8 @@ def started(contents: Contents, field: Field, source: Source, clock: Clock, told
     array = None if clock.dated else _starts(contents, field)
     if array is None:
         return None
-    starts, since = moments(contents.path, array, "", partial(print_once, told=told))
+    digits = "" if is_dated(array) else digits_of_dates(whole(contents.path, array)).upper()
+    starts, since = moments(contents.path, array, digits, partial(print_once, told=told))
     unit = unit_named(clock.units) or _unit_by_name(field.stored(TIME) if TIME in field.roles else "")
     if not since.dated or unit is None:
         return None
@@ -67,15 +119,16 @@ def _unit_by_name(name: str) -> tuple[str, float] | None:
 
 def _starts(contents: Contents, field: Field) -> StoredArray | None:
     """The dates at which the trajectories start: along a dimension of them, or one for all."""
-    dated = [
-        array
-        for array in contents.arrays.values()
-        if (counts_dates(array.units) and array.is_number) or array.dtype.kind == "M"
-    ]
+    dated = [array for array in contents.arrays.values() if is_dated(array)]
     for name, _ in field.leads:
         along = [array for array in dated if array.dimensions == (name,)]
         along.sort(key=lambda array: (said(array.attributes, "standard_name") not in STARTS, array.name != name))
         if along:
             return along[0]
+        array = coordinate_of(contents, name)
+        if array is None or not array.is_number or meaning(contents, name) != REFERENCE:
+            continue
+        if digits_of_dates(whole(contents.path, array)):  # 20010131
+            return array
     scalars = [array for array in dated if not array.shape and said(array.attributes, "standard_name") in STARTS]
     return scalars[0] if scalars else None

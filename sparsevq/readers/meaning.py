@@ -27,7 +27,8 @@ _WORDS = {
     "axis": "lat latitude lats latitudes lon lons long longitude longitudes nlat nlon rlat rlon grid_latitude "
     "grid_longitude lev levs level levels nlev nlevels plev plevel pressure pressure_level isobaric isobaricinhpa "
     "hybrid heightaboveground depthbelowland depth deptht height altitude bottom_top south_north west_east row rows "
-    "col cols easting northing i j k ni nj nk r radius theta phi xi eta sigma",
+    "col cols nvertlevels nvertlevelsp1 nsoillevels soil_layers easting northing i j k ni nj nk r radius theta phi xi "
+    "eta sigma",
     "bounds": "bnds nbnds nbnd bounds bnd nv nb2 vertices nvertex vertex ntb tbnds axis_nbounds hist_interval",
     "no place": "wavelength radiation_wavelength diameter wavenumber frequency",
 }

@@ -23,6 +23,7 @@ DATES_AS_TEXT = (
     "datetime",
     "timestamp",
     "timestamps",
+    "xtime",
     "valid_time",
     "time_str",
     "time_string",

@@ -178,6 +178,52 @@ def test_starts_beside_dates_are_asked_about(tmp_path):
     np.testing.assert_array_equal(all_of(source)[0, ..., 0], data.msl[1])
 
 
+def test_only_the_valid_time_of_each_frame_is_known(tmp_path):
+    valid = STARTS[:, None] / 3600 + 6.0 * np.arange(6)
+    about = {"units": "hours since 2024-01-01", "standard_name": "time"}
+    data = grid(("run", "lead"), 3, 6, valid_time=(("run", "lead"), valid, about))
+    source = opened(written(data, tmp_path / "a.nc"))
+    np.testing.assert_array_equal(source.time, 6.0 * np.arange(6))
+    assert source.time_units == "h" and source.parameters["start"].tolist() == STARTED
+    valid[1, 3] += 1
+    data["valid_time"] = (("run", "lead"), valid, about)
+    with pytest.raises(
+        SparseVQError, match=r"valid_time has other lead times for trajectory 1 .* frame 3 is 19 and 18"
+    ):
+        opened(written(data, tmp_path / "b.nc"))
+
+
+def test_starts_that_are_written_as_digits_are_dates(tmp_path):
+    data = grid(
+        ("hdate", "step"),
+        3,
+        6,
+        hdate=("hdate", np.array([20010104, 20020104, 20030104])),
+        step=("step", 24.0 * np.arange(6), {"units": "hours"}),
+    )
+    source = opened(written(data, tmp_path / "a.nc"))
+    assert source.parameters["start"].tolist() == [f"{year}-01-04T00:00:00" for year in (2001, 2002, 2003)]
+    assert source.time_units == "h"
+
+
+def test_channels_that_the_attributes_of_a_store_list(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    u = values(6, 2, 1, 20)
+    dates = np.arange("2020-01-01", "2020-01-07", dtype="datetime64[D]").astype("datetime64[s]")
+    store = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2, attributes={"variables": ["2t", "msl"]})
+    for name, at, dimensions in (
+        ("data", u, ["time", "variable", "ensemble", "cell"]),
+        ("dates", dates, ["time"]),
+        ("latitudes", np.linspace(-80, 80, 20), ["cell"]),
+        ("longitudes", np.linspace(0, 350, 20), ["cell"]),
+    ):
+        store.create_array(name, data=at).attrs["_ARRAY_DIMENSIONS"] = dimensions
+    source = opened(tmp_path / "a.zarr")
+    assert source.channels == ("2t", "msl") and source.scattered and source.trajectories == 1
+    np.testing.assert_array_equal(all_of(source)[0], u[:, :, 0].transpose(0, 2, 1))
+    assert source.parameters["start"].tolist() == ["2020-01-01T00:00:00"]
+
+
 # ------------------------------------------------------------------------------------------------ versions
 
 

@@ -5,11 +5,9 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-import yaml
 
-from sparsevq.cli.describe import print_contents
-from sparsevq.cli.opened import contents_of
-from sparsevq.config import Config, FileConfig, parse
+from sparsevq.cli.guesses import opened as likely_opened
+from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from tests.user_files import all_of, opened, values
 
@@ -139,12 +137,11 @@ def samples(path, count=5, **more):
     return u
 
 
-def suggestion(path, capsys):
-    """The settings that `describe` suggests for a file that it cannot read yet."""
-    settings = FileConfig(path=str(path))
-    print_contents(contents_of(settings), "why", settings, "mine")
-    text = capsys.readouterr().out.split("suggested configuration\n")[1]
-    return parse(Config, yaml.safe_load(text), "the suggestion").files["mine"]
+def suggestion(path):
+    """The settings with which `describe` reads a file that does not say how to."""
+    found = likely_opened(FileConfig(path=str(path)), "mine")
+    assert found.source is not None, found.notes
+    return found.settings
 
 
 @pytest.mark.parametrize("dimensions", [("time", "y", "x", "channel"), ("trajectory", "time", "y", "x", "channel")])
@@ -167,9 +164,9 @@ def test_samples_that_are_listed_are_trajectories_too(tmp_path, capsys):
     assert "3 samples" in capsys.readouterr().out
 
 
-def test_the_suggestion_for_a_group_a_sample_works_as_it_stands(tmp_path, capsys):
+def test_the_suggestion_for_a_group_a_sample_works_as_it_stands(tmp_path):
     u = samples(tmp_path / "a.h5", pressure=lambda index: np.full((6, 4, 5, 1), index, np.float32))
-    found = suggestion(tmp_path / "a.h5", capsys)
+    found = suggestion(tmp_path / "a.h5")
     assert found.arrays == ("*/data", "*/pressure")
     source = opened(tmp_path / "a.h5", arrays=found.arrays, dimensions=found.dimensions)
     np.testing.assert_array_equal(all_of(source)[..., :1], u)
@@ -204,12 +201,12 @@ def test_samples_of_several_shapes_or_patterns_that_match_nothing_are_named(tmp_
         opened(tmp_path / "a.h5", arrays=("*/velocity",), dimensions=("time", "x"))
 
 
-def test_suggestions_for_released_data_sets_work_as_they_stand(tmp_path, capsys):
+def test_suggestions_for_released_data_sets_work_as_they_stand(tmp_path):
     u = values(5, 6, 4, 3, 2)
     with h5py.File(tmp_path / "a.h5", "w") as file:  # PDEBench's incompressible flow
         file["velocity"], file["particles"], file["force"] = u, u[..., :1], u[:, 0]
         file["t"] = np.tile(np.arange(6) * 0.005, (5, 1))
-    found = suggestion(tmp_path / "a.h5", capsys)
+    found = suggestion(tmp_path / "a.h5")
     assert found.arrays == ("particles", "velocity")
     source = opened(tmp_path / "a.h5", arrays=found.arrays, dimensions=found.dimensions)
     assert source.trajectories == 5 and source.grid == (4, 3)
@@ -219,7 +216,7 @@ def test_suggestions_for_released_data_sets_work_as_they_stand(tmp_path, capsys)
         file["t0_fields/pressure"], file["t1_fields/velocity"] = u[..., 0], u
         file["dimensions/time"], file["dimensions/x"] = np.arange(6.0), np.linspace(0, 1, 4)
         file["dimensions/y"], file["scalars/Re"] = np.linspace(0, 1, 3), np.float32(100)
-    found = suggestion(tmp_path / "b.hdf5", capsys)
+    found = suggestion(tmp_path / "b.hdf5")
     assert found.dimensions == ("trajectory", "time", "x", "y", "channel")
     source = opened(tmp_path / "b.hdf5", arrays=found.arrays, dimensions=found.dimensions)
     assert source.channels == ("pressure", "velocity_0", "velocity_1")

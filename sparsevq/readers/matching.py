@@ -43,6 +43,8 @@ def matching_files(settings: FileConfig) -> tuple[Path, ...]:
 def matched(settings: FileConfig) -> tuple[tuple[Path, ...], list[str]]:
     """The same, and lines to print: what was left out, and why."""
     named = (settings.path,) if isinstance(settings.path, str) else settings.path
+    if not named:
+        raise SparseVQError("path: the list is empty", "name at least one file")
     notes: list[str] = []
     found = [path for pattern in named for path in _of_pattern(pattern, settings, notes)]
     once: dict[object, Path] = {}

@@ -223,3 +223,8 @@ def test_a_list_keeps_its_order(tmp_path):
     made(tmp_path, "b.npy", "a_2.npy", "a_10.npy")
     paths = (f"{tmp_path}/b.npy", f"{tmp_path}/a_*.npy")
     assert [path.name for path in matching_files(FileConfig(path=paths))] == ["b.npy", "a_2.npy", "a_10.npy"]
+
+
+def test_an_empty_list_of_files_is_said():
+    with pytest.raises(SparseVQError, match="the list is empty: name at least one file"):
+        matched(FileConfig(path=()))

@@ -37,17 +37,22 @@ def text_of(value: Any) -> str:
 
 
 def numbers(value: Any) -> list[Any]:
-    """The numbers of an attribute, of their own types; text that is no number is left out.
+    """The numbers of an attribute, integers and those of single and double precision in their own types.
 
+    Text that is no number is left out; integers that no type of an array holds are infinite.
     ``"-999.9"``, ``b"-999.9"`` and ``"0, 100"`` are numbers too: ``int`` or ``float`` as they are written.
     """
     found: list[Any] = []
     for each in np.ravel(value) if isinstance(value, np.ndarray) else np.ravel(np.asarray(value, dtype=object)):
         if isinstance(each, bytes | str):
             found += _in_text(text_of(each))
+        elif isinstance(each, np.float16 | np.longdouble):
+            found.append(float(each))
         elif isinstance(each, int | float | np.integer | np.floating) and not isinstance(each, bool):
             found.append(each)
-    return found
+    return [
+        float("inf") * (1 if each > 0 else -1) if is_whole(each) and abs(int(each)) > 2**64 else each for each in found
+    ]
 
 
 def _in_text(text: str) -> list[int | float]:

@@ -33,9 +33,12 @@ def refusal(array: StoredArray) -> str:
     if array.dtype.kind in "iu" and "log" in text_of(known.get("scaling", "")).lower():
         return "packed by a logarithm (attribute Scaling): store the unpacked values"
     for name in (SCALES[0], OFFSETS[0]):
-        given = set(numbers(known.get(name, ())))
-        if array.is_number and (len(given) > 1 or not np.isfinite(list(given)).all()):
-            return f"packed with {len(given)} numbers {name}, not one finite number: store the unpacked values"
+        count = len(set(numbers(known.get(name, ()))))
+        if array.is_number and count > 1:
+            return f"packed with {count} numbers {name}, not one: store the unpacked values"
+    scale, offset = packing(known, array.dtype) if array.is_number else (None, 0.0)
+    if not np.isfinite([scale or 1.0, offset]).all():
+        return f"packed with the scale {scale} and the offset {offset}: store the unpacked values"
     return ""
 
 
@@ -118,9 +121,8 @@ def _stored_kept(value: float, rule: Rule) -> list[Any]:
     """The stored values that are `value` as they are read, or as they are stored."""
     found = stored_values(value, rule, False)
     if rule.scale and rule.dtype.kind in "iu":
-        packed = round((value - rule.offset) / rule.scale)
-        info = np.iinfo(rule.dtype)
-        found += [rule.dtype.type(packed)] if info.min <= packed <= info.max else []
+        packed, info = (value - rule.offset) / rule.scale, np.iinfo(rule.dtype)
+        found += [rule.dtype.type(round(packed))] if info.min <= packed <= info.max else []
     return found
 
 

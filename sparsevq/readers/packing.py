@@ -67,8 +67,9 @@ class Rule:
             stored = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(self.dtype)
         absent = self._absent(stored)
         if self.scale is not None:
-            out = np.asarray(np.multiply(stored, self.scale, dtype=np.float64))
-            out += self.offset
+            with np.errstate(over="ignore", invalid="ignore"):
+                out = np.asarray(np.multiply(stored, self.scale, dtype=np.float64))
+                out += self.offset
         else:
             out = stored.astype(self.result, copy=False)
         if absent is not None and absent.any():
@@ -125,7 +126,7 @@ def stored_values(value: Any, rule: Rule, wraps: bool) -> list[Any]:
         found.append(np.array(int(value) % 2 ** (8 * rule.dtype.itemsize)).astype(rule.dtype)[()])
     if rule.scale and value and not is_whole(value):
         packed = (float(value) - rule.offset) / rule.scale
-        if info.min <= round(packed) <= info.max and abs(packed - round(packed)) <= slack(packed):
+        if info.min <= packed <= info.max and abs(packed - round(packed)) <= slack(packed):
             found.append(rule.dtype.type(round(packed)))
     return found
 

@@ -64,11 +64,12 @@ def _within(bound: Any, dtype: np.dtype[Any], side: int) -> Any:
     if bound is None or not np.isfinite(bound):
         return None
     if dtype.kind == "f":
-        return dtype.type(bound)
+        with np.errstate(over="ignore"):
+            return dtype.type(bound)
     info = np.iinfo(dtype)
     if (side < 0 and bound <= info.min) or (side > 0 and bound >= info.max):
         return None
-    bound = np.ceil(bound) if side < 0 else np.floor(bound)
+    bound = int(bound) if is_whole(bound) else int(np.ceil(bound) if side < 0 else np.floor(bound))
     return dtype.type(bound) if info.min <= bound <= info.max else float(bound)
 
 
@@ -90,7 +91,8 @@ def settled(raw: StoredArray, rule: Rule, bounds: Bounds) -> Rule:
 
 def _valid(stored: Array, bounds: Bounds) -> npt.NDArray[np.bool_]:
     low, high = (np.inf * side if bound is None else float(bound) for side, bound in zip((-1, 1), bounds, strict=True))
-    return (stored >= low) & (stored <= high)
+    with np.errstate(over="ignore"):
+        return (stored >= low) & (stored <= high)
 
 
 def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -9,6 +9,8 @@ import zarr
 
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.attributes import numbers, units_in
+from sparsevq.readers.decode import decoded, refusal
+from sparsevq.readers.stored import from_array
 from tests.user_files import all_of, opened, values
 
 FRAMES, NY, NX = 6, 4, 5
@@ -317,7 +319,7 @@ def test_large_packed_integers_keep_their_digits(tmp_path):
     ("attributes", "message"),
     [
         ({"scale_factor": np.array([0.1, 0.2])}, "u is packed with 2 numbers scalefactor.*: store the unpacked values"),
-        ({"scale_factor": np.nan}, "u is packed with 1 numbers scalefactor, not one finite"),
+        ({"scale_factor": np.nan}, "u is packed with the scale nan and the offset 0.0: store"),
         ({"Scaling": "logarithmic", "Slope": 0.1, "Intercept": 0.0}, "u is packed by a logarithm"),
     ],
 )
@@ -394,6 +396,31 @@ def _netcdf_of(path, data):
         if data.dtype.kind == "S":
             kind, data = str, data.astype(object)
         file.createVariable("u", kind, DIMENSIONS)[:] = data
+
+
+ODD = [
+    None, {"a": 1}, [], [[1], [1, 2]], [None], "9" * 400, 10**400, "1e5000", True, np.nan, np.inf, -np.inf, 0, 1, -1,
+    "", b"\xff", np.array([]), np.array(["a"]), "0, 5", [5, 0], np.int8([-5, 5]), np.float16(3), np.uint64(2**64 - 1),
+    -(2**63), 1e-320, 1e308, np.longdouble(1), np.datetime64("2001"), 1j, np.void(b"ab"),
+]  # fmt: skip
+NAMES = [
+    "_FillValue", "missing_value", "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "_Unsigned",
+    "units", "Slope", "Intercept", "Offset", "Scaling",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["i1", "u1", ">i2", "u2", "i4", "u4", "i8", "u8", "f2", ">f4", "f8", "?", "g"])
+def test_attributes_of_any_kind_are_decoded_or_refused(dtype):
+    random = np.random.default_rng(0)
+    data = (100 * np.abs(TRUTH)).astype("i1").astype(dtype)
+    for _ in range(300):
+        chosen = random.integers(len(NAMES), size=4), random.integers(len(ODD), size=4)
+        attributes = {NAMES[name]: ODD[value] for name, value in zip(*chosen, strict=True)}
+        raw = from_array("u", data, attributes=attributes, units=units_in(attributes))
+        if not refusal(raw):
+            array = decoded(raw, netcdf=True, kept=(0, 1e30))
+            assert array.read(tuple(map(slice, data.shape))).dtype == array.dtype
 
 
 def test_units_and_numbers_however_they_are_written():

@@ -48,7 +48,9 @@ def print_description(
     try:
         lines, notes = suggested(source, found, settings, name)
     except SparseVQError as error:
-        _print(console, f"No configuration can be suggested:\n  {error}")
+        _print(console, f"No configuration can be suggested:\n  {error}\n")
+        console.print(Text("lines that read it, for more data of the kind", style="bold"))
+        _print(console, suggested_arrays(settings, name).rstrip())
         return
     _print_suggestion(console, lines, [*assumed, *notes])
 

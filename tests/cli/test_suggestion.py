@@ -105,6 +105,8 @@ def test_too_little_is_said(described, shape, told):
     printed = described(u=noise(*shape), time=np.arange(float(shape[-3])))
     assert "suggested configuration" not in printed
     assert told in printed
+    lines = printed.partition("lines that read it, for more data of the kind\n")[2]
+    assert parse(Config, yaml.safe_load(lines), "lines").files["mine"].arrays == ("u",)
 
 
 def test_little_is_said_too_and_still_works(described):

@@ -60,7 +60,8 @@ class Plausibility:
         count, wrong = len(values), int(judged.wrong.sum())
         coded = (judged.wrong & np.isin(values, list(CODES))).any()
         many = wrong > max(2, count / 4) or wrong == count
-        if (judged.together > climate.together * SUSPECT or many) and not coded:
+        suspect = count > 2 and judged.together > climate.together * SUSPECT
+        if (suspect or judged.together > climate.together or many) and not coded:
             reason = self._reasons.best(read, climate, judged)
             if reason is not None:
                 anomalies = climate.anomalies(values)
@@ -94,7 +95,7 @@ class Plausibility:
             name = self._data.channels[channel[index]]
             units = self._data.units[channel[index]]
             from_what = "the others" if (~wrong).any() else "the training data"
-            expectation = f"expected {mean[index]:.4g} +- {std[index]:.2g} {units}".rstrip()
+            expectation = f"expected {mean[index]:.4g} +- {std[index]:.2g} {units * (units != '1')}".rstrip()
             line = (
                 f"{self._who(read.places[sensor[index]])}: {name} = {values[index]:.6g}, {expectation} from {from_what}"
             )

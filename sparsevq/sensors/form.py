@@ -10,7 +10,6 @@ import numpy as np
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.columns import Columns, Names, columns_of
-from sparsevq.sensors.numbers import CODES
 from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.sensors.space import ANYWHERE, Space, shown
 from sparsevq.sensors.table import Row, Say, Table, print_note, read_table
@@ -231,55 +230,6 @@ class Form:
             if whole:
                 return None
         return [np.nan if columns.missing(row, channel) else columns.number(row, channel) for channel in self.channels]
-
-
-def read_readings(
-    csv: str | Path,
-    axes: tuple[str, ...],
-    channels: tuple[str, ...],
-    units: tuple[str, ...] | None = None,
-    *,
-    partial: bool = True,
-    sensors: FloatArray | None = None,
-    domain: Mapping[str, tuple[float, float]] | None = None,
-    in_obstacle: InObstacle | None = None,
-    say: Say = print_note,
-) -> tuple[FloatArray, FloatArray]:
-    """Read the values that sensors measured in one frame.
-
-    Parameters
-    ----------
-    csv
-        A line for each sensor; see `Form` and `sparsevq.sensors.history.read_history`.
-    axes, channels, units
-        Names of the axes and channels, and the channels' units; None: unknown.
-    partial, sensors, in_obstacle, say
-        See `Form`.
-    domain
-        Axis -> valid coordinates; None: any.
-
-    Returns
-    -------
-    places, values
-        ``(n, d)`` and ``(n, C)``, in the file's order; values are NaN where a sensor does not read a channel.
-
-    Raises
-    ------
-    SparseVQError
-        The file is faulty. The message names the line and the column.
-    """
-    space = ANYWHERE if domain is None else Space(domain)
-    given = ("",) * len(channels) if units is None else units
-    form = Form(axes, channels, given, partial, sensors, space, in_obstacle, say=say)
-    table, columns = form.read(csv)
-    read = form.frames(table, columns, [0] * len(table.rows))[0]
-    for channel, values in zip(channels, read.values.T, strict=True):
-        if codes := sorted(set(values.tolist()) & CODES):
-            say(
-                f"{csv}: {channel} is {codes[0]:g} in {np.isin(values, codes).sum()} line(s), which loggers write "
-                "where there is no value: leave these cells empty if so"
-            )
-    return read.places, read.values
 
 
 def summary(lines: list[str]) -> list[str]:

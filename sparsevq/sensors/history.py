@@ -1,14 +1,19 @@
 """The user's readings of one or several observed frames, and a CSV file of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.clock import offsets_by_time
 from sparsevq.sensors.columns import Columns
-from sparsevq.sensors.form import CLOCKS, Form
+from sparsevq.sensors.form import CLOCKS, Form, InObstacle
+from sparsevq.sensors.numbers import CODES
 from sparsevq.sensors.readings import FloatArray, Readings
-from sparsevq.sensors.table import Table
+from sparsevq.sensors.space import ANYWHERE, Space
+from sparsevq.sensors.table import Say, Table, print_note
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,55 @@ class History:
             merged[offset - steps] = frame
         offsets = tuple(sorted(merged))
         return History(offsets, tuple(merged[offset] for offset in offsets), later.date)
+
+
+def read_readings(
+    csv: str | Path,
+    axes: tuple[str, ...],
+    channels: tuple[str, ...],
+    units: tuple[str, ...] | None = None,
+    *,
+    partial: bool = True,
+    sensors: FloatArray | None = None,
+    domain: Mapping[str, tuple[float, float]] | None = None,
+    in_obstacle: InObstacle | None = None,
+    say: Say = print_note,
+) -> tuple[FloatArray, FloatArray]:
+    """Read the values that sensors measured in one frame.
+
+    Parameters
+    ----------
+    csv
+        A line for each sensor; see `read_history`.
+    axes, channels, units
+        Names of the axes and channels, and the channels' units; None: unknown.
+    partial, sensors, in_obstacle, say
+        See `Form`.
+    domain
+        Axis -> valid coordinates; None: any.
+
+    Returns
+    -------
+    places, values
+        ``(n, d)`` and ``(n, C)``, in the file's order; values are NaN where a sensor does not read a channel.
+
+    Raises
+    ------
+    SparseVQError
+        The file is faulty. The message names the line and the column.
+    """
+    space = ANYWHERE if domain is None else Space(domain)
+    given = ("",) * len(channels) if units is None else units
+    form = Form(axes, channels, given, partial, sensors, space, in_obstacle, say=say)
+    table, columns = form.read(csv)
+    read = form.frames(table, columns, [0] * len(table.rows))[0]
+    for channel, values in zip(channels, read.values.T, strict=True):
+        if codes := sorted(set(values.tolist()) & CODES):
+            say(
+                f"{csv}: {channel} is {codes[0]:g} in {np.isin(values, codes).sum()} line(s), which loggers write "
+                "where there is no value: leave these cells empty if so"
+            )
+    return read.places, read.values
 
 
 def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:

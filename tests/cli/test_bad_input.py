@@ -127,6 +127,14 @@ def test_faulty_readings(lines, told, fails, workplace, chain):
     assert told in fails(f"forecast runs/{chain['stage3']} --readings faulty.csv --out no.nc")
 
 
+def test_readings_that_cannot_be_true_are_an_error_if_strict(fails, workplace, readings, chain):
+    header, first, *others = (workplace.path / readings).read_text().splitlines()
+    dead = ",".join([*first.split(",")[: header.split(",").index("u")], "-9999", "-9999"])
+    (workplace.path / "dead.csv").write_text("\n".join([header, dead, *others]) + "\n")
+    told = fails(f"forecast runs/{chain['stage3']} --readings dead.csv --out no.nc --strict")
+    assert "u = -9999, expected" in told
+
+
 @pytest.mark.parametrize(
     ("command", "told"),
     [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.form import Form, read_readings
-from sparsevq.sensors.history import read_history
+from sparsevq.sensors.form import Form
+from sparsevq.sensors.history import read_history, read_readings
 from sparsevq.sensors.space import Space
 from sparsevq.sensors.units import conversion
 

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done; 1: something that was given is faulty (one line on the standard error says what, and what to do); 2: wrong
     usage; 130: interrupted. A traceback is a bug.
     """
+    for stream in (sys.stdout, sys.stderr):  # names and units that the terminal's encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # else half a second of garbage collection at exit
     given = list(sys.argv[1:] if argv is None else argv)
     args, unknown = make_parser().parse_known_args(given)

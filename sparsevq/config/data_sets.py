@@ -145,7 +145,9 @@ class SimulationConfig(Section):
 class FileConfig(DataSetConfig):
     """A data set from files of your own; `sparsevq data describe FILE` suggests these lines."""
 
-    path: str | tuple[str, ...] = Field(description="file, folder, pattern (runs/*.nc) or list of them")
+    path: str | tuple[str, ...] = Field(
+        description="file, folder, pattern (runs/*.nc, runs/**/*.nc) or list of them; ~ and $VARIABLES are filled in"
+    )
     format: Literal["auto", "sparsevq", "netcdf", "zarr", "hdf5", "matlab", "numpy", "release", "fds"] = Field(
         "auto", description="format of the files; auto: detected from their names and first bytes"
     )

@@ -6,6 +6,7 @@ The signatures are those of each format's own specification; `file(1)` has most 
 """
 
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def foreign(path: Path) -> Said | None:
         start = file.read(_ENOUGH)
     for at, mark, what, do in _TABLE:
         if start[at : at + len(mark)] == mark:
-            return f"is {what}", do.replace("{path}", str(path))
+            return f"is {what}", do.replace("{path}", shlex.quote(str(path)))
     if start.startswith(b"PK\x03\x04"):
         return _archive(path)
     if not any(start):
@@ -102,7 +103,7 @@ def _text(path: Path, start: bytes) -> Said | None:
     begins = text.lstrip()
     for pattern, what, do in _TEXTS:
         if re.match(pattern, begins.lower()):
-            return f"is {what}", do.replace("{path}", str(path))
+            return f"is {what}", do.replace("{path}", shlex.quote(str(path)))
     line = begins.splitlines()[0].strip() if begins else ""
     return (
         f"is a text file (it begins with {line[:40]!r})",
@@ -124,7 +125,7 @@ def _archive(path: Path) -> Said | None:
     if any(name.endswith("data.pkl") for name in names):
         return "is a PyTorch file", "store its arrays: numpy.savez('out.npz', u=tensor.numpy())"
     held = f"of {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "") if names else "of nothing"
-    return f"is a zip archive ({held})", _UNPACK.format(f"unzip {path}")
+    return f"is a zip archive ({held})", _UNPACK.format(f"unzip {shlex.quote(str(path))}")
 
 
 def zarr_root(names: list[str]) -> str | None:

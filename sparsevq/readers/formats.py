@@ -1,6 +1,7 @@
 """The format of a file: by its content, whatever it is called; by its name where the content does not tell."""
 
 import zipfile
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ _FIRST_BYTES = {
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NETCDF = ("_NCProperties", "_nc3_strict", "_Netcdf4Dimid", "_Netcdf4Coordinates")
 """Attributes that the NetCDF library leaves in an HDF5 file."""
-NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
-"""Name of an HDF5 scale that stands for a dimension only; its values mean nothing."""
+_MOST_LOOKED = 200
+"""Datasets and groups of an HDF5 file in which such marks are looked for."""
 _FORMATS = {"netcdf": "NetCDF", "zarr": "Zarr", "hdf5": "HDF5", "matlab": "MATLAB", "numpy": "NumPy"}
 
 _ALSO = {"hdf5": ("netcdf", "matlab"), "matlab": ("hdf5",)}
@@ -153,7 +154,11 @@ def _is_netcdf(file: h5py.File, called_so: bool) -> bool:
     if any(mark in file.attrs for mark in _NETCDF):
         return True
 
+    looked = count()
+
     def marked(_: str, item: Any) -> bool | None:
+        if next(looked) > _MOST_LOOKED:  # files of thousands of groups; NetCDF marks nearly all
+            return False
         scaled = called_so and item.attrs.get("CLASS") == b"DIMENSION_SCALE"
         return True if scaled or any(mark in item.attrs for mark in _NETCDF) else None
 

@@ -1,5 +1,6 @@
 """Which files the configuration names: names, patterns, folders; in order, each once."""
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
+from sparsevq.readers.foreign import foreign
 from sparsevq.readers.formats import SUFFIXES, ZARR_MARKS, readable_by_content
 from sparsevq.readers.natural import in_order
 from sparsevq.readers.stored import reading
@@ -200,9 +202,12 @@ def _files_in(folder: Path, notes: list[str]) -> list[Path]:
     if named and others:
         notes.append(f"path: {folder}: {_some(path.name for path in others)} not read: name them, or a pattern")
     if not (named or others):
+        said = ""
+        with contextlib.suppress(OSError):  # one that may not be read
+            said = next((f" ({path} {what[0]})" for path in there if path.is_file() and (what := foreign(path))), "")
         below = sorted({path.suffix for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES})
         raise SparseVQError(
-            f"path: the folder {folder} holds no file of a known format",
+            f"path: the folder {folder} holds no file of a known format{said}",
             f"there are some in its folders: write {folder}/**/*{below[0]}"
             if below
             else f"name a file or a pattern; known endings are {', '.join(SUFFIXES)}",

@@ -199,6 +199,9 @@ def test_what_matches_nothing_says_what_is_there(tmp_path):
     refused(f"{tmp_path}/date/u_*.npy", "matches no file: there is no folder .*date; paths are relative to")
     refused(f"{tmp_path}/data/u_{{1,2}}.npy", "braces are not expanded: give a list")
     refused(f"{tmp_path}/data/v[1-3].npy", "stands for one of the characters between the brackets")
+    (tmp_path / "grib").mkdir()
+    (tmp_path / "grib" / "a.grib").write_bytes(b"GRIB" + bytes(30))
+    refused(tmp_path / "grib", r"holds no file of a known format \(.*a.grib is GRIB\)")
     refused("https://example.org/u.nc", "is an address: download it")
     refused(tmp_path, f"holds no file of a known format: .*in its folders: write {tmp_path}/\\*\\*/\\*.npy")
     assert found(tmp_path, f"{tmp_path}/**/*.npy")[0] == "data/u_1.npy"

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from sparsevq.readers.stored import size_text
 WIDE = 4096
 """Columns where the output is no terminal: nothing is cut or wrapped."""
 MOST_VALUES = 12
+MOST_ARRAYS = 60
+"""Arrays of a file that are listed: a file with a group a sample may have thousands."""
 MOST_OF_ATTRIBUTE = 80
 OF_HDF5 = ("class", "name", "dimension_labels", "_netcdf4dimid", "_netcdf4coordinates", "_nc3_strict")
 
@@ -60,11 +63,13 @@ def print_contents(found: Opened, name: str) -> None:
     console, contents = _console(), found.contents
     assert contents is not None
     columns = ("array", "shape", "type", "dimensions", "unit", "attributes")
-    rows = (
+    rows = [
         (item.name, _times(item.shape), str(item.dtype), ", ".join(item.dimensions), item.units, _attributes(item))
-        for item in contents.arrays.values()
-    )
+        for item in islice(contents.arrays.values(), MOST_ARRAYS)
+    ]
     _print_table(console, f"{contents.path}: arrays", columns, rows)
+    if len(contents.arrays) > MOST_ARRAYS:
+        _print(console, f"and {len(contents.arrays) - MOST_ARRAYS} more arrays\n")
     if contents.unreadable:
         _print_table(console, "not arrays of numbers", ("name", "what"), contents.unreadable.items())
     how = "cannot be read as fields yet:" if found.source is None else "is read by a guess, since"

@@ -152,6 +152,8 @@ def _with_axis_units(source: Source, settings: FileConfig) -> Source:
 
 def _parts(paths: tuple[Path, ...], kind: str, settings: FileConfig, label: str) -> list[Timed]:
     """Each file as a source of its own."""
+    if settings.select and kind in ("sparsevq", "fds"):
+        raise SparseVQError(f"select: files of the format {kind} have no dimensions to select from", "leave it out")
     if kind == "sparsevq":
         whole = schema_of(paths[0]) == shards.SCHEMA
         sources = [open_shards(paths, label)] if whole else [open_data_set(path) for path in paths]

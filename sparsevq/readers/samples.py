@@ -57,10 +57,11 @@ def with_samples(contents: Contents, settings: FileConfig, told: set[str]) -> tu
     fields = {_rest(pattern): _stack(found, _rest(pattern), lead) for pattern, found in matches.items()}
     inside = {array.name for found in matches.values() for array in found.values()}
     beside = _beside(contents, samples, inside, lead) if "/" in first[0] else {}
+    depth, among = samples[0].count("/") + 1, set(samples)
     outside = {
         name: array
         for name, array in contents.arrays.items()
-        if name not in inside and not any(name.startswith(f"{sample}/") for sample in samples)
+        if name not in inside and "/".join(name.split("/")[:depth]) not in among
     }
     arrays = {**outside, **beside, **fields}
     settings = settings.model_copy(update={"arrays": tuple(fields)})
@@ -176,10 +177,12 @@ def _beside(contents: Contents, samples: list[str], fields: set[str], lead: str)
     named = any(contents.arrays[name].dimensions for name in fields)
     out: dict[str, StoredArray] = {}
     for name, array in contents.arrays.items():
+        if not name.startswith(inside) or name in fields or array.nbytes > LARGEST_SHARED:
+            continue
         rest = name.removeprefix(inside)
         each = [contents.arrays.get(f"{sample}/{rest}") for sample in samples]
         alike = [other for other in each if other is not None and other.shape == array.shape]
-        if not name.startswith(inside) or name in fields or len(alike) < len(each) or array.nbytes > LARGEST_SHARED:
+        if len(alike) < len(each):
             continue
         values = [np.asarray(other.read(tuple(slice(0, size) for size in array.shape))) for other in alike]
         dimensions = _within(samples[0], array.dimensions)

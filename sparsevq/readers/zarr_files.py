@@ -84,6 +84,7 @@ def _raw(path: Path, name: str, item: Any) -> StoredArray:
     attributes = dict(item.attrs.asdict())
     dimensions = attributes.pop(DIMENSIONS, None) or getattr(item.metadata, "dimension_names", None)
     dimensions = dimensions or _of_netcdf(path, name, attributes)
+    names = tuple(map(str, dimensions)) if dimensions and all(dimensions) else ()
     if "_FillValue" in attributes:
         attributes["_FillValue"] = _number(attributes["_FillValue"], item.dtype)
     return StoredArray(
@@ -91,7 +92,7 @@ def _raw(path: Path, name: str, item: Any) -> StoredArray:
         shape=tuple(item.shape),
         dtype=np.dtype(item.dtype),
         read=read,
-        dimensions=tuple(map(str, dimensions)) if dimensions and all(dimensions) else (),
+        dimensions=names if len(names) == len(item.shape) else (),
         units=units_in(attributes),
         chunks=_chunks(item),
         attributes=attributes,

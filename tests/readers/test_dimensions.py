@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sparsevq.config import FileConfig, PreprocessConfig
+from sparsevq.data.preprocess import preprocess
 from sparsevq.errors import SparseVQError
 from tests.user_files import all_of, opened, values
 
@@ -358,6 +360,16 @@ def test_entries_are_chosen_by_number_where_dimensions_have_no_names(tmp_path):
     np.testing.assert_array_equal(all_of(source)[0, ..., 0], u[:, 2])
     with pytest.raises(SparseVQError, match=r"select: band: 3 is no entry of u.*from 0 to 2"):
         opened(tmp_path / "u.npy", dimensions=("time", "band", "y", "x"), select={"band": 3})
+
+
+def test_select_is_refused_where_there_is_nothing_to_select_from(tmp_path):
+    source = opened(written(grid(("time",), 6, time=("time", np.arange(6.0), {"units": "h"})), tmp_path / "a.nc"))
+    settings = FileConfig(path="a.nc", split="time", block=2, validation=1, test=1)
+    blocks = opened(tmp_path / "a.nc", split="time", block=2, validation=1, test=1)
+    preprocess(blocks, tmp_path / "data.h5", "mine", settings, PreprocessConfig())
+    with pytest.raises(SparseVQError, match="select: files of the format sparsevq have no dimensions to select from"):
+        opened(tmp_path / "data.h5", select={"latitude": 30})
+    assert opened(tmp_path / "data.h5").grid == source.grid
 
 
 def test_bounds_of_times_and_cells_are_no_fields(tmp_path):

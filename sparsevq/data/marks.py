@@ -18,10 +18,10 @@ from sparsevq.errors import SparseVQError
 
 MOST = 4
 """Candidates at each end of the values."""
-FAR = {"mark": 1.0, "fixed mark": 0.2, "absolute zero": 1.0, "other": 50.0, "doubtful": 10.0}
+FAR = {"mark": 1.0, "fixed mark": 0.2, "absolute zero": 1.0, "other": 20.0, "doubtful": 10.0}
 """How far a value has to be from the others, in units of their range."""
 ABSOLUTE = ("K", "kelvin", "Kelvin", "degK")
-"""Units of temperatures that are never 0."""
+"""Units of temperatures, which are never 0 or less; a difference of temperatures that is has others near it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class Watch:
         share = distance / (high - low) if high > low else np.inf
         if looks_like_a_mark(value):
             sure = share > FAR["fixed mark" if points else "mark"]
-        elif value == 0 and self.units[candidate.channel] in ABSOLUTE and points:
+        elif value <= 0 and self.units[candidate.channel] in ABSOLUTE and points:
             sure = share > FAR["absolute zero"]
         else:
             sure = bool(points) and share > FAR["other"] and value != 0

@@ -29,7 +29,9 @@ def filled(value, field=FIELD, where=LAND):
     return np.where(where, np.float32(value), field).astype(np.float32)
 
 
-@pytest.mark.parametrize("value", [-9999, -999.9, -99.99, 1e20, -1e30, 9.96921e36, 999, -32768, 65535, -500, 12345])
+@pytest.mark.parametrize(
+    "value", [-9999, -999.9, -99.99, 1e20, -1e30, 9.96921e36, 999, -32768, 65535, -500, 12345, -150]
+)
 def test_a_value_at_fixed_points_far_from_the_others(value):
     (mark,) = looked(filled(value))
     assert mark.sure and mark.points == LAND.sum() and mark.value == np.float32(value)
@@ -57,6 +59,7 @@ def test_a_mark_that_changes_places_as_clouds_do():
 def test_zero_kelvin_on_land_is_no_temperature():
     sst = 290 + 5 * FIELD
     assert [mark.sure for mark in looked(filled(0, sst), "K")] == [True]
+    assert [mark.sure for mark in looked(filled(-100, sst), "K")] == [True]
     assert looked(filled(0, 2 * FIELD), "K") == []  # a temperature above ambient
     assert [mark.sure for mark in looked(filled(0, 1000 + FIELD), "kg m-3")] == [False]  # an obstacle, or missing
 

@@ -104,6 +104,8 @@ class Truth:
         The same in calendar months, where the unit is months or years.
     start
         ISO date and time of the first frame (to the second), which must be among the parameters; None: no date.
+    scattered
+        Unit (``degrees_north``, ``degrees_east``) -> coordinates of each point; None: the points are a grid.
     """
 
     values: np.ndarray
@@ -112,6 +114,7 @@ class Truth:
     elapsed: np.ndarray | None = None
     months: np.ndarray | None = None
     start: str | None = None
+    scattered: dict[str, np.ndarray] | None = None
 
 
 def opened(settings: dict[str, Any]) -> Source:
@@ -148,9 +151,13 @@ def look_for(settings: dict[str, Any], truth: Truth) -> str:
 def check_values(source: Source, got: np.ndarray, truth: Truth) -> None:
     """Raise `Wrong` unless values and coordinates are the truth's, whatever the direction of an axis."""
     want = truth.values
+    if truth.scattered is not None:
+        _check_scattered(source, truth.scattered)
+        want = want.reshape(*want.shape[:2], -1, want.shape[-1])
     if got.shape != want.shape:
         raise Wrong(f"shape {got.shape} instead of {want.shape}")
-    for index, ((name, at), true) in enumerate(zip(source.axes.items(), truth.axes, strict=True)):
+    axes = truth.axes if truth.scattered is None else [None] * len(source.axes)
+    for index, ((name, at), true) in enumerate(zip(source.axes.items(), axes, strict=True)):
         if true is None:
             continue
         here = at * _factor(source.axis_units[name])
@@ -160,6 +167,17 @@ def check_values(source: Source, got: np.ndarray, truth: Truth) -> None:
         close(f"coordinates {name}", here[order], true[true_order])
         got, want = got.take(order, axis=2 + index), want.take(true_order, axis=2 + index)
     close("values", got, want)
+
+
+def _check_scattered(source: Source, places: dict[str, np.ndarray]) -> None:
+    if not source.scattered or sorted(source.axis_units.values()) != sorted(places):
+        raise Wrong(f"scattered: {source.scattered}, axes in {source.axis_units}")
+    for name, at in source.axes.items():
+        apart = np.mod(at - places[source.axis_units[name]].ravel() + 180, 360) - 180
+        if np.abs(apart).max() > 1e-3:
+            raise Wrong(
+                f"places {name}: {at[:6].tolist()} instead of {places[source.axis_units[name]].ravel()[:6].tolist()}"
+            )
 
 
 def check_times(source: Source, truth: Truth) -> None:

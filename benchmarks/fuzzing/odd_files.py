@@ -28,6 +28,7 @@ WEIGHTS = {
     "zarr-2": 4,
     "zarr-3": 4,
     "zarr-zip": 1,
+    "snapshots": 4,
 }
 TIME_NAMES = ("time", "time", "t", "Time", "valid_time", "ocean_time", "time_counter")
 
@@ -38,6 +39,8 @@ def attempts(dice: Dice, folder: Path) -> Attempt:
     form = str(dice.choice(list(WEIGHTS), p=weights / weights.sum()))
     if form in ("npy", "npz", "mat-5"):
         return nameless(dice, folder, form)
+    if form == "snapshots":
+        return snapshots(dice, folder)
     if form == "hdf5" and dice.random() < 0.5:
         return nameless(dice, folder, form)
     return named(dice, folder, form)
@@ -102,7 +105,19 @@ def _truth(field: Packed, time: Times, space: Grid, dims: list[tuple[str, int]],
     values = values.transpose([kept.index(name) for name in order])[..., None]
     values = values if lead else values[None]
     longitudes = tuple(index for index, axis in enumerate(axes) if axis.longitude)
-    return Truth(values, [axis.places for axis in axes], longitudes, time.elapsed, time.months, time.start)
+    scattered = _places(space, [axis.name for axis in axes]) if space.scattered else None
+    places = [axis.places for axis in axes]
+    return Truth(values, places, longitudes, time.elapsed, time.months, time.start, scattered)
+
+
+def _places(space: Grid, order: list[str]) -> dict[str, np.ndarray]:
+    """Unit -> places of each point in degrees, in the order of the field's dimensions."""
+    found = {}
+    for name, unit in (("lat", "degrees_north"), ("lon", "degrees_east")):
+        values, dimensions, attributes = space.others[name]
+        degrees = np.rad2deg(values) if attributes["units"].startswith("rad") else values.astype(float)
+        found[unit] = degrees.transpose([dimensions.index(each) for each in order])
+    return found
 
 
 def _netcdf(
@@ -159,6 +174,9 @@ def _hdf5(folder: Path, variables: Variables, sizes: dict[str, int], field: Pack
             at.attrs.update(attributes)
             if along == (name,):
                 at.make_scale(name)
+                continue
+            for index, dimension in enumerate(along):
+                at.dims[index].label = dimension
         at = file.create_dataset("u", data=field.stored)
         at.attrs.update(field.attributes)
         if field.fill is not None:
@@ -192,7 +210,7 @@ def _zarr_2(
     archive: bool = False,
 ) -> Path:
     fill = {} if field.fill is None else {"u": field.fill.item()}
-    zeros = dict.fromkeys(variables, 0)  # what zarr itself writes: no mask
+    zeros = dict.fromkeys((*variables, "u"), 0)  # what zarr itself writes: no mask
     files = zarr_2(_zarr_parts(variables, field, dims), {**zeros, **fill})
     if archive:
         (folder / "a.zarr.zip").write_bytes(zipped(files))
@@ -261,6 +279,32 @@ def nameless(dice: Dice, folder: Path, form: str) -> Attempt:
     places = [places[[axis.name for axis in axes].index(name)] for name in order]
     truth = Truth(_arranged(meaning, dims, order), list(places), elapsed=at - at[0] if times_there else None)
     return Attempt(f"odd {form}: {kind}", lambda: look_for(settings, truth), {"settings": settings, "sizes": sizes})
+
+
+def snapshots(dice: Dice, folder: Path) -> Attempt:
+    """Numbered files of a frame each, in the order of their numbers, which have zeros in front or not."""
+    count, first, step = int(dice.integers(2, 13)), int(dice.choice([0, 1, 7, 98])), int(dice.choice([1, 1, 5]))
+    values = dice.normal(size=(count, 3, 4)).astype("f4")
+    name = str(dice.choice(["frame_{}", "{}", "u.{:04d}", "run2_t{}", "out-{:03d}", "2001_{}_u"]))
+    form = str(dice.choice(["npy", "npz"]))
+    paths = [folder / f"{name.format(first + step * k)}.{form}" for k in range(count)]
+    for path, frame in zip(paths, values, strict=True):
+        np.save(path, frame) if form == "npy" else np.savez(path, u=frame)
+    settings: dict[str, Any] = {
+        "join": "time",
+        "dimensions": ["y", "x"],
+        **({"arrays": ["u"]} if form == "npz" else {}),
+    }
+    listed = [str(paths[int(at)]) for at in dice.permutation(count)]
+    settings["path"] = (
+        str(dice.choice([str(folder), str(folder / f"*.{form}")])) if dice.random() < 0.7 else sorted(listed)
+    )
+    truth = Truth(values[None, ..., None].astype(np.float64), [None, None])
+    if isinstance(settings["path"], list):  # as they are listed
+        truth.values = values[[[str(path) for path in paths].index(each) for each in settings["path"]]][
+            None, ..., None
+        ].astype(np.float64)
+    return Attempt(f"odd snapshots: {name}", lambda: look_for(settings, truth), {"settings": settings, "count": count})
 
 
 def _told_axis(dice: Dice, role: str) -> Axis:

@@ -27,9 +27,13 @@ class Axis:
 
 @dataclass
 class Grid:
-    """Axes, and further variables (name -> values, dimensions, attributes) that no field needs."""
+    """Axes, and further variables (name -> values, dimensions, attributes).
+
+    `scattered`: the axes only count; each point has places of its own, in the variables `lat` and `lon`.
+    """
 
     axes: list[Axis]
+    scattered: bool = False
     others: dict[str, tuple[np.ndarray, tuple[str, ...], dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -37,10 +41,31 @@ def grid(dice: Dice, named: bool = True) -> Grid:
     """One to three axes; `named`: the format has names of dimensions, which may be anything that is explained."""
     if dice.random() < 0.5:
         axes = [latitudes(dice), longitudes(dice)]
+        if named and dice.random() < 0.3:
+            return meshed(dice, axes)
     else:
         roles = [("x",), ("y", "x"), ("y", "x"), ("z", "y", "x")][int(dice.integers(4))]
         axes = [lengths(dice, role, named) for role in roles]
     return Grid(axes)
+
+
+def meshed(dice: Dice, axes: list[Axis]) -> Grid:
+    """Latitudes and longitudes of two dimensions, of a rectilinear grid, whose axes they are, or a curved one."""
+    names = [("y", "x"), ("eta_rho", "xi_rho"), ("south_north", "west_east"), ("j", "i"), ("nlat", "nlon")]
+    curved = bool(dice.random() < 0.5)
+    dimensions = names[int(dice.integers(len(names)))]
+    mesh = np.meshgrid(*(axis.stored for axis in axes), indexing="ij")
+    if curved:  # far more than rounding, in degrees or radians
+        mesh = [
+            mesh[0] + 0.05 * np.arange(axes[1].size) ** 1.5,
+            mesh[1] + 0.03 * np.arange(axes[0].size)[:, None] ** 1.5,
+        ]
+    made = Grid([], curved)
+    for axis, values, standard in zip(axes, mesh, ("lat", "lon"), strict=True):
+        made.others[standard] = (values.astype(axis.stored.dtype), dimensions, axis.attributes)
+    for axis, name in zip(axes, dimensions, strict=True):
+        made.axes.append(Axis(name, axis.size, None, {}, axis.places, axis.role, axis.longitude))
+    return made
 
 
 def lengths(dice: Dice, role: str, named: bool) -> Axis:

@@ -55,18 +55,8 @@ def is_time(attributes: Mapping[str, Any], units: str) -> bool:
     return said(attributes, "axis") == "T" or said(attributes, "standard_name") == "time" or counts_dates(units)
 
 
-def is_longitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether a coordinate is a longitude, possibly of a rotated grid."""
-    return kind_of_angle(name, units, attributes) == LONGITUDE
-
-
-def is_latitude(name: str, units: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether a coordinate is a latitude, possibly of a rotated grid (whose cells shrink towards its poles too)."""
-    return kind_of_angle(name, units, attributes) == LATITUDE
-
-
 def kind_of_angle(name: str, units: str, attributes: Mapping[str, Any]) -> str:
-    """`LATITUDE`, `LONGITUDE`, or empty for any other coordinate.
+    """`LATITUDE`, `LONGITUDE` (of a rotated grid too, whose cells shrink towards its poles), or empty for any other.
 
     The unit goes before the names: what is measured in metres is not a latitude, whatever it is called.
     """

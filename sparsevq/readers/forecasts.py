@@ -97,7 +97,14 @@ def started(contents: Contents, field: Field, source: Source, clock: Clock, told
     digits = "" if is_dated(array) else digits_of_dates(whole(contents.path, array)).upper()
     starts, since = moments(contents.path, array, digits, partial(print_once, told=told))
     unit = unit_named(clock.units) or _unit_by_name(field.stored(TIME) if TIME in field.roles else "")
-    if not since.dated or unit is None:
+    if not since.dated:
+        return None
+    if unit is None:
+        print_once(
+            f"{array.name} is when forecasts start, but their time has no unit: the dates are left out (give them one, "
+            "for instance `units: {time: hours}`)",
+            told,
+        )
         return None
     common = Clock(unit[0], since.origin)
     time = unit[1] * source.time

@@ -90,19 +90,33 @@ def _numbered(contents: Contents, names: Sequence[str], settings: FileConfig) ->
 
 
 def sample_patterns(contents: Contents, arrays: Sequence[StoredArray]) -> list[str]:
-    """Patterns that match the largest arrays, and others of equal shape beside it, in many groups; none: empty."""
+    """Patterns of the largest array, and of others of equal shape beside it, in many numbered groups; none: empty."""
     if not arrays:
         return []
     largest = max(arrays, key=lambda array: array.nbytes)
     parts = largest.name.split("/")
-    for level in range(len(parts) - 1):
-        pattern = "/".join([*parts[:level], "*", *parts[level + 1 :]])
-        found = [array for array in contents.arrays.values() if _matches(array.name, pattern)]
-        if len(found) > 1 and all(array.shape == largest.shape for array in found):
-            inside = "/".join(parts[: level + 1]) + "/"
-            alike = [array.name for array in arrays if array.name.startswith(inside) and array.shape == largest.shape]
-            return ["/".join([*parts[:level], "*", name[len(inside) :]]) for name in alike]
-    return []
+    levels = [level for level in range(len(parts) - 1) if _varies(contents, parts, [level])]
+    best: tuple[int, list[int]] = (1, [])
+    for wild in [*([level] for level in levels), levels]:
+        found = [array for array in contents.arrays.values() if _matches(array.name, _wild(parts, wild))]
+        numbered = wild and len({re.sub(r"\d+", "0", array.name.split("/")[wild[-1]]) for array in found}) == 1
+        if numbered and len(found) > best[0] and all(array.shape == largest.shape for array in found):
+            best = len(found), wild
+    if not best[1]:
+        return []
+    inside = "/".join(parts[: best[1][-1] + 1]) + "/"
+    alike = [array.name for array in arrays if array.name.startswith(inside) and array.shape == largest.shape]
+    return [_wild(name.split("/"), best[1]) for name in alike]
+
+
+def _wild(parts: Sequence[str], levels: Sequence[int]) -> str:
+    return "/".join("*" if level in levels else part for level, part in enumerate(parts))
+
+
+def _varies(contents: Contents, parts: Sequence[str], levels: Sequence[int]) -> bool:
+    """Whether several arrays differ in one group only."""
+    pattern = _wild(parts, levels)
+    return sum(_matches(name, pattern) for name in contents.arrays) > 1
 
 
 def _ordered(samples: Mapping[str, StoredArray]) -> dict[str, StoredArray]:

@@ -180,6 +180,15 @@ def test_starts_beside_dates_are_asked_about(tmp_path):
     np.testing.assert_array_equal(all_of(source)[0, ..., 0], data.msl[1])
 
 
+def test_lead_times_without_a_unit_are_given_one(tmp_path, capsys):
+    data = forecasts().drop_vars("valid_time")
+    data["step"] = ("step", np.arange(6.0))
+    source = opened(written(data, tmp_path / "a.nc"))
+    assert "start" not in source.parameters and "`units: {time: hours}`" in capsys.readouterr().out
+    source = opened(tmp_path / "a.nc", units={"time": "hours"})
+    assert source.parameters["start"].tolist() == STARTED and source.time_units == "h"
+
+
 def test_only_the_valid_time_of_each_frame_is_known(tmp_path):
     valid = STARTS[:, None] / 3600 + 6.0 * np.arange(6)
     about = {"units": "hours since 2024-01-01", "standard_name": "time"}

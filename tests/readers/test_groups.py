@@ -173,6 +173,17 @@ def test_the_suggestion_for_a_group_a_sample_works_as_it_stands(tmp_path):
     assert all_of(source)[3, 0, 0, 0, 1] == 3
 
 
+def test_samples_in_numbered_groups_of_several_folders(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for split in ("train", "test"):
+            for index in range(3):
+                file[f"{split}/{index}/u"] = values(6, 5, 4)
+    assert suggestion(tmp_path / "a.h5").arrays == ("*/*/u",)
+    with h5py.File(tmp_path / "b.h5", "w") as file:  # groups with names are channels
+        file["fields/u/data"], file["fields/v/data"] = values(6, 5, 4), values(6, 5, 4)
+    assert suggestion(tmp_path / "b.h5").arrays == ("fields/u/data", "fields/v/data")
+
+
 def test_a_group_a_frame(tmp_path):
     u = values(12, 4, 5)
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -50,6 +50,8 @@ def add_forecast(commands: Any) -> None:
     add_flag(parser, "top_k", "sample among this many most likely codes; 0: all", type=int, default=0, metavar="N")
     explained = "what is known of the trajectory, where the model takes it; may be given several times"
     add_flag(parser, "parameter", explained, type=_parameter, action="append", metavar="NAME=VALUE")
+    explained = "of the last observed frame (2006-04-16T12:00), where the readings do not say it"
+    add_flag(parser, "date", explained, metavar="DATE")
     explained = "data set that the run was trained on (default: the run's own)"
     add_flag(parser, "data", explained, type=Path, metavar="H5")
     add_flag(parser, "device", "auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), default="auto")
@@ -83,6 +85,7 @@ def run(args: Namespace, argv: list[str]) -> None:
         top_k=args.top_k,
         parameters=_each_once(getattr(args, "parameter", [])),
         strict=args.strict,
+        date=getattr(args, "date", None),
     )
     read, known = forecast.sizes["sensor"], model.trained_places(forecast)
     trained = len(model.sensors.sparse)

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.climate import Climates
 from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
@@ -22,6 +23,7 @@ from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.forecasting.plausibility import Plausibility
+from sparsevq.forecasting.valid_times import forecast_clock, later_clock
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
@@ -42,6 +44,7 @@ class Issued:
     drawn: Drawn
     asked: Asked
     source: str
+    clock: Clock | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -104,6 +107,7 @@ class Forecaster:
         top_k: int = 0,
         parameters: Mapping[str, float] | None = None,
         strict: bool = False,
+        date: str | None = None,
     ) -> xr.Dataset:
         """Forecast from what sensors measured in one frame, or in several.
 
@@ -132,13 +136,16 @@ class Forecaster:
         strict
             Readings that cannot be true, by the training data and each other, are an error; otherwise they are printed
             and named in the attribute ``doubts``.
+        date
+            Of the last observed frame (2006-04-16T12:00), where the readings do not say it.
 
         Returns
         -------
         xarray.Dataset
             One variable for each channel, ``(member, lead_time, <axes>)`` in physical units, from the last observed
             frame on (lead time 0: an analysis); NaN where no trajectory for training has a field. If members do not
-            differ, the attribute ``warning`` says so.
+            differ, the attribute ``warning`` says so. Where the date of that frame is known (`date`, or dates in the
+            column ``time``), the coordinates ``forecast_reference_time`` and ``valid_time`` (lead_time) have dates.
 
         Raises
         ------
@@ -150,13 +157,14 @@ class Forecaster:
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
         history, source, doubts = self._read(readings, strict)
         history = history.latest(self.observed_frames)
+        clock = forecast_clock(self.data, history.date, date)
         asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
         with torch.no_grad():
             prompt = self._prompt(history, known)
             outlook, regression = self._outlook(history, known) or (None, None)
             seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook, regression)
             drawn = self._model.generate(seen, asked).case(0)
-        self._issued = Issued(history, known, outlook, drawn, asked, source, doubts)
+        self._issued = Issued(history, known, outlook, drawn, asked, source, clock, doubts)
         return self._dataset(self._issued)
 
     def update(self, readings: str | Path | pd.DataFrame, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
@@ -197,7 +205,9 @@ class Forecaster:
                 drawn = self._model.generate(seen, last.asked).case(0)
             else:
                 drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
-        self._issued = Issued(history, last.known, outlook, drawn, last.asked, source, doubts)
+        given = forecast_clock(self.data, further.date, None)
+        clock = given or later_clock(last.clock, float(self._lead_times(last.asked.frames)[steps]))
+        self._issued = Issued(history, last.known, outlook, drawn, last.asked, source, clock, doubts)
         return self._dataset(self._issued)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
@@ -248,7 +258,8 @@ class Forecaster:
         }
         lead_times = self._lead_times(asked.frames)
         places = issued.history.frames[-1].places
-        return as_dataset(self.data, self._fields(issued.drawn, observed), lead_times, places, attributes)
+        fields = self._fields(issued.drawn, observed)
+        return as_dataset(self.data, fields, lead_times, places, attributes, issued.clock)
 
     @torch.no_grad()
     def _fields(self, drawn: Drawn, observed: int) -> npt.NDArray[np.float32]:

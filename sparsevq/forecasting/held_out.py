@@ -21,9 +21,10 @@ from sparsevq.forecasting.model import (
     seen_by_sensors,
     seen_by_teacher,
 )
+from sparsevq.forecasting.valid_times import frame_date
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
-from sparsevq.runtime.hdf5 import created, stamp
+from sparsevq.runtime.hdf5 import created, stamp, write_column
 from sparsevq.stage1.modal import linear_theory
 
 SCHEMA = "sparsevq-forecast"
@@ -75,6 +76,7 @@ def forecast_held_out(
         file["trajectory"], file["start_frame"], file["observed_frames"] = trajectory, start, observed
         file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
         file["lead_time"].attrs["units"] = data.time_units
+        _write_dates(file, data, trajectory, start)
         views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))
         _write_reconstructions(file, model, codes, fields, views, (*frames.shape, *data.grid))
 
@@ -107,6 +109,15 @@ def forecast_held_out(
                     ensemble[case] = model.ensemble(drawn.case(row), fields, count).unflatten(-2, data.grid).cpu()
                     said = f"trajectory {trajectory[case]} from frame {start[case]}, {count} observed"
                     print(f"case {case + 1}/{len(start)}: {said}", flush=True)
+
+
+def _write_dates(file: h5py.File, data: FieldData, trajectory: np.ndarray, start: np.ndarray) -> None:
+    """The date of the last observed frame of each case, where the data set has dates."""
+    dates = [frame_date(data, *case) for case in zip(trajectory.tolist(), start.tolist(), strict=True)]
+    found = [date.isoformat() for date in dates if date is not None]
+    if len(found) == len(dates):
+        write_column(file, "reference_time", np.array(found))
+        file["reference_time"].attrs["calendar"] = data.calendar
 
 
 def _write_reconstructions(

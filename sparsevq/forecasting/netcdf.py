@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from sparsevq.data.clock import Clock
 from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, FieldData
+from sparsevq.forecasting.valid_times import valid_times
 from sparsevq.runtime.files import unwritable, written_whole
 from sparsevq.version import VERSION
 
@@ -66,6 +68,7 @@ def as_dataset(
     lead_time: npt.NDArray[np.float64],
     sensors: npt.NDArray[np.float64],
     attributes: Mapping[str, Any],
+    clock: Clock | None = None,
 ) -> xr.Dataset:
     """An ensemble as a data set that follows the CF conventions.
 
@@ -82,6 +85,8 @@ def as_dataset(
         ``(n, d)`` places of the readings, in the axes' units.
     attributes
         Further attributes of the data set.
+    clock
+        Of the lead times: 0 is the date of the last observed frame; None: it is not known.
     """
     space = ("point",) if data.scattered else tuple(data.axes)
     dimensions = ("member", "lead_time", *space)
@@ -115,7 +120,8 @@ def as_dataset(
         "source": f"sparsevq {VERSION}: GPT over vector-quantized latents of the observed frame",
         "comment": "Forecast from the readings of one frame; lead_time counts from it. Digests are SHA-256.",
     }
-    return xr.Dataset(variables, coordinates, {**about, **attributes})
+    forecast = xr.Dataset(variables, coordinates, {**about, **attributes})
+    return forecast if clock is None else forecast.assign_coords(valid_times(lead_time, clock))
 
 
 def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
@@ -139,12 +145,17 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
     now = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     field = {"dtype": "float32", "_FillValue": np.float32(np.nan), "zlib": True, "complevel": 4, "shuffle": True}
     encoding: dict[Any, Any] = {name: {**field, "fletcher32": True} for name in forecast.data_vars}
-    encoding |= {name: {"_FillValue": None} for name in forecast.coords}
+    encoding |= {name: {**_as_read(at), "_FillValue": None} for name, at in forecast.coords.items()}
     with written_whole(path) as part:
         try:
             forecast.assign_attrs(history=f"{now} {command}").to_netcdf(part, engine="netcdf4", encoding=encoding)
         except RuntimeError as error:  # how the NetCDF library reports a full disk
             raise unwritable(path, OSError(str(error))) from None
+
+
+def _as_read(coordinate: xr.DataArray) -> dict[str, Any]:
+    """How dates are to be written: in the units in which they were made."""
+    return {key: coordinate.encoding[key] for key in ("units", "calendar", "dtype") if key in coordinate.encoding}
 
 
 def _described(name: str, units: str, about: Mapping[str, str] | None = None) -> dict[str, str]:

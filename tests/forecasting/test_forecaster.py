@@ -399,6 +399,22 @@ def test_an_update_without_a_first_guess_is_the_forecast_from_the_longer_history
     xr.testing.assert_equal(updated, anew)
 
 
+def test_a_forecast_has_the_date_that_is_given_or_read_and_an_update_goes_on(model, run):
+    assert "valid_time" not in model.forecast(run.readings(), 2, 1)
+    assert run.data.time_units == "s"
+    at = np.datetime64("2001-02-28T23:59:59", "ns")
+    forecast = model.forecast(run.readings(), 2, 1, date="2001-02-28T23:59:59")
+    assert forecast["forecast_reference_time"].values == at
+    elapsed = (forecast["lead_time"].values * 1e9).round().astype("m8[ns]")
+    np.testing.assert_array_equal(forecast["valid_time"], at + elapsed)
+    read = model.forecast(run.readings().assign(time="2001-02-28T23:59:59"), 2, 1)
+    np.testing.assert_array_equal(read["valid_time"], forecast["valid_time"])
+    later = model.update(run.readings(1))
+    assert later["forecast_reference_time"].values == forecast["valid_time"].values[1]
+    with pytest.raises(SparseVQError, match="leave out one of the two"):
+        model.forecast(run.readings().assign(time="2001-02-28T23:59:59"), 2, 1, date="2001-03-01")
+
+
 def test_an_update_needs_a_forecast(modal_run):
     with pytest.raises(SparseVQError, match="there is no forecast to issue again: call forecast first"):
         sparsevq.Forecaster(modal_run.path, device="cpu").update(modal_run.readings(1))

@@ -2,17 +2,22 @@
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
 
+from sparsevq.data.dates import date_of
+from sparsevq.data.layout import read_data, write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting import picture
 from sparsevq.forecasting.netcdf import as_dataset, cf_units, write_netcdf
 from sparsevq.forecasting.picture import draw_forecast
+from sparsevq.forecasting.valid_times import forecast_clock, frame_date
 from tests.flows import scattered_waves, travelling_waves
 
 
@@ -157,3 +162,63 @@ def test_degrees_are_latitudes_and_longitudes_whatever_the_axes_are_called(tmp_p
     found = forecast_of(data)
     assert found["y"].attrs["standard_name"] == "latitude" and found["x"].attrs["standard_name"] == "longitude"
     assert found["lead_time"].attrs["axis"] == "T"
+
+
+@pytest.mark.parametrize(
+    ("units", "calendar", "date", "expected"),
+    [
+        ("h", "standard", "2001-02-28T21:00:00", ["2001-02-28 21:00", "2001-03-01 00:00", "2001-03-01 03:00"]),
+        ("h", "noleap", "2004-02-28T21:00:00", ["2004-02-28 21:00", "2004-03-01 00:00", "2004-03-01 03:00"]),
+        ("d", "360_day", "2001-02-28", ["2001-02-28 00:00", "2001-03-01 00:00", "2001-03-04 00:00"]),
+        ("months", "standard", "2001-01-31", ["2001-01-31 00:00", "2001-04-30 00:00", "2001-07-31 00:00"]),
+        ("ms", "", "2001-01-01", ["2001-01-01 00:00:00.000", "2001-01-01 00:00:00.003", "2001-01-01 00:00:00.006"]),
+    ],
+)
+def test_a_forecast_of_known_date_has_valid_times(tmp_path, units, calendar, date, expected):
+    data = replace(travelling_waves(), time_units=units, calendar=calendar)
+    lead, places = 3.0 * np.arange(3), np.zeros((1, 2))
+    fields = np.zeros((2, 3, *data.grid, len(data.channels)), np.float32)
+    clock = forecast_clock(data, date, None)
+    forecast = as_dataset(data, fields, lead, places, {}, clock)
+    write_netcdf(tmp_path / "forecast.nc", forecast, "made")
+    with xr.open_dataset(tmp_path / "forecast.nc") as found:
+        xr.testing.assert_equal(found, forecast)
+        times = [at if isinstance(at, np.datetime64) else at.isoformat() for at in found["valid_time"].values]
+        assert np.array_equal(np.array(times, "M8[ms]"), np.array(expected, "M8[ms]"))
+        assert found["valid_time"].dims == ("lead_time",)
+        assert found["forecast_reference_time"].values == found["valid_time"].values[0]
+    with netCDF4.Dataset(tmp_path / "forecast.nc") as file:
+        assert file["valid_time"].standard_name == "time" and file["valid_time"].calendar == (calendar or "standard")
+        assert file["forecast_reference_time"].standard_name == "forecast_reference_time"
+        assert " since 200" in file["valid_time"].units
+        assert "_FillValue" not in file["valid_time"].ncattrs()
+
+
+def test_a_date_that_cannot_be_is_one_line():
+    data = replace(travelling_waves(), time_units="h", calendar="noleap")
+    with pytest.raises(SparseVQError, match=r"'2004-02-29': the calendar noleap has no 2004-02-29: give a date"):
+        forecast_clock(data, None, "2004-02-29")
+    with pytest.raises(SparseVQError, match="leave out one of the two"):
+        forecast_clock(data, "2004-03-01", "2004-03-02")
+    assert forecast_clock(data, None, None) is None
+    assert forecast_clock(data, "2004-03-01T01:00Z", "2004-03-01 01:00") is not None
+    other = replace(data, time_units="L/U", calendar="")
+    assert forecast_clock(other, "2004-03-01", None) is None
+    with pytest.raises(SparseVQError, match="L/U, not in one of a clock"):
+        forecast_clock(other, None, "2004-03-01")
+
+
+def test_frames_of_a_data_set_have_dates_where_it_has_starts_and_a_calendar(tmp_path):
+    data = travelling_waves()
+    starts = np.array([f"2001-02-{27 + at % 2}T00:00:00" for at in range(len(data.fields))])
+    dated = replace(data, time_units="d", calendar="360_day", parameters={"start": starts})
+    write_data(tmp_path / "data.h5", dated)
+    again = read_data(tmp_path / "data.h5")
+    assert again.calendar == "360_day"
+    assert frame_date(again, 1, 0).isoformat() == "2001-02-28T00:00:00"
+    at = float(data.time[3])
+    assert frame_date(again, 1, 3) == date_of("2001-02-28", "360_day") + timedelta(days=at)
+    write_data(tmp_path / "older.h5", replace(dated, calendar=""))  # as files of earlier versions are
+    assert frame_date(read_data(tmp_path / "older.h5"), 1, 0) is None
+    with h5py.File(tmp_path / "older.h5") as file:
+        assert "calendar" not in file["time"].attrs

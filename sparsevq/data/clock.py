@@ -27,10 +27,13 @@ class Clock:
         Unit of the numbers: where they count from a date one of `SECONDS` or `MONTHS`, else as the file has it.
     origin
         The date of 0, in its calendar; None: the numbers are no dates.
+    of_file
+        What a number of the file is multiplied by, and what is added then; None: its numbers are dates themselves.
     """
 
     units: str = ""
     origin: cftime.datetime | None = None
+    of_file: tuple[float, float] | None = (1.0, 0.0)
 
     def __eq__(self, other: object) -> bool:
         """Whether numbers of both mean the same; cftime compares no dates of different calendars."""
@@ -103,8 +106,9 @@ class Clock:
         SparseVQError
             It is not a date, or this clock has none.
         """
-        if not isinstance(given, str):
-            return float(given)
+        if not isinstance(given, str) and self.of_file is not None:
+            return self.of_file[0] * float(given) + self.of_file[1]
+        given = str(given) if isinstance(given, str) else f"{given:.0f}"  # 20010131
         if self.origin is None:
             raise SparseVQError(
                 f"{key}: {given!r}, but times are in {self.units or 'no unit'}, no dates",
@@ -165,21 +169,26 @@ def _months_later(date: cftime.datetime, months: int) -> cftime.datetime:
     return date.replace(year=year, month=month + 1, day=min(date.day, first.daysinmonth))
 
 
-def in_coarsest_unit(times: FloatArray, unit: str, origin: cftime.datetime | None) -> tuple[FloatArray, Clock]:
-    """Times in the largest unit of a fixed length in which all are whole numbers; NaN stays."""
+def in_coarsest_unit(
+    times: FloatArray, unit: str, origin: cftime.datetime | None, of_file: tuple[float, float] | None = None
+) -> tuple[FloatArray, Clock]:
+    """Times in the largest unit of a fixed length in which all are whole numbers; NaN stays.
+
+    `of_file` is that of `Clock`, before the unit is changed.
+    """
     finite = times[np.isfinite(times)]
     for coarse in reversed([name for name in SECONDS if SECONDS[name] > SECONDS[unit]]):
         ratio = round(SECONDS[coarse] / SECONDS[unit])
         if (finite % ratio == 0).all():
-            return times / ratio, Clock(coarse, origin)
-    return times, Clock(unit, origin)
+            return times / ratio, Clock(coarse, origin, of_file and (of_file[0] / ratio, of_file[1] / ratio))
+    return times, Clock(unit, origin, of_file)
 
 
 def from_dates(dates: Sequence[cftime.datetime | None]) -> tuple[FloatArray, Clock]:
     """Dates as times from the first one on, in the largest unit that divides all; NaN for None."""
     first = next((date for date in dates if date is not None), None)
     if first is None:
-        return np.full(len(dates), np.nan), Clock("s")
+        return np.full(len(dates), np.nan), Clock("s", None, None)
     with unwarned():
         apart = [np.nan if date is None else (date - first) / timedelta(microseconds=1) for date in dates]
     return in_coarsest_unit(np.array(apart), "us", first)

@@ -143,6 +143,8 @@ def _window_without(timed: Timed, out: npt.NDArray[np.bool_]) -> str:
     if not whole or (np.diff(times) <= 0).any():
         return ""
     first, last = (timed.clock.text(time) if timed.clock.dated else f"{time:.12g}" for time in (times[0], times[-1]))
+    if first == last:  # finer than microseconds
+        return ""
     return f", or leave it out by `window: [{first}, {last}]`"
 
 

@@ -114,9 +114,10 @@ def _of_layout(written: Written, layout: str) -> tuple[FloatArray, Clock]:
         return times.reshape(written.values.shape), clock
     first = dates[there[0]]
     assert first is not None
-    clock = Clock("months" if layout == "yyyymm" else "years", first.replace(day=1, hour=0, minute=0, second=0))
     if layout == "yyyy":
-        clock = Clock("years", cftime.datetime(first.year, 1, 1, calendar=calendar))
+        clock = Clock("years", cftime.datetime(first.year, 1, 1, calendar=calendar), (1.0, -float(first.year)))
+    else:
+        clock = Clock("months", cftime.datetime(first.year, first.month, 1, calendar=calendar), None)
     numbers = [np.nan if date is None else clock.number(date) for date in dates]
     return np.array(numbers).reshape(written.values.shape), clock
 

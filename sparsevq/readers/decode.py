@@ -26,8 +26,8 @@ MISSING = ("fillvalue", "missingvalue", "missingvalues", "codemissingvalue", "no
 
 
 def refusal(array: StoredArray) -> str:
-    """Why an array cannot be read as numbers: what it is, a colon, what to do; empty if it can (or is text)."""
-    if array.dtype.kind not in "fiubUSTM":
+    """Why an array cannot be read as numbers: what it is, a colon, what to do; empty if it can (or is text, dates)."""
+    if array.dtype.kind not in "fiubUSTmM":
         return unusable(array.dtype)
     known = by_plain_name(array.attributes)
     if array.dtype.kind in "iu" and "log" in text_of(known.get("scaling", "")).lower():

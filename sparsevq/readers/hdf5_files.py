@@ -57,7 +57,8 @@ def _of_no_numbers(item: h5py.Dataset) -> str:
         return "empty"
     if h5py.check_ref_dtype(item.dtype) is not None:
         return "of references to other datasets"
-    return LISTS if h5py.check_vlen_dtype(item.dtype) is not None else ""
+    lists = h5py.check_vlen_dtype(item.dtype) is not None and h5py.check_string_dtype(item.dtype) is None
+    return LISTS if lists else ""
 
 
 def raw(path: Path, item: h5py.Dataset) -> StoredArray:

@@ -1,5 +1,6 @@
 """The values of a time array, of any type, as numbers of a clock."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,12 @@ from sparsevq.readers.stored import StoredArray, everything
 from sparsevq.readers.written import JULIAN_DAY_0, NEVER, Tell, Written
 from sparsevq.runtime.hdf5 import Array
 
+BEFORE_PRESENT = re.compile(r"\b(bp|b2k|before\s+(present|\d{4})|ago)\b", re.IGNORECASE)
+"""Units that count back, as years before 1950 do."""
+DATENUMS = (7e5, 7.7e5)
+"""MATLAB's numbers of the days from 1916 to 2108."""
+IMPRECISE = 0.01
+"""Share of a step within which times are called exact."""
 LAST_YEAR = 9999
 """Dates of later years are those of numbers such as 20010101 in a unit that is not theirs."""
 
@@ -66,7 +73,18 @@ def of_numbers(written: Written, tell: Tell) -> tuple[FloatArray, Clock]:
     if counted is not None:
         return _since(written, *counted, tell)
     found = date_numbers(written, tell)
-    return (written.values.astype(np.float64), Clock(written.units)) if found is None else found
+    if found is not None:
+        return found
+    times = written.values.astype(np.float64)
+    if BEFORE_PRESENT.search(written.units):
+        tell(f"{written.name} counts back from the present ({written.units}): its times are negative")
+        return -times, Clock(written.units, None, (-1.0, 0.0))
+    if written.units.strip() in ("", "1") and ((times > DATENUMS[0]) & (times < DATENUMS[1])).all():
+        tell(
+            f"{written.name} has no unit: if numbers such as {times.flat[0]:.0f} are MATLAB's days, write "
+            "`units: {time: datenum}`"
+        )
+    return times, Clock(written.units)
 
 
 def _since(written: Written, unit: str, origin: str, tell: Tell) -> tuple[FloatArray, Clock]:
@@ -81,7 +99,7 @@ def _since(written: Written, unit: str, origin: str, tell: Tell) -> tuple[FloatA
     named, factor = known
     if calendar == NO_CALENDAR:
         tell(f"{written.name} is in the calendar none, in which dates do not advance: only elapsed times count")
-        return factor * written.values.astype(np.float64), Clock(named)
+        return factor * written.values.astype(np.float64), Clock(named, None, (factor, 0.0))
     try:
         begin = date_of(origin, calendar)
     except ValueError as error:
@@ -94,8 +112,11 @@ def _since(written: Written, unit: str, origin: str, tell: Tell) -> tuple[FloatA
     values = written.values
     if SECONDS.get(named, 1.0) < 1 or (values.dtype.kind in "iu" and np.abs(values.astype(np.float64)).max() > 2**53):
         return _of_integers(values, factor, named, begin)
-    times, clock = factor * values.astype(np.float64), Clock(named, begin)
+    times, clock = factor * values.astype(np.float64), Clock(named, begin, (factor, 0.0))
     _not_dates_themselves(written, times, clock)
+    coarse = float(np.spacing(np.abs(values).max())) if values.dtype == np.float32 else 0.0
+    if len(times) > 1 and coarse > IMPRECISE * abs(float(np.median(np.diff(times.ravel())))):
+        tell(f"{written.name} is in single precision: its times are exact to {factor * coarse:g} {named} only")
     return times, clock
 
 
@@ -103,7 +124,7 @@ def _of_integers(values: Array, factor: float, unit: str, origin: cftime.datetim
     """Large numbers of fine units: counted exactly from the first one, and in the coarsest unit that divides all."""
     there = np.abs(values.astype(np.float64)) < NEVER
     if not there.any():
-        return values.astype(np.float64), Clock(unit, origin)
+        return values.astype(np.float64), Clock(unit, origin, (factor, 0.0))
     first = values[there].flat[0]
     apart = factor * values.astype(np.float64)
     apart[there] = factor * (values[there] - first).astype(np.float64)
@@ -111,8 +132,8 @@ def _of_integers(values: Array, factor: float, unit: str, origin: cftime.datetim
         with unwarned():
             begin = origin + timedelta(microseconds=round(factor * float(first) * SECONDS[unit] * 1e6))
     except OverflowError:
-        return factor * values.astype(np.float64), Clock(unit, origin)
-    return in_coarsest_unit(apart, unit, begin)
+        return factor * values.astype(np.float64), Clock(unit, origin, (factor, 0.0))
+    return in_coarsest_unit(apart, unit, begin, (factor, -factor * float(first)))
 
 
 def _of_datetimes(values: Array) -> tuple[FloatArray, Clock]:
@@ -129,7 +150,7 @@ def _of_datetimes(values: Array) -> tuple[FloatArray, Clock]:
     apart[missing] = np.nan
     seconds = first * factor * count * SECONDS[named]
     begin = date_of("1970-01-01", STANDARD) + timedelta(microseconds=round(seconds * 1e6)) if dates else None
-    return in_coarsest_unit(apart, named, begin)
+    return in_coarsest_unit(apart, named, begin, None if dates else (1.0, 0.0))
 
 
 def _of_text(written: Written, tell: Tell) -> tuple[FloatArray, Clock]:

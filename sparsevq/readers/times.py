@@ -158,7 +158,7 @@ def _may_be_times(array: StoredArray, dimension: str) -> bool:
     """Whether an array along a dimension of time may hold its times."""
     if array.is_number:
         return array.name == dimension or is_time(array.attributes, array.units)
-    return array.dtype.kind == "M" or (_is_text(array) and _named_date(array, dimension))
+    return array.dtype.kind in "mM" or (_is_text(array) and _named_date(array, dimension))
 
 
 def _dated(array: StoredArray) -> bool:
@@ -174,7 +174,7 @@ def _named_date(array: StoredArray, dimension: str) -> bool:
 def _named_time(array: StoredArray, frames: int) -> bool:
     """Whether an array without names of dimensions is one of times: by its name and shape."""
     base = re.sub(r"[-_ ]?(coordinates?|coords?|axis|values?|series)$", "", _short(array.name))
-    if not (array.is_number or array.dtype.kind == "M" or _is_text(array)):
+    if not (array.is_number or array.dtype.kind in "mM" or _is_text(array)):
         return False
     sizes = tuple(size for size in array.shape if size > 1) or array.shape[-1:]
     fits = sizes in ((frames,), (frames + 1,)) or (len(array.shape) == 2 and array.shape[-1] == frames)
@@ -195,6 +195,10 @@ def _of_the_file(contents: Contents) -> StoredArray | None:
         array
         for array in contents.arrays.values()
         if array.shape in ((), (1,))
-        and (is_time(array.attributes, array.units) or array.dtype.kind == "M" or _short(array.name) in DATES_AS_TEXT)
+        and (
+            is_time(array.attributes, array.units)
+            or array.dtype.kind == "M"
+            or (_is_text(array) and _named_date(array, "time"))
+        )
     ]
     return _best(scalars, "")

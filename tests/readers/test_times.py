@@ -1,5 +1,6 @@
 """Times of files: every unit, calendar and type in which they are written is read as meant, or refused in one line."""
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -139,6 +140,63 @@ def test_dates_as_text(tmp_path, layout, kind):
     source = opened(written(tmp_path / "a.nc", texts))
     assert source.time.tolist() == (3 * HOURS).tolist() and source.time_units == "h"
     assert start(source) == ["2001-01-31T20:00:00"]
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_dates_as_text_in_hdf5(tmp_path, fixed):
+    texts = [f"2001-01-0{1 + day} 06:00" for day in range(FRAMES)]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"] = values(FRAMES, 3, 4)
+        file.create_dataset("time", data=np.array(texts, "S16") if fixed else texts)
+    source = opened(tmp_path / "a.h5", arrays=("u",), dimensions=("time", "y", "x"))
+    assert source.time.tolist() == HOURS.tolist() and start(source) == ["2001-01-01T06:00:00"]
+
+
+def test_each_file_is_a_frame_whose_date_is_text(tmp_path):
+    for frame in range(3):
+        data = xr.Dataset({"u": (("y", "x"), values(3, 4, seed=frame))}, {"y": range(3), "x": range(4)})
+        data.assign_coords(time=((), f"2001-01-0{1 + frame}")).to_netcdf(tmp_path / f"{frame}.nc")
+    source = opened(tmp_path / "*.nc", join="time")
+    assert source.time.tolist() == [0, 1, 2] and start(source) == ["2001-01-01T00:00:00"]
+
+
+def test_differences_of_numpy_are_plain_times(tmp_path):
+    np.savez(tmp_path / "a.npz", u=values(FRAMES, 3, 4), time=np.arange(FRAMES) * np.timedelta64(90, "m"))
+    source = opened(tmp_path / "a.npz", arrays=("u",), dimensions=("time", "y", "x"))
+    assert source.time.tolist() == (90 * HOURS).tolist() and source.time_units == "min" and start(source) is None
+
+
+def test_years_before_present_count_back(tmp_path, capsys):
+    source = opened(written(tmp_path / "a.nc", 21 - HOURS, units="kyr BP"))
+    assert source.time.tolist() == (HOURS - 21).tolist()
+    assert "counts back from the present" in capsys.readouterr().out
+
+
+def test_what_is_not_plain_is_said(tmp_path, capsys):
+    opened(written(tmp_path / "a.nc", 730486 + HOURS))
+    assert "units: {time: datenum}" in capsys.readouterr().out
+    opened(written(tmp_path / "b.nc", (1.7e9 + 600 * HOURS).astype("f4"), units="seconds since 1970-01-01"))
+    assert "exact to 128 s only" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("times", "units", "window"),
+    [
+        (HOURS, "fortnights since 2001-01-01", (1, 3)),
+        (
+            10**18 + 3600 * 10**9 * np.arange(FRAMES),
+            "nanoseconds since 1970-01-01",
+            (10**18 + 3.6e12, 10**18 + 1.08e13),
+        ),
+        (20010101 + HOURS, "day as %Y%m%d.%f", (20010102, 20010104)),
+        (20010101 + HOURS, "YYYYMMDD", ("2001-01-02", "2001-01-04")),
+        (2001.5 + HOURS, "decimal year", (2002.5, 2004.5)),
+        (HOURS, "hours", (1, 3)),
+    ],
+)
+def test_numbers_of_a_window_are_in_the_files_unit(tmp_path, times, units, window):
+    source = opened(written(tmp_path / "a.nc", times, units=units), window=window)
+    np.testing.assert_array_equal(all_of(source)[0, ..., 0], values(FRAMES, 3, 4)[1:4])
 
 
 def test_dates_of_numpy(tmp_path):
@@ -288,8 +346,6 @@ def test_scalars_of_a_forecast_beside_valid_times(tmp_path):
 
 @pytest.mark.parametrize("named", [None, "t"])
 def test_times_of_each_trajectory_that_are_the_same(tmp_path, named):
-    import h5py
-
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["u"] = values(3, FRAMES, 4, 5)
         file["t"] = np.tile(0.5 * HOURS, (3, 1)).astype("f4")
@@ -304,8 +360,6 @@ def test_times_of_each_trajectory_that_are_the_same(tmp_path, named):
 
 
 def test_edges_of_even_intervals_are_times_and_of_others_are_not(tmp_path, capsys):
-    import h5py
-
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["u"] = values(3, FRAMES, 4, 5)
         file["t-coordinate"] = 0.5 * np.arange(FRAMES + 1)

@@ -115,7 +115,7 @@ def _since(written: Written, unit: str, origin: str, tell: Tell) -> tuple[FloatA
     times, clock = factor * values.astype(np.float64), Clock(named, begin, (factor, 0.0))
     _not_dates_themselves(written, times, clock)
     coarse = float(np.spacing(np.abs(values).max())) if values.dtype == np.float32 else 0.0
-    if len(times) > 1 and coarse > IMPRECISE * abs(float(np.median(np.diff(times.ravel())))):
+    if times.size > 1 and coarse > IMPRECISE * abs(float(np.median(np.diff(times.ravel())))):
         tell(f"{written.name} is in single precision: its times are exact to {factor * coarse:g} {named} only")
     return times, clock
 

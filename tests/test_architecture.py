@@ -51,6 +51,20 @@ def test_a_room_imports_only_what_the_map_says(room: str) -> None:
         assert not extra, f"{path.relative_to(PACKAGE)} imports {sorted(extra)}"
 
 
+IN_READERS = ("opening", "finding", "points", "dimensions", "dates")
+"""Folders of the room `readers`, each of which imports only those before it."""
+
+
+@pytest.mark.parametrize("folder", IN_READERS)
+def test_folders_of_readers_are_in_order(folder: str) -> None:
+    later = IN_READERS[IN_READERS.index(folder) + 1 :]
+    files = sorted((PACKAGE / "readers" / folder).glob("*.py"))
+    assert files
+    for path in files:
+        wrong = [name for name in later if f"sparsevq.readers.{name}" in path.read_text()]
+        assert not wrong, f"{path.relative_to(PACKAGE)} imports {wrong}"
+
+
 def test_every_room_is_on_the_map() -> None:
     found = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
     assert found == set(MAY_IMPORT)

@@ -20,7 +20,7 @@ from sparsevq.config import FileConfig
 from sparsevq.data.field_data import SPLITS
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.stored import size_text
+from sparsevq.readers.opening.stored import size_text
 
 WIDE = 4096
 """Columns where the output is no terminal: nothing is cut or wrapped."""

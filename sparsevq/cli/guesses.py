@@ -9,8 +9,8 @@ from sparsevq.cli.opened import contents_of, matching_files, open_source
 from sparsevq.config import FileConfig
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.likely import likely_fields
-from sparsevq.readers.stored import Contents
+from sparsevq.readers.dimensions.likely import likely_fields
+from sparsevq.readers.opening.stored import Contents
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from sparsevq.data.validation import file_faults
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.data_set import as_source
 from sparsevq.readers.files import open_contents, open_files
-from sparsevq.readers.formats import format_of, schema_of
-from sparsevq.readers.matching import matching_files
-from sparsevq.readers.stored import Contents
+from sparsevq.readers.finding.formats import format_of, schema_of
+from sparsevq.readers.finding.matching import matching_files
+from sparsevq.readers.opening.stored import Contents
 from sparsevq.simulators import shards
 from sparsevq.simulators.shards import read_shard
 

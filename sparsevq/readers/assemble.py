@@ -9,18 +9,18 @@ from sparsevq.config import FileConfig
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.chosen import fields_of
-from sparsevq.readers.clock import Timed, timed
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
-from sparsevq.readers.coordinates import names_of
-from sparsevq.readers.forecasts import is_dated, own_times, started
+from sparsevq.readers.dates.clock import Timed, timed
+from sparsevq.readers.dates.forecasts import is_dated, own_times, started
+from sparsevq.readers.dates.of_frames import frame_times
+from sparsevq.readers.dimensions.meaning import base_of, shown
+from sparsevq.readers.dimensions.roles import Field
+from sparsevq.readers.dimensions.samples import with_samples
 from sparsevq.readers.frames import FrameReader
-from sparsevq.readers.meaning import base_of, shown
-from sparsevq.readers.roles import Field
-from sparsevq.readers.samples import with_samples
+from sparsevq.readers.opening.stored import Contents, check_bounds, print_once
+from sparsevq.readers.points.coordinates import names_of
+from sparsevq.readers.points.space import space_of
 from sparsevq.readers.slabs import SlabStore
-from sparsevq.readers.space import space_of
-from sparsevq.readers.stored import Contents, check_bounds, print_once
-from sparsevq.readers.times import frame_times
 from sparsevq.runtime.hdf5 import Array
 
 LISTS = ("channels", "channel_names", "variables", "variable_names", "components", "fields", "field_names")

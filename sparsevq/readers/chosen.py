@@ -6,10 +6,10 @@ from dataclasses import replace
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, ROLES, TIME, is_bounds, kind_of_angle
-from sparsevq.readers.meaning import LEAD, base_of, is_of_bounds, meaning
-from sparsevq.readers.roles import Field, Unclear, field_of, is_field
-from sparsevq.readers.samples import sample_patterns
-from sparsevq.readers.stored import Contents, StoredArray, listing, unusable
+from sparsevq.readers.dimensions.meaning import LEAD, base_of, is_of_bounds, meaning
+from sparsevq.readers.dimensions.roles import Field, Unclear, field_of, is_field
+from sparsevq.readers.dimensions.samples import sample_patterns
+from sparsevq.readers.opening.stored import Contents, StoredArray, listing, unusable
 
 
 def fields_of(contents: Contents, settings: FileConfig) -> list[Field]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsevq.readers.attributes import text_of
-from sparsevq.readers.date_numbers import counts_dates
-from sparsevq.readers.stored import StoredArray
+from sparsevq.readers.dates.date_numbers import counts_dates
+from sparsevq.readers.opening.attributes import text_of
+from sparsevq.readers.opening.stored import StoredArray
 from sparsevq.readers.units import ANGLE, LATITUDE, LENGTH, LONGITUDE, PRESSURE, unit_of, unitless
 
 TRAJECTORY, TIME, CHANNEL, POINT = "trajectory", "time", "channel", "point"

@@ -12,15 +12,18 @@ from sparsevq.data.clock import Clock
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.assemble import assemble
-from sparsevq.readers.clock import Timed, as_kept, check_even, dated_parameters, timed
 from sparsevq.readers.data_set import open_data_set
-from sparsevq.readers.formats import format_of, schema_of
-from sparsevq.readers.hdf5_files import open_hdf5
+from sparsevq.readers.dates.clock import Timed, as_kept, check_even, dated_parameters, timed
+from sparsevq.readers.finding.formats import format_of, schema_of
+from sparsevq.readers.finding.matching import copies, matched, matching_files
+from sparsevq.readers.finding.natural import name_of_all
 from sparsevq.readers.join import join_in_time, join_trajectories
-from sparsevq.readers.matching import copies, matched, matching_files
-from sparsevq.readers.matlab import open_matlab
-from sparsevq.readers.natural import name_of_all
-from sparsevq.readers.numpy_files import open_numpy
+from sparsevq.readers.opening.hdf5_files import open_hdf5
+from sparsevq.readers.opening.matlab import open_matlab
+from sparsevq.readers.opening.numpy_files import open_numpy
+from sparsevq.readers.opening.stored import Contents
+from sparsevq.readers.opening.xarray_files import open_netcdf
+from sparsevq.readers.opening.zarr_files import open_zarr
 from sparsevq.readers.release import open_release, split_by_names
 from sparsevq.readers.selection import (
     in_window,
@@ -32,9 +35,6 @@ from sparsevq.readers.selection import (
 )
 from sparsevq.readers.shards import open_shards
 from sparsevq.readers.slabs import SlabStore
-from sparsevq.readers.stored import Contents
-from sparsevq.readers.xarray_files import open_netcdf
-from sparsevq.readers.zarr_files import open_zarr
 from sparsevq.simulators import shards
 
 OPENERS: dict[str, Callable[[Path], Contents]] = {

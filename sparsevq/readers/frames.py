@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
-from sparsevq.readers.roles import Field
+from sparsevq.readers.dimensions.roles import Field
+from sparsevq.readers.opening.stored import print_once, reading
+from sparsevq.readers.opening.views import marked
+from sparsevq.readers.points.space import Space
 from sparsevq.readers.slabs import Slabs, SlabStore
-from sparsevq.readers.space import Space
-from sparsevq.readers.stored import print_once, reading
-from sparsevq.readers.views import marked
 from sparsevq.runtime.hdf5 import Array
 
 AT_ONCE = 2**26

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.alike import differ, on_the_points_of
-from sparsevq.readers.clock import SAME, Timed, by_the_clock_of
-from sparsevq.readers.natural import first_gap
+from sparsevq.readers.dates.clock import SAME, Timed, by_the_clock_of
+from sparsevq.readers.finding.natural import first_gap
 from sparsevq.runtime.hdf5 import Array
 
 MOST_REPEATED = 4

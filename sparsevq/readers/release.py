@@ -17,10 +17,10 @@ import numpy.typing as npt
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.conventions import CHANNEL, TIME, TRAJECTORY
-from sparsevq.readers.hdf5_files import open_hdf5
-from sparsevq.readers.numpy_files import open_numpy
+from sparsevq.readers.opening.hdf5_files import open_hdf5
+from sparsevq.readers.opening.numpy_files import open_numpy
+from sparsevq.readers.opening.stored import Contents, StoredArray, from_array, listing, reading
 from sparsevq.readers.safe_pickle import read_pickle
-from sparsevq.readers.stored import Contents, StoredArray, from_array, listing, reading
 from sparsevq.runtime.hdf5 import Array
 
 DATA, COORDS = "data", "coords"

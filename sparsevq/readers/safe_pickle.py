@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.stored import reading
+from sparsevq.readers.opening.stored import reading
 from sparsevq.runtime.hdf5 import Array
 
 SMALL = 2**16

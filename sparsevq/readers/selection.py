@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sparsevq.config import FileConfig
 from sparsevq.data.source import Source, every
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.clock import Timed, settled
+from sparsevq.readers.dates.clock import Timed, settled
 
 
 def with_overrides(source: Source, settings: FileConfig) -> Source:

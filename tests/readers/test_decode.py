@@ -8,9 +8,9 @@ import xarray as xr
 import zarr
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.attributes import numbers, units_in
-from sparsevq.readers.decode import decoded, refusal
-from sparsevq.readers.stored import from_array
+from sparsevq.readers.opening.attributes import numbers, units_in
+from sparsevq.readers.opening.decode import decoded, refusal
+from sparsevq.readers.opening.stored import from_array
 from tests.user_files import all_of, opened, values
 
 FRAMES, NY, NX = 6, 4, 5

@@ -21,8 +21,8 @@ import zarr
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.files import open_contents
-from sparsevq.readers.formats import format_of
-from sparsevq.readers.stored import reading
+from sparsevq.readers.finding.formats import format_of
+from sparsevq.readers.opening.stored import reading
 from tests.user_files import all_of, opened, values
 
 

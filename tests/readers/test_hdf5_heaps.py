@@ -6,9 +6,9 @@ import pytest
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.readers import hdf5_heaps
 from sparsevq.readers.files import open_files
-from sparsevq.readers.hdf5_heaps import SIGNATURE, check_heaps
+from sparsevq.readers.opening import hdf5_heaps
+from sparsevq.readers.opening.hdf5_heaps import SIGNATURE, check_heaps
 from tests.user_files import values
 
 

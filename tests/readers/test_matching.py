@@ -8,8 +8,8 @@ import pytest
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.matching import copies, matched, matching_files
-from sparsevq.readers.natural import in_order, name_of_all
+from sparsevq.readers.finding.matching import copies, matched, matching_files
+from sparsevq.readers.finding.natural import in_order, name_of_all
 from tests.user_files import all_of, opened, values
 
 ORDERS = [

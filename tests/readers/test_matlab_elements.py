@@ -8,7 +8,7 @@ import scipy.sparse
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.files import open_files
-from sparsevq.readers.matlab_elements import check_elements
+from sparsevq.readers.opening.matlab_elements import check_elements
 from tests.user_files import values
 
 

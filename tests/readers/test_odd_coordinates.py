@@ -8,9 +8,9 @@ import pytest
 
 from sparsevq.config import FileConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.lookup import Dimension
-from sparsevq.readers.space import space_of
-from sparsevq.readers.stored import Contents, from_array
+from sparsevq.readers.opening.stored import Contents, from_array
+from sparsevq.readers.points.lookup import Dimension
+from sparsevq.readers.points.space import space_of
 
 NAMES = [
     "lat",

@@ -19,4 +19,7 @@ class SparseVQError(Exception):
         message = what.strip().rstrip(".")
         if do:
             message += ": " + do.strip().rstrip(".")
-        super().__init__(" ".join(message.split()) + ".")
+        shown = "".join(
+            letter if letter.isprintable() else " " for letter in message
+        )  # names in files may hold anything
+        super().__init__(" ".join(shown.split()) + ".")

@@ -399,3 +399,10 @@ def test_a_damaged_fill_value_of_hdf5_is_one_line(tmp_path):
                 open_files(settings, "damaged")
             except SparseVQError as error:
                 assert "\n" not in str(error)
+
+
+def test_a_message_is_one_line_of_letters_whatever_a_file_calls_its_arrays():
+    said = str(
+        SparseVQError("a.mat: there is\n u\x00\x00\x02\x1b[31m\x7f" + 900 * "\x00" + "v", "name another\x07 array\r\n")
+    )
+    assert said == "a.mat: there is u [31m v: name another array."

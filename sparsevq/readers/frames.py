@@ -19,7 +19,7 @@ AT_ONCE = 2**26
 """Bytes of frames that are read from a file at a time."""
 
 
-class FrameReader:
+class FrameReader(Slabs):
     """Frames of one array, on the points of its space.
 
     Parameters
@@ -60,26 +60,22 @@ class FrameReader:
         chunk = (chunks.get(TRAJECTORY, 1), chunks.get(TIME, 1))
         shape = (field.size(TRAJECTORY), field.size(TIME))
         self.piece = max(1, AT_ONCE // (frame_bytes // 4 * field.array.dtype.itemsize))
-        self.slabs = Slabs(self._load, shape, chunk, frame_bytes, store, arrays)
+        super().__init__(shape, chunk, frame_bytes, store, arrays)
         self.chunk = chunk
 
     def note_chunks(self, told: set[str]) -> None:
         """Print a note if chunks are decompressed several times."""
-        if self.slabs.times_read > 1:
+        if self.times_read > 1:
             print_once(
                 f"{self.field.array.name}: chunks of {self.chunk[0]} trajectories x {self.chunk[1]} frames are "
-                f"decompressed {self.slabs.times_read} times each; chunks of fewer frames would be read faster",
+                f"decompressed {self.times_read} times each; chunks of fewer frames would be read faster",
                 told,
             )
 
-    def read(self, trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """``(f, *grid, C)``."""
-        return self.slabs.read(trajectory, start, stop)
-
-    def _load(self, first: int, last: int, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """``(t, f, *grid, C)``, straight from the file, in pieces that end where chunks do."""
+    def load(self, first: int, last: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Frames straight from the file, in pieces that end where chunks do."""
         out = np.empty((last - first, stop - start, *self.space.grid, self.field.size(CHANNEL)), np.float32)
-        frames, together = min(self.chunk[1], max(self.slabs.slab[1], 1)), min(self.chunk[0], last - first)
+        frames, together = min(self.chunk[1], max(self.slab[1], 1)), min(self.chunk[0], last - first)
         step = max(self.piece // together // frames, 1) * frames
         edges = [start, *range((start // step + 1) * step, stop, step), stop]
         for low, high in pairwise(edges):

@@ -1,12 +1,11 @@
 """Frames of an array that is stored in chunks: each chunk is decompressed once, in whatever order frames are read."""
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-
-Load = Callable[[int, int, int, int], npt.NDArray[np.float32]]
 
 MOST_KEPT = 2**28
 """Bytes of frames that are kept because they were decompressed together."""
@@ -35,7 +34,7 @@ class SlabStore:
             self._kept.popitem(last=False)
 
 
-class Slabs:
+class Slabs(ABC):
     """One array, read by trajectory and frames.
 
     A slab is what is decompressed together: the frames of one chunk, and if a whole row of chunks fits the store, all
@@ -43,9 +42,6 @@ class Slabs:
 
     Parameters
     ----------
-    load
-        ``load(first, last, start, stop)``: frames ``start ... stop - 1`` of trajectories ``first ... last - 1``,
-        ``(t, f, *grid, C)`` float32.
     shape
         Trajectories and frames.
     chunk
@@ -60,14 +56,13 @@ class Slabs:
 
     def __init__(
         self,
-        load: Load,
         shape: tuple[int, int],
         chunk: tuple[int, int],
         frame_bytes: int,
         store: SlabStore,
         arrays: int = 1,
     ):
-        self.load, self.shape, self.store = load, shape, store
+        self.shape, self.store = shape, store
         together, frames = min(chunk[0], shape[0]), min(chunk[1], shape[1])
         room = max(store.most // (arrays * frame_bytes), 1)
         self.frame_bytes = frame_bytes
@@ -76,6 +71,10 @@ class Slabs:
         else:
             self.slab = (1, min(frames, room))
         self.times_read = -(-together // self.slab[0]) * -(-frames // self.slab[1])
+
+    @abstractmethod
+    def load(self, first: int, last: int, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Frames ``start ... stop - 1`` of trajectories ``first ... last - 1``, ``(t, f, *grid, C)``."""
 
     def read(self, trajectory: int, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Frames ``start ... stop - 1`` of one trajectory, ``(f, *grid, C)``; the caller owns them."""

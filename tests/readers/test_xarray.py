@@ -1,5 +1,7 @@
 """NetCDF and Zarr: every value comes back, and what the CF conventions say is understood."""
 
+import gc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -283,3 +285,26 @@ def test_every_version_of_netcdf(tmp_path, version, records, channels):
         (tmp_path / "b.nc").write_bytes(whole[:-4])
         with pytest.raises(SparseVQError, match=r"b.nc is truncated"):
             opened(tmp_path / "b.nc")
+
+
+def test_a_file_that_is_refused_is_closed_at_once(tmp_path):
+    """Else the same program could not write it again."""
+    path = tmp_path / "a.nc"
+    data = xr.Dataset({"u": (("time", "x"), values(1, 6, 5)[0])}, coords={"time": [0.0, 1, 2, 3, 4, 1e30]})
+    data.to_netcdf(path)
+    gc.disable()
+    try:
+        said = refusal(path)
+        data.to_netcdf(path)
+    finally:
+        gc.enable()
+    assert "time of frame 5" in said
+
+
+def refusal(path):
+    """Why a file is refused; the error and what it refers to are gone then, which pytest.raises would keep."""
+    try:
+        opened(path)
+    except SparseVQError as error:
+        return str(error)
+    return ""

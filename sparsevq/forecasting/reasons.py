@@ -7,11 +7,11 @@ from itertools import combinations
 import numpy as np
 
 from sparsevq.data.field_data import FieldData
+from sparsevq.data.units import conversion, parsed
 from sparsevq.forecasting.climate import Climate, Climates, Judged
 from sparsevq.sensors.numbers import CODES
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import FloatArray, Readings
-from sparsevq.sensors.units import conversion, parsed
 
 GAIN = 30.0
 """Logarithm of how much likelier readings must be for a reason to be named."""

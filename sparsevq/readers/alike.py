@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from sparsevq.data.field_data import LONGITUDE_UNITS
 from sparsevq.data.source import Source
+from sparsevq.data.units import same_unit
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.dates.clock import Timed
-from sparsevq.readers.spelling import same_unit
 from sparsevq.readers.units import unit_of
 
 CLOSE = 1e-3

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from sparsevq.data.units import Conversion, conversion, parsed
 from sparsevq.sensors.table import Row, Say, Table
-from sparsevq.sensors.units import Conversion, conversion, parsed
 
 _AXES = (("lat", "latitude"), ("lon", "longitude", "long", "lng"))
 """Names of one axis."""

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from sparsevq.data.source import every
+from sparsevq.data.units import same_unit
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.spelling import same_unit
 from tests.user_files import all_of, opened, values
 
 
@@ -295,7 +295,7 @@ def test_a_point_a_tenth_of_a_cell_off_is_another(tmp_path, at, point):
 
 
 SPELLINGS = [
-    ["m s-1", "m/s", "m s^-1", "m s**-1", "m*s-1", "m.s-1", "m·s⁻¹", "m s−1", "meters per second", "metre second-1"],
+    ["m s-1", "m/s", "m s^-1", "m s**-1", "m*s-1", "m.s-1", "m·s⁻¹", "m s−1", "meters per second", "ms-1"],
     ["kg m-3", "kg/m3", "kg/m^3", "kg m**-3", "kg/m³", "kilogram meter-3", "kg m^{-3}"],
     ["K", "kelvin", "Kelvin", "degK"],
     ["degC", "Celsius", "°C", "deg C", "degrees_Celsius", "celsius"],
@@ -304,7 +304,7 @@ SPELLINGS = [
     ["kg m-2 s-1", "kg/m2/s", "kg/m^2/s"],
     ["hPa", "mbar", "millibar"],
     ["mm/day", "mm d-1"],
-    ["cm", "centimeters"], ["m"], ["s"], ["m2 s-2"], ["ms-1"], ["m s"], ["g kg-1"], ["%", "percent"],
+    ["cm", "centimeters"], ["m"], ["s"], ["m2 s-2"], ["m s"], ["MPa"], ["mPa"], ["g kg-1"], ["%", "percent"],
 ]  # fmt: skip
 
 

@@ -5,11 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 
+from sparsevq.data.units import conversion
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.form import Form
 from sparsevq.sensors.history import read_history, read_readings
 from sparsevq.sensors.space import Space
-from sparsevq.sensors.units import conversion
 
 AXES, CHANNELS = ("y", "x"), ("u", "v")
 PLACES = np.array([[0.5, 1.0], [1.5, 2.0], [2.5, 3.0]])

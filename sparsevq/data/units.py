@@ -1,4 +1,4 @@
-"""Units of a user's columns, and how to turn them into the data set's: a small table of what readings come in."""
+"""Units by their texts, however they are spelled, and how to turn one into another: a table of what fields come in."""
 
 import math
 import re
@@ -45,6 +45,9 @@ _define("kph kmh", 1 / 3.6, _SPEED)
 _define("mps ms-1", 1, _SPEED)
 _define("fps", 0.3048, _SPEED)
 _define("atm", 101325, _PRESSURE)
+_define("kilopascal kilopascals", 1e3, _PRESSURE)
+_define("decibar decibars", 1e4, _PRESSURE)
+_define("micron microns micrometer micrometre micrometers micrometres", 1e-6, _LENGTH)
 _define("mb", 100, _PRESSURE)
 _define("mmHg torr Torr", 133.322, _PRESSURE)
 _define("psi", 6894.757, _PRESSURE)
@@ -56,12 +59,16 @@ _define("degree_east degrees_east degree_E degrees_E \u00b0N \u00b0E degN degE",
 _define("% percent", 0.01, _ONE)
 _define("ppm", 1e-6, _ONE)
 _define("ppb", 1e-9, _ONE)
-_define("1 dimensionless", 1, _ONE)
+_define("1 dimensionless none nondimensional unitless n/a", 1, _ONE)
 _define("degC \u00b0C celsius Celsius deg_C degree_Celsius degrees_Celsius degreesC", 1, _KELVIN)
 _define("degF \u00b0F fahrenheit Fahrenheit deg_F degree_Fahrenheit degrees_Fahrenheit", 5 / 9, _KELVIN)
 _define("K kelvin Kelvin degK", 1, _KELVIN, "m")
 _define("g gram grams", 1e-3, _MASS, "k m u \u03bc n")
+_define("kilogram kilograms", 1, _MASS)
 _define("m metre metres meter meters", 1, _LENGTH, _ALL)
+_define("kilometre kilometres kilometer kilometers", 1e3, _LENGTH)
+_define("centimetre centimetres centimeter centimeters", 1e-2, _LENGTH)
+_define("millimetre millimetres millimeter millimeters", 1e-3, _LENGTH)
 _define("s sec secs second seconds", 1, _TIME, "m u \u03bc n")
 _define("A ampere", 1, _dims(A=1), _ALL)
 _define("mol mole moles", 1, _dims(mol=1), _ALL)
@@ -70,6 +77,7 @@ _define("rad radian radians", 1, _ANGLE, "m u \u03bc")
 _define("Hz hertz", 1, _dims(s=-1), _ALL)
 _define("N newton", 1, _dims(kg=1, m=1, s=-2), _ALL)
 _define("Pa pascal", 1, _PRESSURE, _ALL)
+_define("hectopascal hectopascals millibar millibars", 100, _PRESSURE)
 _define("bar", 1e5, _PRESSURE, "m d")
 _define("J joule", 1, _ENERGY, _ALL)
 _define("W watt", 1, _POWER, _ALL)
@@ -136,12 +144,19 @@ def parsed(text: str) -> Unit | None:
 
 def conversion(given: str, wanted: str) -> Conversion | None:
     """From a unit to another; None: there is none, or one of them is not known and they are not written alike."""
-    if _plain(given).casefold().replace(" ", "") == _plain(wanted).casefold().replace(" ", ""):
-        return Conversion()
     one, other = parsed(given), parsed(wanted)
+    if one is None and other is None:
+        alike = _plain(given).casefold().replace(" ", "") == _plain(wanted).casefold().replace(" ", "")
+        return Conversion() if alike else None
     if one is None or other is None or one.dimensions != other.dimensions:
         return None
     return Conversion(one.scale / other.scale, (one.offset - other.offset) / other.scale)
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Whether two texts name the same unit. Units that have to be converted (cm and m) are not the same."""
+    found = conversion(one or "1", other or "1")
+    return found is not None and not found
 
 
 def _plain(text: str) -> str:
@@ -149,7 +164,7 @@ def _plain(text: str) -> str:
     text = text.replace("**", "^").replace("\u2212", "-").replace("{", "").replace("}", "").replace("^-", "-")
     text = re.sub(r"\s+per\s+", "/", text)
     text = _DEGREES.sub(_of_degrees, text)
-    return "" if text in ("-", "--") else text
+    return "1" if text in ("-", "--") else text
 
 
 def _of_degrees(found: re.Match[str]) -> str:

@@ -103,7 +103,8 @@ def _since(written: Written, unit: str, origin: str, tell: Tell) -> tuple[FloatA
     try:
         begin = date_of(origin, calendar)
     except ValueError as error:
-        instead = "; numbers of MATLAB's are in `units: {time: datenum}`" if str(error).endswith("year 0") else ""
+        of_matlab = named == "d" and str(error).endswith("year 0")
+        instead = "; numbers of MATLAB's are in `units: {time: datenum}`" if of_matlab else ""
         raise written.fault(f"counts {written.units!r}, but {error}{instead}") from None
     if calendar in NO_YEAR_0 and named == "d" and begin == date_of("-4712-01-01 12:00", calendar):
         begin = date_of(JULIAN_DAY_0, calendar)  # Julian days, from an astronomer's year

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.dates import MONTHS, NO_YEAR_0, SECONDS, agree, date_of, unit_named, unwarned
+from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 
 FloatArray = npt.NDArray[np.float64]
@@ -192,3 +193,11 @@ def from_dates(dates: Sequence[cftime.datetime | None]) -> tuple[FloatArray, Clo
     with unwarned():
         apart = [np.nan if date is None else (date - first) / timedelta(microseconds=1) for date in dates]
     return in_coarsest_unit(np.array(apart), "us", first)
+
+
+def frame_date(data: Description, trajectory: int, frame: int) -> cftime.datetime | None:
+    """The date of a frame of a data set; None where it has no dates."""
+    begin = data.parameters.get("start")
+    if not data.calendar or begin is None or not {*SECONDS, *MONTHS} & {data.time_units}:
+        return None
+    return Clock(data.time_units, date_of(str(begin[trajectory]), data.calendar)).date(float(data.time[frame]))

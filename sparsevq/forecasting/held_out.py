@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 
 from sparsevq.config import ForecastConfig, Symmetries
+from sparsevq.data.clock import frame_date
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
@@ -21,7 +22,6 @@ from sparsevq.forecasting.model import (
     seen_by_sensors,
     seen_by_teacher,
 )
-from sparsevq.forecasting.valid_times import frame_date
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp, write_column

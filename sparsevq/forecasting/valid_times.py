@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sparsevq.data.clock import Clock, FloatArray
-from sparsevq.data.dates import MONTHS, SECONDS, STANDARD, date_of, unit_named
+from sparsevq.data.dates import STANDARD, date_of, unit_named
 from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
 
@@ -85,11 +85,3 @@ def valid_times(lead_time: FloatArray, clock: Clock) -> Mapping[Any, Any]:
         }
     )
     return xr.decode_cf(coordinates, decode_timedelta=False).coords
-
-
-def frame_date(data: Description, trajectory: int, frame: int) -> cftime.datetime | None:
-    """The date of a frame of a data set; None where it has no dates."""
-    begin = data.parameters.get("start")
-    if not data.calendar or begin is None or not {*SECONDS, *MONTHS} & {data.time_units}:
-        return None
-    return Clock(data.time_units, date_of(str(begin[trajectory]), data.calendar)).date(float(data.time[frame]))

@@ -11,13 +11,14 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from sparsevq.data.clock import frame_date
 from sparsevq.data.dates import date_of
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting import picture
 from sparsevq.forecasting.netcdf import as_dataset, cf_units, write_netcdf
 from sparsevq.forecasting.picture import draw_forecast
-from sparsevq.forecasting.valid_times import forecast_clock, frame_date
+from sparsevq.forecasting.valid_times import forecast_clock
 from tests.flows import scattered_waves, travelling_waves
 
 

@@ -354,16 +354,21 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("data", "message"), REFUSED, ids=["complex", "records", "text", "intervals"])
-@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5", "a.nc", "a.zarr"])
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (name, data, message)
+        for name in ("a.npy", "a.npz", "a.h5", "a.nc", "a.zarr")
+        for data, message in REFUSED
+        if data.dtype.kind != "m" or name.startswith("a.np")  # other formats have no such type
+    ],
+)
 def test_other_types_are_refused_in_one_line(tmp_path, name, data, message):
     path = tmp_path / name
     if name == "a.npy":
         np.save(path, data)
     elif name == "a.npz":
         np.savez(path, u=data, v=TRUTH)
-    elif data.dtype.kind == "m":
-        pytest.skip("the format has no such type")
     elif name == "a.h5":
         hdf5(path, data, {})
     elif name == "a.zarr":

@@ -122,7 +122,7 @@ def opened(settings: dict[str, Any]) -> Source:
     try:
         checked = parse(FileConfig, settings, "files.mine")
     except SparseVQError as error:
-        error.advice = "what is allowed"  # type: ignore[attr-defined]
+        error.advice = "what is allowed"  # type: ignore[attr-defined]  # of `recorded_advice`
         raise
     return open_files(checked, "mine")
 

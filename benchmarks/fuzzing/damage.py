@@ -103,7 +103,8 @@ def odd_word(dice: Dice, content: bytes) -> bytes:
     """Four or eight bytes as a size near a limit, of either byte order."""
     at, size = _place(dice, content) & ~3, int(dice.choice([4, 8]))
     value = int(dice.choice([0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**16, 3, 1000]))
-    return content[:at] + value.to_bytes(size, str(dice.choice(["big", "little"]))) + content[at + size :]  # type: ignore[arg-type]
+    word = value.to_bytes(size, "big" if dice.integers(2) else "little")
+    return content[:at] + word + content[at + size :]
 
 
 def cut(dice: Dice, content: bytes) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import xarray  # noqa: F401 (once, not in each process)
-import zarr  # noqa: F401
+import zarr  # noqa: F401 (likewise)
 
 from fuzzing import attempt as one
 from fuzzing import damage, odd_files, odd_readings, odd_settings

@@ -81,7 +81,7 @@ def _alone(kind: Any, notes: tuple[Any, ...], form: Form) -> str:
 
 
 def _list(entries: tuple[Any, ...], form: Form) -> str:
-    shown = example(tuple[entries], form)  # type: ignore[valid-type]
+    shown = example(tuple[entries], form)  # type: ignore[valid-type]  # made while running
     if entries[-1] is not Ellipsis:
         kind, notes = bare(entries[0])
         what = "numbers or dates" if options(kind) == [float, str] else SEVERAL.get(kind, "values")

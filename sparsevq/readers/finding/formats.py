@@ -130,7 +130,7 @@ def _of_archive(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return ""
+        return ""  # `foreign` says that it is damaged
     if zarr_root(names) is not None:
         return "zarr"
     return "numpy" if names and all(name.endswith(".npy") for name in names) else ""

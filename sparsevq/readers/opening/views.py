@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.readers.opening.stored import StoredArray
+from sparsevq.readers.opening.stored import ReadSlices, StoredArray
 from sparsevq.runtime.hdf5 import Array
 
 Part = tuple[slice, ...]
@@ -21,13 +21,7 @@ def selected(array: StoredArray, axis: int, entry: int) -> StoredArray:
     def read(part: Part) -> Array:
         return array.read((*part[:axis], slice(entry, entry + 1), *part[axis:])).squeeze(axis)
 
-    return replace(
-        array,
-        shape=_without(array.shape, axis),
-        dimensions=_without(array.dimensions, axis),
-        chunks=array.chunks and _without(array.chunks, axis),
-        read=read,
-    )
+    return _less(array, axis, read)
 
 
 def marked(array: StoredArray, missing: Sequence[float]) -> StoredArray:
@@ -67,13 +61,7 @@ def merged(array: StoredArray, axis: int, fault: Callable[[], SparseVQError]) ->
             out = np.where(np.isnan(out), entry, out)
         return out
 
-    return replace(
-        array,
-        shape=_without(array.shape, axis),
-        dimensions=_without(array.dimensions, axis),
-        chunks=array.chunks and _without(array.chunks, axis),
-        read=read,
-    )
+    return _less(array, axis, read)
 
 
 def flattened(array: StoredArray, axes: Sequence[int]) -> StoredArray:
@@ -141,6 +129,17 @@ def stacked(arrays: Sequence[StoredArray], name: str, lead: str = "", sizes: Seq
         shape=(*sizes, *first.shape),
         dimensions=(lead, *first.dimensions) if lead and (first.dimensions or not first.shape) else (),
         chunks=first.chunks and (*(1 for _ in sizes), *first.chunks),
+        read=read,
+    )
+
+
+def _less(array: StoredArray, axis: int, read: ReadSlices) -> StoredArray:
+    """The array without a dimension, as `read` gives it."""
+    return replace(
+        array,
+        shape=_without(array.shape, axis),
+        dimensions=_without(array.dimensions, axis),
+        chunks=array.chunks and _without(array.chunks, axis),
         read=read,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from sparsevq.config import FileConfig, PreprocessConfig
@@ -26,6 +27,18 @@ def wave(frames: int = 24, ny: int = NY, nx: int = NX, seed: int = 0) -> np.ndar
     t, y, x = np.meshgrid(np.arange(frames), np.arange(ny) / ny, np.arange(nx) / nx, indexing="ij")
     noise = np.random.default_rng(seed).normal(scale=0.01, size=t.shape)
     return (np.sin(2 * np.pi * (x - t / 12)) + 0.5 * np.cos(2 * np.pi * (y + t / 9)) + noise).astype(np.float32)
+
+
+def hdf5(**datasets: Any) -> Callable[[Path], Path]:
+    """Makes an HDF5 file of these datasets in a folder."""
+
+    def make(folder: Path) -> Path:
+        with h5py.File(folder / "a.h5", "w") as file:
+            for name, values in datasets.items():
+                file[name] = values
+        return folder / "a.h5"
+
+    return make
 
 
 def island() -> np.ndarray:

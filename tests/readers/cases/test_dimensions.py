@@ -11,7 +11,7 @@ from sparsevq.config import FileConfig, PreprocessConfig
 from sparsevq.data.layout import read_data
 from sparsevq.data.preprocess import preprocess
 from sparsevq.readers.files import open_files
-from tests.readers.cases.table import NX, NY, TIME_BLOCKS, Refused, Right, check, row, wave
+from tests.readers.cases.table import NX, NY, TIME_BLOCKS, Refused, Right, check, hdf5, row, wave
 
 HOURS = {"units": "hours since 2001-01-01"}
 PLACES = {"latitude": np.linspace(60, 30, NY), "longitude": np.linspace(-10, 30, NX)}
@@ -100,16 +100,6 @@ def in_a_group(form):
             xr.Dataset(attrs={"title": "campaign"}).to_netcdf(path)
             data.to_netcdf(path, mode="a", group="measurements")
         return path
-
-    return make
-
-
-def hdf5(**datasets):
-    def make(folder):
-        with h5py.File(folder / "a.h5", "w") as file:
-            for name, values in datasets.items():
-                file[name] = values
-        return folder / "a.h5"
 
     return make
 

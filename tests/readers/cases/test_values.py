@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.readers.cases.table import NX, NY, Refused, Right, check, island, row, wave
+from tests.readers.cases.table import NX, NY, Refused, Right, check, hdf5, island, row, wave
 
 LAND = island()
 COUNTED = {"dimensions": ("time", "y", "x")}
@@ -143,16 +143,6 @@ def array(values, name="a.npy"):
         else:
             np.save(folder / name, values, allow_pickle=True)
         return folder / name
-
-    return make
-
-
-def hdf5(**datasets):
-    def make(folder):
-        with h5py.File(folder / "a.h5", "w") as file:
-            for name, values in datasets.items():
-                file[name] = values
-        return folder / "a.h5"
 
     return make
 

@@ -54,8 +54,8 @@ clean:
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
-.venv/test: .venv/package requirements-test.lock requirements-test-data.lock
-	$(PIP) install --requirement requirements-test.lock
+.venv/test: .venv/package requirements-test.lock requirements-docs.lock requirements-test-data.lock
+	$(PIP) install --requirement requirements-test.lock --requirement requirements-docs.lock
 	$(PIP) install --no-deps --requirement requirements-test-data.lock
 	@touch $@
 

@@ -98,7 +98,7 @@ class Forecaster:
 
     def forecast(
         self,
-        readings: str | Path | pd.DataFrame,
+        observations: str | Path | pd.DataFrame,
         frames: int = 20,
         members: int = 16,
         *,
@@ -113,7 +113,7 @@ class Forecaster:
 
         Parameters
         ----------
-        readings
+        observations
             A CSV file or a table with a line for each sensor, in any order: the columns ``sensor`` (its number in the
             run's ``sensors.csv``) or one for each axis (any place in the domain); and one for each channel. All in the
             data set's units, or in those that the header says (``u [km/h]``). Of several frames: a column ``frame``
@@ -155,7 +155,7 @@ class Forecaster:
         temperature = self._model.temperature if temperature is None else temperature
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
-        history, source, doubts = self._read(readings, strict)
+        history, source, doubts = self._read(observations, strict)
         history = history.latest(self.observed_frames)
         clock = forecast_clock(self.data, history.date, date)
         asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
@@ -167,12 +167,12 @@ class Forecaster:
         self._issued = Issued(history, known, outlook, drawn, asked, source, clock, doubts)
         return self._dataset(self._issued)
 
-    def update(self, readings: str | Path | pd.DataFrame, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
+    def update(self, observations: str | Path | pd.DataFrame, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
         """Issue the last forecast again, when readings of a further frame have arrived.
 
         Parameters
         ----------
-        readings
+        observations
             As of `forecast`, of one frame (or several, the last of which is the new one).
         steps
             Frames from the last observed one of the forecast before to that of these readings.
@@ -196,7 +196,7 @@ class Forecaster:
             raise SparseVQError("there is no forecast to issue again", "call forecast first")
         if not 1 <= steps <= last.asked.frames:
             raise SparseVQError(f"steps={steps} is not allowed", f"give 1 ... {last.asked.frames}, or forecast anew")
-        further, source, doubts = self._read(readings, strict)
+        further, source, doubts = self._read(observations, strict)
         history = last.history.appended(further, steps).latest(self.observed_frames)
         with torch.no_grad():
             outlook, _ = self._outlook(history, last.known) or (None, None)

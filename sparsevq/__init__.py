@@ -6,8 +6,9 @@ from sparsevq.version import VERSION
 
 if TYPE_CHECKING:
     from sparsevq.forecasting.forecaster import Forecaster
+    from sparsevq.serving.load import load
 
-__all__ = ["Forecaster", "__version__"]
+__all__ = ["Forecaster", "__version__", "load"]
 __version__ = VERSION
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from sparsevq.forecasting.forecaster import Forecaster
 
         return Forecaster
+    if name == "load":
+        from sparsevq.serving.load import load
+
+        return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,7 +28,9 @@ MAY_IMPORT = {
     "plotting": PLUMBING | {"data"},
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
     "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting"},
-    "cli": TRAINED | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation"},
+    "serving": PLUMBING | {"data", "sensors", "runs", "forecasting"},
+    "cli": TRAINED
+    | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation", "serving"},
 }
 
 

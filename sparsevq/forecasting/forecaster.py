@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 import xarray as xr
@@ -18,8 +16,11 @@ from torch import Tensor
 from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.climate import Climates
+from sparsevq.forecasting.fields import FieldsOf, on_grid
+from sparsevq.forecasting.lead_times import lead_times
 from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
+from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.forecasting.plausibility import Plausibility
@@ -30,8 +31,6 @@ from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.files import digest
 from sparsevq.sensors.form import Form
 from sparsevq.sensors.history import History, read_history
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,10 @@ class Forecaster:
         self.data, self.sensors = self.run.domain, self.run.sensors
         self._model = load_forecast_model(self.run, self._device)
         self._outlook = OutlookFromReadings(self._model, self.data, self.sensors)
-        training = self.data.mask[self.data.split == "train"]
         self._digests = self.run.digests(*PARTS, "data", "sensors")
         self._form = Form.of(self.data, self.sensors.coordinates, self._model.sparse.partial)
         climates = Climates(self._model.sparse, self.data, self.run.file("data"))
         self._plausibility = Plausibility(climates, self.data, self.sensors)
-        self._ever_valid = training.any(axis=0)
         self._issued: Issued | None = None
 
     @property
@@ -143,8 +140,10 @@ class Forecaster:
         -------
         xarray.Dataset
             One variable for each channel, ``(member, lead_time, <axes>)`` in physical units, from the last observed
-            frame on (lead time 0: an analysis); NaN where no trajectory for training has a field. If members do not
-            differ, the attribute ``warning`` says so. Where the date of that frame is known (`date`, or dates in the
+            frame on (lead time 0: an analysis); NaN where no trajectory for training has a field. Beside it what the
+            sensors read, ``<channel>_reading`` ``(observed_frame, sensor)``, and the forecast at their places,
+            ``<channel>_at_sensors`` ``(member, lead_time, sensor)``. If members do not differ, the attribute
+            ``warning`` says so. Where the date of that frame is known (`date`, or dates in the
             column ``time``), the coordinates ``forecast_reference_time`` and ``valid_time`` (lead_time) have dates.
 
         Raises
@@ -206,15 +205,14 @@ class Forecaster:
             else:
                 drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
         given = forecast_clock(self.data, further.date, None)
-        clock = given or later_clock(last.clock, float(self._lead_times(last.asked.frames)[steps]))
+        clock = given or later_clock(last.clock, float(lead_times(self.data, last.asked.frames)[steps]))
         self._issued = Issued(history, last.known, outlook, drawn, last.asked, source, clock, doubts)
         return self._dataset(self._issued)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
-        """How many readings of a forecast are at places where the run's encoder was trained to have its sensors."""
-        places = np.stack([forecast[f"sensor_{axis}"].to_numpy() for axis in self.data.axes], axis=-1)
-        trained = {tuple(place) for place in self.sensors.coordinates[: len(self.sensors.sparse)].tolist()}
-        return sum(tuple(place) in trained for place in places.tolist())
+        """How many sensors of a forecast are at places where the run's encoder was trained to have them."""
+        numbers = forecast["sensor_number"].to_numpy()
+        return int(((numbers >= 0) & (numbers < len(self.sensors.sparse))).sum())
 
     # -------------------------------------------------------------------------------------------- parts
 
@@ -256,36 +254,11 @@ class Forecaster:
             **({"warning": doubt} if doubt else {}),
             **({"doubts": "\n".join(issued.doubts)} if issued.doubts else {}),
         }
-        lead_times = self._lead_times(asked.frames)
-        places = issued.history.frames[-1].places
-        fields = self._fields(issued.drawn, observed)
-        return as_dataset(self.data, fields, lead_times, places, attributes, issued.clock)
-
-    @torch.no_grad()
-    def _fields(self, drawn: Drawn, observed: int) -> npt.NDArray[np.float32]:
-        """Draws (members, s, ...) as calibrated fields (members, s, *grid, C) in physical units."""
-        data = self.data
-        members, leads = drawn.codes.shape[:2]
-        fields = np.empty((members, leads, *data.grid, len(data.channels)), np.float32)
-        basis = self._model.teacher.basis
-        mean, std = (data.mean, data.std) if basis is None else (basis.mean, basis.scale)
-        offset, scale = (torch.tensor(moment, dtype=torch.float32, device=self._device) for moment in (mean, std))
-        for member in range(members):
-            field: Tensor = self._model.decode_normalised(drawn.case(member)) * scale + offset  # (s, N, C)
-            fields[member] = field.unflatten(-2, data.grid).cpu().numpy()
-        for lead in range(leads):  # all members of one lead time: the whole may be large
-            factor = self._model.factor(observed, leads)[lead]
-            center = fields[:, lead].mean(axis=0)
-            fields[:, lead] = center + factor * (fields[:, lead] - center)
-        fields[..., ~self._ever_valid, :] = np.nan
-        return fields
-
-    def _lead_times(self, frames: int) -> FloatArray:
-        """(frames + 1,): from 0 on as the data set's frames are spaced, and past its end as the last two are."""
-        known = self.data.time[: frames + 1] - self.data.time[0]
-        last = self.data.time[-1] - self.data.time[-2]
-        further = self.data.time[-1] - self.data.time[0] + last * np.arange(1, frames + 2 - len(known))
-        return np.concatenate([known, further])
+        fields = FieldsOf(self._model, self.data, issued.drawn, observed)
+        sensors = Observed.of(issued.history, self.sensors)
+        at_sensors = fields(sensors.places)
+        times = lead_times(self.data, asked.frames)
+        return as_dataset(self.data, on_grid(fields, self.data), times, sensors, at_sensors, attributes, issued.clock)
 
 
 def _device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:

@@ -12,6 +12,7 @@ from sparsevq.data.clock import frame_date
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
+from sparsevq.forecasting.lead_times import lead_times
 from sparsevq.forecasting.links import bits_of, rate_distortion_bound, reconstructions
 from sparsevq.forecasting.model import (
     Asked,
@@ -74,7 +75,7 @@ def forecast_held_out(
         )
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), "seed": seed, "split": split})
         file["trajectory"], file["start_frame"], file["observed_frames"] = trajectory, start, observed
-        file["lead_time"] = data.time[1 : settings.horizon + 1] - data.time[0]
+        file["lead_time"] = lead_times(data, settings.horizon)[1:]
         file["lead_time"].attrs["units"] = data.time_units
         _write_dates(file, data, trajectory, start)
         views = Views(which.flatten(), frames.flatten(), torch.zeros_like(frames.flatten()))

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import xarray as xr
 
 from sparsevq.data.clock import Clock
 from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, FieldData
+from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.valid_times import valid_times
 from sparsevq.runtime.files import unwritable, written_whole
 from sparsevq.version import VERSION
@@ -62,11 +63,21 @@ def cf_units(units: str) -> str | None:
     return text
 
 
+def channels_of(forecast: xr.Dataset) -> tuple[str, ...]:
+    """Names of the fields of a forecast: ``(member, lead_time, <space>)``, not readings, nor quantiles of these."""
+    return tuple(
+        str(name)
+        for name, found in forecast.data_vars.items()
+        if found.dims[:2] == ("member", "lead_time") and found.dims[2:] != ("sensor",)
+    )
+
+
 def as_dataset(
     data: FieldData,
-    fields: npt.NDArray[np.float32],
+    fields: Iterable[Any],
     lead_time: npt.NDArray[np.float64],
-    sensors: npt.NDArray[np.float64],
+    observed: Observed,
+    at_sensors: Iterable[Any],
     attributes: Mapping[str, Any],
     clock: Clock | None = None,
 ) -> xr.Dataset:
@@ -77,51 +88,71 @@ def as_dataset(
     data
         The data set that was learned from: grid, channels and units.
     fields
-        ``(member, lead time, *grid, C)`` in physical units; NaN where there is no field. Scattered points have the
-        dimension ``point``, along which the axes are coordinates.
+        Of each channel ``(member, lead time, *grid)`` in physical units; NaN where there is no field. Scattered points
+        have the dimension ``point``, along which the axes are coordinates.
     lead_time
         ``(L,)`` in the data's unit of time.
-    sensors
-        ``(n, d)`` places of the readings, in the axes' units.
+    observed
+        What the sensors read.
+    at_sensors
+        Of each channel ``(member, lead time, sensor)``: the forecast at the sensors.
     attributes
         Further attributes of the data set.
     clock
         Of the lead times: 0 is the date of the last observed frame; None: it is not known.
     """
     space = ("point",) if data.scattered else tuple(data.axes)
-    dimensions = ("member", "lead_time", *space)
-    variables = {
-        channel: (
-            dimensions,
-            fields[..., index],
-            _described(channel, data.units[index], data.channel_about.get(channel)),
-        )
-        for index, channel in enumerate(data.channels)
-    }
-    coordinates: dict[str, Any] = {
-        "member": (
-            "member",
-            np.arange(len(fields), dtype=np.int32),
-            {"long_name": "number of the ensemble member", "standard_name": "realization", "units": "1"},
-        ),
-        "lead_time": ("lead_time", lead_time, _lead_time_attributes(data.time_units)),
-        **{
-            axis: (space if data.scattered else axis, at, attributes)
-            for (axis, at), attributes in zip(data.axes.items(), _axes_attributes(data), strict=True)
-        },
-        **{
-            f"sensor_{axis}": ("sensor", sensors[:, index], _described(f"{axis} of the sensors", data.axis_units[axis]))
-            for index, axis in enumerate(data.axes)
-        },
-    }
-    about = {
+    variables: dict[str, Any] = {}
+    for dimensions, of_channels, name, what in (
+        (("member", "lead_time", *space), fields, "{}", ""),
+        (("member", "lead_time", "sensor"), at_sensors, "{}_at_sensors", " at the sensors"),
+        (("observed_frame", "sensor"), np.moveaxis(observed.values, -1, 0), "{}_reading", " as read"),
+    ):
+        for channel, unit, values in zip(data.channels, data.units, of_channels, strict=True):
+            named = _described(channel, unit, data.channel_about.get(channel), what)
+            variables[name.format(channel)] = dimensions, values, named
+    sensors, members = len(observed.places), variables[data.channels[0]][1].shape[0]
+    said = {
         "Conventions": CONVENTIONS,
-        "title": f"Ensemble forecast of {data.name} from {len(sensors)} sensor{'s' * (len(sensors) > 1)}",
+        "title": f"Ensemble forecast of {data.name} from {sensors} sensor{'s' * (sensors > 1)}",
         "source": f"sparsevq {VERSION}: GPT over vector-quantized latents of the observed frame",
-        "comment": "Forecast from the readings of one frame; lead_time counts from it. Digests are SHA-256.",
+        "comment": "Forecast from the readings of one frame, or several; lead_time counts from the last of them. "
+        "Digests are SHA-256.",
     }
-    forecast = xr.Dataset(variables, coordinates, {**about, **attributes})
+    coordinates = _of_members(members, lead_time, data) | _of_space(data, space) | _of_sensors(data, observed)
+    forecast = xr.Dataset(variables, coordinates, {**said, **attributes})
     return forecast if clock is None else forecast.assign_coords(valid_times(lead_time, clock))
+
+
+def _of_members(members: int, lead_time: npt.NDArray[np.float64], data: FieldData) -> dict[str, Any]:
+    """Coordinates of what is forecast."""
+    numbered = {"long_name": "number of the ensemble member", "standard_name": "realization", "units": "1"}
+    return {
+        "member": ("member", np.arange(members, dtype=np.int32), numbered),
+        "lead_time": ("lead_time", lead_time, _lead_time_attributes(data.time_units)),
+    }
+
+
+def _of_space(data: FieldData, space: tuple[str, ...]) -> dict[str, Any]:
+    """Coordinates of the fields."""
+    return {
+        axis: (space if data.scattered else axis, at, attributes)
+        for (axis, at), attributes in zip(data.axes.items(), _axes_attributes(data), strict=True)
+    }
+
+
+def _of_sensors(data: FieldData, observed: Observed) -> dict[str, Any]:
+    """Coordinates of the readings: their places, which of the run's sensors they are, and their frames."""
+    numbered = {"long_name": "number of the sensor in sensors.csv; -1: none of these", "units": "1"}
+    frames = {"long_name": "frames after the last observed one", "units": "1"}
+    return {
+        **{
+            f"sensor_{axis}": ("sensor", at, _described(f"{axis} of the sensors", data.axis_units[axis]))
+            for axis, at in zip(data.axes, observed.places.T, strict=True)
+        },
+        "sensor_number": ("sensor", observed.numbers, numbered),
+        "observed_frame": ("observed_frame", np.array(observed.offsets, dtype=np.int32), frames),
+    }
 
 
 def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
@@ -143,8 +174,11 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str) -> None:
     """
     seconds = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     now = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    field = {"dtype": "float32", "_FillValue": np.float32(np.nan), "zlib": True, "complevel": 4, "shuffle": True}
-    encoding: dict[Any, Any] = {name: {**field, "fletcher32": True} for name in forecast.data_vars}
+    packed = {"zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True}
+    encoding: dict[Any, Any] = {
+        name: {**packed, "dtype": found.dtype, "_FillValue": found.dtype.type(np.nan)}
+        for name, found in forecast.data_vars.items()
+    }
     encoding |= {name: {**_as_read(at), "_FillValue": None} for name, at in forecast.coords.items()}
     with written_whole(path) as part:
         try:
@@ -158,13 +192,13 @@ def _as_read(coordinate: xr.DataArray) -> dict[str, Any]:
     return {key: coordinate.encoding[key] for key in ("units", "calendar", "dtype") if key in coordinate.encoding}
 
 
-def _described(name: str, units: str, about: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`units` and the names of a file (else its own name); units that CF does not know are described in words.
+def _described(name: str, units: str, about: Mapping[str, str] | None = None, what: str = "") -> dict[str, str]:
+    """`units`, in words where CF does not know them, and the names of a file (else its own name), with `what` of it.
 
     A standard name says what the units can be, so it is left out where these are not written.
     """
     known, about = cf_units(units), about or {}
-    named = {"long_name": about.get("long_name", name)}
+    named = {"long_name": about.get("long_name", name) + what}
     if known is None:
         return {"long_name": f"{named['long_name']} in units of {units}", "units": "1"}
     standard = {"standard_name": about["standard_name"]} if STANDARD.fullmatch(about.get("standard_name", "")) else {}

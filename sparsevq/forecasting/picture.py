@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from sparsevq.forecasting.netcdf import channels_of
 from sparsevq.plotting.painter import FieldPainter, std_colours, value_colours
 from sparsevq.plotting.style import channel_label, lead_label, new_figure, save, styled, with_unit
 from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_middle
@@ -41,9 +42,9 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
     size = viewer.panel_size(1.6)
     rows: list[tuple[FieldPainter, Array]] = []
     bands: list[Array] = []
-    for channel in list(forecast.data_vars)[:MOST_CHANNELS]:
+    for channel in channels_of(forecast)[:MOST_CHANNELS]:
         members, unit = forecast[channel].isel(lead_time=leads), _unit(forecast[channel])
-        name = channel_label(str(channel), forecast[channel].attrs)
+        name = channel_label(channel, forecast[channel].attrs)
         mean, std = (
             viewer.shown(values.to_numpy().reshape(len(leads), -1))
             for values in (members.mean("member"), members.std("member", ddof=int(len(members) > 1)))
@@ -78,7 +79,7 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> None:
 
 def _viewer(forecast: xr.Dataset) -> FieldViewer:
     """The forecast's points are the coordinates of its fields."""
-    field = next(iter(forecast.data_vars.values()))
+    field = forecast[channels_of(forecast)[0]]
     space = field.dims[2:]  # after member and lead_time
     scattered = space == ("point",)
     axes = [name for name, at in field.coords.items() if at.dims == space] if scattered else space

@@ -17,7 +17,15 @@ from sparsevq.models.estimate import Estimator
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import Readings, order_by_place
-from sparsevq.stage1.model import NOTHING_KNOWN, FloatArray, PerceiverModel, Role, Stage1Model, channels_read
+from sparsevq.stage1.model import (
+    NOTHING_KNOWN,
+    FloatArray,
+    PerceiverModel,
+    Role,
+    Stage1Model,
+    Target,
+    channels_read,
+)
 
 FITTED_KEPT = 4
 """Estimates from other sensors that are kept."""
@@ -183,6 +191,20 @@ class ModalModel(Stage1Model):
         with torch.autocast(latents.device.type, enabled=False):
             values = self.latents.to_coefficients(latents.float()) @ modes.flatten(0, 1).T
         return values.unflatten(1, (-1, modes.shape[1]))
+
+    def target(self, data: FieldData, where: FloatArray | slice) -> Target:
+        if isinstance(where, slice):
+            modes, mean = self.basis.modes[:, where], self.basis.mean[where]
+        else:
+            at = self.at(data, where)
+            modes, mean = at.modes, at.mean
+        return Target(torch.from_numpy(modes).to(self.device), *self.moments(data, mean, len(mean)))
+
+    def decode_target(self, latents: Tensor, target: Target) -> Tensor:
+        modes = target.queries  # (r, p, C)
+        with torch.autocast(latents.device.type, enabled=False):
+            values = self.latents.to_coefficients(latents.float()) @ modes.flatten(1)
+        return values.unflatten(1, modes.shape[1:])
 
     def _latents(self, estimate: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):  # bf16 would round off what the estimate gains

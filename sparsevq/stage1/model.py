@@ -32,6 +32,27 @@ VALUES_AT_ONCE = 2**16
 cache; 64 are 1.3 times slower."""
 
 
+@dataclass(frozen=True, eq=False)
+class Target:
+    """p places at which latents are decoded.
+
+    Attributes
+    ----------
+    queries
+        What the decoder takes of each place; on the model's device.
+    mean, scale
+        ``(p, C)`` and ``(C,)``: fields in physical units are values that are decoded ``* scale + mean``.
+    """
+
+    queries: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def physical(self, values: Tensor) -> Tensor:
+        """Fields (..., p, C) in physical units of values that were decoded."""
+        return values * self.scale + self.mean
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage1Model(ABC):
     """An encoder, for the sensors that it sees, and a decoder.
@@ -127,6 +148,20 @@ class Stage1Model(ABC):
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
         """Normalised values (b, p, c) at grid points (p,), None: all, of latents (b, num_latents, dim)."""
 
+    @abstractmethod
+    def target(self, data: FieldData, where: FloatArray | slice) -> Target:
+        """Places (p, d) in the axes' units, anywhere in the domain, or some points of the grid, to be decoded at."""
+
+    @abstractmethod
+    def decode_target(self, latents: Tensor, target: Target) -> Tensor:
+        """Normalised values (b, p, c) at places, of latents (b, num_latents, dim)."""
+
+    def moments(self, data: FieldData, mean: npt.NDArray[np.floating] | None, places: int) -> tuple[Tensor, Tensor]:
+        """What `Target` calls mean and scale; `mean` (p, C) is that of the basis, None: there is no basis."""
+        scale = data.std if self.basis is None else self.basis.scale
+        mean = np.broadcast_to(data.mean, (places, len(data.mean))) if mean is None else mean
+        return torch.tensor(mean).to(self.device).float(), torch.tensor(scale).to(self.device).float()
+
 
 @torch.no_grad()
 def encode_views(model: Stage1Model, fields: DeviceFields, views: Views, frames_at_once: int = 512) -> Tensor:
@@ -145,6 +180,13 @@ def decode_everywhere(model: Stage1Model, latents: Tensor) -> Tensor:
 def decode_at(model: Stage1Model, latents: Tensor, points: Tensor) -> Tensor:
     """Normalised values (b, p, c) at grid points (p,) of latents (b, num_latents, dim), float32."""
     return _decode(model, latents, points, len(points))
+
+
+@torch.no_grad()
+def decode_places(model: Stage1Model, latents: Tensor, target: Target) -> Tensor:
+    """Fields (b, p, c) in physical units at places, of latents (b, num_latents, dim), float32."""
+    parts = latents.split(max(1, model.points_at_once // max(len(target.mean), 1)))
+    return torch.cat([target.physical(model.decode_target(part, target).float()) for part in parts])
 
 
 def _decode(model: Stage1Model, latents: Tensor, points: Tensor | None, count: int) -> Tensor:
@@ -211,6 +253,17 @@ class PerceiverModel(Stage1Model):
 
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
         return self.autoencoder.decoder(latents, self.features if points is None else self.features[points])
+
+    def target(self, data: FieldData, where: FloatArray | slice) -> Target:
+        if isinstance(where, slice):
+            queries, mean = self.features[where], None if self.basis is None else self.basis.mean[where]
+        else:
+            queries = features_at(data, where, self.settings.space_bands).to(self.device)
+            mean = None if self.basis is None else self.basis.at(data, where).mean
+        return Target(queries, *self.moments(data, mean, len(queries)))
+
+    def decode_target(self, latents: Tensor, target: Target) -> Tensor:
+        return self.autoencoder.decoder(latents, target.queries)
 
 
 def sensor_points(sensors: SensorSets, role: Role) -> Tensor:

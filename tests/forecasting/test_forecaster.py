@@ -120,6 +120,26 @@ def test_sensors_may_stand_between_grid_points(model, run):
     assert model.trained_places(model.forecast(run.readings(), 2, 2)) == 6
 
 
+@pytest.mark.parametrize("kind", ["run", "modal_run"])
+def test_the_forecast_at_the_sensors_is_that_of_the_grid_there(kind, request):
+    run = request.getfixturevalue(kind)
+    forecast = sparsevq.Forecaster(run.path, device="cpu").forecast(run.readings(), 4, 3)
+    fields = forecast["u"].stack(point=("y", "x"))[..., run.sensors.sparse[forecast["sensor_number"]]]
+    np.testing.assert_allclose(forecast["u_at_sensors"], fields, rtol=1e-4, atol=1e-6)
+    read = run.readings()["u"].to_numpy()[forecast["sensor_number"]]
+    np.testing.assert_array_equal(forecast["u_reading"], read[None])
+
+
+def test_sensors_of_all_observed_frames_are_in_the_forecast(modal, modal_run):
+    history = modal_run.history(0, 2)
+    part = history[(history["frame"] == 0) | (history["sensor"] > 1)]
+    forecast = modal.forecast(part, 2, 2)
+    assert forecast["observed_frame"].values.tolist() == [-2, 0]
+    assert sorted(forecast["sensor_number"].values) == list(range(6))
+    missing = np.isnan(forecast["u_reading"].sel(observed_frame=0))
+    assert sorted(forecast["sensor_number"].values[missing]) == [0, 1]
+
+
 def test_readings_matter(model, run):
     """The encoder hears them: a channel's values go into that channel (a past bug elsewhere: columns in CSV order)."""
     heard = []

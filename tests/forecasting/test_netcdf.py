@@ -16,7 +16,8 @@ from sparsevq.data.dates import date_of
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting import picture
-from sparsevq.forecasting.netcdf import as_dataset, cf_units, write_netcdf
+from sparsevq.forecasting.netcdf import as_dataset, cf_units, channels_of, write_netcdf
+from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.picture import draw_forecast
 from sparsevq.forecasting.valid_times import forecast_clock
 from tests.flows import scattered_waves, travelling_waves
@@ -26,8 +27,19 @@ def forecast_of(data, members=3, frames=4, sensors=5):
     rng = np.random.default_rng(0)
     fields = rng.normal(size=(members, frames, *data.grid, len(data.channels))).astype(np.float32)
     fields[:, :, ~data.mask.any(axis=0)] = np.nan
+    observed = seen_by(data, sensors)
+    at_sensors = rng.normal(size=(len(data.channels), members, frames, sensors)).astype(np.float32)
+    fields = np.moveaxis(fields, -1, 0)
+    return as_dataset(data, fields, 0.5 * np.arange(frames), observed, at_sensors, {"seed": 1})
+
+
+def seen_by(data, sensors):
+    """Two frames, with a gap between them; the first sensor was not there in the older one."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(2, sensors, len(data.channels)))
+    values[0, 0] = np.nan
     places = rng.uniform(0, 1, (sensors, len(data.axes)))
-    return as_dataset(data, fields, 0.5 * np.arange(frames), places, {"seed": 1})
+    return Observed((-2, 0), places, values, np.arange(sensors, dtype=np.int32) - 1)
 
 
 def test_what_is_written_comes_back(tmp_path):
@@ -37,6 +49,20 @@ def test_what_is_written_comes_back(tmp_path):
         xr.testing.assert_equal(found, forecast)
         assert found["u"].dims == ("member", "lead_time", "y", "x")
         assert dict(found.attrs) == {**forecast.attrs, "history": found.attrs["history"]}
+
+
+def test_readings_and_the_forecast_at_the_sensors_are_no_fields(tmp_path):
+    forecast = forecast_of(travelling_waves())
+    assert channels_of(forecast) == ("u", "v")
+    assert forecast["u_reading"].dims == ("observed_frame", "sensor")
+    assert forecast["u_at_sensors"].dims == ("member", "lead_time", "sensor")
+    np.testing.assert_array_equal(forecast["observed_frame"], [-2, 0])
+    write_netcdf(tmp_path / "forecast.nc", forecast, "made")
+    with netCDF4.Dataset(tmp_path / "forecast.nc") as file:
+        assert (file["v_reading"].units, file["v_reading"].long_name) == ("m/s", "v as read")
+        assert (file["v_at_sensors"].units, file["v_at_sensors"].long_name) == ("m/s", "v at the sensors")
+        assert set(file["v_at_sensors"].coordinates.split()) == {"sensor_y", "sensor_x", "sensor_number"}
+        assert file["v_reading"].dtype == np.float64  # as they were given
 
 
 def test_the_file_follows_cf(tmp_path, monkeypatch):
@@ -177,10 +203,10 @@ def test_degrees_are_latitudes_and_longitudes_whatever_the_axes_are_called(tmp_p
 )
 def test_a_forecast_of_known_date_has_valid_times(tmp_path, units, calendar, date, expected):
     data = replace(travelling_waves(), time_units=units, calendar=calendar)
-    lead, places = 3.0 * np.arange(3), np.zeros((1, 2))
-    fields = np.zeros((2, 3, *data.grid, len(data.channels)), np.float32)
+    lead, observed = 3.0 * np.arange(3), seen_by(data, 1)
+    fields = np.zeros((len(data.channels), 2, 3, *data.grid), np.float32)
     clock = forecast_clock(data, date, None)
-    forecast = as_dataset(data, fields, lead, places, {}, clock)
+    forecast = as_dataset(data, fields, lead, observed, fields[..., :1, 0], {}, clock)
     write_netcdf(tmp_path / "forecast.nc", forecast, "made")
     with xr.open_dataset(tmp_path / "forecast.nc") as found:
         xr.testing.assert_equal(found, forecast)

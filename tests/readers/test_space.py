@@ -13,6 +13,7 @@ from sparsevq.data.preprocess import preprocess
 from sparsevq.data.source import with_channels
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.netcdf import as_dataset, write_netcdf
+from sparsevq.forecasting.observed import Observed
 from sparsevq.readers.units import unit_of
 from tests.user_files import all_of, opened, values
 
@@ -636,8 +637,9 @@ def test_long_and_standard_names_come_along_into_the_data_set(tmp_path):
         "plev": {"long_name": "pressure", "positive": "down"},
     }
     assert with_channels(source, ["tas"]).channel_about == data.channel_about
-    fields = np.zeros((2, 3, *data.grid, 1), np.float32)
-    forecast = as_dataset(data, fields, np.arange(3.0), np.array([[6e4, 10.0]]), {})
+    fields = np.zeros((1, 2, 3, *data.grid), np.float32)
+    observed = Observed((0,), np.array([[6e4, 10.0]]), np.zeros((1, 1, 1)), np.zeros(1, np.int32))
+    forecast = as_dataset(data, fields, np.arange(3.0), observed, fields[..., :1, 0], {})
     write_netcdf(tmp_path / "forecast.nc", forecast, "made")
     with xr.open_dataset(tmp_path / "forecast.nc") as found:
         assert found.tas.units == "K"

@@ -69,6 +69,7 @@ RESULTS = (
     rules.gpt,
     rules.calibrate,
     rules.evaluate,
+    rules.example,
 )
 
 

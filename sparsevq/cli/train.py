@@ -145,9 +145,20 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
                 last = settings.observed_frames - 1
                 as_trained = ForecastConfig(horizon=settings.stage2_frames - 1, starts=(last,))
                 calibrate(run, run.file("calibration"), settings=as_trained, seed=seed, fabric=fabric)
+                _write_example(run, last)
             tracker.log_artifact(run.folder(options.part) / "history.csv")
             checkpoints.clear()
         fabric.barrier()
+
+
+def _write_example(run: "Run", last: int) -> None:
+    """Readings to try the forecasts with: of the middle test trajectory, the last of them in frame `last`."""
+    from sparsevq.sensors.example import EXAMPLE, write_example
+
+    test = run.data.trajectories("test")
+    if len(test):
+        where, chosen = run.path / EXAMPLE, "the middle one of the test trajectories"
+        write_example(where, run.data, run.sensors, int(test[len(test) // 2]), last, last + 1, chosen)
 
 
 def _devices(wanted: str | None) -> Lease:

@@ -5,10 +5,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.labels import OURS
 from sparsevq.runtime.hdf5 import read_dataset
 
 SCHEMA = "sparsevq-forecast"
@@ -101,6 +103,19 @@ def read_cases(file: h5py.File, data: FieldData) -> Cases:
     units = str(file["lead_time"].attrs.get("units", ""))
     first_lead = int(file.attrs.get("first_lead", 1))
     return Cases(trajectory, start_frame, observed_frames, lead_time, units, first_lead)
+
+
+def median_case(by_case: pd.DataFrame) -> int:
+    """The number of the case whose mean relative L2 is the median of all (the lower of two): neither best nor worst.
+
+    Parameters
+    ----------
+    by_case
+        Table of ``cases.csv``; its rows of sparsevq are compared, over leads from 1 on.
+    """
+    ours = by_case[(by_case["lead_time"] > 0) & (by_case["method"] == OURS[0])]
+    errors = ours.groupby("case", sort=False)["relative_l2"].mean().sort_values(kind="stable")
+    return int(errors.index[(len(errors) - 1) // 2])
 
 
 def write_cases(file: h5py.File, cases: Cases) -> None:

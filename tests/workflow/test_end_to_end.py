@@ -32,6 +32,7 @@ JOBS_OF_A_RUN = (
     "baselines",
     "robustness",
     "evaluate",
+    "example",
 )
 JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "describe_data")
 
@@ -66,6 +67,8 @@ def test_every_file_of_the_architecture_is_there(finished):
         "forecast.h5",
         "baselines.h5",
         "robustness.csv",
+        "readings_example.csv",
+        "readings_example.json",
         "scores.csv",
         "chain.csv",
     ):
@@ -141,12 +144,12 @@ def test_nothing_is_left_to_do(finished):
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", "evaluate", "tables"}),
-        ("forecast={temperature: 0.5}", {"calibrate", "forecast", "baselines", "evaluate", "tables"}),
-        ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "tables"}),
+        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", "evaluate", "example", "tables"}),
+        ("forecast={temperature: 0.5}", {"calibrate", "forecast", "baselines", "evaluate", "example", "tables"}),
+        ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "example", "tables"}),
         (
             "stage2={lr: 0.5}",
-            {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", "evaluate", "tables"},
+            {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", "evaluate", "example", "tables"},
         ),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables"}),
         ("preprocess={split_seed: 1}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables"}),

@@ -23,6 +23,7 @@ TRAINING = (
     "baselines",
     "robustness",
     "evaluate",
+    "example",
 )
 
 

@@ -66,6 +66,35 @@ ruleorder: baselines_ood > baselines
 ruleorder: evaluate_ood > evaluate
 
 
+# Readings to try the run's forecasts with, of the case that the figures show.
+rule example:
+    input:
+        data="<data>/data.h5",
+        sensors="<run>/sensors.h5",
+        cases="<run>/cases.csv",
+    output:
+        readings="<run>/readings_example.csv",
+        about="<run>/readings_example.json",
+    log:
+        "<run>/logs/example.log",
+    benchmark:
+        "<run>/benchmarks/example.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(10),
+    params:
+        observed_frames=CONFIG.stage3.observed_frames,
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: example of readings"
+    script:
+        "../scripts/example.py"
+
+
 rule tables:
     input:
         scores=of_all_runs("scores"),

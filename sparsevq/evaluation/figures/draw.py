@@ -9,7 +9,7 @@ import pandas as pd
 
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases
+from sparsevq.evaluation.cases import SCHEMA, VERSION, median_case, read_cases
 from sparsevq.evaluation.figures.curves import (
     draw_calibration,
     draw_chain,
@@ -85,10 +85,8 @@ def _pictured(
     data: FieldData, sensors: SensorSets, forecast: h5py.File, baselines: h5py.File, by_case: pd.DataFrame
 ) -> PicturedCase:
     """The case with the median error, and the baseline with the smallest."""
-    errors = by_case[by_case["lead_time"] > 0].groupby(["method", "case"], sort=False)["relative_l2"].mean()
-    ours = errors["sparsevq"].sort_values(kind="stable")
-    case = int(ours.index[(len(ours) - 1) // 2])
-    means = errors.groupby(level="method").mean().drop(list(OURS), errors="ignore")
+    case = median_case(by_case)
+    means = by_case[by_case["lead_time"] > 0].groupby("method")["relative_l2"].mean().drop(list(OURS), errors="ignore")
     name = str(means.idxmin()) if len(means) else ""
     cases = read_cases(forecast, data)
 

@@ -74,8 +74,9 @@ def _prepare_stage1(options: Options, given: Given, run: Run) -> Prepared:
         thinned, config = run.path / FILES["data"], PreprocessConfig(time_sub=time_sub)
         preprocess(open_data_set(source), thinned, source.stem, DataSetConfig(), config)
     _give_basis(run, source if time_sub == 1 else run.file("data"), source.with_name(FILES["basis"]), settings)
-    basis = run.basis if placement.placement == "qr" else None
-    sensors = place_sensors(run.data, placement, options.num_sensors or 20, options.seed, basis)
+    basis = run.basis if placement.needs_basis else None
+    assert isinstance(settings, Stage1Config)
+    sensors = place_sensors(run.data, placement, options.num_sensors or 20, options.seed, basis, settings.noise)
     write_sensors(run.file("sensors"), sensors, {"data": run.file("data")})
     return settings, _data_record(options.data_name, source, time_sub), {}, start
 

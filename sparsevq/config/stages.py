@@ -19,21 +19,34 @@ class BasisConfig(Section):
     )
 
 
+Placement = Literal["random", "qr", "variance", "grid", "region", "csv"]
+
+
 class SensorsConfig(Section):
     """Where the sensors are placed. The sparse set is nested in the semi-sparse one."""
 
-    placement: Literal["random", "qr", "grid", "region", "csv"] = Field(
+    placement: Placement = Field(
         "random",
-        description="random; QR pivots of the basis; a regular grid; random in a region; from a CSV file",
+        description="random; QR pivots of the basis; variance: one after the other where it lowers the expected error "
+        "of the linear estimate the most; a regular grid; random in a region; from a CSV file",
     )
     num_semi_sparse: Count = Field(300, description="sensors that the semi-sparse (teacher) set has beyond the sparse")
     region: tuple[tuple[float, float], ...] | None = Field(
-        None, description="for placement=region: (low, high) along each axis, in the coordinates' units"
+        None, description="only between these (low, high) along each axis, in the coordinates' units"
+    )
+    min_distance: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="least distance of two sensors, in the axes' unit; on a sphere in degrees along great circles",
     )
     csv: Path | None = Field(None, description="for placement=csv: a file with one column of coordinates per axis")
     channels: Annotated[tuple[str, ...], AfterValidator(each_once), "CHANNEL,..."] = Field(
         (), description="channels that the sensors read; none named: all"
     )
+
+    @property
+    def needs_basis(self) -> bool:
+        """Whether the placement looks at the modes of the data set."""
+        return self.placement in ("qr", "variance")
 
     @model_validator(mode="after")
     def _placement_has_what_it_needs(self) -> Self:

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from sparsevq.basis.basis import Basis
 from sparsevq.config import SensorsConfig
-from sparsevq.data.field_data import FieldData, grid_points
+from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest, written_whole
 from sparsevq.runtime.hdf5 import (
@@ -25,16 +24,14 @@ from sparsevq.runtime.hdf5 import (
     read_strings,
     stamp,
 )
+from sparsevq.sensors.placements.drawn import drawn, regular
+from sparsevq.sensors.placements.qr import pivots
+from sparsevq.sensors.placements.sites import Flags, Indices, Sites, in_region
+from sparsevq.sensors.placements.variance import ExpectedError, ExpectedGain, greedy
 from sparsevq.sensors.places import read_places
 
 SCHEMA = "sparsevq-sensors"
 VERSION = 1
-
-ROUNDING = 1e-6
-"""Share of the largest variance of a point below which nothing is left but the rounding of float32."""
-
-Indices = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +87,12 @@ class SensorSets:
 
 
 def place_sensors(
-    data: FieldData, settings: SensorsConfig, num_sensors: int, seed: int, basis: Basis | None = None
+    data: FieldData,
+    settings: SensorsConfig,
+    num_sensors: int,
+    seed: int,
+    basis: Basis | None = None,
+    noise: float = 0.0,
 ) -> SensorSets:
     """Choose sensors among the points that are valid in every trajectory, of every split.
 
@@ -107,40 +109,25 @@ def place_sensors(
     seed
         Seed of all draws.
     basis
-        The data set's basis, for ``qr``.
+        The data set's basis, for ``qr`` and ``variance``.
+    noise
+        For ``variance``: standard deviation of the readings' errors, in units of the anomalies'.
 
     Raises
     ------
     SparseVQError
-        There are fewer points than sensors; ``qr`` has no basis; `region` or `channels` do not fit the data; or `csv`
-        is faulty (with the line).
+        There are fewer points than sensors, or fewer so far apart; the placement needs a basis and has none; `region`
+        or `channels` do not fit the data; or `csv` is faulty (with the line).
     """
-    candidates = np.flatnonzero(data.flat_mask.all(axis=0))
+    candidates = free_points(data)
     further = settings.num_semi_sparse
     shown = f"{num_sensors} sparse + {further}" if further else f"{num_sensors}"
     _enough(candidates, num_sensors + further, shown)
     rng = np.random.default_rng(seed)
-    usual = _read_channels(data, settings.channels)
-    reads = np.tile(usual, (num_sensors, 1))
-    match settings.placement:
-        case "random":
-            sparse = _drawn(data, candidates, num_sensors, rng)
-        case "qr":
-            if basis is None:
-                raise SparseVQError("sensors.placement=qr needs the modes of the data set's basis", "give its basis.h5")
-            sparse = _qr(basis, candidates, num_sensors, usual)
-        case "grid":
-            sparse = _regular(data, candidates, num_sensors)
-        case "region":
-            assert settings.region is not None, "the configuration checks this"
-            inside = _in_region(data, candidates, settings.region)
-            _enough(inside, num_sensors, f"{num_sensors}", " in the region")
-            sparse = _drawn(data, inside, num_sensors, rng)
-        case "csv":
-            assert settings.csv is not None, "the configuration checks this"
-            sparse, reads = read_places(settings.csv, data, candidates, num_sensors, usual)
+    usual = read_channels(data, settings.channels)
+    sparse, reads = _placed(data, settings, num_sensors, candidates, usual, rng, basis, noise)
     others = np.setdiff1d(candidates, sparse)
-    semi_sparse = np.concatenate([sparse, _drawn(data, others, further, rng)]).astype(np.int64)
+    semi_sparse = np.concatenate([sparse, drawn(data, Sites(data, others), further, rng)]).astype(np.int64)
     return SensorSets(
         sparse=semi_sparse[:num_sensors],
         semi_sparse=semi_sparse,
@@ -151,6 +138,50 @@ def place_sensors(
         channels=_others_read_all(reads, further),
         channel_names=data.channels,
     )
+
+
+def _placed(
+    data: FieldData,
+    settings: SensorsConfig,
+    num_sensors: int,
+    candidates: Indices,
+    usual: Flags,
+    rng: np.random.Generator,
+    basis: Basis | None,
+    noise: float,
+) -> tuple[Indices, Flags]:
+    """Points (n_s,) of the sparse set, and the channels (n_s, C) that its sensors read."""
+    if settings.region is not None:
+        candidates = in_region(data, candidates, settings.region)
+        _enough(candidates, num_sensors, f"{num_sensors}", " in the region")
+    sites, reads = Sites(data, candidates, settings.min_distance), np.tile(usual, (num_sensors, 1))
+    if settings.needs_basis and basis is None:
+        raise SparseVQError(
+            f"sensors.placement={settings.placement} needs the modes of the data set's basis", "give its basis.h5"
+        )
+    match settings.placement:
+        case "random" | "region":
+            return drawn(data, sites, num_sensors, rng), reads
+        case "qr":
+            assert basis is not None
+            return pivots(basis, sites, num_sensors, usual), reads
+        case "variance":
+            assert basis is not None
+            each = np.tile(usual, (len(candidates), 1))
+            error = ExpectedError(basis, np.full(len(usual), noise))
+            return greedy(ExpectedGain(error, candidates, each), sites, each, num_sensors)[0], reads
+        case "grid":
+            sparse = regular(data, candidates, num_sensors, settings.region)
+        case "csv":
+            assert settings.csv is not None, "the configuration checks this"
+            sparse, reads = read_places(settings.csv, data, candidates, num_sensors, usual)
+    sites.require_apart(sparse, f"sensors.placement={settings.placement} with {num_sensors} sensors")
+    return sparse, reads
+
+
+def free_points(data: FieldData) -> Indices:
+    """The points that are valid in every trajectory, of every split: where sensors may stand."""
+    return np.flatnonzero(data.flat_mask.all(axis=0))
 
 
 def write_sensors(path: str | Path, sets: SensorSets, made_from: Mapping[str, Path] | None = None) -> None:
@@ -227,7 +258,7 @@ def _others_read_all(reads: Flags, further: int) -> Flags:
     return np.concatenate([reads, np.ones((further, reads.shape[1]), bool)])
 
 
-def _read_channels(data: FieldData, channels: tuple[str, ...]) -> Flags:
+def read_channels(data: FieldData, channels: tuple[str, ...]) -> Flags:
     """(C,) the channels with these names; without names all."""
     if unknown := [name for name in channels if name not in data.channels]:
         raise SparseVQError(
@@ -235,92 +266,6 @@ def _read_channels(data: FieldData, channels: tuple[str, ...]) -> Flags:
             f"name some of {', '.join(data.channels)}",
         )
     return np.isin(data.channels, channels or data.channels)
-
-
-# ------------------------------------------------------------------------------------------------ placements
-
-
-def _drawn(data: FieldData, candidates: Indices, count: int, rng: np.random.Generator) -> Indices:
-    """`count` of the candidates at random, the more likely the larger the area that they stand for.
-
-    The first of one random order, so that with the same seed a smaller set is part of a larger one (Efraimidis &
-    Spirakis 2006: weighted sampling without replacement by exponential keys). On a sphere sensors are uniform over its
-    area rather than over the grid, whose points are denser at the poles.
-    """
-    keys = rng.exponential(size=len(candidates)) / data.weights[candidates]
-    return candidates[np.argsort(keys, kind="stable")[:count]]
-
-
-def _qr(basis: Basis, candidates: Indices, num_sensors: int, reads: Flags) -> Indices:
-    """The first pivots of QR on POD modes (Manohar et al., IEEE Control Systems 38(3), 2018).
-
-    The modes are scaled by their deviations, so that a pivot is the point at which the readings of those before leave
-    the most variance; a sensor measures the channels that it reads (C,), so that these columns of a point are
-    eliminated together. What the modes leave of a point's variance is its own: where all modes are seen, it decides.
-    """
-    modes = basis.modes if reads.all() else basis.modes[..., reads]  # (r, N, channels that are read)
-    scaled = basis.std.astype(np.float32)
-    own_variance = basis.residual[:, reads].sum(axis=1)
-    left = (np.einsum("k,knc,knc->n", basis.std**2, modes, modes) + own_variance)[candidates]
-    least = ROUNDING * left.max()
-    seen = np.zeros((0, len(scaled)), np.float32)  # orthonormal directions among the scaled coefficients
-    chosen: list[int] = []
-    for _ in range(num_sensors):
-        pivot = int(left.argmax())
-        chosen.append(pivot)
-        own = modes[:, candidates[pivot]].T * scaled  # (channels, r)
-        own = own - own @ seen.T @ seen
-        _, values, directions = np.linalg.svd(own, full_matrices=False)
-        new = directions[values**2 > least]
-        seen = np.concatenate([seen, new])
-        left -= np.square(np.tensordot(new * scaled, modes, 1)[:, candidates]).sum(axis=(0, 2))
-        left[chosen] = -np.inf
-    return candidates[chosen]
-
-
-def _regular(data: FieldData, candidates: Indices, num_sensors: int) -> Indices:
-    """The candidates nearest to the nodes of the coarsest regular lattice that gives enough, evenly thinned."""
-    places = data.scaled_coordinates[candidates]  # (candidates, d)
-    # Nodes inside an obstacle move to its edge, where two may coincide: a finer lattice compensates for that.
-    for wanted in range(num_sensors, 4 * num_sensors + 1):
-        counts = _lattice([float(np.ptp(values)) for values in data.axes.values()], data.resolution, wanted)
-        if counts is None:
-            break
-        # Nodes are the centres of equal cells: none is on the boundary.
-        nodes = grid_points(tuple((np.arange(count) + 0.5) * 2 / count - 1 for count in counts))
-        nearest = np.unique([np.linalg.norm(places - node, axis=1).argmin() for node in nodes])
-        if len(nearest) >= num_sensors:
-            return candidates[nearest[_evenly(len(nearest), num_sensors)]]
-    return candidates[_evenly(len(candidates), num_sensors)]
-
-
-def _lattice(lengths: list[float], most: tuple[int, ...], wanted: int) -> tuple[int, ...] | None:
-    """Nodes along each axis: nearly equal spacing, at least `wanted` in all and as few more as possible."""
-    long = [length for length in lengths if length]
-    spacing = (math.prod(long) / wanted) ** (1 / max(len(long), 1))
-    options = itertools.product(
-        *(
-            sorted({min(max(math.floor(length / spacing) + extra, 1), size) for extra in (0, 1)}) if length else [1]
-            for length, size in zip(lengths, most, strict=True)
-        )
-    )
-    return min((counts for counts in options if math.prod(counts) >= wanted), key=math.prod, default=None)
-
-
-def _evenly(available: int, wanted: int) -> Indices:
-    """`wanted` different numbers below `available`, evenly spaced."""
-    return np.linspace(0, available - 1, wanted).round().astype(np.int64)
-
-
-def _in_region(data: FieldData, candidates: Indices, region: tuple[tuple[float, float], ...]) -> Indices:
-    if len(region) != len(data.axes):
-        raise SparseVQError(
-            f"sensors.region has {len(region)} (low, high) pair(s) but the data has {len(data.axes)} axes",
-            f"give one pair for each of {', '.join(data.axes)}",
-        )
-    low, high = np.array(region, dtype=np.float64).T
-    places = data.physical_coordinates[candidates]
-    return candidates[((places >= low) & (places <= high)).all(axis=1)]
 
 
 def _enough(candidates: npt.NDArray[Any], wanted: int, shown: str, where: str = "") -> None:

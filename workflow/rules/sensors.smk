@@ -4,7 +4,7 @@
 rule sensors:
     input:
         data="<data>/data.h5",
-        basis="<data>/basis.h5" if CONFIG.sensors.placement == "qr" else [],
+        basis="<data>/basis.h5" if CONFIG.sensors.needs_basis else [],
         placement=str(CONFIG.sensors.csv) if CONFIG.sensors.csv else [],
     output:
         sensors="<run>/sensors.h5",
@@ -22,6 +22,7 @@ rule sensors:
         runtime=scaled(20),
     params:
         sensors=settings("sensors"),
+        noise=CONFIG.stage1.noise if CONFIG.sensors.placement == "variance" else None,
         version=VERSION,
     message:
         "{wildcards.data_set}: placing {wildcards.num_sensors} sensors, seed {wildcards.seed}"

@@ -17,6 +17,7 @@ with job(snakemake) as work:
         int(snakemake.wildcards.num_sensors),
         int(snakemake.wildcards.seed),
         run.basis if run.has("basis") else None,
+        snakemake.params.noise or 0.0,
     )
     write_sensors(snakemake.output.sensors, sets, made_from=inputs)
     work.tracker.log_artifact(snakemake.output.csv)

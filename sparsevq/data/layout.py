@@ -68,7 +68,7 @@ def write_data(
 
 
 def write_header(file: h5py.File, data: FieldData) -> None:
-    """Write all of a data set but its fields, which are in the file already."""
+    """Write all of a data set but its fields, which are in the file already (and perhaps its mask, compressed)."""
     file.attrs["name"] = data.name
     write_common(file, data, data.mask)
     write_column(file, "split", data.split)
@@ -116,7 +116,12 @@ def read_domain(path: str | Path) -> FieldData:
         The file is missing, damaged or of another layout.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
-        return replace(_read(file, "none"), digest=digest(path))
+        return replace(read_described(file), digest=digest(path))
+
+
+def read_described(file: h5py.File) -> FieldData:
+    """What an open file says of a data set, without its frames."""
+    return _read(file, "none")
 
 
 def _read(file: h5py.File, fields: Fields) -> FieldData:
@@ -145,7 +150,8 @@ def write_common(file: h5py.File, item: Description, mask: npt.NDArray[np.bool_]
     write_strings(file["fields"], "units", item.units)
     if item.channel_about:
         file["fields"].attrs["about"] = json.dumps(item.channel_about, sort_keys=True)
-    file["mask"] = mask.astype(bool, copy=False)
+    if "mask" not in file:
+        file["mask"] = mask.astype(bool, copy=False)
     if item.point_weights is not None:
         file["weights"] = item.point_weights.astype(np.float64)
     for axis, values in item.axes.items():

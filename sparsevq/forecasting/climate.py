@@ -1,14 +1,13 @@
 """What readings usually are: their mean and covariance by a run's basis, and how far true ones are from it."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsevq.basis.basis import BasisAt
 from sparsevq.data.field_data import FieldData
-from sparsevq.data.sampled import sampled
+from sparsevq.data.sampled import Samples
 from sparsevq.models.leave_one_out import contradicted, leave_one_out, precision_of
 from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.stage1.model import Stage1Model
@@ -99,12 +98,12 @@ class Climates:
     ----------
     model
         Its basis says what readings have to do with each other; without one (earlier versions) they are independent.
-    data, path
-        The data set's grid, and its file, from which a few hundred frames are read at the sensors' points.
+    data, samples
+        The data set's grid, and a few hundred of its frames, which are read at the sensors' points.
     """
 
-    def __init__(self, model: Stage1Model, data: FieldData, path: Path):
-        self._model, self._data, self._path = model, data, path
+    def __init__(self, model: Stage1Model, data: FieldData, samples: Samples):
+        self._model, self._data, self._samples = model, data, samples
         self._kept: dict[bytes, Climate] = {}
 
     def __call__(self, places: FloatArray, reads: Flags, noise: FloatArray) -> Climate:
@@ -124,10 +123,7 @@ class Climates:
 
     def change(self, places: FloatArray) -> FloatArray:
         """(n, C) what changes at places from one training frame to the next, rms; 0 where at times nothing does."""
-        (pairs,) = sampled(self._path, self._data, self._data.nearest(places), ("train",), most=64, following=1)
-        steps = np.nan_to_num(pairs[:, 1] - pairs[:, 0])
-        found: FloatArray = np.where((steps == 0).any(axis=0), 0, np.sqrt(np.square(steps).mean(axis=0)))
-        return found
+        return self._samples.change(self._data.nearest(places))
 
     def of(self, read: Readings) -> Climate:
         """Of a frame's readings; its m are those that are no NaN, sensor by sensor."""
@@ -150,7 +146,7 @@ class Climates:
         error = np.diag(np.square(noise[reads] / scale) + LEAST_VARIANCE)
         points = self._data.nearest(places)
         own_mean, _, own = self.without_noise(self._data.physical_coordinates[points], reads)
-        samples = [values[:, 0] for values in sampled(self._path, self._data, points, ("train", "val"))]
+        samples = self._samples.at(points)
         anomalies = [(values[:, reads] - own_mean) / scale for values in samples]
         inflation, apart, together = _as_true_ones_are(own + np.diag(np.full(len(own), LEAST_VARIANCE)), anomalies)
         training = samples[0][:, reads]

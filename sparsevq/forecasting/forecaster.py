@@ -84,7 +84,7 @@ class Forecaster:
         self._outlook = OutlookFromReadings(self._model, self.data, self.sensors)
         self._digests = self.run.digests(*PARTS, "data", "sensors")
         self._form = Form.of(self.data, self.sensors.coordinates, self._model.sparse.partial)
-        climates = Climates(self._model.sparse, self.data, self.run.file("data"))
+        climates = Climates(self._model.sparse, self.data, self.run.samples)
         self._plausibility = Plausibility(climates, self.data, self.sensors)
         self._issued: Issued | None = None
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from sparsevq.basis.basis import Basis
 from sparsevq.basis.layout import read_basis
+from sparsevq.data.domain import SamplesOfDomain, read_packed_domain
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, read_domain
+from sparsevq.data.sampled import Samples, SamplesOfDataSet
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.integrity import require_made_from
@@ -30,6 +32,7 @@ PARTS: tuple[Part, ...] = ("sparse", "semi_sparse", "tokenizer", "gpt")
 
 FILES: dict[str, str] = {
     "data": "data.h5",
+    "domain": "domain.h5",
     "basis": "basis.h5",
     "sensors": "sensors.h5",
     **{part: f"{part}/model.safetensors" for part in PARTS},
@@ -106,6 +109,11 @@ class Run:
             raise SparseVQError("this run has no folder", "give it one, or name each of its files")
         return self._path
 
+    @property
+    def packed(self) -> bool:
+        """Whether it has only what forecasts need of its data set, not the data set (`sparsevq.runs.pack`)."""
+        return "data" not in self._files and self.has("domain") and not (self.path / FILES["data"]).exists()
+
     def file(self, name: str) -> Path:
         """Where a file of the run is, or is to be.
 
@@ -119,7 +127,8 @@ class Run:
         own = self.path / FILES[name]
         # The workflow has the data set and its basis two folders above, for all runs on it.
         above = self.path.resolve().parent.parent / FILES[name]
-        return above if name in ("data", "basis") and not own.exists() and above.exists() else own
+        shared = name in ("data", "basis") and not (self.path / FILES["domain"]).exists()
+        return above if shared and not own.exists() and above.exists() else own
 
     def folder(self, part: Part) -> Path:
         """Folder of a model and its training curves."""
@@ -145,6 +154,8 @@ class Run:
         if not self.path.is_dir():
             raise SparseVQError(f"there is no run folder {self.path}", "check the path")
         for name in names:
+            if not self.has(name) and self.packed and name not in PARTS:
+                raise self._only_packed(name)
             if not self.has(name):
                 below = sorted(str(file.parent.parent) for file in self.path.glob(f"**/{FILES['gpt']}"))
                 raise SparseVQError(
@@ -152,9 +163,15 @@ class Run:
                     f"give the folder of one run, such as {below[0]}" if below else "train that stage first",
                 )
 
+    def _only_packed(self, name: str) -> SparseVQError:
+        return SparseVQError(
+            f"{self.path} is a packed run, which is for forecasts alone: it has no {FILES[name]}",
+            "use the run that it was packed from",
+        )
+
     def digest(self, name: str) -> str:
-        """SHA-256 digest of a file."""
-        return digest(self.file(name))
+        """SHA-256 digest of a file; of a packed run's data set, of that which it was packed from."""
+        return self.domain.digest if name == "data" and self.packed else digest(self.file(name))
 
     def digests(self, *names: str) -> dict[str, str]:
         """Name -> SHA-256 digest."""
@@ -173,14 +190,25 @@ class Run:
         Raises
         ------
         SparseVQError
-            The file is missing, damaged or faulty.
+            The file is missing (of packed runs too), damaged or faulty.
         """
+        if self.packed:
+            raise self._only_packed("data")
         return read_data(self.file("data"))
 
     @cached_property
     def domain(self) -> FieldData:
         """The data set without its frames, which may be many gigabytes."""
+        if self.packed:
+            return read_packed_domain(self.file("domain"))
         return self.__dict__.get("data") or read_domain(self.file("data"))
+
+    @property
+    def samples(self) -> Samples:
+        """Some frames of the data set, by which readings are judged."""
+        if self.packed:
+            return SamplesOfDomain(self.file("domain"))
+        return SamplesOfDataSet(self.file("data"), self.domain)
 
     @cached_property
     def basis(self) -> Basis:
@@ -209,7 +237,7 @@ class Run:
         SparseVQError
             The file is missing, damaged, or of another data set.
         """
-        sensors = read_sensors(self.file("sensors"), self.domain.channels if self.has("data") else ())
+        sensors = read_sensors(self.file("sensors"), self.domain.channels if self.has("data") or self.packed else ())
         self.check("sensors", sensors.made_from)
         return sensors
 
@@ -261,5 +289,6 @@ class Run:
         SparseVQError
             It was made from others; the message names the first.
         """
-        given = self.digests(*(other for other in CHECKED[name] if self.has(other)))
+        there = (other for other in CHECKED[name] if self.has(other) or (other == "data" and self.packed))
+        given = self.digests(*there)
         require_made_from(self.file(name), made_from, given, rule or name)

@@ -21,7 +21,7 @@ def model(modal_run):
 
 @pytest.fixture(scope="module")
 def check(model, modal_run):
-    climates = Climates(model._model.sparse, model.data, modal_run.path.parent.parent / "data.h5")
+    climates = Climates(model._model.sparse, model.data, model.run.samples)
     return Plausibility(climates, model.data, model.sensors)
 
 
@@ -167,7 +167,7 @@ def test_a_model_without_a_basis_compares_with_the_spread_of_the_data(model, mod
     """Files of earlier versions: readings are independent."""
     alone = replace(model._model.sparse, basis=None)
     check = Plausibility(
-        Climates(alone, model.data, modal_run.path.parent.parent / "data.h5"), model.data, model.sensors
+        Climates(alone, model.data, model.run.samples), model.data, model.sensors
     )
     read = frame(modal_run)
     assert not check(one(read))

@@ -1,0 +1,50 @@
+"""`sparsevq pack`: a run as a folder to send to somebody or to serve, without the data set."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from sparsevq.cli.flags import HelpFormatter
+
+DESCRIPTION = """
+Pack a trained run: a folder with its models and with what forecasts need of the data set, but without the data set's
+fields. `sparsevq forecast`, sparsevq.load and sparsevq.Forecaster open it as they do the run's own folder, and give the
+same forecasts, bit for bit.
+"""
+EXAMPLES = """
+examples:
+
+  sparsevq pack results/quickstart/cylinder/n20/seed123 -o cylinder-run
+
+  tar czf cylinder-run.tar.gz cylinder-run
+"""
+
+
+def add_pack(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "pack",
+        help="make a folder of all that forecasts need of a run",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("result", type=Path, metavar="RESULT_DIR", help="a run, all stages of which are trained")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: Namespace, _argv: list[str]) -> None:
+    """Pack, and say how large it is.
+
+    Raises
+    ------
+    SparseVQError
+        The run is not finished, a file is damaged, or the folder can't be made.
+    """
+    from sparsevq.runs.pack import pack
+    from sparsevq.runs.run import Run
+
+    pack(Run(args.result), args.out)
+    size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
+    print(f"packed as {args.out}: {size / 1e6:.1f} MB", flush=True)

@@ -174,7 +174,12 @@ def view_most_varied(data: FieldData, fields: Array) -> FieldViewer:
     fields
         ``(F, N, C)`` physical units: what is to be seen; NaN where there is no field.
     """
-    views = list(_views(FieldViewer(data.axes, data.axis_units, data.scattered)))
+    return most_varied(FieldViewer(data.axes, data.axis_units, data.scattered), fields, data.std)
+
+
+def most_varied(viewer: FieldViewer, fields: Array, std: Array) -> FieldViewer:
+    """`view_most_varied` of any points; `std`: (C,) of the channels."""
+    views = list(_views(viewer))
     if len(views) == 1:
         return views[0]
     variances = []
@@ -182,7 +187,7 @@ def view_most_varied(data: FieldData, fields: Array) -> FieldViewer:
         shown = view.shown(np.moveaxis(fields, -1, 0))  # (C, F, ...)
         shown = shown[..., np.isfinite(shown[0, 0])]  # (C, F, n)
         by_channel = shown.var(axis=(1, 2), dtype=np.float64) if shown.size else np.zeros(len(shown))
-        variances.append(float((by_channel / data.std**2).sum()))
+        variances.append(float((by_channel / std**2).sum()))
     return next(view for view, value in zip(views, variances, strict=True) if value >= max(variances) * (1 - 1e-3))
 
 

@@ -7,19 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.text import Text
+from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
-from PIL import Image
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.labels import method_style
+from sparsevq.plotting.film import filmed, write_film
 from sparsevq.plotting.painter import FieldPainter, error_colours, value_colours
 from sparsevq.plotting.style import channel_label, lead_label, new_figure, save, styled, with_unit
 from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_most_varied
-from sparsevq.runtime.files import written_whole
 
 Array = NDArray[Any]
 
@@ -176,32 +173,11 @@ def draw_animation(case: PicturedCase, path: Path, most_frames: int = 20) -> Pat
             if column and not viewer.is_line:
                 row.painter.colour_bar(figure, ax=axes, aspect=25)
         marks.append(rows[0].painter.sensors(line[0], case.sensor_places))
-    titles = {lead: viewer.title(case.lead(lead)) for lead in spread_evenly(horizon + 1, most_frames)}
-    pictures = _animate(figure, title, titles, drawn, marks)
-    with written_whole(path) as part:
-        pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=250, loop=0)
-    return path
 
-
-def _animate(
-    figure: Figure, title: Text, titles: dict[int, str], drawn: list[tuple[_Row, Any]], marks: list[Artist]
-) -> list[Image.Image]:
-    """A picture for each lead time; what does not move is drawn once, since that takes most of the time."""
-    moving = [*(panel for _, panel in drawn), *marks, title]
-    for artist in moving:
-        artist.set_animated(True)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    background = canvas.copy_from_bbox(figure.bbox)
-    pictures = []
-    for lead, text in titles.items():
-        canvas.restore_region(background)
-        title.set_text(text)
+    def show(lead: int) -> list[Artist]:
+        title.set_text(viewer.title(case.lead(lead)))
         for row, panel in drawn:
             row.painter.update(panel, row.shown[lead])
-        for artist in moving:
-            figure.draw_artist(artist)
-        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        # The usual choice of 256 colours, by how common they are, would leave the colour bars of rare values grey.
-        pictures.append(picture.quantize(method=Image.Quantize.MAXCOVERAGE))
-    return pictures
+        return [*(panel for _, panel in drawn), *marks, title]
+
+    return write_film(path, filmed(figure, spread_evenly(horizon + 1, most_frames), show))

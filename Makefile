@@ -19,13 +19,12 @@ help:
 
 quickstart: .venv/package
 	$(RUN) snakemake --configfile $(QUICKSTART) --cores all --rerun-incomplete
-	$(RUN) snakemake --configfile $(QUICKSTART) --cores 1 --report $(RESULTS)/report.html
 	@echo
 	@cat $(RESULTS)/tables/summary.md
 	@echo
 	@echo "Tables:   $(CURDIR)/$(RESULTS)/tables (every number: forecast.csv; the summary above: summary.md)"
 	@echo "Figures:  $(CURDIR)/$(RESULTS)/cylinder/*/*/figures and $(CURDIR)/$(RESULTS)/figures"
-	@echo "Report:   $(CURDIR)/$(RESULTS)/report.html (opens in a browser, without a network)"
+	@echo "Report:   $(CURDIR)/$(RESULTS)/report.html (begins with the result; opens in a browser, without a network)"
 	@echo "Runs:     $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/results/mlflow.db"
 
 test: .venv/test

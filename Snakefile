@@ -77,6 +77,7 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
+        rules.report.output,
         [expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         [expand(file, **SWEEP) for made in RESULTS for file in made.output],
         [expand(file, **OOD_SWEEP) for file in rules.evaluate_ood.output],

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "plotting": PLUMBING | {"data"},
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
     "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting"},
+    "report": PLUMBING | {"evaluation"},
     "serving": PLUMBING | {"data", "sensors", "runs", "forecasting"},
     "cli": TRAINED
     | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation", "serving"},

@@ -93,7 +93,7 @@ def write_texts(
         texts = _texts(means, std, certainty)
         bold = pd.DataFrame(False, index=means.index, columns=means.columns)
         if certainty is not None:
-            bold |= certainty.bold.reindex_like(bold).fillna(False).astype(bool)
+            bold |= certainty.bold.reindex_like(bold).eq(True)
         bold.columns = texts.columns
         names = means.index.get_level_values(first)
         texts.index = bold.index = pd.Index([labels.get(key, key) for key in names], name=first)

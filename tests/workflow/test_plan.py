@@ -44,7 +44,7 @@ def test_each_configuration_can_be_planned_in_seconds(snakemake, path, tmp_path)
     simulated = [config.data_set(name) for name in config.data_sets if name not in config.files]
     assert plan.jobs.get("simulate", 0) == sum(data_set.shards for data_set in simulated)
     assert plan.jobs["preprocess"] == plan.jobs["basis"] == plan.jobs["describe_data"] == len(config.data_sets)
-    assert plan.jobs["tables"] == 1
+    assert plan.jobs["tables"] == plan.jobs["report"] == 1
 
 
 def test_without_a_configuration_file_the_default_experiment_is_run(snakemake):

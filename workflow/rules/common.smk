@@ -51,16 +51,6 @@ if taken := {f"{data_set}-ood" for data_set in OOD_SWEEP["data_set"]} & set(CONF
     )
 
 
-def figure(path, category, label):
-    """A figure of one evaluation, with its place in the report."""
-
-    def labels(wildcards, params):
-        data_set = wildcards.data_set if params.split == "test" else f"{wildcards.data_set}-{params.split}"
-        return {"data set": data_set, "sensors": wildcards.num_sensors, "seed": wildcards.seed, "figure": label}
-
-    return report(path, caption=f"../report/{Path(path).stem}.rst", category=category, labels=labels)
-
-
 def of_all_runs(output):
     """One output of every evaluation."""
     return [

@@ -83,18 +83,8 @@ rule describe_data:
     input:
         data="<data>/data.h5",
     output:
-        contact_sheet=report(
-            "<data>/figures/contact_sheet.png",
-            caption="../report/contact_sheet.rst",
-            category="Data",
-            labels={"data set": "{data_set}", "figure": "contact sheet"},
-        ),
-        statistics=report(
-            "<data>/split_statistics.csv",
-            caption="../report/split_statistics.rst",
-            category="Data",
-            labels={"data set": "{data_set}", "figure": "statistics by split (table)"},
-        ),
+        contact_sheet="<data>/figures/contact_sheet.png",
+        statistics="<data>/split_statistics.csv",
         statistics_markdown="<data>/split_statistics.md",
     log:
         "<data>/logs/describe_data.log",

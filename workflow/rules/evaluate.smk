@@ -1,6 +1,18 @@
 # Scores and figures of each seed, then tables and figures over all of them.
 
 
+FIGURES = (
+    "strip",
+    "animation",
+    "lead_time",
+    "spectra",
+    "calibration_figure",
+    "chain_figure",
+    "codebook_figure",
+    "training",
+)
+
+
 rule evaluate:
     input:
         data="<data>/data.h5",
@@ -19,14 +31,14 @@ rule evaluate:
         codebook="<held_out>/codebook.csv",
         cases="<held_out>/cases.csv",
         spectra_table="<held_out>/spectra.csv",
-        strip=figure("<held_out>/figures/strip.png", "Forecasts", "truth, forecast, error"),
-        animation=figure("<held_out>/figures/animation.gif", "Forecasts", "animation"),
-        lead_time=figure("<held_out>/figures/lead_time.png", "Forecasts", "error against lead time"),
-        spectra=figure("<held_out>/figures/spectra.png", "Forecasts", "energy spectra"),
-        calibration_figure=figure("<held_out>/figures/calibration.png", "Forecasts", "calibration of the ensemble"),
-        chain_figure=figure("<held_out>/figures/chain.png", "Where the error comes from", "chain of errors"),
-        codebook_figure=figure("<held_out>/figures/codebook.png", "Where the error comes from", "use of the codebook"),
-        training=figure("<held_out>/figures/training.png", "Training", "training curves"),
+        strip="<held_out>/figures/strip.png",
+        animation="<held_out>/figures/animation.gif",
+        lead_time="<held_out>/figures/lead_time.png",
+        spectra="<held_out>/figures/spectra.png",
+        calibration_figure="<held_out>/figures/calibration.png",
+        chain_figure="<held_out>/figures/chain.png",
+        codebook_figure="<held_out>/figures/codebook.png",
+        training="<held_out>/figures/training.png",
     log:
         "<run>/logs/evaluate.log",
     benchmark:
@@ -105,44 +117,19 @@ rule tables:
         robustness=expand(rules.robustness.output.robustness, **SWEEP),
     output:
         forecast="<experiment>/tables/forecast.csv",
-        summary=report(
-            "<experiment>/tables/summary.csv",
-            caption="../report/summary.rst",
-            category="Tables",
-            labels={"table": "forecast errors, mean and spread over seeds"},
-        ),
+        summary="<experiment>/tables/summary.csv",
         summary_markdown="<experiment>/tables/summary.md",
         summary_latex="<experiment>/tables/summary.tex",
-        chain=report(
-            "<experiment>/tables/chain.csv",
-            caption="../report/chain.rst",
-            category="Tables",
-            labels={"table": "chain of errors"},
-        ),
+        chain="<experiment>/tables/chain.csv",
         chain_markdown="<experiment>/tables/chain.md",
         chain_latex="<experiment>/tables/chain.tex",
         calibration="<experiment>/tables/calibration.csv",
         calibration_markdown="<experiment>/tables/calibration.md",
-        codebook=report(
-            "<experiment>/tables/codebook.csv",
-            caption="../report/codebook.rst",
-            category="Tables",
-            labels={"table": "use of the codebook"},
-        ),
+        codebook="<experiment>/tables/codebook.csv",
         codebook_markdown="<experiment>/tables/codebook.md",
-        robustness=report(
-            "<experiment>/tables/robustness.csv",
-            caption="../report/robustness.rst",
-            category="Tables",
-            labels={"table": "other sensors, and noise"},
-        ),
+        robustness="<experiment>/tables/robustness.csv",
         robustness_markdown="<experiment>/tables/robustness.md",
-        lead_time=report(
-            "<experiment>/figures/lead_time.png",
-            caption="../report/lead_time.rst",
-            category="Tables",
-            labels={"table": "error against lead time, over seeds"},
-        ),
+        lead_time="<experiment>/figures/lead_time.png",
     log:
         "<experiment>/logs/tables.log",
     benchmark:
@@ -160,3 +147,31 @@ rule tables:
         "Tables and figures over all seeds of {CONFIG.experiment}"
     script:
         "../scripts/tables.py"
+
+
+# The page that begins with the result. Figures stand in it, so it can be sent to others as it is.
+rule report:
+    input:
+        tables=rules.tables.output,
+        data_sets=[expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
+        scores=of_all_runs("scores"),
+        figures=[of_all_runs(figure) for figure in FIGURES],
+    output:
+        report=report("<experiment>/report.html", category="Result", labels={"page": "the report"}),
+    log:
+        "<experiment>/logs/report.log",
+    benchmark:
+        "<experiment>/benchmarks/report.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=scaled(2000),
+        runtime=scaled(10),
+    params:
+        version=VERSION,
+    message:
+        "The report of {CONFIG.experiment}"
+    script:
+        "../scripts/report.py"

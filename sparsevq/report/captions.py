@@ -1,0 +1,85 @@
+"""What stands under the figures and tables of the report."""
+
+FIGURES = {
+    "strip": (
+        "Truth, forecast and error of one held-out trajectory, from the sensors marked, and those of the best "
+        "baseline. It is the case whose mean error is the median of all: neither the best nor the worst. The "
+        "forecast is the mean of the ensemble. Of a field in space the picture shows the plane in which it varies "
+        "most, and all sensors, seen along the axis that is left out."
+    ),
+    "animation": "Truth, forecast and error of the same trajectory, frame by frame from the observed one.",
+    "lead_time": (
+        "Errors of the forecast and of the baselines against lead time; bands: the middle 80 % of the cases. An "
+        "anomaly correlation above 0.8 (dashed) is a useful forecast; a VRMSE of 1 (dashed) is what the mean of "
+        "the field has."
+    ),
+    "calibration": (
+        "Spread of the ensemble against its error (and that of the baselines), and the rank of the truth among "
+        "the members. A calibrated ensemble has equal spread and error, and a flat rank histogram."
+    ),
+    "spectra": (
+        "Energy spectra of the forecast fields and of the truth. Where the forecast's falls below the truth's, "
+        "small scales are missing: the mean of an ensemble is smoother than any of its members. On a sphere the "
+        "spectra are zonal: along the circles of latitude, averaged over them by area. Scattered points and "
+        "unevenly spaced grids have none."
+    ),
+    "chain": (
+        "The chain of errors, all on the same frames. First two links that no training made: the linear estimate "
+        "from the same sensors (optimal interpolation), and the rate-distortion bound, what the bits of the codes "
+        "could do at best. Then what the teacher reconstructs from the complete latents, what the sparse sensors "
+        "give, what is left of either after quantization, and the forecast, from the sparse prompt and from the "
+        "teacher's. The largest step is where the next gain lies."
+    ),
+    "codebook": "Use of the codebook: how often the codes of each level occur, and their perplexity.",
+    "training": (
+        "Training and validation losses of the stages that take optimizer steps, and what the others ended with."
+    ),
+}
+"""File of a run's figure, without its ending -> caption; in the report's order."""
+
+SEEDS = "Mean over seeds of the errors against lead time; bands: the smallest and the largest of the seeds."
+CONTACT_SHEET = (
+    "Some trajectories of each split, at frames spread evenly in time; the title says how many of all. All "
+    "pictures of a channel have one colour scale; points without a value, such as those inside an obstacle, are "
+    "grey."
+)
+
+TABLES = {
+    "summary": (
+        "Errors on the held-out trajectories, which were used neither for training nor for model selection: means "
+        "over lead times from 1 on, and at some of them, in physical units; after ± the standard deviation over "
+        "seeds. First the ratios to the best baseline, of the error and of the CRPS (every baseline is an "
+        "ensemble, too), with a 95 % confidence interval by resampling trajectories. Bold: the best, where the "
+        "interval of its difference to the next best does not hold 0. Correlation time: the first lead, in "
+        "frames, at which the anomaly correlation is below 0.8. A data set whose name ends in -ood is the test "
+        "set from outside the training range."
+    ),
+    "calibration": (
+        "Spread over skill, as a mean over all leads and at some, and how often the truth lies in the ensemble's "
+        "50 % and 90 % intervals. Calibrated: 1, 50 % and 90 %."
+    ),
+    "chain": FIGURES["chain"],
+    "codebook": "Codes of each level that occur, and their perplexity (effective number of codes).",
+    "robustness": (
+        "Error of the reconstruction from other sensors than the run's own, on frames of the test split: some of "
+        "them missing, further ones, others, with noise (in units of the anomalies' standard deviation) that the "
+        "encoder is told of or not, and any number at random places. Beside it the error of the linear estimate "
+        "(optimal interpolation) from the same readings, which needs no training."
+    ),
+    "split_statistics": (
+        "Statistics by split, in physical units, means by area: of each channel over all points and frames, of "
+        "each parameter over the trajectories. Space step and time step are the root mean squares of the "
+        "differences between neighbouring points and between successive frames. p-values are of the two-sample "
+        "Kolmogorov-Smirnov test that one statistic of each trajectory is distributed as in the training split; "
+        "of many, one in twenty is below 0.05 by chance, and the split ood is meant to differ."
+    ),
+}
+"""File of a table, without its ending -> caption."""
+
+TITLES = {
+    "calibration": "Calibration of the ensembles",
+    "chain": "Where the error comes from",
+    "codebook": "Use of the codebook",
+    "robustness": "Other sensors, and noise",
+}
+"""Tables over all runs that stand below the results."""

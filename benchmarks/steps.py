@@ -26,7 +26,7 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.models import attention, causal
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for
-from sparsevq.runtime.tracking.tracker import Tracker
+from sparsevq.runtime.tracking.logs import Tracker
 from sparsevq.stage1.fit import encoder_stage
 from sparsevq.stage2.dump import dump_indices
 from sparsevq.stage2.train import TokenizerStage

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
@@ -109,7 +110,8 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
     from sparsevq.evaluation.calibration import calibrate
     from sparsevq.runs.folder import CHECKPOINTS, read_record
     from sparsevq.runtime.checkpoints import Checkpoints
-    from sparsevq.runtime.tracking.tracker import Job, tracked
+    from sparsevq.runtime.tracking.identity import Job
+    from sparsevq.runtime.tracking.tracker import tracked
     from sparsevq.stage1.fit import encoder_stage
     from sparsevq.stage2.dump import dump_indices
     from sparsevq.stage2.train import TokenizerStage
@@ -133,6 +135,8 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
         params={**job.group, **settings.model_dump(mode="json"), "run": str(run.path)},
         inputs=run.digests(*read) | started_from if options.tracking else {},
         concludes=True,
+        source=Path(sys.argv[0]),
+        files=run.path,
     ) as tracker:
         start = record["started_from"].get("start")
         start_from = Path(start["path"]) if start else None

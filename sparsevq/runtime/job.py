@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -24,7 +24,9 @@ from sparsevq.runtime.devices.device import Lease, Precision, claim_devices, fab
 from sparsevq.runtime.devices.processes import is_first, together
 from sparsevq.runtime.files import digest, unwritable
 from sparsevq.runtime.signals import stop_with_snakemake
-from sparsevq.runtime.tracking.tracker import Job, Tracker, tracked
+from sparsevq.runtime.tracking.identity import Job
+from sparsevq.runtime.tracking.logs import Tracker
+from sparsevq.runtime.tracking.tracker import tracked
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -46,6 +48,7 @@ class RuleCall(Protocol):
     resources: Any
     threads: int
     log: Any
+    scriptdir: str
     config: dict[str, Any]
 
 
@@ -122,8 +125,11 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                     config.tracking,
                     config.results,
                     params={**identity.group, **dict(call.params.items())},
+                    shared={name: value for name, value in call.params.items() if isinstance(value, Mapping)},
                     inputs={name: digest(path) for name, path in files.items()} if config.tracking.enabled else {},
                     concludes=concludes,
+                    source=_script(call),
+                    files=Path(call.log[0]).parent.parent,
                 ) as tracker,
                 together(functools.partial(_both, console)),
             ):
@@ -147,6 +153,12 @@ def _last_line(error: Exception, name: str, results: Path, log: str) -> str:
         return f"error in {name}: {unwritable(error.filename or results, error)}"
     traceback.print_exc()
     return f"bug in {name}: {type(error).__name__}: {error} (traceback in {log})"
+
+
+def _script(call: RuleCall) -> Path:
+    """The script that does the work, of which Snakemake started a copy: ``.snakemake/scripts/tmp<...>.<name>.py``."""
+    name = Path(sys.argv[0]).name
+    return Path(call.scriptdir) / (name.partition(".")[2] if name.startswith("tmp") else name)
 
 
 def _identity(call: RuleCall, experiment: str, part: str) -> Job:

@@ -15,7 +15,7 @@ from sparsevq.data.layout import read_data
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import claim_devices
 from sparsevq.runtime.model_file import load_model
-from sparsevq.runtime.tracking.tracker import Tracker
+from sparsevq.runtime.tracking.logs import Tracker
 from sparsevq.sensors.placement import read_sensors
 from tests.cli.conftest import SMALLER, TINY, TINY_STAGE2, as_own_process
 

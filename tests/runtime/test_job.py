@@ -20,7 +20,7 @@ class Named(dict):
     def __getitem__(self, key):
         return list(self.values())[key] if isinstance(key, int) else dict.__getitem__(self, key)
 
-snakemake = SimpleNamespace(
+snakemake = SimpleNamespace(scriptdir=".",
     rule="sparse", input=Named(data="data.h5"), output=Named(), params=Named(stage1={"lr": 0.1}), threads=1,
     wildcards=Named(data_set="cylinder", num_sensors="20", seed="1"), resources=Named(gpu=0),
     log=Named(log="logs/sparse.log"), config={"tracking": {"enabled": False}},

@@ -29,7 +29,7 @@ class FakeMLflow:
     def __init__(self) -> None:
         self.delay, self.refusal, self.lost = 0.0, 0, -1
         self.requests: list[str] = []
-        self.experiments: dict[str, str] = {}
+        self.experiments: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.lock = threading.Lock()
         self.port = 0
@@ -106,32 +106,45 @@ class FakeMLflow:
         """Status and body of an answer."""
         what = path.removeprefix("/api/2.0/mlflow/")
         self.requests.append(what)
-        if what == "experiments/get":
-            return 200, {"experiment": {"experiment_id": "0", "name": "Default", "lifecycle_stage": "active"}}
-        if what == "experiments/search":
-            return 200, {"experiments": []}
-        if what == "experiments/get-by-name":
-            if given["experiment_name"] not in self.experiments:
-                return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such experiment"}
-            name = given["experiment_name"]
-            found = {"experiment_id": self.experiments[name], "name": name, "lifecycle_stage": "active"}
-            return 200, {"experiment": found}
-        if what == "experiments/create":
-            return 200, {"experiment_id": self.experiments.setdefault(given["name"], str(len(self.experiments) + 1))}
+        if what.startswith("experiments/"):
+            return self._experiments(what, given)
         if what == "runs/search":
-            key = re.findall("= '(.*)'", given["filter"])[0]
-            found = [run for run in self.runs.values() if run["tags"].get("sparsevq.job") == key and not run["deleted"]]
+            tag, value = re.findall("tags.`(.*)` = '(.*)'", given["filter"])[0]
+            found = [run for run in self.runs.values() if run["tags"].get(tag) == value and not run["deleted"]]
             return 200, {"runs": [_shown(run) for run in found]}
         if what == "runs/create":
             run = {"id": uuid.uuid4().hex, "name": given.get("run_name"), "status": "RUNNING", "deleted": False}
             run |= {"tags": {}, "params": {}, "metrics": [], "experiment": given["experiment_id"], "end_time": None}
+            run |= {"start_time": int(given["start_time"]), "inputs": []}
             run["tags"] = {tag["key"]: tag["value"] for tag in given.get("tags", [])}
             self.runs[run["id"]] = run
             return 200, {"run": _shown(run)}
         return self._change(what, self.runs.get(given.get("run_id") or given.get("run_uuid") or ""), given)
 
+    def _experiments(self, what: str, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if what == "experiments/search":
+            return 200, {"experiments": []}
+        if what == "experiments/create":
+            tags = {tag["key"]: tag["value"] for tag in given.get("tags", [])}
+            number = str(len(self.experiments) + 1)
+            made = self.experiments.setdefault(given["name"], {"id": number, "name": given["name"], "tags": tags})
+            return 200, {"experiment_id": made["id"]}
+        by, wanted = ("name", given.get("experiment_name")) if what.endswith("name") else ("id", given["experiment_id"])
+        found = next((one for one in self.experiments.values() if one[by] == wanted), None)
+        if wanted == "0":
+            found = {"id": "0", "name": "Default", "tags": {}}
+        if found is None:
+            return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such experiment"}
+        if what == "experiments/set-experiment-tag":
+            found["tags"][given["key"]] = given["value"]
+            return 200, {}
+        tags = [{"key": key, "value": value} for key, value in found["tags"].items()]
+        shown = {"experiment_id": found["id"], "name": found["name"], "lifecycle_stage": "active", "tags": tags}
+        return 200, {"experiment": shown}
+
     def _change(self, what: str, run: dict[str, Any] | None, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        if what not in ("runs/get", "runs/delete", "runs/update", "runs/set-tag", "runs/log-batch"):
+        known = ("get", "delete", "update", "set-tag", "log-batch", "log-inputs")
+        if what not in [f"runs/{name}" for name in known]:
             return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": what}
         if run is None:
             return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": f"no such run ({what})"}
@@ -143,10 +156,13 @@ class FakeMLflow:
             return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "The run must be in the 'active' state."}
         elif what == "runs/update":
             run["status"] = given.get("status", run["status"])
+            run["name"] = given.get("run_name", run["name"])
             run["end_time"] = int(given["end_time"]) if "end_time" in given else run["end_time"]
             return 200, {"run_info": _shown(run)["info"]}
         elif what == "runs/set-tag":
             run["tags"][given["key"]] = given["value"]
+        elif what == "runs/log-inputs":
+            run["inputs"] += [each for each in given["datasets"] if each not in run["inputs"]]
         elif what == "runs/log-batch":
             for param in given.get("params", []):
                 if run["params"].setdefault(param["key"], param["value"]) != param["value"]:
@@ -166,5 +182,6 @@ class FakeMLflow:
 def _shown(run: dict[str, Any]) -> dict[str, Any]:
     info = {"run_id": run["id"], "run_uuid": run["id"], "run_name": run["name"], "status": run["status"]}
     info |= {"experiment_id": run["experiment"], "lifecycle_stage": "deleted" if run["deleted"] else "active"}
-    tags = [{"key": key, "value": value} for key, value in run["tags"].items()]
-    return {"info": info, "data": {"tags": tags}}
+    info["start_time"] = run["start_time"]
+    data = {name: [{"key": key, "value": value} for key, value in run[name].items()] for name in ("tags", "params")}
+    return {"info": info, "data": data, "inputs": {"dataset_inputs": run["inputs"]}}

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.tracking.delivery import Delivery, Refused, reach
+from sparsevq.runtime.tracking.calls import Refused, reach
+from sparsevq.runtime.tracking.delivery import Delivery
 from sparsevq.runtime.tracking.mlflow_store import Unreachable, default_store, without_password
 from sparsevq.runtime.tracking.spool import Spool, append, hold, now, spools
 

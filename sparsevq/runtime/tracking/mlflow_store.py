@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,9 @@ from sparsevq.runtime.files import unwritable, written_whole
 LOCAL_FILE_SYSTEMS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "apfs"}
 DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 """Database servers that MLflow can keep its runs in, and their ports."""
+EXPERIMENT_KIND, MODEL_DEVELOPMENT = "mlflow.experimentKind", "custom_model_development"
+GUESSED = ("_inferred", "no_inferred_type")
+"""Ends of the kinds that MLflow's pages set by themselves; another one is a user's choice."""
 LOOK_SECONDS = 1.5
 """A server that is well answers in milliseconds; a job should not wait longer for one that is not."""
 
@@ -193,15 +196,27 @@ def _file_system(folder: Path) -> str:
     return kind
 
 
-def experiment_id(client: Any, uri: str, name: str) -> str:
-    """The id of the experiment of this name, which is made, or restored if it was deleted."""
+def experiment_id(client: Any, uri: str, name: str, note: Mapping[str, str]) -> str:
+    """The id of the experiment of this name, which is made, or restored if it was deleted.
+
+    It is of the kind that MLflow calls model development: of another, its pages have no charts that compare runs.
+
+    Parameters
+    ----------
+    note
+        Tags that describe a new one.
+    """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         path = sqlite_file(uri)
         location = (path.resolve().parent / "mlartifacts" / name).as_uri() if path else None
-        return str(client.create_experiment(name, artifact_location=location))
+        tags = {EXPERIMENT_KIND: MODEL_DEVELOPMENT, **note}
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    kind = experiment.tags.get(EXPERIMENT_KIND, "")
+    if not kind or kind.endswith(GUESSED):
+        client.set_experiment_tag(experiment.experiment_id, EXPERIMENT_KIND, MODEL_DEVELOPMENT)
     return str(experiment.experiment_id)
 
 

@@ -11,9 +11,11 @@ kind   content
 open   an attempt at the job starts: which job, its settings, its store; `fresh` if it starts a new run
 params settings that became known later
 tags   the same as tags, which may change
+inputs data sets that the job reads
 metric numbers of one step
 file   a file or folder, by its name in ``<name>.files/``
-final  figures for the parent run
+note   a description of the experiment
+final  what the parent run gets when the job has finished: figures, curves, files, a description
 end    how the attempt ended
 ====== ==================================================================================================
 
@@ -60,7 +62,7 @@ class History:
     attempt: str = ""
     params: dict[str, str] = field(default_factory=dict)
     metrics: Counter[tuple[str, int]] = field(default_factory=Counter)  # how often each (name, step) is there
-    figures: dict[str, float] = field(default_factory=dict)
+    final: Record | None = None  # what the parent run is to have
 
     def after(self, record: Record, start: int) -> "History":
         """With one more record, which starts at `start` (bytes)."""
@@ -73,7 +75,7 @@ class History:
         elif kind == "metric":
             history.metrics.update((name, record["step"]) for name in record["values"])
         elif kind == "final":
-            history.figures |= record["values"]
+            history.final = record
         elif kind == "end":
             history.status = record["status"]
         return history

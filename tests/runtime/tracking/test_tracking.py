@@ -15,50 +15,28 @@ import pytest
 
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.tracking import logs, writer
 from sparsevq.runtime.tracking import tracker as tracking
 from sparsevq.runtime.tracking.courier import deliver_waiting
+from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.mlflow_store import _file_system, locked, store_uri, without_password
+from sparsevq.runtime.tracking.params import flatten
 from sparsevq.runtime.tracking.spool import append, now, spools
-from sparsevq.runtime.tracking.tracker import Job, flatten, tracked
+from sparsevq.runtime.tracking.tracker import tracked
 from tests.in_process import AtOnce
 
 QUIET = TrackingConfig(system_metrics=False)
 SPARSE = Job("flow", "sparse", "cylinder", 20, 1)
 
 
-@pytest.fixture
-def at_once(monkeypatch):
-    monkeypatch.setattr(tracking, "Courier", AtOnce)
-
-
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory) -> Path:
-    """A migrated store to copy: migrating takes seconds."""
-    pytest.importorskip("mlflow")
-    results = tmp_path_factory.mktemp("fresh")
-    with tracked(Job("other", "none", "cylinder"), QUIET, results):
-        pass
-    with sqlite3.connect(results / "mlflow.db") as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
-    return results / "mlflow.db"
-
-
-@pytest.fixture
-def results(tmp_path, fresh_store, monkeypatch, at_once) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "mlflow.db").write_bytes(fresh_store.read_bytes())
-    return tmp_path
-
-
 def runs(results: Path, experiment: str = "flow") -> dict[str, list]:
-    """Runs by name, deleted ones left out."""
+    """Runs by rule, parents by name; deleted ones left out."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{results}/mlflow.db")
     found: dict[str, list] = {}
     for run in client.search_runs([client.get_experiment_by_name(experiment).experiment_id]):
-        found.setdefault(run.info.run_name, []).append(run)
+        found.setdefault(run.data.tags.get("rule", run.info.run_name), []).append(run)
     return found
 
 
@@ -75,7 +53,7 @@ def test_a_job_is_a_child_run_with_all_that_it_logged(results, tmp_path):
             tracker.log_metrics({"val_loss": 1 / step, "train loss(%)": 1.0}, step)
         tracker.log_params({"device": "cpu"})
         tracker.log_artifact(picture)
-    run, parent = one(results, "sparse"), one(results, "cylinder num_sensors 20 seed 1")
+    run, parent = one(results, "sparse"), one(results, "s1 n20 cylinder")
     assert run.info.status == "FINISHED"
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert run.data.params == {"stage1.lr": "0.1", "device": "cpu"}
@@ -129,7 +107,7 @@ def test_the_status_is_how_it_ended(results, error, status):
     with pytest.raises(error), tracked(SPARSE, QUIET, results):
         raise error
     assert one(results, "sparse").info.status == status
-    assert one(results, "cylinder num_sensors 20 seed 1").info.status == status
+    assert one(results, "s1 n20 cylinder").info.status == status
 
 
 def test_a_nonzero_exit_is_a_failure(results):
@@ -140,8 +118,8 @@ def test_a_nonzero_exit_is_a_failure(results):
 
 
 def test_the_last_job_ends_the_parent_and_gives_it_the_final_figures(results):
-    name = "cylinder num_sensors 20 seed 1"
-    with tracked(SPARSE, QUIET, results, params={"stage1": {"lr": 0.1}}) as tracker:
+    name = "s1 n20 cylinder"
+    with tracked(SPARSE, QUIET, results, shared={"stage1": {"lr": 0.1}}) as tracker:
         tracker._courier.deliver_now()
         assert one(results, "sparse").info.status == one(results, name).info.status == "RUNNING"
     assert one(results, name).info.status == "RUNNING"
@@ -150,9 +128,8 @@ def test_the_last_job_ends_the_parent_and_gives_it_the_final_figures(results):
     parent = one(results, name)
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics == {"relative_l2": 0.5}
-    assert parent.data.params == {"data_set": "cylinder", "num_sensors": "20", "seed": "1"}
-    assert parent.data.tags["stage1.lr"] == "0.1", "what a sweep varies can be seen at the parent"
-    with tracked(SPARSE, QUIET, results, params={"stage1": {"lr": 0.2}}) as tracker:
+    assert parent.data.params == {"data_set": "cylinder", "num_sensors": "20", "seed": "1", "stage1.lr": "0.1"}
+    with tracked(SPARSE, QUIET, results, shared={"stage1": {"lr": 0.1}}) as tracker:
         tracker._courier.deliver_now()
         assert one(results, name).info.status == "RUNNING"
 
@@ -294,15 +271,15 @@ def test_the_parent_is_as_the_latest_job_left_it_in_whatever_order_records_come(
     time.sleep(0.01)
     with tracked(Job("flow", "evaluate", "cylinder", 20, 1), QUIET, results, concludes=True) as tracker:
         tracker.conclude({"relative_l2": 0.5})
-    assert one(results, "cylinder num_sensors 20 seed 1").info.status == "FINISHED"
+    assert one(results, "s1 n20 cylinder").info.status == "FINISHED"
     (tmp_path / "late").rename(late.path)
     assert deliver_waiting(results, store_uri(QUIET, results)).jobs == 1
     assert one(results, "sparse").info.status == "FINISHED"
-    assert one(results, "cylinder num_sensors 20 seed 1").info.status == "FINISHED"
+    assert one(results, "s1 n20 cylinder").info.status == "FINISHED"
 
 
 def test_the_same_job_twice_at_once_is_refused(results, monkeypatch):
-    monkeypatch.setattr(tracking, "HELD_SECONDS", 0.1)
+    monkeypatch.setattr(writer, "HELD_SECONDS", 0.1)
     with (
         tracked(SPARSE, QUIET, results),
         pytest.raises(SparseVQError, match=f"runs already .process {os.getpid()}"),
@@ -314,7 +291,8 @@ def test_the_same_job_twice_at_once_is_refused(results, monkeypatch):
 def script(results: Path, body: str, after: str = "", **environment: str) -> subprocess.Popen:
     code = (
         "import time\nfrom sparsevq.config import TrackingConfig\n"
-        "from sparsevq.runtime.tracking.tracker import Job, tracked\n"
+        "from sparsevq.runtime.tracking.identity import Job\n"
+        "from sparsevq.runtime.tracking.tracker import tracked\n"
         f"with tracked(Job('flow', 'sparse', 'cylinder', 20, 1), TrackingConfig(), {str(results)!r}) as tracker:\n"
         + textwrap.indent(body, "    ")
         + after
@@ -369,7 +347,7 @@ def test_the_run_of_a_job_killed_outright_ends_as_killed_without_anybodys_help(r
     process.kill()
     process.communicate()  # ends with the courier, which has the same standard error
     run = one(results, "sparse")
-    assert run.info.status == one(results, "cylinder num_sensors 20 seed 1").info.status == "KILLED"
+    assert run.info.status == one(results, "s1 n20 cylinder").info.status == "KILLED"
     assert run.data.metrics["loss"] == 3.0
 
 
@@ -378,7 +356,8 @@ def test_concurrent_jobs_on_a_new_store_make_one_parent(tmp_path):
     pytest.importorskip("mlflow")
     code = (
         "import sys\nfrom sparsevq.config import TrackingConfig\n"
-        "from sparsevq.runtime.tracking.tracker import Job, tracked\n"
+        "from sparsevq.runtime.tracking.identity import Job\n"
+        "from sparsevq.runtime.tracking.tracker import tracked\n"
         f"with tracked(Job('flow', sys.argv[1], 'cylinder', 20, 1), {QUIET!r}, {str(tmp_path)!r}) as tracker:\n"
         "    [tracker.log_metrics({'x': i}, i) for i in range(50)]\n"
     )
@@ -391,7 +370,7 @@ def test_concurrent_jobs_on_a_new_store_make_one_parent(tmp_path):
         _, errors = job.communicate(timeout=120)
         assert job.returncode == 0, errors
     found = runs(tmp_path)
-    assert len(found.pop("cylinder num_sensors 20 seed 1")) == 1
+    assert len(found.pop("s1 n20 cylinder")) == 1
     assert {name: [run.info.status for run in group] for name, group in found.items()} == {
         f"rule{i}": ["FINISHED"] for i in range(4)
     }
@@ -451,7 +430,7 @@ def test_an_unwritable_results_folder_is_one_line(tmp_path):
 
 
 def test_without_mlflow_training_goes_on_and_says_once_that_tracking_is_off(tmp_path, monkeypatch, capsys):
-    tracking._say_once.cache_clear()
+    logs.say_once.cache_clear()
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     for _ in range(2):
         with tracked(SPARSE, QUIET, tmp_path / "results") as tracker:

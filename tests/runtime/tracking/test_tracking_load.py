@@ -15,11 +15,12 @@ import pytest
 from sparsevq.cli.main import main
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.tracking import tracker as tracking
+from sparsevq.runtime.tracking import logs, writer
 from sparsevq.runtime.tracking.courier import deliver_waiting
+from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.mlflow_store import LOOK_SECONDS, Unreachable, looks_well
 from sparsevq.runtime.tracking.spool import spools
-from sparsevq.runtime.tracking.tracker import Job, tracked
+from sparsevq.runtime.tracking.tracker import tracked
 from tests.in_process import AtOnce
 from tests.servers import postgres_mlflow
 from tests.servers.fake_mlflow import FakeMLflow
@@ -27,7 +28,7 @@ from tests.servers.fake_mlflow import FakeMLflow
 pytest.importorskip("mlflow")
 SPARSE = Job("flow", "sparse", "cylinder", 20, 1)
 GPT = Job("flow", "gpt", "cylinder", 20, 1)
-PARENT = "cylinder num_sensors 20 seed 1"
+PARENT = "s1 n20 cylinder"
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def say_again():
-    tracking._say_once.cache_clear()
+    logs.say_once.cache_clear()
 
 
 def at(server: FakeMLflow, **settings) -> TrackingConfig:
@@ -51,7 +52,8 @@ def job(results: Path, uri: str, body: str, rule: str = "sparse") -> subprocess.
     """A job in a process of its own."""
     code = (
         "import time\nfrom sparsevq.config import TrackingConfig\n"
-        "from sparsevq.runtime.tracking.tracker import Job, tracked\n"
+        "from sparsevq.runtime.tracking.identity import Job\n"
+        "from sparsevq.runtime.tracking.tracker import tracked\n"
         f"settings = TrackingConfig(uri={uri!r}, system_metrics=False)\n"
         f"with tracked(Job('flow', {rule!r}, 'cylinder', 20, 1), settings, {str(results)!r}) as tracker:\n    {body}\n"
     )
@@ -88,7 +90,7 @@ def test_twenty_jobs_at_once_on_a_new_store_lose_no_run_and_no_metric(tmp_path):
     assert not spools(tmp_path), "all is delivered"
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("flow").experiment_id])
-    assert sorted(run.info.run_name for run in runs) == sorted([PARENT, *(f"rule{i}" for i in range(20))])
+    assert sorted(run.info.run_name for run in runs) == sorted([PARENT, *(f"rule{i} {PARENT}" for i in range(20))])
     for run in runs:
         if run.info.run_name != PARENT:
             assert run.info.status == "FINISHED"
@@ -112,8 +114,8 @@ def test_what_is_logged_while_the_server_is_away_arrives_when_it_is_back(server,
         server.start()
         until(lambda: server.runs)  # the courier finds out by itself
         tracker.log_metrics({"loss": 1 / 6}, 6)
-    run = server.named("sparse")
-    assert server.curve("sparse", "loss") == [(step, 1 / step) for step in range(1, 7)]
+    run = server.named(SPARSE.run_name)
+    assert server.curve(SPARSE.run_name, "loss") == [(step, 1 / step) for step in range(1, 7)]
     stamps = [metric["timestamp"] for metric in run["metrics"]]
     assert stamps[:5] == pytest.approx(times, abs=5), "the times at which they were logged"
     assert run["status"] == "FINISHED"
@@ -130,34 +132,34 @@ def test_a_server_that_never_comes_back_costs_the_job_nothing_and_a_command_deli
     with tracked(SPARSE, at(server), tmp_path) as tracker:
         for step in range(100):
             tracker.log_metrics({"loss": 0.5}, step)
-        assert time.monotonic() - since < tracking.END_SERVER / 2
-    assert time.monotonic() - since < tracking.END_SERVER
+        assert time.monotonic() - since < writer.END_SERVER / 2
+    assert time.monotonic() - since < writer.END_SERVER
     assert "102 records of sparse wait for MLflow" in capfd.readouterr().out
     assert main(["deliver", "--results", str(tmp_path)]) == 1
     assert "102 records still wait" in capfd.readouterr().err
     server.start()
     assert main(["deliver", "--results", str(tmp_path)]) == 0
     assert "102 records of 1 jobs delivered" in capfd.readouterr().out
-    assert server.curve("sparse", "loss") == [(step, 0.5) for step in range(100)]
-    assert server.named("sparse")["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(step, 0.5) for step in range(100)]
+    assert server.named(SPARSE.run_name)["status"] == "FINISHED"
     assert main(["deliver", "--results", str(tmp_path)]) == 0
     assert "0 records" in capfd.readouterr().out
 
 
 def test_the_next_job_delivers_what_an_earlier_one_had_to_leave(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "Courier", Late)
+    monkeypatch.setattr(writer, "Courier", Late)
     server.stop()
     with tracked(SPARSE, at(server), tmp_path) as tracker:
         tracker.log_metrics({"loss": 0.5}, 1)
     server.start()
     with tracked(GPT, at(server), tmp_path):
         pass
-    assert server.curve("sparse", "loss") == [(1, 0.5)]
-    assert server.named("sparse")["status"] == server.named("gpt")["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(1, 0.5)]
+    assert server.named(SPARSE.run_name)["status"] == server.named(GPT.run_name)["status"] == "FINISHED"
 
 
 def test_a_slow_server_does_not_slow_the_training(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "END_SERVER", 1.0)
+    monkeypatch.setattr(writer, "END_SERVER", 1.0)
     server.delay = 1.0
     with tracked(SPARSE, at(server), tmp_path) as tracker:
         answered = len(server.requests)
@@ -167,13 +169,13 @@ def test_a_slow_server_does_not_slow_the_training(server, tmp_path, monkeypatch,
     assert "records of sparse wait" in capsys.readouterr().out
     server.delay = 0.0
     assert not deliver_waiting(tmp_path, server.uri).waiting
-    assert server.curve("sparse", "loss") == [(step, 1.0) for step in range(2000)]
+    assert server.curve(SPARSE.run_name, "loss") == [(step, 1.0) for step in range(2000)]
 
 
 @pytest.mark.parametrize("number", range(1, 24))
 def test_an_answer_that_is_lost_makes_nothing_twice(server, tmp_path, monkeypatch, number):
     """The server has done what was asked, and the courier cannot know."""
-    monkeypatch.setattr(tracking, "Courier", Late)
+    monkeypatch.setattr(writer, "Courier", Late)
     server.lost = number
     with tracked(SPARSE, at(server), tmp_path, params={"lr": 0.1}, concludes=True) as tracker:
         for step in range(5):
@@ -181,8 +183,8 @@ def test_an_answer_that_is_lost_makes_nothing_twice(server, tmp_path, monkeypatc
         tracker.conclude({"error": 0.5})
     assert not deliver_waiting(tmp_path, server.uri).waiting
     assert len(server.runs) == 2, "the run and its parent"
-    assert server.curve("sparse", "loss") == [(step, 1.0) for step in range(5)]
-    assert server.named("sparse")["status"] == server.named(PARENT)["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(step, 1.0) for step in range(5)]
+    assert server.named(SPARSE.run_name)["status"] == server.named(PARENT)["status"] == "FINISHED"
     assert server.curve(PARENT, "error") == [(0, 0.5)]
     assert not spools(tmp_path)
 
@@ -212,21 +214,21 @@ def test_a_job_killed_together_with_its_courier_leaves_no_run_behind_as_running(
     assert process.stdout.readline() == "go\n"
     until(lambda: len(server.runs) == 2)
     kill(process, courier_of(process))
-    assert server.named("sparse")["status"] == "RUNNING", "nobody could say otherwise"
-    monkeypatch.setattr(tracking, "Courier", Late)
+    assert server.named(SPARSE.run_name)["status"] == "RUNNING", "nobody could say otherwise"
+    monkeypatch.setattr(writer, "Courier", Late)
     if recovered_by == "deliver":
         assert main(["deliver", "--results", str(tmp_path)]) == 0
     else:
         with tracked(GPT, at(server), tmp_path):
             pass
-    assert server.named("sparse")["status"] == "KILLED"
-    assert server.curve("sparse", "loss") == [(1, 1.0)]
+    assert server.named(SPARSE.run_name)["status"] == "KILLED"
+    assert server.curve(SPARSE.run_name, "loss") == [(1, 1.0)]
     with tracked(SPARSE, at(server), tmp_path) as tracker:
         tracker.log_metrics({"loss": 1.0}, 1)
         tracker.log_metrics({"loss": 0.5}, 2)
-    assert server.named("sparse")["status"] == "FINISHED"
-    assert server.curve("sparse", "loss") == [(1, 1.0), (2, 0.5)]
-    assert len([run for run in server.runs.values() if run["name"] == "sparse"]) == 1
+    assert server.named(SPARSE.run_name)["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(1, 1.0), (2, 0.5)]
+    assert len([run for run in server.runs.values() if run["name"] == SPARSE.run_name]) == 1
 
 
 def test_a_job_killed_again_and_again_has_one_run_with_each_step_once(server, tmp_path):
@@ -241,8 +243,8 @@ def test_a_job_killed_again_and_again_has_one_run_with_each_step_once(server, tm
     with tracked(SPARSE, at(server), tmp_path) as tracker:
         for step in range(9, 13):
             tracker.log_metrics({"loss": 1 / step}, step)
-    (run,) = [run for run in server.runs.values() if run["name"] == "sparse"]
-    assert server.curve("sparse", "loss") == [(step, 1 / step) for step in range(1, 13)]
+    (run,) = [run for run in server.runs.values() if run["name"] == SPARSE.run_name]
+    assert server.curve(SPARSE.run_name, "loss") == [(step, 1 / step) for step in range(1, 13)]
     assert run["status"] == "FINISHED"
     assert not spools(tmp_path)
 
@@ -253,7 +255,7 @@ def test_a_forked_child_that_outlives_its_job_does_not_pass_for_it(server, tmp_p
     child = int(process.stdout.readline())
     process.kill()
     process.wait()
-    until(lambda: any(run["name"] == "sparse" and run["status"] == "KILLED" for run in server.runs.values()))
+    until(lambda: any(run["name"] == SPARSE.run_name and run["status"] == "KILLED" for run in server.runs.values()))
     os.kill(child, signal.SIGKILL)
     process.communicate()
 
@@ -263,8 +265,8 @@ def test_a_courier_that_somebody_ended_is_replaced_at_the_end(server, tmp_path):
         tracker._courier._process.kill()
         tracker._courier._process.wait()
         tracker.log_metrics({"loss": 1.0}, 1)
-    assert server.curve("sparse", "loss") == [(1, 1.0)]
-    assert server.named("sparse")["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(1, 1.0)]
+    assert server.named(SPARSE.run_name)["status"] == "FINISHED"
 
 
 # ------------------------------------------------------------------------------------------------ faults
@@ -295,8 +297,8 @@ def test_a_disk_that_takes_no_artifacts_holds_up_nothing_else(server, tmp_path, 
     with tracked(SPARSE, at(server), tmp_path) as tracker:
         tracker.log_artifact(__file__)
         tracker.log_metrics({"loss": 1.0}, 1)
-    assert server.curve("sparse", "loss") == [(1, 1.0)]
-    assert server.named("sparse")["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(1, 1.0)]
+    assert server.named(SPARSE.run_name)["status"] == "FINISHED"
     assert "did not take" in capfd.readouterr().err
 
 
@@ -357,7 +359,7 @@ def test_a_job_through_a_server_on_postgresql(tmp_path):
         found = {run.info.run_name: run for run in runs}
         assert len(runs) == 2
         assert {run.info.status for run in runs} == {"FINISHED"}
-        run = found["sparse"].info.run_id
+        run = found[f"sparse {PARENT}"].info.run_id
         curve = [(m.step, m.value) for m in client.get_metric_history(run, "loss")]
         assert curve == [(step, step / 2) for step in range(6)]
         assert [artifact.path for artifact in client.list_artifacts(run)] == ["picture.png"]

@@ -1,6 +1,7 @@
 # make quickstart   from nothing to a forecast, its tables, figures and report
 # make test         all tests, one run of the whole workflow among them
 # make check        lint, format and types
+# make docs         the documentation, docs/_build/html/index.html
 #
 # Each builds .venv first, anew whenever requirements.lock changes. PYTHON=... chooses another interpreter.
 
@@ -12,7 +13,7 @@ QUICKSTART := config/quickstart.yaml
 RESULTS := results/quickstart
 CODE := Snakefile workflow
 
-.PHONY: help quickstart test check clean
+.PHONY: help quickstart test check docs clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -37,6 +38,10 @@ check: .venv/test
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
+docs: .venv/docs
+	$(RUN) python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "Documentation: $(CURDIR)/docs/_build/html/index.html"
+
 clean:
 	rm -rf .venv
 
@@ -53,8 +58,12 @@ clean:
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
-.venv/test: .venv/package requirements-test.lock requirements-docs.lock requirements-test-data.lock
-	$(PIP) install --requirement requirements-test.lock --requirement requirements-docs.lock
+.venv/docs: .venv/package requirements-docs.lock
+	$(PIP) install --requirement requirements-docs.lock
+	@touch $@
+
+.venv/test: .venv/docs requirements-test.lock requirements-test-data.lock
+	$(PIP) install --requirement requirements-test.lock
 	$(PIP) install --no-deps --requirement requirements-test-data.lock
 	@touch $@
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.tracking.delivery import first_line
+from sparsevq.runtime.tracking.calls import first_line
 from sparsevq.runtime.tracking.mlflow_store import (
     Unreachable,
     default_store,

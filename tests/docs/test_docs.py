@@ -39,9 +39,7 @@ def _keys(schema):
     """Names of all keys that take a value of their own, in all sections."""
     for section in [schema, *schema["$defs"].values()]:
         for name, field in section.get("properties", {}).items():
-            if not any(
-                "$ref" in part for part in (field, *field.get("anyOf", []), field.get("additionalProperties", {}))
-            ):
+            if "$ref" not in str(field):  # else its keys stand in a section of their own
                 yield name
 
 

@@ -81,7 +81,7 @@ class Forecaster:
         self._device = _device(device)
         self.data, self.sensors = self.run.domain, self.run.sensors
         self._model = load_forecast_model(self.run, self._device)
-        self._outlook = OutlookFromReadings(self._model, self.data, self.sensors)
+        self._outlook = OutlookFromReadings(self._model, self.data)
         self._digests = self.run.digests(*PARTS, "data", "sensors")
         self._form = Form.of(self.data, self.sensors.coordinates, self._model.sparse.partial)
         climates = Climates(self._model.sparse, self.data, self.run.samples)

@@ -11,9 +11,8 @@ from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.model import ForecastModel
 from sparsevq.models.regression import Outlook, Regression
 from sparsevq.sensors.history import History
-from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import Readings
-from sparsevq.stage1.modal import ModalModel, by_place
+from sparsevq.stage1.modal import ModalModel
 
 KEPT = 4
 """Regressions for other sensors that are kept: forecasts that follow are mostly from the same."""
@@ -28,12 +27,10 @@ class OutlookFromReadings:
         The stages of a run.
     data
         Its data set's grid.
-    sensors
-        Those that the run was made for.
     """
 
-    def __init__(self, model: ForecastModel, data: FieldData, sensors: SensorSets):
-        self._model, self._data, self._sensors = model, data, sensors
+    def __init__(self, model: ForecastModel, data: FieldData):
+        self._model, self._data = model, data
         self._fitted: dict[bytes, Regression] = {}
 
     @torch.no_grad()
@@ -51,7 +48,7 @@ class OutlookFromReadings:
         assert isinstance(sparse, ModalModel)
         latest = 0  # frames up to the last one that are the own sensors', without a gap
         while latest < len(history.frames) and history.offsets[-1 - latest] == -latest:
-            if not self._own(history.frames[-1 - latest], sparse):
+            if not sparse.sees(self._data, history.frames[-1 - latest]):
                 break
             latest += 1
         if latest == len(history.frames) and latest == 1 - history.offsets[0]:
@@ -67,17 +64,6 @@ class OutlookFromReadings:
             )
         regression = self._regression(history, sparse)
         return regression(self._all(history, sparse)[None]), regression
-
-    def _own(self, read: Readings, sparse: ModalModel) -> bool:
-        """Whether a frame was read by the run's own sensors, all of them, as exactly as in its training."""
-        points, reads = by_place(self._sensors, "sparse", torch.device("cpu"))
-        places = self._data.physical_coordinates[points.numpy()]
-        return (
-            read.places.shape == places.shape
-            and bool(np.allclose(read.places, places, rtol=0, atol=1e-9 + 1e-9 * np.abs(places).max()))
-            and bool((~np.isnan(read.values) == reads.numpy()).all())
-            and not read.noise.any()
-        )
 
     def _readings(self, read: Readings, sparse: ModalModel, known: Mapping[str, float]) -> Tensor:
         """(m + k,) of a frame of the own sensors."""

@@ -254,6 +254,7 @@ def test_readings_at_the_sensors_give_the_latents_of_their_frame(modal, sparse):
     torch.testing.assert_close(
         sparse.encode_readings(data, Readings(places, values, noise)), expected, rtol=1e-3, atol=1e-4
     )
+    assert not sparse.fitted, "the stored estimate is that of these sensors: nothing is solved for"
     order = np.random.default_rng(0).permutation(len(places))
     again = sparse.encode_readings(data, Readings(places[order], values[order], noise[order]))
     assert torch.equal(again, sparse.encode_readings(data, Readings(places, values, noise))), "in any order"

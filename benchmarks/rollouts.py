@@ -20,7 +20,7 @@ from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runs.codes import Codes
 from sparsevq.runtime.devices.device import Lease, fabric_for
 from sparsevq.sensors.placement import SensorSets, place_sensors
-from sparsevq.stage1.model import PerceiverModel, Role, position_features, sensor_points
+from sparsevq.stage1.model import PerceiverModel, Role, sensor_points
 from sparsevq.stage1.train import autoencoder_config
 from sparsevq.stage2.train import tokenizer_config
 from sparsevq.stage3.sequences import Sequences
@@ -134,5 +134,5 @@ def random_codes(model: ForecastModel, cases: int) -> Tensor:
 
 def _stage1(config: Config, data: FieldData, sensors: SensorSets, role: Role, device: torch.device) -> PerceiverModel:
     autoencoder = SensorAutoencoder(autoencoder_config(data, config.stage1)).to(device).eval().requires_grad_(False)
-    where, features = sensor_points(sensors, role), position_features(data, config.stage1.space_bands, device)
-    return PerceiverModel(autoencoder=autoencoder, where=where.to(device), features=features, settings=config.stage1)
+    where = sensor_points(sensors, role).to(device)
+    return PerceiverModel(autoencoder=autoencoder, where=where, grid=data, settings=config.stage1)

@@ -97,19 +97,20 @@ class Basis:
         found: Floats = values.reshape(len(anomalies), -1) @ self.modes.reshape(len(self.modes), -1).T
         return found
 
-    def at(self, data: FieldData, places: npt.NDArray[np.float64]) -> BasisAt:
-        """The basis at places ``(n, d)`` in the units of the axes of its data set.
+    def at(self, data: FieldData, where: npt.NDArray[np.float64] | tuple[slice, ...]) -> BasisAt:
+        """The basis at places ``(n, d)`` in the units of the axes of its data set, or in a part of its grid.
 
         On a grid interpolated linearly along each axis between the points around a place that are valid in some
         training trajectory (all of them where none is); beyond the last point of an axis that is not periodic as at
         that point. Of scattered points that of the nearest.
         """
+        if isinstance(where, tuple):
+            return self._in(data.grid, where)
         if data.scattered:
-            nearest = data.nearest(places)
+            nearest = data.nearest(where)
             return BasisAt(self.mean[nearest], self.modes[:, nearest], self.residual[nearest])
-        corners, shares = _corners(data, places)
-        training = data.flat_mask[data.trajectories("train")]
-        known = np.any(training, axis=0, keepdims=True)[0, corners]  # (2^d, n)
+        corners, shares = _corners(data, where)
+        known = data.learned[corners]  # (2^d, n)
         inside = np.where(known, shares, 0)
         shares = np.where(inside.sum(axis=0) > 0, inside, shares)
         shares = (shares / shares.sum(axis=0))[..., None].astype(np.float32)  # (2^d, n, 1)
@@ -118,6 +119,13 @@ class Basis:
         for corner, share in zip(corners, shares, strict=True):
             modes += share * self.modes[:, corner]
         return BasisAt(mean, modes, residual)
+
+    def _in(self, grid: tuple[int, ...], box: tuple[slice, ...]) -> BasisAt:
+        """Views, where the box is cut along the first axis alone."""
+        channels = self.mean.shape[-1]
+        mean, residual = (of.reshape(*grid, channels)[box].reshape(-1, channels) for of in (self.mean, self.residual))
+        modes = self.modes.reshape(-1, *grid, channels)[(slice(None), *box)]
+        return BasisAt(mean, modes.reshape(len(modes), -1, channels), residual)
 
 
 def compute_basis(data: FieldData, symmetries: Symmetries | None, modes: int, seed: int = 0) -> Basis:

@@ -99,9 +99,13 @@ class Description:
     @cached_property
     def physical_coordinates(self) -> npt.NDArray[np.float64]:
         """``(N, d)``: coordinates of the points in the axes' units, C order."""
+        return self.part((slice(None),) * len(self.grid))
+
+    def part(self, box: tuple[slice, ...]) -> npt.NDArray[np.float64]:
+        """``(p, d)``: coordinates of the points of a part of the grid, as `physical_coordinates`."""
         if self.scattered:
-            return np.stack(list(self.axes.values()), axis=-1).astype(np.float64)
-        return grid_points(tuple(self.axes.values()))
+            return np.stack([at[box[0]] for at in self.axes.values()], axis=-1).astype(np.float64)
+        return grid_points(tuple(at[part] for at, part in zip(self.axes.values(), box, strict=True)))
 
     def scaled(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Coordinates ``(n, d)`` in the axes' units, scaled for the networks, ``(n, d)``.
@@ -226,6 +230,14 @@ class FieldData(Description):
     def flat_mask(self) -> npt.NDArray[np.bool_]:
         """``(T, N)`` view of `mask`."""
         return self.mask.reshape(len(self.mask), -1)
+
+    @cached_property
+    def learned(self) -> npt.NDArray[np.bool_]:
+        """``(N,)``: where some training trajectory has a field; elsewhere no model says anything."""
+        found = np.zeros(self.num_points, dtype=bool)
+        for trajectory in self.trajectories("train"):
+            found |= self.flat_mask[trajectory]
+        return found
 
     def trajectories(self, split: Split) -> npt.NDArray[np.int64]:
         """Indices of the trajectories of one split, increasing."""

@@ -2,11 +2,11 @@
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.climate import Climates
-from sparsevq.forecasting.fields import FieldsOf, on_grid
+from sparsevq.forecasting.fields import FieldsOf, quantiles_of
 from sparsevq.forecasting.lead_times import lead_times
 from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
@@ -25,6 +25,7 @@ from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.forecasting.plausibility import Plausibility
 from sparsevq.forecasting.valid_times import forecast_clock, later_clock
+from sparsevq.forecasting.wanted import Chunks, Wanted
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
@@ -42,6 +43,7 @@ class Issued:
     outlook: Outlook | None
     drawn: Drawn
     asked: Asked
+    wanted: Wanted
     source: str
     clock: Clock | None = None
     doubts: tuple[str, ...] = ()
@@ -99,12 +101,15 @@ class Forecaster:
         frames: int = 20,
         members: int = 16,
         *,
+        points: Any = None,
+        quantiles: Sequence[float] | float | None = None,
         seed: int = 0,
         temperature: float | None = None,
         top_k: int = 0,
         parameters: Mapping[str, float] | None = None,
         strict: bool = False,
         date: str | None = None,
+        chunks: Chunks = "auto",
     ) -> xr.Dataset:
         """Forecast from what sensors measured in one frame, or in several.
 
@@ -121,6 +126,12 @@ class Forecaster:
             Frames to forecast; may be more than the model was trained for.
         members
             Members of the ensemble.
+        points
+            Where: an array ``(points, axes)``, or columns that are called as the axes are, with their unit if it is
+            another (``x [km]``), of a table, a dictionary, an `xarray.Dataset`, or a CSV or Excel file. Anywhere in the
+            domain; NaN in obstacles. None: on the data set's grid.
+        quantiles
+            Of the members, from 0 to 1: ``<channel>_quantile`` ``(quantile, lead_time, ...)``.
         seed
             Of the draws: the same seed gives the same forecast.
         temperature
@@ -135,16 +146,20 @@ class Forecaster:
             and named in the attribute ``doubts``.
         date
             Of the last observed frame (2006-04-16T12:00), where the readings do not say it.
+        chunks
+            ``auto``: a forecast of more than 512 MiB is computed when it is used or written, block by block (dask).
+            None: always at once; or sizes of blocks, such as ``{"lead_time": 1}``: always when it is used.
 
         Returns
         -------
         xarray.Dataset
-            One variable for each channel, ``(member, lead_time, <axes>)`` in physical units, from the last observed
-            frame on (lead time 0: an analysis); NaN where no trajectory for training has a field. Beside it what the
-            sensors read, ``<channel>_reading`` ``(observed_frame, sensor)``, and the forecast at their places,
-            ``<channel>_at_sensors`` ``(member, lead_time, sensor)``. If members do not differ, the attribute
-            ``warning`` says so. Where the date of that frame is known (`date`, or dates in the
-            column ``time``), the coordinates ``forecast_reference_time`` and ``valid_time`` (lead_time) have dates.
+            One variable for each channel, ``(member, lead_time, <axes>)`` in physical units, of points ``(member,
+            lead_time, point)``; from the last observed frame on (lead time 0: an analysis). NaN where no trajectory for
+            training has a field. Beside it what the sensors read, ``<channel>_reading`` ``(observed_frame, sensor)``,
+            and the forecast at their places, ``<channel>_at_sensors`` ``(member, lead_time, sensor)``. If members do
+            not differ, the attribute ``warning`` says so. Where the date of the last observed frame is known (`date`,
+            or dates in the column ``time``), the coordinates ``forecast_reference_time`` and ``valid_time``
+            (lead_time) have dates.
 
         Raises
         ------
@@ -154,6 +169,7 @@ class Forecaster:
         temperature = self._model.temperature if temperature is None else temperature
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
+        wanted = Wanted.of(self.data, points, quantiles, chunks)
         history, source, doubts = self._read(observations, strict)
         history = history.latest(self.observed_frames)
         clock = forecast_clock(self.data, history.date, date)
@@ -163,7 +179,7 @@ class Forecaster:
             outlook, regression = self._outlook(history, known) or (None, None)
             seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook, regression)
             drawn = self._model.generate(seen, asked).case(0)
-        self._issued = Issued(history, known, outlook, drawn, asked, source, clock, doubts)
+        self._issued = Issued(history, known, outlook, drawn, asked, wanted, source, clock, doubts)
         return self._dataset(self._issued)
 
     def update(self, observations: str | Path | pd.DataFrame, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
@@ -206,7 +222,9 @@ class Forecaster:
                 drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
         given = forecast_clock(self.data, further.date, None)
         clock = given or later_clock(last.clock, float(lead_times(self.data, last.asked.frames)[steps]))
-        self._issued = Issued(history, last.known, outlook, drawn, last.asked, source, clock, doubts)
+        self._issued = replace(
+            last, history=history, outlook=outlook, drawn=drawn, source=source, clock=clock, doubts=doubts
+        )
         return self._dataset(self._issued)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
@@ -254,11 +272,21 @@ class Forecaster:
             **({"warning": doubt} if doubt else {}),
             **({"doubts": "\n".join(issued.doubts)} if issued.doubts else {}),
         }
-        fields = FieldsOf(self._model, self.data, issued.drawn, observed)
-        sensors = Observed.of(issued.history, self.sensors)
-        at_sensors = fields(sensors.places)
-        times = lead_times(self.data, asked.frames)
-        return as_dataset(self.data, on_grid(fields, self.data), times, sensors, at_sensors, attributes, issued.clock)
+        sensors, wanted = Observed.of(issued.history, self.sensors), issued.wanted
+        points = wanted.points
+        places = None if points is None else points.places
+        fields = FieldsOf(self._model, self.data, issued.drawn, observed, places).arrays(wanted.chunks)
+        return as_dataset(
+            self.data,
+            fields,
+            lead_times(self.data, asked.frames),
+            sensors,
+            FieldsOf(self._model, self.data, issued.drawn, observed, sensors.places).arrays(None),
+            attributes,
+            issued.clock,
+            points=None if points is None else points.given,
+            quantiles=(wanted.quantiles, quantiles_of(fields, wanted.quantiles)) if wanted.quantiles else None,
+        )
 
 
 def _device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:

@@ -85,9 +85,7 @@ class ForecastModel:
 
     def calibrated(self, members: Tensor, observed: int) -> Tensor:
         """Members (M, L + 1, N, C), drawn from `observed` frames, as far from their mean as they are wrong."""
-        factor = torch.from_numpy(self.factor(observed, members.shape[1])).to(members)[:, None]
-        mean = members.mean(0)
-        return mean + factor * (members - mean)
+        return apart(members, self.factor(observed, members.shape[1]))
 
     def factor(self, observed: int, leads: int) -> FloatArray:
         """(leads, C) that members' distance from their mean is multiplied by."""
@@ -147,6 +145,12 @@ class ForecastModel:
         assert self.gpt.outlooks is not None
         states = drawn.states + self.gpt.outlooks.center
         return self.teacher.latents.to_latents(states.flatten(0, -2)).unflatten(0, states.shape[:-1])
+
+
+def apart(members: Tensor, factor: FloatArray) -> Tensor:
+    """Members (M, l, p, C) with their distance from their mean multiplied by a factor (l, C)."""
+    mean = members.mean(0)
+    return mean + torch.from_numpy(factor).to(members)[:, None] * (members - mean)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.valid_times import valid_times
 from sparsevq.runtime.files import unwritable, written_whole
 from sparsevq.version import VERSION
+
+FloatArray = npt.NDArray[np.float64]
 
 CONVENTIONS = "CF-1.11"
 
@@ -75,11 +78,13 @@ def channels_of(forecast: xr.Dataset) -> tuple[str, ...]:
 def as_dataset(
     data: FieldData,
     fields: Iterable[Any],
-    lead_time: npt.NDArray[np.float64],
+    lead_time: FloatArray,
     observed: Observed,
     at_sensors: Iterable[Any],
     attributes: Mapping[str, Any],
     clock: Clock | None = None,
+    points: FloatArray | None = None,
+    quantiles: tuple[Sequence[float], Iterable[Any]] | None = None,
 ) -> xr.Dataset:
     """An ensemble as a data set that follows the CF conventions.
 
@@ -88,8 +93,8 @@ def as_dataset(
     data
         The data set that was learned from: grid, channels and units.
     fields
-        Of each channel ``(member, lead time, *grid)`` in physical units; NaN where there is no field. Scattered points
-        have the dimension ``point``, along which the axes are coordinates.
+        Of each channel ``(member, lead time, *grid)`` in physical units; NaN where there is no field. Scattered points,
+        and `points`, have the dimension ``point``, along which the axes are coordinates.
     lead_time
         ``(L,)`` in the data's unit of time.
     observed
@@ -100,14 +105,23 @@ def as_dataset(
         Further attributes of the data set.
     clock
         Of the lead times: 0 is the date of the last observed frame; None: it is not known.
+    points
+        ``(p, d)`` places that the fields are at; None: the data set's grid.
+    quantiles
+        Which ones, and of each channel ``(quantile, lead time, ...)``; None: none.
     """
+    if points is not None:
+        data = replace(data, axes=dict(zip(data.axes, points.T, strict=True)), scattered=True)
     space = ("point",) if data.scattered else tuple(data.axes)
-    variables: dict[str, Any] = {}
-    for dimensions, of_channels, name, what in (
+    groups: list[tuple[tuple[str, ...], Iterable[Any], str, str]] = [
         (("member", "lead_time", *space), fields, "{}", ""),
         (("member", "lead_time", "sensor"), at_sensors, "{}_at_sensors", " at the sensors"),
         (("observed_frame", "sensor"), np.moveaxis(observed.values, -1, 0), "{}_reading", " as read"),
-    ):
+    ]
+    if quantiles is not None:
+        groups.append((("quantile", "lead_time", *space), quantiles[1], "{}_quantile", ": quantiles of the members"))
+    variables: dict[str, Any] = {}
+    for dimensions, of_channels, name, what in groups:
         for channel, unit, values in zip(data.channels, data.units, of_channels, strict=True):
             named = _described(channel, unit, data.channel_about.get(channel), what)
             variables[name.format(channel)] = dimensions, values, named
@@ -120,11 +134,13 @@ def as_dataset(
         "Digests are SHA-256.",
     }
     coordinates = _of_members(members, lead_time, data) | _of_space(data, space) | _of_sensors(data, observed)
+    if quantiles is not None:
+        coordinates["quantile"] = "quantile", np.array(quantiles[0], float), {"long_name": "quantile", "units": "1"}
     forecast = xr.Dataset(variables, coordinates, {**said, **attributes})
     return forecast if clock is None else forecast.assign_coords(valid_times(lead_time, clock))
 
 
-def _of_members(members: int, lead_time: npt.NDArray[np.float64], data: FieldData) -> dict[str, Any]:
+def _of_members(members: int, lead_time: FloatArray, data: FieldData) -> dict[str, Any]:
     """Coordinates of what is forecast."""
     numbered = {"long_name": "number of the ensemble member", "standard_name": "realization", "units": "1"}
     return {

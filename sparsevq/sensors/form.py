@@ -241,10 +241,9 @@ def summary(lines: list[str]) -> list[str]:
 
 def obstacle_test(data: FieldData) -> InObstacle:
     """A test whether a place is inside an obstacle: its nearest point is valid in no training trajectory."""
-    ever = data.flat_mask[data.split == "train"].any(axis=0)  # (N,)
 
     def in_obstacle(place: FloatArray) -> bool:
-        return not ever[data.nearest(place[None])[0]]
+        return not data.learned[data.nearest(place[None])[0]]
 
     return in_obstacle
 

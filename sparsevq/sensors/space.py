@@ -111,12 +111,12 @@ ANYWHERE = Space()
 def _check(table: Table, coordinates: FloatArray, axis: str, low: float, high: float) -> None:
     """Check that coordinates (n,) of a file's lines are within bounds."""
     margin = 1e-9 * max(high - low, abs(low), abs(high))
-    for row, coordinate in zip(table.rows, coordinates, strict=True):
-        if not low - margin <= coordinate <= high + margin:
-            raise row.fault(
-                f"{axis}={coordinate:g} is outside the domain {low:g} ... {high:g}",
-                "check the units and the order of the columns",
-            )
+    outside = np.flatnonzero(~((low - margin <= coordinates) & (coordinates <= high + margin)))
+    if len(outside):
+        raise table.rows[outside[0]].fault(
+            f"{axis}={coordinates[outside[0]]:g} is outside the domain {low:g} ... {high:g}",
+            "check the units and the order of the columns",
+        )
 
 
 def shown(axes: tuple[str, ...], place: tuple[float, ...]) -> str:

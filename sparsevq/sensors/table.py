@@ -1,7 +1,7 @@
 """The user's CSV files, as spreadsheets and loggers write them; error messages name line and column."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,7 +90,7 @@ class Table:
     path: Path
     line: int
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     units: Mapping[str, str] = field(default_factory=dict)
 
     def fault(self, what: str, do: str) -> SparseVQError:

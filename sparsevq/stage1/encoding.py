@@ -13,7 +13,6 @@ from sparsevq.stage1.model import (
     Role,
     Stage1Model,
     points_digest,
-    position_features,
     require_all_channels,
     sensor_points,
 )
@@ -69,7 +68,7 @@ def load_stage1(run: Run, role: Role, device: torch.device) -> Stage1Model:
         digest=file.digest,
         autoencoder=autoencoder.to(device).eval().requires_grad_(False),
         where=sensor_points(sensors, role).to(device),
-        features=position_features(data, settings.space_bands, device),
+        grid=data,
     )
 
 

@@ -19,6 +19,7 @@ from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import Readings, order_by_place
 from sparsevq.stage1.model import (
     NOTHING_KNOWN,
+    Box,
     FloatArray,
     PerceiverModel,
     Role,
@@ -33,6 +34,8 @@ DENSE_VALUES_AT_ONCE = 2**24
 """Values of dense frames that are projected together."""
 POINTS_AT_ONCE = 2**22
 """Points, over all frames, that are decoded together: the modes are read once for all of them."""
+MODES_AT_ONCE = 2**27
+"""Bytes of the modes at the places of a `Target`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,11 @@ class ModalModel(Stage1Model):
     @property
     def points_at_once(self) -> int:
         return POINTS_AT_ONCE
+
+    @property
+    def places_at_once(self) -> int:
+        modes, _, channels = self.basis.modes.shape
+        return max(1, MODES_AT_ONCE // (4 * modes * channels))
 
     @cached_property
     def modes(self) -> Tensor:
@@ -210,13 +218,9 @@ class ModalModel(Stage1Model):
             values = self.latents.to_coefficients(latents.float()) @ modes.flatten(0, 1).T
         return values.unflatten(1, (-1, modes.shape[1]))
 
-    def target(self, data: FieldData, where: FloatArray | slice) -> Target:
-        if isinstance(where, slice):
-            modes, mean = self.basis.modes[:, where], self.basis.mean[where]
-        else:
-            at = self.at(data, where)
-            modes, mean = at.modes, at.mean
-        return Target(torch.from_numpy(modes).to(self.device), *self.moments(data, mean, len(mean)))
+    def target(self, data: FieldData, where: FloatArray | Box) -> Target:
+        at = self.basis.at(data, where)
+        return self._target(torch.from_numpy(at.modes).to(self.device), data, len(at.mean), at)
 
     def decode_target(self, latents: Tensor, target: Target) -> Tensor:
         modes = target.queries  # (r, p, C)

@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import compress
 from types import MappingProxyType
 from typing import ClassVar, Literal, Self
@@ -13,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparsevq.basis.basis import Basis
+from sparsevq.basis.basis import Basis, BasisAt
 from sparsevq.config import Stage1Config
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.data.field_data import FieldData
+from sparsevq.data.field_data import Description, FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.positions import sine_cosine_features
@@ -25,6 +26,8 @@ from sparsevq.sensors.readings import Readings
 
 Role = Literal["sparse", "semi_sparse"]
 FloatArray = npt.NDArray[np.float64]
+Box = tuple[slice, ...]
+"""A part of the grid: a slice of each of its axes; of scattered points one."""
 NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 
 VALUES_AT_ONCE = 2**16
@@ -34,16 +37,19 @@ cache; 64 are 1.3 times slower."""
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """p places at which latents are decoded.
+    """Where latents are decoded: p places.
 
     Attributes
     ----------
+    places
+        How many.
     queries
         What the decoder takes of each place; on the model's device.
     mean, scale
-        ``(p, C)`` and ``(C,)``: fields in physical units are values that are decoded ``* scale + mean``.
+        ``(p, C)`` or ``(C,)``, and ``(C,)``: fields in physical units are values that are decoded ``* scale + mean``.
     """
 
+    places: int
     queries: Tensor
     mean: Tensor
     scale: Tensor
@@ -100,6 +106,11 @@ class Stage1Model(ABC):
         """Points, over all frames, that are decoded together."""
         return VALUES_AT_ONCE
 
+    @property
+    @abstractmethod
+    def places_at_once(self) -> int:
+        """Places of a `Target`, at most, that memory holds well."""
+
     @abstractmethod
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
         """Latents (b, num_latents, dim), float32, of a few frames."""
@@ -149,18 +160,18 @@ class Stage1Model(ABC):
         """Normalised values (b, p, c) at grid points (p,), None: all, of latents (b, num_latents, dim)."""
 
     @abstractmethod
-    def target(self, data: FieldData, where: FloatArray | slice) -> Target:
-        """Places (p, d) in the axes' units, anywhere in the domain, or some points of the grid, to be decoded at."""
+    def target(self, data: FieldData, where: FloatArray | Box) -> Target:
+        """Places (p, d) in the axes' units, anywhere in the domain, or a part of the grid, to be decoded at."""
 
     @abstractmethod
     def decode_target(self, latents: Tensor, target: Target) -> Tensor:
         """Normalised values (b, p, c) at places, of latents (b, num_latents, dim)."""
 
-    def moments(self, data: FieldData, mean: npt.NDArray[np.floating] | None, places: int) -> tuple[Tensor, Tensor]:
-        """What `Target` calls mean and scale; `mean` (p, C) is that of the basis, None: there is no basis."""
-        scale = data.std if self.basis is None else self.basis.scale
-        mean = np.broadcast_to(data.mean, (places, len(data.mean))) if mean is None else mean
-        return torch.tensor(mean).to(self.device).float(), torch.tensor(scale).to(self.device).float()
+    def _target(self, queries: Tensor, data: FieldData, places: int, at: BasisAt | None) -> Target:
+        """`at`: the basis at the places; None: there is none."""
+        mean, scale = (data.mean, data.std) if self.basis is None or at is None else (at.mean, self.basis.scale)
+        moments = (torch.tensor(moment, dtype=torch.float32, device=self.device) for moment in (mean, scale))
+        return Target(places, queries, *moments)
 
 
 @torch.no_grad()
@@ -185,7 +196,7 @@ def decode_at(model: Stage1Model, latents: Tensor, points: Tensor) -> Tensor:
 @torch.no_grad()
 def decode_places(model: Stage1Model, latents: Tensor, target: Target) -> Tensor:
     """Fields (b, p, c) in physical units at places, of latents (b, num_latents, dim), float32."""
-    parts = latents.split(max(1, model.points_at_once // max(len(target.mean), 1)))
+    parts = latents.split(max(1, model.points_at_once // max(target.places, 1)))
     return torch.cat([target.physical(model.decode_target(part, target).float()) for part in parts])
 
 
@@ -202,15 +213,26 @@ class PerceiverModel(Stage1Model):
     ----------
     where
         Grid points of the sensors, (n_s,).
-    features
-        g(x) of every grid point, (N, f).
+    grid
+        The data set's points.
     """
 
     partial = False
 
     autoencoder: SensorAutoencoder
     where: Tensor
-    features: Tensor
+    grid: Description
+
+    @cached_property
+    def features(self) -> Tensor:
+        """g(x) of every grid point, (N, f)."""
+        return position_features(self.grid, self.settings.space_bands, self.device)
+
+    @cached_property
+    def sensor_features(self) -> Tensor:
+        """g(x) of the sensors, (n_s, f)."""
+        places = self.grid.physical_coordinates[self.where.cpu().numpy()]
+        return features_at(self.grid, places, self.settings.space_bands).to(self.device)
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -219,11 +241,15 @@ class PerceiverModel(Stage1Model):
 
     @property
     def device(self) -> torch.device:
-        return self.features.device
+        return self.where.device
 
     @property
     def num_points(self) -> int:
-        return len(self.features)
+        return self.grid.num_points
+
+    @property
+    def places_at_once(self) -> int:
+        return VALUES_AT_ONCE
 
     def encode(self, fields: DeviceFields, views: Views) -> Tensor:
         return self.estimate(self.readings(fields, views), None)
@@ -232,7 +258,7 @@ class PerceiverModel(Stage1Model):
         return fields.gather(views, self.where)[0]
 
     def estimate(self, readings: Tensor, known: Tensor | None) -> Tensor:
-        return self.autoencoder.encoder(readings, self.features[self.where]).float()
+        return self.autoencoder.encoder(readings, self.sensor_features).float()
 
     def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
         if noise or not reads.all():
@@ -242,7 +268,7 @@ class PerceiverModel(Stage1Model):
     def encode_readings(
         self, data: FieldData, read: Readings, parameters: Mapping[str, float] = NOTHING_KNOWN
     ) -> Tensor:
-        device = self.features.device
+        device = self.device
         if self.basis is None:
             normalised = (read.values - data.mean) / data.std
         else:
@@ -254,13 +280,10 @@ class PerceiverModel(Stage1Model):
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
         return self.autoencoder.decoder(latents, self.features if points is None else self.features[points])
 
-    def target(self, data: FieldData, where: FloatArray | slice) -> Target:
-        if isinstance(where, slice):
-            queries, mean = self.features[where], None if self.basis is None else self.basis.mean[where]
-        else:
-            queries = features_at(data, where, self.settings.space_bands).to(self.device)
-            mean = None if self.basis is None else self.basis.at(data, where).mean
-        return Target(queries, *self.moments(data, mean, len(queries)))
+    def target(self, data: FieldData, where: FloatArray | Box) -> Target:
+        places = data.part(where) if isinstance(where, tuple) else where
+        queries = features_at(data, places, self.settings.space_bands).to(self.device)
+        return self._target(queries, data, len(places), None if self.basis is None else self.basis.at(data, where))
 
     def decode_target(self, latents: Tensor, target: Target) -> Tensor:
         return self.autoencoder.decoder(latents, target.queries)
@@ -302,11 +325,11 @@ def require_all_channels(sensors: SensorSets, role: Role) -> None:
         )
 
 
-def position_features(data: FieldData, space_bands: int, device: torch.device) -> Tensor:
+def position_features(data: Description, space_bands: int, device: torch.device) -> Tensor:
     """g(x) of every grid point, (N, f)."""
     return features_at(data, data.physical_coordinates, space_bands).to(device)
 
 
-def features_at(data: FieldData, places: FloatArray, space_bands: int) -> Tensor:
+def features_at(data: Description, places: FloatArray, space_bands: int) -> Tensor:
     """g(x) at places (n, d) in the axes' units, on the CPU."""
     return sine_cosine_features(torch.from_numpy(data.scaled(places)), space_bands, data.resolution, data.closed)

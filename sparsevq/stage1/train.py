@@ -18,7 +18,6 @@ from sparsevq.stage1.model import (
     decode_at,
     encode_views,
     points_digest,
-    position_features,
     require_all_channels,
     sensor_points,
 )
@@ -88,15 +87,14 @@ class EncoderStage(Stage):
         self.fields = DeviceFields(data, settings.symmetries, device, run.basis)
         self.frames = training_frames(data, settings, seed).to(device)  # (trajectory, frame)
         self.area = PointsByArea(data, device)
-        features = position_features(data, settings.space_bands, device)
         self.model = PerceiverModel(
             settings=settings,
             basis=run.basis,
             autoencoder=self.module,
             where=sensor_points(sensors, role).to(device),
-            features=features,
+            grid=data,
         )
-        self.objective = ReconstructionLoss(self.module, features[self.model.where], features)
+        self.objective = ReconstructionLoss(self.module, self.model.sensor_features, self.model.features)
         self.val, self.val_points = validation_views(data, self.fields), validation_points(self.fields)
         self._warm = start_from is not None
 

@@ -166,9 +166,7 @@ def test_readings_that_are_refused_leave_the_forecast_that_was_issued(model, mod
 def test_a_model_without_a_basis_compares_with_the_spread_of_the_data(model, modal_run):
     """Files of earlier versions: readings are independent."""
     alone = replace(model._model.sparse, basis=None)
-    check = Plausibility(
-        Climates(alone, model.data, model.run.samples), model.data, model.sensors
-    )
+    check = Plausibility(Climates(alone, model.data, model.run.samples), model.data, model.sensors)
     read = frame(modal_run)
     assert not check(one(read))
     read.values[2, 0] = -9999

@@ -75,6 +75,11 @@ class FieldPainter:
         dots = len(viewer.along(viewer.shown_axes[0]))
         self._dot = float(np.clip(0.6 * panel[0] * panel[1] * 72**2 / dots, 0.3, 60))
 
+    @property
+    def line(self) -> str:
+        """The colour of a line."""
+        return self._colours.line
+
     def draw(self, axes: Axes, shown: Array, time: Array | None = None) -> Any:
         """Draw a field; gives back what `update` changes. With `time`: fields on a line ``(frames, n)`` over time."""
         viewer, colours = self._viewer, self._colours
@@ -103,14 +108,22 @@ class FieldPainter:
         else:
             drawn.set_array(np.ma.masked_invalid(shown))
 
-    def sensors(self, axes: Axes, coordinates: Array, small: bool = False) -> Artist:
-        """Mark sensors at ``(n, d)``; in space all of them, seen along the axis that the picture leaves out."""
+    def sensors(self, axes: Axes, coordinates: Array, small: bool = False, values: Array | None = None) -> Artist:
+        """Mark sensors at ``(n, d)``; in space all of them, seen along the axis that the picture leaves out.
+
+        `values` ``(n,)``: what they read, by colour, or on a line by height; None: their places only.
+        """
         places = self._viewer.places(coordinates)
         look: dict[str, Any] = {"s": 4 if small else 11, "linewidths": 0.4 if small else 0.7}
         look |= {"zorder": 3, "clip_on": False}
         if self._viewer.is_line:
+            if values is not None:
+                return axes.scatter(places[:, 0], values, marker="o", color="black", **look)
             ground = np.full(len(places), axes.get_ylim()[0])
             return axes.scatter(places[:, 0], ground, marker="^", color="black", **look)
+        if values is not None:
+            look |= {"c": values, "norm": self._colours.norm, "cmap": self._colours.palette}
+            return axes.scatter(*places.T, edgecolors="black", **look)
         return axes.scatter(*places.T, facecolors="white", edgecolors="black", **look)
 
     def label_axes(self, axes: Axes, left: bool, bottom: bool, upright: str = "") -> None:

@@ -9,16 +9,13 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from PIL import Image
 
 from sparsevq.data.clock import frame_date
 from sparsevq.data.dates import date_of
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting import picture
 from sparsevq.forecasting.netcdf import as_dataset, cf_units, channels_of, write_netcdf
 from sparsevq.forecasting.observed import Observed
-from sparsevq.forecasting.picture import draw_forecast
 from sparsevq.forecasting.valid_times import forecast_clock
 from tests.flows import scattered_waves, travelling_waves
 
@@ -117,22 +114,11 @@ def test_units_of_cf(units, known):
     assert cf_units(units) == known
 
 
-@pytest.mark.parametrize("grid", [(40,), (16, 16), (4, 9, 12)])
-@pytest.mark.parametrize("members", [1, 3])
-def test_pictures_of_lines_planes_and_space(grid, members, tmp_path):
-    draw_forecast(tmp_path / "forecast.png", forecast_of(travelling_waves(grid=grid), members))
-    with Image.open(tmp_path / "forecast.png") as picture:
-        assert min(picture.size) > 200
-        assert len(picture.convert("RGB").getcolors(2**24)) > 20
-
-
 def test_a_file_in_the_way_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     forecast = forecast_of(travelling_waves())
     with pytest.raises(SparseVQError, match="cannot write"):
         write_netcdf(tmp_path / "file/forecast.nc", forecast, "")
-    with pytest.raises(SparseVQError, match="cannot write"):
-        draw_forecast(tmp_path / "file/forecast.png", forecast)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -144,16 +130,6 @@ def test_scattered_points_are_a_dimension_with_the_axes_along_it(data, tmp_path)
         assert found["pressure"].dims == ("member", "lead_time", "point")
         np.testing.assert_array_equal(found["x"], data.axes["x"])
         assert "axis" not in found["x"].attrs  # CF: of dimensions alone
-    draw_forecast(tmp_path / "forecast.png", forecast)
-    assert Image.open(tmp_path / "forecast.png").width > 500
-
-
-def test_a_field_in_space_is_seen_from_the_side(tmp_path, monkeypatch):
-    """z upwards: what rises is what a person wants to see."""
-    forecast = forecast_of(travelling_waves(grid=(5, 6, 7)))
-    viewer = picture._viewer(forecast)
-    assert viewer.shown_axes == ("x", "z")
-    assert viewer.part.startswith("y = ")
 
 
 def test_names_of_the_file_come_along_and_follow_cf(tmp_path):

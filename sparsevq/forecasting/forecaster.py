@@ -1,52 +1,48 @@
-"""Forecasts from a user's readings: a run folder and a CSV file in, an `xarray.Dataset` out."""
+"""Forecasts from a user's readings: a run folder and what its sensors measured in, an `xarray.Dataset` out."""
 
 import math
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
 
 from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.climate import Climates
 from sparsevq.forecasting.fields import FieldsOf, quantiles_of
+from sparsevq.forecasting.intake import Intake, Observations, Received
 from sparsevq.forecasting.lead_times import lead_times
 from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
 from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
-from sparsevq.forecasting.plausibility import Plausibility
 from sparsevq.forecasting.valid_times import forecast_clock, later_clock
 from sparsevq.forecasting.wanted import Chunks, Wanted
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
-from sparsevq.runtime.files import digest
-from sparsevq.sensors.form import Form
-from sparsevq.sensors.history import History, read_history
+from sparsevq.sensors.history import History
 
 
 @dataclass(frozen=True)
 class Issued:
-    """A forecast as it was issued, so that it can be issued again: what was read, drawn, and with which arguments."""
+    """A forecast as it was issued, so that it can be issued again: what was read, drawn, and with which arguments.
 
+    `received` has the last readings, `history` all that the forecast is from.
+    """
+
+    received: Received
     history: History
     known: Mapping[str, float]
     outlook: Outlook | None
     drawn: Drawn
     asked: Asked
     wanted: Wanted
-    source: str
     clock: Clock | None = None
-    doubts: tuple[str, ...] = ()
 
 
 class Forecaster:
@@ -85,9 +81,7 @@ class Forecaster:
         self._model = load_forecast_model(self.run, self._device)
         self._outlook = OutlookFromReadings(self._model, self.data)
         self._digests = self.run.digests(*PARTS, "data", "sensors")
-        self._form = Form.of(self.data, self.sensors.coordinates, self._model.sparse.partial)
-        climates = Climates(self._model.sparse, self.data, self.run.samples)
-        self._plausibility = Plausibility(climates, self.data, self.sensors)
+        self._intake = Intake(self.run, self.data, self.sensors, self._model)
         self._issued: Issued | None = None
 
     @property
@@ -97,7 +91,7 @@ class Forecaster:
 
     def forecast(
         self,
-        observations: str | Path | pd.DataFrame,
+        observations: Observations,
         frames: int = 20,
         members: int = 16,
         *,
@@ -116,12 +110,23 @@ class Forecaster:
         Parameters
         ----------
         observations
-            A CSV file or a table with a line for each sensor, in any order: the columns ``sensor`` (its number in the
-            run's ``sensors.csv``) or one for each axis (any place in the domain); and one for each channel. All in the
-            data set's units, or in those that the header says (``u [km/h]``). Of several frames: a column ``frame``
-            (whole numbers) or ``time`` (numbers or dates); there may be gaps, and sensors may be missing. What is
-            converted, left out or not read is printed. Frames older than the run was trained for
-            (`observed_frames`) are left out.
+            What the sensors measured, in one frame or in several; NaN or an empty cell where there is no value:
+
+            - a table with a line for each sensor (of several frames: for each sensor and frame), in any order: a CSV
+              file, an Excel workbook (its first sheet, or ``readings.xlsx#name``), or a pandas table. The columns are
+              ``sensor`` (its number in the run's ``sensors.csv``) or one for each axis (any place in the domain), one
+              for each channel, and of several frames ``frame`` (whole numbers) or ``time`` (numbers or dates);
+            - an array or tensor ``(n, C)`` or ``(k, n, C)`` in the order of the run's sensors, the oldest frame first;
+              of one channel ``(n,)`` or ``(k, n)``, too;
+            - a dictionary of arrays, ``{"u": (n,), "v": (n,)}`` or ``(k, n)``, in the order of the run's sensors or
+              with ``sensor`` or the axes; times or frames may be told by ``time`` or ``frame``, ``(k,)``;
+            - a data set of xarray, in memory, NetCDF or Zarr: variables along ``sensor`` and, of several frames,
+              ``time`` or ``frame``, with the sensors' places as coordinates called like the axes or ``sensor_<axis>``.
+              Of an earlier forecast, the readings that it was made from.
+
+            All in the data set's units, or in those that are said (``u [km/h]``, the attribute ``units``). There may
+            be gaps, and sensors may be missing. What is converted, left out or not read is printed. Frames older than
+            the run was trained for (`observed_frames`) are left out.
         frames
             Frames to forecast; may be more than the model was trained for.
         members
@@ -164,14 +169,14 @@ class Forecaster:
         Raises
         ------
         SparseVQError
-            The readings are faulty (with the line and the column), or another argument is.
+            The readings are faulty (with where, such as the line and the column), or another argument is.
         """
         temperature = self._model.temperature if temperature is None else temperature
         _check_arguments(frames, members, seed, temperature, top_k)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
         wanted = Wanted.of(self.data, points, quantiles, chunks)
-        history, source, doubts = self._read(observations, strict)
-        history = history.latest(self.observed_frames)
+        received = self._intake(observations, self.observed_frames, strict)
+        history = received.history
         clock = forecast_clock(self.data, history.date, date)
         asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
         with torch.no_grad():
@@ -179,10 +184,10 @@ class Forecaster:
             outlook, regression = self._outlook(history, known) or (None, None)
             seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook, regression)
             drawn = self._model.generate(seen, asked).case(0)
-        self._issued = Issued(history, known, outlook, drawn, asked, wanted, source, clock, doubts)
+        self._issued = Issued(received, history, known, outlook, drawn, asked, wanted, clock)
         return self._dataset(self._issued)
 
-    def update(self, observations: str | Path | pd.DataFrame, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
+    def update(self, observations: Observations, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
         """Issue the last forecast again, when readings of a further frame have arrived.
 
         Parameters
@@ -211,7 +216,8 @@ class Forecaster:
             raise SparseVQError("there is no forecast to issue again", "call forecast first")
         if not 1 <= steps <= last.asked.frames:
             raise SparseVQError(f"steps={steps} is not allowed", f"give 1 ... {last.asked.frames}, or forecast anew")
-        further, source, doubts = self._read(observations, strict)
+        received = self._intake(observations, self.observed_frames, strict)
+        further = received.history
         history = last.history.appended(further, steps).latest(self.observed_frames)
         with torch.no_grad():
             outlook, _ = self._outlook(history, last.known) or (None, None)
@@ -222,9 +228,7 @@ class Forecaster:
                 drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
         given = forecast_clock(self.data, further.date, None)
         clock = given or later_clock(last.clock, float(lead_times(self.data, last.asked.frames)[steps]))
-        self._issued = replace(
-            last, history=history, outlook=outlook, drawn=drawn, source=source, clock=clock, doubts=doubts
-        )
+        self._issued = replace(last, received=received, history=history, outlook=outlook, drawn=drawn, clock=clock)
         return self._dataset(self._issued)
 
     def trained_places(self, forecast: xr.Dataset) -> int:
@@ -233,23 +237,6 @@ class Forecaster:
         return int(((numbers >= 0) & (numbers < len(self.sensors.sparse))).sum())
 
     # -------------------------------------------------------------------------------------------- parts
-
-    def _read(self, readings: str | Path | pd.DataFrame, strict: bool) -> tuple[History, str, tuple[str, ...]]:
-        """The readings of each frame, by place, their digest, and what of them cannot be true."""
-        with _as_csv(readings) as path:
-            history = read_history(path, self._form, self.data.time)
-            if any(read.noise.any() for read in history.frames) and not self._model.sparse.partial:
-                raise SparseVQError(f"{path}: the encoder takes readings as exact", "leave out the columns of noise")
-            doubts = tuple(self._plausibility(history))
-            if doubts and strict:
-                raise SparseVQError(
-                    f"{path}: {'; '.join(doubts)}",
-                    "correct the readings, or leave them out; without strict they are used",
-                )
-            for doubt in doubts:
-                print(f"WARNING: {path}: {doubt}", flush=True)
-            # Floating-point sums depend on their order, and a code on their last bit: the file's order must not matter.
-            return history, digest(path), doubts
 
     def _prompt(self, history: History, known: Mapping[str, float]) -> Tensor:
         """Codes of the observed frames (1, k, P, Q)."""
@@ -267,10 +254,10 @@ class Forecaster:
             "observed_frames": observed,
             "run": str(self.run.path),
             **{f"parameter_{name}": value for name, value in issued.known.items()},
-            "digest_readings": issued.source,
+            "digest_readings": issued.received.digest,
             **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},
             **({"warning": doubt} if doubt else {}),
-            **({"doubts": "\n".join(issued.doubts)} if issued.doubts else {}),
+            **({"doubts": "\n".join(issued.received.doubts)} if issued.received.doubts else {}),
         }
         sensors, wanted = Observed.of(issued.history, self.sensors), issued.wanted
         points = wanted.points
@@ -305,18 +292,3 @@ def _check_arguments(frames: int, members: int, seed: int, temperature: float, t
     ):
         if not (math.isfinite(value) and value >= least):
             raise SparseVQError(f"{name}={value} is not allowed", do)
-
-
-@contextmanager
-def _as_csv(readings: str | Path | pd.DataFrame) -> Iterator[Path]:
-    """Readings as the path of a CSV file, so that there is one way to read and check them."""
-    if not isinstance(readings, pd.DataFrame):
-        yield Path(readings)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "readings.csv"
-        path.write_text(readings.to_csv(index=False, lineterminator="\n"))
-        try:
-            yield path
-        except SparseVQError as error:
-            raise SparseVQError(str(error).replace(str(path), "readings (as CSV)")) from None

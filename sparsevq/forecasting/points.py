@@ -12,12 +12,14 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.data.units import Conversion
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.columns import Names, columns_of
+from sparsevq.sensors.observations import table_of_file
+from sparsevq.sensors.source import Indexed
 from sparsevq.sensors.space import Space
-from sparsevq.sensors.table import Row, Table, print_note, read_table
+from sparsevq.sensors.table import Row, Table, print_note
 
 FloatArray = npt.NDArray[np.float64]
 
-EXCEL = (".xlsx", ".xlsm", ".xls", ".ods")
+SOURCE = Indexed("points")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +51,9 @@ def read_points(points: Any, data: FieldData) -> Points:
         There are none, a column is missing, or a place is no number or outside the domain.
     """
     axes = tuple(data.axes)
-    if isinstance(points, str | Path) and Path(points).suffix.lower() not in EXCEL:
+    if isinstance(points, str | Path):
         names = Names.of(axes, (), (), data.axis_about)
-        table = read_table(points, names, ",".join(axes))
+        table = table_of_file(str(points), names, ",".join(axes))
         columns = columns_of(table, names, data.axis_units, print_note)
         _require(table, axes, columns.titles)
         given = np.array([[columns.number(row, axis) for axis in axes] for row in table.rows])
@@ -60,14 +62,14 @@ def read_points(points: Any, data: FieldData) -> Points:
     places = Space.of(data).inside(table, given, axes, print_note)
     inside = int((~data.learned[data.nearest(places)]).sum())
     if inside:
-        print_note(f"{table.path}: {inside} of {len(places)} places are inside an obstacle, where forecasts are NaN")
+        print_note(f"{table.name}: {inside} of {len(places)} places are inside an obstacle, where forecasts are NaN")
     return Points(given, places)
 
 
 def _of_arrays(points: Any, data: FieldData) -> tuple[Table, FloatArray]:
     """Places (p, d), and a table whose rows say which of them is at fault."""
     axes = tuple(data.axes)
-    if not (isinstance(points, str | Path | Mapping) or hasattr(points, "columns") or hasattr(points, "data_vars")):
+    if not (isinstance(points, Mapping) or hasattr(points, "columns") or hasattr(points, "data_vars")):
         try:
             given = np.asarray(points, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -75,11 +77,11 @@ def _of_arrays(points: Any, data: FieldData) -> tuple[Table, FloatArray]:
         if given.ndim != 2 or given.shape[1] != len(axes) or not len(given):
             what = f"points have the shape {given.shape}, but places of {', '.join(axes)} have (points, {len(axes)})"
             raise SparseVQError(what, "give a row for each place")
-        table = Table(Path("points"), 0, axes, _Places(len(given)))
+        table = Table(SOURCE, None, axes, _Places(len(given)))
     else:
         columns, units = _columns_of(points, data)
         names = Names.of(axes, (), (), data.axis_about)
-        table = Table(Path("points"), 0, tuple(columns), (), units)
+        table = Table(SOURCE, None, tuple(columns), (), units)
         found = columns_of(table, names, data.axis_units, print_note)
         _require(table, axes, found.titles)
         parts = [_numbers(columns[found.titles[axis]], axis) for axis in axes]
@@ -91,7 +93,7 @@ def _of_arrays(points: Any, data: FieldData) -> tuple[Table, FloatArray]:
         converted = [found.conversions.get(axis, Conversion()) for axis in axes]
         parts = [part * each.scale + each.offset for part, each in zip(parts, converted, strict=True)]
         given = np.stack(parts, axis=-1)
-        table = Table(Path("points"), 0, tuple(columns), _Places(len(given)), units)
+        table = Table(SOURCE, None, tuple(columns), _Places(len(given)), units)
     if len(faulty := np.flatnonzero(~np.isfinite(given).all(axis=1))):
         raise table.rows[int(faulty[0])].fault("a coordinate is not finite", "leave this place out")
     return table, given
@@ -99,13 +101,6 @@ def _of_arrays(points: Any, data: FieldData) -> tuple[Table, FloatArray]:
 
 def _columns_of(points: Any, data: FieldData) -> tuple[dict[str, Any], dict[str, str]]:
     """Title -> values, and the units that titles do not say."""
-    if isinstance(points, str | Path):
-        import pandas as pd
-
-        try:
-            points = pd.read_excel(points)
-        except (OSError, ValueError) as error:
-            raise SparseVQError(f"cannot read {points}: {error}", "give a CSV or Excel file") from None
     if hasattr(points, "data_vars"):  # xarray
         names = Names.of(tuple(data.axes), (), (), data.axis_about)
         variables = {str(name): points[name] for name in points.variables if names(str(name))}
@@ -130,15 +125,8 @@ def _require(table: Table, axes: tuple[str, ...], titles: Mapping[str, str]) -> 
     missing = [axis for axis in axes if axis not in titles]
     if missing:
         found = ", ".join(filter(None, table.columns)) or "none"
-        what = f"{table.path}: no column has {' and '.join(missing)} of the places"
+        what = f"{table.name}: no column has {' and '.join(missing)} of the places"
         raise SparseVQError(what, f"give the columns {', '.join(axes)}; found are {found}")
-
-
-class _Place(Row):
-    """A place that is no line of a file: points[3]."""
-
-    def fault(self, what: str, do: str) -> SparseVQError:
-        return SparseVQError(f"{self.path}[{self.line}]: {what}", do)
 
 
 class _Places(Sequence[Row]):
@@ -151,4 +139,4 @@ class _Places(Sequence[Row]):
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        return _Place(Path("points"), int(index), {})
+        return Row(SOURCE, int(index), {})

@@ -76,8 +76,10 @@ def _offsets(table: Table, columns: Columns, given: Sequence[float], step: float
     for row, time in zip(table.rows, given, strict=True):
         before = (last - time) / step
         if abs(before - round(before)) > ON_FRAME:
-            raise row.fault(
-                f"column time holds {columns.text(row, 'time')}, {before:.6g} steps of {step:.6g} before the last time",
+            raise columns.fault(
+                row,
+                "time",
+                f"holds {columns.text(row, 'time')}, {before:.6g} steps of {step:.6g} before the last time",
                 "give times of frames, or number them in a column frame instead",
             )
         offsets.append(-round(before))
@@ -92,15 +94,19 @@ def _dates(table: Table, columns: Columns, calendar: str) -> list[Moment] | None
     dates = []
     for row, date in zip(table.rows, found, strict=True):
         if date is None:
-            raise row.fault(
-                f"column time holds {columns.text(row, 'time')!r}, which is no date as in other lines",
+            raise columns.fault(
+                row,
+                "time",
+                f"holds {columns.text(row, 'time')!r}, which is no date as in other {row.source.word}s",
                 "write it as 2024-01-31T12:00",
             )
         dates.append(date)
     for row, date in zip(table.rows, dates, strict=True):
         if date.zoned != dates[0].zoned:
-            raise row.fault(
-                f"column time holds {columns.text(row, 'time')!r}, but other lines "
+            raise columns.fault(
+                row,
+                "time",
+                f"holds {columns.text(row, 'time')!r}, but other {row.source.word}s "
                 + ("have no zone" if date.zoned else "have a zone"),
                 "write all dates with a zone, or all without",
             )
@@ -113,7 +119,7 @@ def _date(row: Row, columns: Columns, calendar: str) -> Moment | None:
         return parsed_date(f"{text} {columns.text(row, 'clock')}".strip(), calendar)
     except ValueError as error:
         what, _, do = str(error).partition(": ")
-        raise row.fault(f"column time holds {text!r}, {what}", do) from None
+        raise columns.fault(row, "time", f"holds {text!r}, {what}", do) from None
 
 
 def _whole_months(seconds: float) -> int:

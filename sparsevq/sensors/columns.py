@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sparsevq.data.units import Conversion, conversion, parsed
+from sparsevq.errors import SparseVQError
 from sparsevq.sensors.table import Row, Say, Table
 
 _AXES = (("lat", "latitude"), ("lon", "longitude", "long", "lng"))
@@ -138,6 +139,10 @@ class Columns:
         """A line's cell; "" where there is no such column."""
         return row.cells[self.titles[name]] if name in self.titles else ""
 
+    def fault(self, row: Row, name: str, what: str, do: str) -> SparseVQError:
+        """The error to raise for a row's cell."""
+        return row.cell_fault(self.titles[name], what, do)
+
     def number(self, row: Row, name: str) -> float:
         """A line's number in the data set's unit; as `Row.number`."""
         return self.conversions.get(name, Conversion())(row.number(self.titles[name]))
@@ -203,7 +208,7 @@ def _conversions(
             continue
         wanted = units[name]
         if loosely(wanted) in ("", "none"):
-            say(f"{table.path}: the unit of {titles[name]!r} is not compared: the data set's unit of {name} is unknown")
+            say(f"{table.name}: the unit of {titles[name]!r} is not compared: the data set's unit of {name} is unknown")
             continue
         converted = conversion(given, wanted)
         if converted is None:
@@ -213,7 +218,7 @@ def _conversions(
             )
         if converted:
             found[name] = converted
-            say(f"{table.path}: {name} is converted from {given} to {wanted}")
+            say(f"{table.name}: {name} is converted from {given} to {wanted}")
     return found
 
 
@@ -243,9 +248,9 @@ def _check_others(table: Table, others: list[str], names: Names, titles: Mapping
             raise table.fault(f"unknown column {title!r}", f"if it is {absent[close[0]]}, call it so; or leave it out")
         what = f"column {title!r}" if title else "the first column, which has no name,"
         if key in _NOT_READ or text or not title:
-            say(f"{table.path}: {what} is not read")
+            say(f"{table.name}: {what} is not read")
         elif any(name not in titles for name in names.channels):
             known = ", ".join(dict.fromkeys(names.exact.values()))
             raise table.fault(f"unknown column {title!r}", f"known are {known}; leave it out if it is none of them")
         else:
-            say(f"{table.path}: {what} is nothing that the data set has: not read")
+            say(f"{table.name}: {what} is nothing that the data set has: not read")

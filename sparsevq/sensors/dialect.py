@@ -4,10 +4,10 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.numbers import MISSING, is_number, plain
+from sparsevq.sensors.source import Source
 
 SPACES = " "
 """Separator of columns by any number of spaces and tabs."""
@@ -32,7 +32,9 @@ class Header:
     commented: bool = False
 
 
-def find_header(path: Path, lines: list[str], known: Known, example: str) -> tuple[Header, list[tuple[int, Cells]]]:
+def find_header(
+    source: Source, lines: list[str], known: Known, example: str, separator: str | None = None
+) -> tuple[Header, list[tuple[int, Cells]]]:
     """The header of a file, and its other lines with their numbers, split into plain cells; comments are left out.
 
     The header is the line with the most cells that are `known`, which may be a comment, if comments have more than
@@ -40,7 +42,7 @@ def find_header(path: Path, lines: list[str], known: Known, example: str) -> tup
 
     Parameters
     ----------
-    path
+    source
         The file, for messages.
     lines
         `sparsevq.sensors.text.read_lines`.
@@ -48,31 +50,33 @@ def find_header(path: Path, lines: list[str], known: Known, example: str) -> tup
         Whether a plain cell is the name of a column.
     example
         A header, for messages.
+    separator
+        What separates cells; None: it is found.
 
     Raises
     ------
     SparseVQError
         There is no header, or lines cannot be split.
     """
-    told = _told_separator(lines)
+    told = _told_separator(lines) if separator is None else (separator, 0)
     candidates = [
         _candidate(text, number, told, known)
         for number, text in enumerate(lines[:_LOOKED_THROUGH], 1)
         if text.strip() and not (told and number == told[1])
     ]
     if not candidates:
-        raise SparseVQError(f"{path} is empty", "write a header and one line for each sensor")
+        raise SparseVQError(f"{source.name} is empty", f"write a header and one {source.word} for each sensor")
     best, header = max(candidates, key=lambda found: (found[0], not found[1].commented, -found[1].line))
     if not best:
         header = next((found for _, found in candidates if not found.commented), candidates[0][1])
         if any(is_number(cell) for cell in header.cells):
             raise SparseVQError(
-                f"{path} has no header: line {header.line} holds {', '.join(header.cells[:4])} ..."
+                f"{source.name} has no header: {source.at(header.line)} holds {', '.join(header.cells[:4])} ..."
                 if len(header.cells) > 4
-                else f"{path} has no header: line {header.line} holds {', '.join(header.cells)}",
-                f"write the names of the columns in the first line, such as {example}",
+                else f"{source.name} has no header: {source.at(header.line)} holds {', '.join(header.cells)}",
+                f"write the names of the columns in the first {source.word}, such as {example}",
             )
-    return header, [*_split(path, lines, header)]
+    return header, [*_split(source, lines, header)]
 
 
 def _told_separator(lines: list[str]) -> tuple[str, int] | None:
@@ -117,7 +121,7 @@ def _reader(lines: list[str], separator: str) -> Iterator[Cells]:
         yield [plain(cell.replace("\n", " ")) for cell in cells]
 
 
-def _split(path: Path, lines: list[str], header: Header) -> Iterator[tuple[int, Cells]]:
+def _split(source: Source, lines: list[str], header: Header) -> Iterator[tuple[int, Cells]]:
     """The lines below the header; empty ones are left out."""
     kept = ["" if number <= header.line or _COMMENT.match(text) else text for number, text in enumerate(lines, 1)]
     lower = {cell.casefold() for cell in header.cells}
@@ -131,7 +135,7 @@ def _split(path: Path, lines: list[str], header: Header) -> Iterator[tuple[int, 
                 yield number, cells
     except csv.Error as error:
         raise SparseVQError(
-            f"{path}, line {started + 1}: cannot be split into cells ({error})", "close each quote on its line"
+            f"{source.row(started + 1)}: cannot be split into cells ({error})", "close each quote on its line"
         ) from None
 
 

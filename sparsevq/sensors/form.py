@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.columns import Columns, Names, columns_of
+from sparsevq.sensors.memory import Expected
+from sparsevq.sensors.observations import table_of
 from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.sensors.space import ANYWHERE, Space, shown
-from sparsevq.sensors.table import Row, Say, Table, print_note, read_table
+from sparsevq.sensors.table import Row, Say, Table, print_note
 
 InObstacle = Callable[[FloatArray], bool]
 
@@ -41,6 +42,8 @@ class Form:
         Whether a place ``(d,)`` is inside an obstacle; see `obstacle_test`.
     axis_units, time_units, calendar
         Of places and times; empty: unknown.
+    own
+        How many of the sensors are the run's own, in whose order readings may be that do not tell their sensors.
     about
         Axis or channel -> its ``long_name`` and ``standard_name``, by which a column may be called, too.
     say
@@ -57,12 +60,13 @@ class Form:
     axis_units: Mapping[str, str] = field(default_factory=dict)
     time_units: str = ""
     calendar: str = ""
+    own: int = 0
     about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     say: Say = print_note
 
     @classmethod
-    def of(cls, data: FieldData, sensors: FloatArray, partial: bool) -> Self:
-        """That of a data set's grid, with the places of a run's sensors (n_s, d)."""
+    def of(cls, data: FieldData, sensors: FloatArray, partial: bool, own: int = 0) -> Self:
+        """That of a data set's grid, with the places of a run's sensors (n_s, d), the first of which are its own."""
         return cls(
             axes=tuple(data.axes),
             channels=data.channels,
@@ -74,25 +78,34 @@ class Form:
             axis_units=data.axis_units,
             time_units=data.time_units,
             calendar=data.calendar,
+            own=own,
             about=data.axis_about | data.channel_about,
         )
 
-    def read(self, csv: str | Path, clocks: tuple[str, ...] = ()) -> tuple[Table, Columns]:
-        """A file and what its columns are; it may have one of the columns ``clocks``, too.
+    @property
+    def clocks(self) -> tuple[str, ...]:
+        """Names of the columns that may tell the frame of a line: those that no axis or channel has."""
+        return tuple(column for column in (*CLOCKS, "clock") if column not in (*self.axes, *self.channels))
+
+    def table(self, observations: Any, clocks: tuple[str, ...]) -> Table:
+        """Readings of any kind, as `table_of`."""
+        names = self._names(clocks)
+        return table_of(observations, Expected(names, self.axes, self.channels, self.own))
+
+    def columns(self, table: Table, clocks: tuple[str, ...]) -> Columns:
+        """What the columns of a table are; `clocks` may be among them.
 
         Raises
         ------
         SparseVQError
-            The file is faulty, or a column is unknown, missing or contradicts another one.
+            A column is unknown, missing or contradicts another one.
         """
-        noise = tuple(f"noise_{channel}" for channel in self.channels)
-        names = Names.of(self.axes, self.channels, ("sensor", *clocks, "noise", *noise), self.about)
-        table = read_table(csv, names, ",".join((*self.axes, *self.channels)))
+        names = self._names(clocks)
         units = dict(zip(self.channels, self.units, strict=True)) | dict(self.axis_units)
         units |= {f"noise_{name}": unit for name, unit in zip(self.channels, self.units, strict=True)}
         columns = columns_of(table, names, units | {"time": self.time_units}, self.say)
         self._check(table, columns)
-        return table, columns
+        return columns
 
     def frames(
         self, table: Table, columns: Columns, numbers: Sequence[int], clock: str | None = None
@@ -110,17 +123,18 @@ class Form:
         by_number = self._by_number(columns)
         errors = self._noise_columns(table, columns)
         places, named = self._places(table, columns, by_number)
-        seen: dict[tuple[int, tuple[float, ...]], int] = {}
+        seen: dict[tuple[int, tuple[float, ...]], Row] = {}
         found: dict[int, list[tuple[tuple[float, ...], list[float], list[float], int]]] = {}
         left_out: list[str] = []
         for row, number, place, sensor in zip(table.rows, numbers, places, named, strict=True):
             if (number, place) in seen:
-                what = f"column sensor: {columns.text(row, 'sensor')}" if by_number else f"the place {self._at(place)}"
-                when = "" if clock is None else f" for {clock} {columns.text(row, clock)}"
-                raise row.fault(
-                    f"{what} is on line {seen[number, place]} already{when}", "keep one reading for each sensor"
-                )
-            seen[number, place] = row.line
+                already = f"is {seen[number, place].on} already"
+                already += "" if clock is None else f" for {clock} {columns.text(row, clock)}"
+                keep = "keep one reading for each sensor"
+                if by_number:
+                    raise columns.fault(row, "sensor", f": {columns.text(row, 'sensor')} {already}", keep)
+                raise row.fault(f"the place {self._at(place)} {already}", keep)
+            seen[number, place] = row
             if self.in_obstacle is not None and self.in_obstacle(np.array(place)):
                 raise row.fault(f"{self._at(place)} is inside an obstacle", "leave this sensor out")
             who = f"sensor {sensor}" if by_number else f"the sensor at {self._at(place)}"
@@ -131,10 +145,14 @@ class Form:
         for line in summary(left_out):
             self.say(line)
         if not found:
-            raise SparseVQError(f"{table.path}: no sensor has a value", "give at least one reading")
+            raise SparseVQError(f"{table.name}: no sensor has a value", "give at least one reading")
         return {number: _stacked(rows) for number, rows in found.items()}
 
     # -------------------------------------------------------------------------------------------- parts
+
+    def _names(self, clocks: tuple[str, ...]) -> Names:
+        noise = tuple(f"noise_{channel}" for channel in self.channels)
+        return Names.of(self.axes, self.channels, ("sensor", *clocks, "noise", *noise), self.about)
 
     def _at(self, place: tuple[float, ...]) -> str:
         return shown(self.axes, place)
@@ -190,8 +208,8 @@ class Form:
                 sensor = -1.0
             if not (sensor in range(len(self.sensors)) and np.array_equal(self.sensors[int(sensor)], place)):
                 self.say(
-                    f"{table.path}, line {row.line}: the column {columns.titles['sensor']!r} is not the run's "
-                    "numbering: not read, since the file has places"
+                    f"{row.where}: the column {columns.titles['sensor']!r} is not the run's "
+                    "numbering: not read, since there are places"
                 )
                 return
 
@@ -224,7 +242,7 @@ class Form:
             cells = ", ".join(dict.fromkeys(repr(columns.text(row, channel)) for channel in lacking))
             whole = nothing or not self.partial
             left_out.append(
-                f"{row.path}, line {row.line}: {who} has no {' and no '.join(lacking)} ({cells}): "
+                f"{row.where}: {who} has no {' and no '.join(lacking)} ({cells}): "
                 + ("the sensor is left out" if whole else "left out")
             )
             if whole:
@@ -257,8 +275,8 @@ def _stacked(rows: list[tuple[tuple[float, ...], list[float], list[float], int]]
 def _error(row: Row, columns: Columns, name: str | None) -> float:
     """Standard deviation of a value's error."""
     noise = 0.0 if name is None or columns.missing(row, name) else columns.number(row, name)
-    if noise < 0:
-        raise row.fault(f"column {name} holds {noise:g}", "write a standard deviation, 0 or more")
+    if noise < 0 and name is not None:
+        raise columns.fault(row, name, f"holds {noise:g}", "write a standard deviation, 0 or more")
     return noise
 
 
@@ -266,7 +284,10 @@ def _sensor_number(row: Row, columns: Columns, count: int) -> int:
     """The number of the sensor that the line is of."""
     number = columns.number(row, "sensor")
     if number != int(number) or not 0 <= number < count:
-        raise row.fault(
-            f"column sensor: there is no sensor {columns.text(row, 'sensor')}", f"use 0 ... {count - 1}, as sensors.csv"
+        raise columns.fault(
+            row,
+            "sensor",
+            f": there is no sensor {columns.text(row, 'sensor')}",
+            f"use 0 ... {count - 1}, as sensors.csv",
         )
     return int(number)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,8 @@ def read_readings(
     space = ANYWHERE if domain is None else Space(domain)
     given = ("",) * len(channels) if units is None else units
     form = Form(axes, channels, given, partial, sensors, space, in_obstacle, say=say)
-    table, columns = form.read(csv)
+    table = form.table(csv, ())
+    columns = form.columns(table, ())
     read = form.frames(table, columns, [0] * len(table.rows))[0]
     for channel, values in zip(channels, read.values.T, strict=True):
         if codes := sorted(set(values.tolist()) & CODES):
@@ -118,10 +120,10 @@ def read_readings(
     return read.places, read.values
 
 
-def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:
+def read_history(observations: Any, form: Form, times: FloatArray) -> History:
     """Read the values that sensors measured in one or several frames.
 
-    The file has one line for each sensor and frame, in any order, and the columns
+    A file or table has one line for each sensor and frame, in any order, and the columns
 
     - ``sensor`` (a number of ``sensors.csv``), or one column for each axis with the coordinate of the sensor,
     - one column for each channel with the measured value, in the channel's physical unit or the one that the header
@@ -133,8 +135,8 @@ def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:
 
     Parameters
     ----------
-    csv
-        The file.
+    observations
+        A file, a table, arrays or a data set: `sparsevq.sensors.observations.table_of`.
     form
         What its lines may hold.
     times
@@ -153,15 +155,20 @@ def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:
         a sensor is unknown, or a place is outside the domain, inside an obstacle or twice in a frame; or the last frame
         has no reading. The message names the line and the column.
     """
-    clocks = tuple(column for column in (*CLOCKS, "clock") if column not in (*form.axes, *form.channels))
-    table, columns = form.read(csv, clocks)
-    given = [column for column in CLOCKS if column in clocks and column in columns]
+    return history_of(form.table(observations, form.clocks), form, times)
+
+
+def history_of(table: Table, form: Form, times: FloatArray) -> History:
+    """The history that a table holds; see `read_history`."""
+    columns = form.columns(table, form.clocks)
+    given = [column for column in CLOCKS if column in form.clocks and column in columns]
     if len(given) > 1:
         raise table.fault(
-            f"both {' and '.join(repr(columns.titles[column]) for column in given)} tell which frame a line is of",
+            f"both {' and '.join(repr(columns.titles[column]) for column in given)} tell which frame a "
+            f"{table.source.word} is of",
             "keep one of the two",
         )
-    clock, date = given[0] if given else None, None
+    clock, date = given[0] if given else None, table.date
     if clock is None:
         offsets = [0] * len(table.rows)
     elif clock == "frame":
@@ -171,7 +178,9 @@ def read_history(csv: str | Path, form: Form, times: FloatArray) -> History:
     frames = form.frames(table, columns, offsets, clock)
     ordered = tuple(sorted(frames))
     if ordered[-1] != 0:
-        raise SparseVQError(f"{table.path}: the last frame has no reading", "leave its lines out, or give a value")
+        raise SparseVQError(
+            f"{table.name}: the last frame has no reading", f"leave its {table.source.word}s out, or give a value"
+        )
     return History(ordered, tuple(frames[offset].by_place() for offset in ordered), date)
 
 
@@ -181,8 +190,8 @@ def _by_number(table: Table, columns: Columns) -> list[int]:
     for row in table.rows:
         number = columns.number(row, "frame")
         if number != int(number):
-            raise row.fault(
-                f"column frame holds {columns.text(row, 'frame')!r}, which is no integer", "number the frames"
+            raise columns.fault(
+                row, "frame", f"holds {columns.text(row, 'frame')!r}, which is no integer", "number the frames"
             )
         numbers.append(int(number))
     return [number - max(numbers) for number in numbers]

@@ -49,24 +49,24 @@ class Marks:
     Attributes
     ----------
     point
-        The first cell with a decimal point, and its line; None: there is none.
+        The first cell with a decimal point, and where it is (``on line 3``); None: there is none.
     comma
         The first with a comma that does not separate thousands.
     """
 
-    point: tuple[str, int] | None = None
-    comma: tuple[str, int] | None = None
+    point: tuple[str, str] | None = None
+    comma: tuple[str, str] | None = None
 
     @classmethod
-    def found_in(cls, cells: Iterable[tuple[str, int]]) -> "Marks":
-        """Of all cells, with their lines."""
+    def found_in(cls, cells: Iterable[tuple[str, str]]) -> "Marks":
+        """Of all cells, with where they are."""
         point = comma = None
-        for text, line in cells:
+        for text, where in cells:
             if _NUMBER.match(text):
                 if "." in text and point is None:
-                    point = text, line
+                    point = text, where
                 if "," in text and comma is None and not _THOUSANDS.match(text):
-                    comma = text, line
+                    comma = text, where
         return cls(point, comma)
 
     def number(self, text: str) -> float:
@@ -96,7 +96,7 @@ class Marks:
     def _check_comma(self, text: str) -> None:
         if self.point is not None:
             raise ValueError(
-                f"a decimal comma or a separator of thousands, but {self.point[0]!r} on line {self.point[1]} has a "
+                f"a decimal comma or a separator of thousands, but {self.point[0]!r} {self.point[1]} has a "
                 "decimal point: write decimal points alone"
             )
         if self.comma is None:

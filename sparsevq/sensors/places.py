@@ -38,14 +38,14 @@ def read_places(
     given = np.array([[columns.number(row, axis) for axis in names] for row in table.rows])
     points = data.nearest(Space.of(data).inside(table, given, names, print_note))
     allowed = set(candidates.tolist())
-    taken: dict[int, int] = {}
+    taken: dict[int, str] = {}
     reads = []
     for row, index in zip(table.rows, points.tolist(), strict=True):
         if index not in allowed:
             raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
         if index in taken:
-            raise row.fault(f"is at the same grid point as line {taken[index]}", "remove one of the two")
-        taken[index] = row.line
+            raise row.fault(f"is at the same grid point as {taken[index]}", "remove one of the two")
+        taken[index] = row.source.at(row.key)
         reads.append(usual if columns.missing(row, "channels") else _channels(row, columns, data.channels))
     if len(taken) != num_sensors:
         raise SparseVQError(

@@ -77,7 +77,7 @@ class Space:
             row = table.rows[turned[0]]
             many = f"{len(turned)} places are" if len(turned) > 1 else "a place is"
             say(
-                f"{table.path}, line {row.line}: {axis}={coordinates[turned[0]]:g} is taken as "
+                f"{row.where}: {axis}={coordinates[turned[0]]:g} is taken as "
                 f"{moved[turned[0]]:g}: {many} a period of {period:g} away"
             )
         return np.where(away, moved, coordinates)
@@ -98,7 +98,7 @@ class Space:
         least = distance[np.arange(len(places)), nearest]
         if len(rough := np.flatnonzero((least <= SAME_PLACE) & (least > ROUNDED))):
             say(
-                f"{table.path}, line {table.rows[rough[0]].line}: taken as the place of sensor {nearest[rough[0]]}, "
+                f"{table.rows[rough[0]].where}: taken as the place of sensor {nearest[rough[0]]}, "
                 f"which is {least[rough[0]]:.1%} of the grid's spacing away"
                 + (f"; {len(rough)} places are so" if len(rough) > 1 else "")
             )

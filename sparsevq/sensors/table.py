@@ -1,13 +1,16 @@
-"""The user's CSV files, as spreadsheets and loggers write them; error messages name line and column."""
+"""Tables of readings, and the user's CSV files of them, as spreadsheets and loggers write them."""
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.files import digest
 from sparsevq.sensors.dialect import SPACES, Cells, Known, find_header, without_numbers
 from sparsevq.sensors.numbers import MISSING, Marks
+from sparsevq.sensors.source import Source, csv_file
 from sparsevq.sensors.text import read_lines
 
 Say = Callable[[str], None]
@@ -21,31 +24,45 @@ def print_note(line: str) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a CSV file.
+    """One row of a table: a line of a CSV file.
 
     Attributes
     ----------
-    path
-        The file.
-    line
-        Its line number, as an editor shows it.
+    source
+        What the table was made from.
+    key
+        Which row it is: of a CSV file the line's number, as an editor shows it.
     cells
-        Column -> text.
+        Column -> text; numbers as Python writes them, which is exact.
     marks
-        The decimal marks of the file.
+        The decimal marks of the table.
     """
 
-    path: Path
-    line: int
+    source: Source
+    key: Hashable
     cells: Mapping[str, str]
     marks: Marks = field(default_factory=Marks)
 
+    @property
+    def where(self) -> str:
+        """The row, for messages."""
+        return self.source.row(self.key)
+
+    @property
+    def on(self) -> str:
+        """``on line 3``."""
+        return f"{self.source.on} {self.source.at(self.key)}"
+
     def fault(self, what: str, do: str) -> SparseVQError:
-        """The error to raise for this line."""
-        return SparseVQError(f"{self.path}, line {self.line}: {what}", do)
+        """The error to raise for this row."""
+        return SparseVQError(f"{self.where}: {what}", do)
+
+    def cell_fault(self, column: str, what: str, do: str) -> SparseVQError:
+        """The error to raise for a cell, which ``holds ...``, or of which one says: ``: ...``."""
+        return SparseVQError(f"{self.source.cell(self.key, column)}{' ' * (not what.startswith(':'))}{what}", do)
 
     def missing(self, column: str) -> bool:
-        """Whether the line has no value in a column, which may be absent."""
+        """Whether the row has no value in a column, which may be absent."""
         return self.cells.get(column, "").lower() in MISSING
 
     def number(self, column: str) -> float:
@@ -58,44 +75,63 @@ class Row:
         """
         text = self.cells[column]
         if self.missing(column):
-            raise self.fault(f"column {column} holds {text!r}", "write a finite number, or leave the line out")
+            raise self.cell_fault(
+                column, f"holds {text!r}", f"write a finite number, or leave the {self.source.word} out"
+            )
         try:
             value = self.marks.number(text)
         except ValueError as error:
             what, _, do = str(error).partition(": ")
-            raise self.fault(f"column {column} holds {text!r}, {what}", do) from None
+            raise self.cell_fault(column, f"holds {text!r}, {what}", do) from None
         if not math.isfinite(value):
-            raise self.fault(f"column {column} holds {text!r}", "write a finite number, or leave the cell empty")
+            raise self.cell_fault(column, f"holds {text!r}", f"write a finite number, or {self.source.nothing}")
         return value
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file with a header.
+    """Rows of named columns: a CSV file with a header, or what holds as much.
 
     Attributes
     ----------
-    path
-        The file.
-    line
-        The line of the header.
+    source
+        What it was made from.
+    header
+        The row of the header; None: it has none.
     columns
         The header; "" for a column without a name.
     rows
-        The lines below the header; at least one.
+        Those below the header; at least one.
     units
-        Column -> what a line of units below the header says of it.
+        Column -> what is said of its unit beside its name: a line of units below the header, an attribute.
+    date
+        Of the last frame, where something else than a column says it.
     """
 
-    path: Path
-    line: int
+    source: Source
+    header: Hashable
     columns: tuple[str, ...]
     rows: Sequence[Row]
     units: Mapping[str, str] = field(default_factory=dict)
+    date: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.source.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its file, or of its cells where it is none."""
+        if self.source.path is not None:
+            return digest(self.source.path)
+        lines = [self.columns, [self.units.get(column, "") for column in self.columns], [self.date or ""]]
+        lines += [[row.cells[column] for column in self.columns] for row in self.rows]
+        return hashlib.sha256("\n".join("\t".join(line) for line in lines).encode()).hexdigest()
 
     def fault(self, what: str, do: str) -> SparseVQError:
         """The error to raise for the header."""
-        return SparseVQError(f"{self.path}, line {self.line}: {what}", do)
+        return SparseVQError(f"{self.name if self.header is None else self.source.row(self.header)}: {what}", do)
 
 
 def read_table(path: str | Path, known: Known, example: str) -> Table:
@@ -120,7 +156,12 @@ def read_table(path: str | Path, known: Known, example: str) -> Table:
         too few or too many cells.
     """
     path = Path(path)
-    header, records = find_header(path, read_lines(path), known, example)
+    return table_of_lines(csv_file(path), read_lines(path), known, example)
+
+
+def table_of_lines(source: Source, lines: list[str], known: Known, example: str, separator: str | None = None) -> Table:
+    """The table that lines of text are, whose cells are separated so (None: it is found); else as `read_table`."""
+    header, records = find_header(source, lines, known, example, separator)
     columns = list(header.cells)
     records = [(line, cells) for line, cells in records if cells != columns]
     if header.separator in (SPACES, "\t") and _numbered(columns, records):  # as R and pandas write it
@@ -135,19 +176,23 @@ def read_table(path: str | Path, known: Known, example: str) -> Table:
                 break
             records = records[1:]
     if not records:
-        raise SparseVQError(f"{path} has no line below its header", "write one line for each sensor")
-    cells_of = [(line, _fitted(path, line, cells, columns, header.separator)) for line, cells in records]
+        raise SparseVQError(
+            f"{source.name} has no {source.word} below its header", f"write one {source.word} for each sensor"
+        )
+    cells_of = [(line, _fitted(source, line, cells, columns, header.separator)) for line, cells in records]
     kept = [place for place, column in enumerate(columns) if column or any(cells[place] for _, cells in cells_of)]
     names = tuple(columns[place] for place in kept)
-    table = Table(path, header.line, names, (), {name: unit for name, unit in units.items() if unit})
+    table = Table(source, header.line, names, (), {name: unit for name, unit in units.items() if unit})
     for name in names:
         if names.count(name) > 1:
             raise table.fault(
                 f"column {name!r} is there twice" if name else "several columns have no name", "name each column once"
             )
-    marks = Marks.found_in((cells[place], line) for line, cells in cells_of for place in kept)
-    rows = tuple(Row(path, line, {columns[place]: cells[place] for place in kept}, marks) for line, cells in cells_of)
-    return Table(path, header.line, names, rows, table.units)
+    marks = Marks.found_in(
+        (cells[place], f"{source.on} {source.at(line)}") for line, cells in cells_of for place in kept
+    )
+    rows = tuple(Row(source, line, {columns[place]: cells[place] for place in kept}, marks) for line, cells in cells_of)
+    return Table(source, header.line, names, rows, table.units)
 
 
 def _numbered(columns: Cells, records: list[tuple[int, Cells]]) -> bool:
@@ -158,14 +203,14 @@ def _numbered(columns: Cells, records: list[tuple[int, Cells]]) -> bool:
     )
 
 
-def _fitted(path: Path, line: int, cells: list[str], columns: list[str], separator: str) -> list[str]:
+def _fitted(source: Source, line: int, cells: list[str], columns: list[str], separator: str) -> list[str]:
     """The cells of a line, as many as there are columns; further ones are empty."""
     extra = cells[len(columns) :]
     if len(cells) < len(columns) or any(extra):
-        do = "fix the line, or write an empty cell where there is nothing"
+        do = f"fix the {source.word}, or write an empty cell where there is nothing"
         if separator == "," and any(extra):
             do = "name each column; if the numbers have decimal commas, separate the cells by semicolons"
         raise SparseVQError(
-            f"{path}, line {line}: {len(cells)} cells, but the header has {len(columns)}: {', '.join(columns)}", do
+            f"{source.row(line)}: {len(cells)} cells, but the header has {len(columns)}: {', '.join(columns)}", do
         )
     return cells[: len(columns)]

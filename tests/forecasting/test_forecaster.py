@@ -168,10 +168,10 @@ def test_a_forecast_says_what_it_was_made_from(model, run, tmp_path):
     assert about["digest_data"] == digest(run.path.parent.parent / "data.h5")
 
 
-def test_faults_of_a_table_name_its_line(model, run):
+def test_faults_of_a_table_name_its_row(model, run):
     table = run.readings().astype({"u": object})
     table.loc[2, "u"] = "high"
-    with pytest.raises(SparseVQError, match=r"readings \(as CSV\), line 4: column u holds 'high'"):
+    with pytest.raises(SparseVQError, match="observations, row 2: column u holds 'high'"):
         model.forecast(table)
 
 
@@ -179,7 +179,7 @@ def test_a_sensor_that_lacks_a_channel_is_left_out_where_the_encoder_needs_all(m
     table = run.readings()
     table.loc[2, "u"] = None
     found = model.forecast(table, 1, 1)
-    assert "line 4: sensor 2 has no u (''): the sensor is left out" in capsys.readouterr().out
+    assert "row 2: sensor 2 has no u (''): the sensor is left out" in capsys.readouterr().out
     xr.testing.assert_equal(found, model.forecast(table.dropna(), 1, 1))
 
 
@@ -446,7 +446,7 @@ def test_faulty_steps_of_an_update_are_named_and_change_nothing(modal, modal_run
     with pytest.raises(SparseVQError, match=rf"steps={steps} is not allowed: give 1 \.\.\. 4, or forecast anew"):
         modal.update(modal_run.readings(2), steps)
     faulty = modal_run.readings(2).assign(u=np.nan, v=np.nan)
-    with pytest.raises(SparseVQError, match=r"readings \(as CSV\): no sensor has a value"):
+    with pytest.raises(SparseVQError, match="observations: no sensor has a value"):
         modal.update(faulty)
     with pytest.raises(SparseVQError, match="have the frame 1 before the last one: give each frame once"):
         modal.update(modal_run.history(1, 2))

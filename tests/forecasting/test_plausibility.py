@@ -147,7 +147,7 @@ def test_by_default_doubts_are_printed_and_kept_and_strictly_they_are_an_error(m
     table.loc[2, "u"] = -9999.0
     forecast = model.forecast(table, 2, 2)
     printed = capsys.readouterr().out
-    assert "readings.csv: sensor 2 (" in printed and "u = -9999, expected" in printed
+    assert "observations: sensor 2 (" in printed and "u = -9999, expected" in printed
     assert forecast.attrs["doubts"].startswith("sensor 2 (")
     with pytest.raises(
         SparseVQError, match=r"u = -9999, expected .*: correct the readings, or leave them out"

@@ -17,7 +17,7 @@ def test_a_wrong_input_is_one_line(model, modal_run, tmp_path, wrong):
     given = wrong.make(modal_run, tmp_path)
     with pytest.raises(SparseVQError) as raised:
         model.forecast(given.observations, **{"frames": 2, "members": 2, **given.arguments})
-    check_message(str(raised.value), wrong.words)
+    check_message(str(raised.value), (*wrong.words, wrong.where))
 
 
 def test_there_are_twenty_kinds_in_every_way():

@@ -204,7 +204,7 @@ WRONG_INPUTS = (
         "missing file", file("nowhere.csv", None), ("nowhere.csv", "No such file", "check the path"), ways=FILES
     ),
     WrongInput("empty file", file("empty.csv", ""), ("empty.csv is empty", "write a header"), ways=FILES),
-    WrongInput("a folder", a_folder, ("readings", "directory"), ways=FILES),
+    WrongInput("a folder", a_folder, ("is a folder", "give a path"), ways=FILES),
     WrongInput(
         "no header",
         file("bare.csv", "0,1.0,2.0\n1,1.5,2.5\n"),

@@ -34,6 +34,14 @@ def guessing(tmp_path_factory):
     return make_modal_chain(tmp_path_factory.mktemp("guessing"), trajectories=7)
 
 
+@pytest.fixture(scope="session")
+def modal_run(tmp_path_factory):
+    """A run on modes as the workflow lays it out (`tests.forecasting.runs`); tests only read it."""
+    from tests.forecasting.runs import small_modal_run
+
+    return small_modal_run(tmp_path_factory.mktemp("modal_results"))
+
+
 @pytest.fixture
 def unchecked_origins(monkeypatch):
     """Models may be used with data that they were not trained on, which is a fault elsewhere."""

@@ -1,19 +1,17 @@
 """What `sparsevq data describe` prints: tables, complete when piped too."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sparsevq.cli.guesses import Opened
+from sparsevq.cli.printing import print_plain, print_table, tables_console
 from sparsevq.cli.suggestion import suggested, suggested_arrays
 from sparsevq.cli.survey import Survey
 from sparsevq.config import FileConfig
@@ -22,8 +20,6 @@ from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
 from sparsevq.readers.opening.stored import size_text
 
-WIDE = 4096
-"""Columns where the output is no terminal: nothing is cut or wrapped."""
 MOST_VALUES = 12
 MOST_ARRAYS = 60
 """Arrays of a file that are listed: a file with a group a sample may have thousands."""
@@ -35,45 +31,43 @@ def print_description(
     source: Source, found: Survey, settings: FileConfig, kind: str, name: str, assumed: Sequence[str] = ()
 ) -> None:
     """Print all that is known of a source, and a configuration to start from; `assumed`: what the file does not say."""
-    console = _console()
-    _print_table(console, source.label, ("", ""), _overview(source, found, kind), header=False)
+    console = tables_console()
+    print_table(console, source.label, ("", ""), _overview(source, found, kind), header=False)
     axes = (_axis(source, axis) for axis in source.axes)
-    _print_table(console, "axes", ("axis", "points", "first", "last", "spacing", "unit", ""), axes)
+    print_table(console, "axes", ("axis", "points", "first", "last", "spacing", "unit", ""), axes)
     channels = (_channel(source, found, index) for index in range(len(source.channels)))
-    _print_table(
-        console, "channels", ("channel", "unit", "min", "mean", "max", "std", "time mean", "NaN", ""), channels
-    )
+    print_table(console, "channels", ("channel", "unit", "min", "mean", "max", "std", "time mean", "NaN", ""), channels)
     if source.parameters:
-        _print_table(console, "parameters", ("parameter", "unit", "values"), _parameters(source))
+        print_table(console, "parameters", ("parameter", "unit", "values"), _parameters(source))
     if source.provenance:
         rows = ((key, _short(value)) for key, value in source.provenance.items())
-        _print_table(console, "provenance", ("", ""), rows, header=False)
+        print_table(console, "provenance", ("", ""), rows, header=False)
     try:
         lines, notes = suggested(source, found, settings, name)
     except SparseVQError as error:
-        _print(console, f"No configuration can be suggested:\n  {error}\n")
+        print_plain(console, f"No configuration can be suggested:\n  {error}\n")
         console.print(Text("lines that read it, for more data of the kind", style="bold"))
-        _print(console, suggested_arrays(settings, name).rstrip())
+        print_plain(console, suggested_arrays(settings, name).rstrip())
         return
     _print_suggestion(console, lines, [*assumed, *notes])
 
 
 def print_contents(found: Opened, name: str) -> None:
     """Print what is in a file that does not say how to read it; and, where no guess does, lines that may help."""
-    console, contents = _console(), found.contents
+    console, contents = tables_console(), found.contents
     assert contents is not None
     columns = ("array", "shape", "type", "dimensions", "unit", "attributes")
     rows = [
         (item.name, _times(item.shape), str(item.dtype), ", ".join(item.dimensions), item.units, _attributes(item))
         for item in islice(contents.arrays.values(), MOST_ARRAYS)
     ]
-    _print_table(console, f"{contents.path}: arrays", columns, rows)
+    print_table(console, f"{contents.path}: arrays", columns, rows)
     if len(contents.arrays) > MOST_ARRAYS:
-        _print(console, f"and {len(contents.arrays) - MOST_ARRAYS} more arrays\n")
+        print_plain(console, f"and {len(contents.arrays) - MOST_ARRAYS} more arrays\n")
     if contents.unreadable:
-        _print_table(console, "not arrays of numbers", ("name", "what"), contents.unreadable.items())
+        print_table(console, "not arrays of numbers", ("name", "what"), contents.unreadable.items())
     how = "cannot be read as fields yet:" if found.source is None else "is read by a guess, since"
-    _print(console, f"It {how}\n  {found.why}\n")
+    print_plain(console, f"It {how}\n  {found.why}\n")
     if found.source is None and found.notes:
         unknown = "?" in found.settings.dimensions
         why = "say what each dimension is, then describe again with these settings" if unknown else found.notes[0]
@@ -209,44 +203,6 @@ def _stored(path: Path) -> int:
     )
 
 
-# ------------------------------------------------------------------------------------------------ how it is printed
-
-
-def _console() -> Console:
-    """Rich's output on a terminal, else plain lines of any length."""
-    if sys.stdout.isatty():
-        return Console(file=sys.stdout, highlight=False)
-    return Console(file=sys.stdout, width=WIDE, highlight=False, color_system=None)
-
-
-def _print_table(
-    console: Console, title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], header: bool = True
-) -> None:
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False, show_edge=False)
-    rows = list(rows)
-    numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))]
-    for column, right in zip(columns, numeric, strict=True):
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(Text(title, style="bold"))
-    with console.capture() as capture:
-        console.print(table)
-    console.file.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n\n")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.rstrip("%"))
-    except ValueError:
-        return text in ("", "-")
-    return True
-
-
 def _print_suggestion(console: Console, lines: str, notes: list[str]) -> None:
     console.print(Text("suggested configuration", style="bold"))
-    _print(console, "".join(f"# {line}\n" for line in notes) + lines.rstrip())
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)
+    print_plain(console, "".join(f"# {line}\n" for line in notes) + lines.rstrip())

@@ -11,6 +11,7 @@ from sparsevq.cli.data import add_data
 from sparsevq.cli.deliver import add_deliver
 from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
+from sparsevq.cli.info import add_info
 from sparsevq.cli.pack import add_pack
 from sparsevq.cli.train import add_train
 from sparsevq.errors import SparseVQError
@@ -53,6 +54,7 @@ def make_parser() -> Parser:
     add_data(commands)
     add_train(commands)
     add_forecast(commands)
+    add_info(commands)
     add_pack(commands)
     add_deliver(commands)
     return parser

@@ -15,7 +15,6 @@ from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.baselines.ensembles import members
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
-from sparsevq.evaluation.codebook import codebook_use
 from sparsevq.evaluation.score_tables import by_case, calibration, coverage_name, every, tidy
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.evaluation.table_files import write_csv
@@ -121,6 +120,8 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
             by_observed[int(observed)] = scorer.tables()
     tables = {name: _stacked(by_observed, name) for name in next(iter(by_observed.values()))}
     if run.has("codes"):
+        from sparsevq.evaluation.codebook import codebook_use  # imports torch, which takes seconds
+
         tables["codebook"] = codebook_use(run.file("codes"), split)
     identity = pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]})
     for name, table in tables.items():

@@ -82,27 +82,27 @@ def tabulate(
         A table is missing or empty.
     """
     out_dir = Path(out_dir)
-    forecast = _concatenate(scores)
+    forecast = stacked(scores)
     write_csv(out_dir / "forecast.csv", forecast)
-    calibration = _concatenate(calibrations) if calibrations else None
-    summary = _summary(forecast, calibration)
-    certainty = _certainty(_concatenate(cases) if cases else None)
+    calibration = stacked(calibrations) if calibrations else None
+    summary = summarize(forecast, calibration)
+    certainty = certainty_of(stacked(cases) if cases else None)
     write_csv(out_dir / "summary.csv", mean_and_std(summary, "method", certainty))
     labels = {name: style.label for name, style in METHODS.items()}
     write_texts(out_dir, "summary", summary, "method", labels, certainty)
     if chains:
-        chain = _concatenate(chains)
+        chain = stacked(chains)
         write_csv(out_dir / "chain.csv", chain)
         write_texts(out_dir, "chain", _chain_summary(chain), "link", LINKS)
     if calibration is not None:
         write_csv(out_dir / "calibration.csv", calibration)
         write_text(out_dir / "calibration.md", calibration_markdown(calibration))
     if codebooks:
-        codebook = _concatenate(codebooks)
+        codebook = stacked(codebooks)
         write_csv(out_dir / "codebook.csv", codebook)
         write_text(out_dir / "codebook.md", codebook_markdown(codebook))
     if robustness:
-        errors = _concatenate(robustness)
+        errors = stacked(robustness)
         write_csv(out_dir / "robustness.csv", errors)
         write_text(out_dir / "robustness.md", robustness_markdown(errors))
 
@@ -110,7 +110,14 @@ def tabulate(
 # ------------------------------------------------------------------------------------------------ what is tabulated
 
 
-def _concatenate(paths: Sequence[Path]) -> pd.DataFrame:
+def stacked(paths: Sequence[Path]) -> pd.DataFrame:
+    """Tables of several runs one under the other, by run.
+
+    Raises
+    ------
+    SparseVQError
+        There is none, or one is missing or empty.
+    """
     tables = []
     for path in paths:
         try:
@@ -125,7 +132,7 @@ def _concatenate(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(tables).sort_values(RUN, kind="stable", ignore_index=True)
 
 
-def _summary(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.DataFrame:
+def summarize(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.DataFrame:
     """A row a method and run, a column a quantity."""
     keys = [*FORECASTS, "method"]
     table = forecast[(forecast["channel"] == ALL) & (forecast["lead_time"] > 0)]
@@ -152,8 +159,8 @@ def _summary(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.Dat
     return _in_order(summary[order].dropna(axis=1, how="all"), "method", METHODS)
 
 
-def _certainty(cases: pd.DataFrame | None) -> Certainty:
-    """Confidence intervals and bold cells of the summary: by setting and method."""
+def certainty_of(cases: pd.DataFrame | None) -> Certainty:
+    """Confidence intervals and bold cells of the summary: by setting and method; none without ``cases.csv``."""
     quantities: dict[str, tuple[str, int | None]] = {
         name: (name, None) for name in ("relative_l2_anomalies", "relative_l2", "crps", "vrmse")
     }

@@ -1,6 +1,6 @@
 """A film of a forecast: mean and spread of the ensemble over lead time, with the sensors."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import xarray as xr
@@ -10,13 +10,12 @@ from sparsevq.forecasting.pictured import PicturedForecast
 from sparsevq.plotting.film import filmed, write_film
 from sparsevq.plotting.style import new_figure, styled
 
+Progress = Callable[[int, int], None]
 DPI = 100
 
 
 @styled
-def animate_forecast(
-    path: str | Path, forecast: xr.Dataset, progress: Callable[[Iterable[int]], Iterable[int]] = iter
-) -> Path:
+def animate_forecast(path: str | Path, forecast: xr.Dataset, progress: Progress | None = None) -> Path:
     """Write a GIF or an MP4, by the suffix: every lead time, on the same scales of colours.
 
     Parameters
@@ -26,7 +25,7 @@ def animate_forecast(
     forecast
         What `sparsevq.Forecaster.forecast` gave.
     progress
-        Goes through what it is given, and may say how far it is.
+        Is told how many of how many pictures are drawn.
 
     Raises
     ------
@@ -50,6 +49,12 @@ def animate_forecast(
             quantity.painter.colour_bar(figure, ax=axes, aspect=20)
     moving: list[Artist] = [artist for axes in panels.flat for artist in (*axes.collections, *axes.lines)]
 
+    def told() -> Iterator[int]:
+        for lead in range(len(shown.leads)):
+            if progress is not None:
+                progress(lead, len(shown.leads))
+            yield lead
+
     def show(lead: int) -> list[Artist]:
         for artist in moving:
             artist.remove()
@@ -57,4 +62,4 @@ def animate_forecast(
         title.set_text(shown.lead_titles[lead].replace("\n", ", "))
         return [*moving, title]
 
-    return write_film(path, filmed(figure, progress(range(len(shown.leads))), show))
+    return write_film(path, filmed(figure, told(), show))

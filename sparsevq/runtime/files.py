@@ -100,6 +100,15 @@ def digest(path: str | Path) -> str:
         return found
 
 
+def known_digest(path: str | Path) -> str:
+    """The digest of a file if it was taken before, of small ones anyway; else empty, without reading the file."""
+    with open(path, "rb") as file:
+        state = _state(file.fileno())
+        if os.fstat(file.fileno()).st_size >= LARGE:
+            return _known.get((os.fstat(file.fileno()).st_dev, state)) or _kept_digest(file.fileno(), state) or ""
+    return digest(path)
+
+
 DIGEST = "user.sparsevq.sha256"
 LARGE = 2**26
 """Files of at least so many bytes have their digest kept with them."""

@@ -2,14 +2,9 @@
 
 import pytest
 
-from tests.forecasting.runs import Run, small_modal_run, small_run
+from tests.forecasting.runs import Run, small_run
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Run:
     return small_run(tmp_path_factory.mktemp("results"))
-
-
-@pytest.fixture(scope="session")
-def modal_run(tmp_path_factory) -> Run:
-    return small_modal_run(tmp_path_factory.mktemp("modal_results"))

@@ -76,14 +76,8 @@ def test_a_video_is_the_same_film(tmp_path):
 
 def test_a_film_tells_how_far_it_is(tmp_path):
     went = []
-
-    def progress(leads):
-        for lead in leads:
-            went.append(lead)
-            yield lead
-
-    animate_forecast(tmp_path / "forecast.gif", forecast_of(FLOWS["line"]), progress)
-    assert went == [0, 1, 2, 3]
+    animate_forecast(tmp_path / "forecast.gif", forecast_of(FLOWS["line"]), lambda *far: went.append(far))
+    assert went == [(0, 4), (1, 4), (2, 4), (3, 4)]
 
 
 def test_a_field_in_space_is_seen_from_the_side_where_it_varies():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
+from sparsevq.forecasting.about import as_html, as_text, facts
 from sparsevq.forecasting.fields import FieldsOf, quantiles_of
 from sparsevq.forecasting.intake import Intake, Observations, Received
 from sparsevq.forecasting.lead_times import lead_times
@@ -20,6 +21,7 @@ from sparsevq.forecasting.netcdf import as_dataset
 from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
+from sparsevq.forecasting.steps import counted_on, steps_later
 from sparsevq.forecasting.valid_times import forecast_clock, later_clock
 from sparsevq.forecasting.wanted import Chunks, Wanted
 from sparsevq.models.regression import Outlook
@@ -83,6 +85,15 @@ class Forecaster:
         self._digests = self.run.digests(*PARTS, "data", "sensors")
         self._intake = Intake(self.run, self.data, self.sensors, self._model)
         self._issued: Issued | None = None
+
+    def __repr__(self) -> str:
+        return as_text(self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        return facts(self.run.path, self.data, self.sensors, self._model, self._device)
 
     @property
     def observed_frames(self) -> int:
@@ -187,7 +198,7 @@ class Forecaster:
         self._issued = Issued(received, history, known, outlook, drawn, asked, wanted, clock)
         return self._dataset(self._issued)
 
-    def update(self, observations: Observations, steps: int = 1, *, strict: bool = False) -> xr.Dataset:
+    def update(self, observations: Observations, steps: int | None = None, *, strict: bool = False) -> xr.Dataset:
         """Issue the last forecast again, when readings of a further frame have arrived.
 
         Parameters
@@ -195,7 +206,8 @@ class Forecaster:
         observations
             As of `forecast`, of one frame (or several, the last of which is the new one).
         steps
-            Frames from the last observed one of the forecast before to that of these readings.
+            Frames from the last observed one of the forecast before to that of these readings; None: by their dates,
+            times or numbers, if both say these, else 1.
         strict
             As of `forecast`.
 
@@ -214,10 +226,11 @@ class Forecaster:
         last = self._issued
         if last is None:
             raise SparseVQError("there is no forecast to issue again", "call forecast first")
-        if not 1 <= steps <= last.asked.frames:
-            raise SparseVQError(f"steps={steps} is not allowed", f"give 1 ... {last.asked.frames}, or forecast anew")
         received = self._intake(observations, self.observed_frames, strict)
-        further = received.history
+        further, times = received.history, lead_times(self.data, last.asked.frames)
+        given = forecast_clock(self.data, further.date, None)
+        steps = steps_later(last.history, further, (last.clock, given), times, steps)
+        further = replace(further, counted=counted_on(last.history, further, steps, times))
         history = last.history.appended(further, steps).latest(self.observed_frames)
         with torch.no_grad():
             outlook, _ = self._outlook(history, last.known) or (None, None)
@@ -226,8 +239,7 @@ class Forecaster:
                 drawn = self._model.generate(seen, last.asked).case(0)
             else:
                 drawn = self._model.carried(last.drawn, last.outlook, outlook, steps, last.asked)
-        given = forecast_clock(self.data, further.date, None)
-        clock = given or later_clock(last.clock, float(lead_times(self.data, last.asked.frames)[steps]))
+        clock = given or later_clock(last.clock, float(times[steps]))
         self._issued = replace(last, received=received, history=history, outlook=outlook, drawn=drawn, clock=clock)
         return self._dataset(self._issued)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import FRAME, NAME, SENSOR, AnyArray, Column, Expected, numbered, table_of_columns
+from sparsevq.sensors.memory import FRAME, NAME, SENSOR, AnyArray, Column, Expected, table_of_columns
 from sparsevq.sensors.source import Source
 from sparsevq.sensors.table import Table
 
@@ -86,7 +86,7 @@ def table_of_array(given: Any, expected: Expected) -> Table:
     along = (FRAME, SENSOR)[-split[0].ndim :]
     columns = {channel: Column(values, along) for channel, values in zip(channels, split, strict=True)}
     source = OneArray(NAME, along=dict.fromkeys(channels, along), channels=channels, last=whole)
-    return table_of_columns(source, numbered(columns, expected, source))
+    return table_of_columns(source, columns, expected)
 
 
 def table_of_mapping(given: Mapping[Any, Any], expected: Expected) -> Table:
@@ -124,7 +124,7 @@ def table_of_mapping(given: Mapping[Any, Any], expected: Expected) -> Table:
                 )
         columns[title] = Column(array, along, _units(next(v for t, v in given.items() if str(t) == title)))
     source = Arrays(NAME, along={title: column.along for title, column in columns.items()})
-    return table_of_columns(source, numbered(columns, expected, source))
+    return table_of_columns(source, columns, expected)
 
 
 def as_array(given: Any, where: str) -> AnyArray:

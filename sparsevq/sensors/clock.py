@@ -20,8 +20,8 @@ _NUMBER_FRAMES = "number the frames in a column frame instead"
 
 def offsets_by_time(
     table: Table, columns: Columns, times: FloatArray, time_units: str, calendar: str = ""
-) -> tuple[list[int], str | None]:
-    """The frame of each line of a file, counted from the last one (0, -1, ...), and the last one's date, if it has one.
+) -> tuple[list[int], str | float]:
+    """The frame of each line of a file, counted from the last one (0, -1, ...), and the last one's date or time.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def offsets_by_time(
     if moments is None:
         given = [columns.number(row, "time") for row in table.rows]
         if len(set(given)) == 1:
-            return [0] * len(given), None
-        return _offsets(table, columns, given, _step(table, columns, times)), None
+            return [0] * len(given), given[0]
+        return _offsets(table, columns, given, _step(table, columns, times)), max(given)
     dates = [moment.date for moment in moments]
     last = max(dates)
     date = str(moments[dates.index(last)])

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import FRAME, NAME, SENSOR, Column, Expected, numbered, table_of_columns
+from sparsevq.sensors.memory import FRAME, NAME, SENSOR, Column, Expected, table_of_columns
 from sparsevq.sensors.source import Source
 from sparsevq.sensors.table import Table
 
@@ -97,7 +97,7 @@ def table_of_dataset(given: xr.Dataset, expected: Expected, path: Path | None = 
     date = None
     if frames == OBSERVED and "forecast_reference_time" in given.coords:
         date = _date(given["forecast_reference_time"])
-    return table_of_columns(source, numbered(columns, expected, source), date)
+    return table_of_columns(source, columns, expected, date, ordered=frames == OBSERVED)
 
 
 # ------------------------------------------------------------------ parts

@@ -1,7 +1,7 @@
 """The user's readings of one or several observed frames, and a CSV file of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.sensors.space import ANYWHERE, Space
 from sparsevq.sensors.table import Say, Table, print_note
 
+Counted = tuple[str, float]
+"""``frame`` or ``time``, and its number."""
+
 
 @dataclass(frozen=True, eq=False)
 class History:
@@ -29,11 +32,14 @@ class History:
         ``(k,)`` readings, each by place; frames may have different sensors.
     date
         Of the last frame, ISO 8601 (``2024-01-31T12:00:00``), UTC where it has a zone; None: it is not known.
+    counted
+        What the last frame is counted as, from wherever; None: it has no number.
     """
 
     offsets: tuple[int, ...]
     frames: tuple[Readings, ...]
     date: str | None = None
+    counted: Counted | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError if offsets are not as described."""
@@ -46,7 +52,8 @@ class History:
         if span < 1:
             raise ValueError(f"span={span} leaves no frame")
         kept = [pair for pair in zip(self.offsets, self.frames, strict=True) if pair[0] > -span]
-        return History(tuple(offset for offset, _ in kept), tuple(frame for _, frame in kept), self.date)
+        offsets, frames = zip(*kept, strict=True)
+        return replace(self, offsets=offsets, frames=frames)
 
     def appended(self, later: "History", steps: int) -> "History":
         """These frames and later ones, whose last one is ``steps`` frames after the last of these.
@@ -67,7 +74,7 @@ class History:
                 )
             merged[offset - steps] = frame
         offsets = tuple(sorted(merged))
-        return History(offsets, tuple(merged[offset] for offset in offsets), later.date)
+        return replace(later, offsets=offsets, frames=tuple(merged[offset] for offset in offsets))
 
 
 def read_readings(
@@ -168,24 +175,26 @@ def history_of(table: Table, form: Form, times: FloatArray) -> History:
             f"{table.source.word} is of",
             "keep one of the two",
         )
-    clock, date = given[0] if given else None, table.date
+    clock, date, counted = given[0] if given else None, table.date, None
     if clock is None:
         offsets = [0] * len(table.rows)
     elif clock == "frame":
-        offsets = _by_number(table, columns)
+        offsets, last = _by_number(table, columns)
+        counted = None if table.ordered else ("frame", last)
     else:
-        offsets, date = offsets_by_time(table, columns, times, form.time_units, form.calendar)
+        offsets, told = offsets_by_time(table, columns, times, form.time_units, form.calendar)
+        date, counted = (told, None) if isinstance(told, str) else (date, ("time", told))
     frames = form.frames(table, columns, offsets, clock)
     ordered = tuple(sorted(frames))
     if ordered[-1] != 0:
         raise SparseVQError(
             f"{table.name}: the last frame has no reading", f"leave its {table.source.word}s out, or give a value"
         )
-    return History(ordered, tuple(frames[offset].by_place() for offset in ordered), date)
+    return History(ordered, tuple(frames[offset].by_place() for offset in ordered), date, counted)
 
 
-def _by_number(table: Table, columns: Columns) -> list[int]:
-    """The offset of each line, from the column ``frame``."""
+def _by_number(table: Table, columns: Columns) -> tuple[list[int], float]:
+    """The offset of each line, from the column ``frame``, and the last number."""
     numbers = []
     for row in table.rows:
         number = columns.number(row, "frame")
@@ -194,4 +203,4 @@ def _by_number(table: Table, columns: Columns) -> list[int]:
                 row, "frame", f"holds {columns.text(row, 'frame')!r}, which is no integer", "number the frames"
             )
         numbers.append(int(number))
-    return [number - max(numbers) for number in numbers]
+    return [number - max(numbers) for number in numbers], float(max(numbers))

@@ -56,8 +56,34 @@ class Column:
     units: str = ""
 
 
-def table_of_columns(source: Source, columns: Mapping[str, Column], date: str | None = None) -> Table:
-    """The table of columns that go along frames and sensors, a row for each pair."""
+def table_of_columns(
+    source: Source,
+    columns: Mapping[str, Column],
+    expected: Expected,
+    date: str | None = None,
+    *,
+    ordered: bool = False,
+) -> Table:
+    """The table of columns that go along frames and sensors, a row for each pair.
+
+    Where no column tells the sensors, they are the run's, in their order; where none tells the frames, the oldest comes
+    first.
+
+    Parameters
+    ----------
+    source, date, ordered
+        As of `Table`.
+    columns, expected
+        Title -> values, and what they may be.
+
+    Raises
+    ------
+    SparseVQError
+        There are not as many sensors as the run has.
+    """
+    columns = numbered_sensors(columns, expected, source)
+    ordered = ordered or not _tells_frames(columns, expected)
+    columns = numbered_frames(columns, expected)
     sizes = {FRAME: 1, SENSOR: 1}
     for column in columns.values():
         sizes |= dict(zip(column.along, column.values.shape, strict=True))
@@ -73,12 +99,7 @@ def table_of_columns(source: Source, columns: Mapping[str, Column], date: str | 
         for index in range(shape[0] * shape[1])
     )
     units = {title: column.units for title, column in columns.items() if column.units}
-    return Table(source, None, tuple(columns), rows, units, date)
-
-
-def numbered(columns: Mapping[str, Column], expected: Expected, source: Source) -> dict[str, Column]:
-    """The same with columns of sensors and frames, where no column tells them."""
-    return numbered_frames(numbered_sensors(columns, expected, source), expected, source)
+    return Table(source, None, tuple(columns), rows, units, date, ordered)
 
 
 def numbered_sensors(columns: Mapping[str, Column], expected: Expected, source: Source) -> dict[str, Column]:
@@ -105,13 +126,16 @@ def numbered_sensors(columns: Mapping[str, Column], expected: Expected, source: 
     return _with(columns, SENSOR, Column(np.arange(count), (SENSOR,)), expected)
 
 
-def numbered_frames(columns: Mapping[str, Column], expected: Expected, source: Source) -> dict[str, Column]:
+def numbered_frames(columns: Mapping[str, Column], expected: Expected) -> dict[str, Column]:
     """The same with numbers of frames, where no column tells which they are: the oldest comes first."""
-    meanings = {expected.meaning(title) for title in columns}
     frames = next((column.values.shape[0] for column in columns.values() if FRAME in column.along), None)
-    if frames is None or meanings & {"time", FRAME}:
+    if frames is None or _tells_frames(columns, expected):
         return dict(columns)
     return _with(columns, FRAME, Column(np.arange(frames), (FRAME,)), expected)
+
+
+def _tells_frames(columns: Mapping[str, Column], expected: Expected) -> bool:
+    return any(expected.meaning(title) in ("time", FRAME) for title in columns)
 
 
 def _with(columns: Mapping[str, Column], title: str, column: Column, expected: Expected) -> dict[str, Column]:

@@ -106,6 +106,8 @@ class Table:
         Column -> what is said of its unit beside its name: a line of units below the header, an attribute.
     date
         Of the last frame, where something else than a column says it.
+    ordered
+        Frames are numbered by their order alone, which says nothing of other readings.
     """
 
     source: Source
@@ -114,6 +116,7 @@ class Table:
     rows: Sequence[Row]
     units: Mapping[str, str] = field(default_factory=dict)
     date: str | None = None
+    ordered: bool = False
 
     @property
     def name(self) -> str:

@@ -546,3 +546,21 @@ def test_importing_sparsevq_waits_for_nothing():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'Forecast'"):
         _ = sparsevq.Forecast
+
+
+def test_a_forecaster_says_what_it_is(modal, modal_run, calibrated):
+    shown = repr(modal)
+    for words in (
+        "data set     waves",
+        "8 x 12 points: y 0 ... 1 [m], x 0 ... 0.91667 [m]",
+        "u [m/s], v [m/s]",
+        "sensors      6, placed by random",
+        "up to 3 frames, 0.5 s apart",
+        "4 frames ahead, 0.5 s apart: 2 s",
+        "not calibrated",
+        "device       cpu",
+        str(modal_run.path),
+    ):
+        assert words in shown, shown
+    assert "calibrated on the validation split, temperature 0.5" in repr(calibrated(temperature=0.5))
+    assert modal._repr_html_().count("<tr>") == shown.count("\n")

@@ -72,8 +72,8 @@ def run(args: Namespace, argv: list[str]) -> None:
     set_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
     lease = claim_devices(args.device)
     from sparsevq.forecasting.forecaster import Forecaster
-    from sparsevq.forecasting.netcdf import write_netcdf
     from sparsevq.forecasting.picture import draw_forecast
+    from sparsevq.forecasting.writing import write_netcdf
 
     model = Forecaster(args.result, data=getattr(args, "data", None), device="auto" if lease.kind == "cuda" else "cpu")
     forecast = model.forecast(

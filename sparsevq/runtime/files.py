@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import re
+import shutil
 import socket
 import sys
 import tempfile
@@ -55,6 +56,46 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: str | Path, marks: tuple[str, ...]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which takes its name when the block ends without an error.
+
+    A folder of that name is replaced if it has one of the files `marks`: another is none of this kind, and stays.
+
+    Raises
+    ------
+    SparseVQError
+        There is something else of that name, the folder above can't be written, or the disk is full.
+    """
+    path = Path(path)
+    parts: list[Path] = []
+    try:
+        if path.exists() and not any((path / mark).is_file() for mark in marks):
+            raise OSError(errno.EEXIST, "there is something else of that name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
+        parts = [Path(tempfile.mkdtemp(prefix=prefix, suffix=path.suffix, dir=path.parent)) for _ in range(2)]
+        part, replaced = parts
+        yield part
+        os.chmod(part, 0o777 & ~_umask())
+        for found in part.rglob("*"):
+            _to_disk(found)
+        if path.exists():
+            os.replace(path, replaced / path.name)
+        os.replace(part, path)
+        _to_disk(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except Exception as error:
+        if _disk_fault(error):
+            raise unwritable(path, OSError(str(error))) from error
+        raise
+    finally:
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def unwritable(path: str | Path, error: OSError) -> SparseVQError:
@@ -169,7 +210,7 @@ def _remove_abandoned(path: Path) -> None:
         for found in os.scandir(path.parent):
             match = name.fullmatch(found.name)
             if match and _abandoned(match[1], int(match[2]), found.stat().st_mtime):
-                os.unlink(found.path)
+                shutil.rmtree(found.path) if found.is_dir() else os.unlink(found.path)
 
 
 def _abandoned(machine: str, process: int, changed: float) -> bool:

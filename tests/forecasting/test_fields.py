@@ -11,6 +11,7 @@ import sparsevq
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting import fields
 from sparsevq.forecasting.points import read_points
+from sparsevq.forecasting.writing import write_forecast
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
@@ -74,7 +75,7 @@ def test_blocks_are_no_larger_than_memory_has_room_for(case, monkeypatch):
     assert model.forecast(run.readings(), 4, 3, chunks={})["u"].chunks == ((3,), (2, 2, 1), (1,) * 8, (12,))
 
 
-def test_each_block_is_computed_once_for_all_channels_and_quantiles(case, monkeypatch):
+def test_each_block_is_computed_once_for_all_channels_and_quantiles(case, monkeypatch, tmp_path):
     model, run = case
     lazy = model.forecast(run.readings(), 4, 3, quantiles=0.5, chunks={"y": 2})
     decoded = []
@@ -82,6 +83,10 @@ def test_each_block_is_computed_once_for_all_channels_and_quantiles(case, monkey
     monkeypatch.setattr(fields.FieldsOf, "_decoded", lambda self, *where: decoded.append(where) or once(self, *where))
     lazy.compute()
     assert len(decoded) == 4
+    for name in ("forecast.nc", "forecast.zarr"):
+        decoded.clear()
+        write_forecast(tmp_path / name, lazy, "made")
+        assert len(decoded) == 4
 
 
 def test_quantiles_are_those_of_the_members(case):

@@ -13,6 +13,7 @@ from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
 from sparsevq.cli.info import add_info
 from sparsevq.cli.pack import add_pack
+from sparsevq.cli.place import add_place
 from sparsevq.cli.train import add_train
 from sparsevq.errors import SparseVQError
 from sparsevq.version import VERSION
@@ -56,6 +57,7 @@ def make_parser() -> Parser:
     add_forecast(commands)
     add_info(commands)
     add_pack(commands)
+    add_place(commands)
     add_deliver(commands)
     return parser
 

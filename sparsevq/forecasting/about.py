@@ -22,7 +22,8 @@ def facts(
     config, frames = model.gpt.config, model.gpt.config.leads - 1
     points = f"{data.num_points} scattered points" if data.scattered else f"{' x '.join(map(str, data.grid))} points"
     spans = [
-        f"{axis} {at.min():.5g} ... {at.max():.5g}{_unit(data.axis_units.get(axis, ''))}" for axis, at in data.axes.items()
+        f"{axis} {at.min():.5g} ... {at.max():.5g}{_unit(data.axis_units.get(axis, ''))}"
+        for axis, at in data.axes.items()
     ]
     units = zip(data.channels, data.units, strict=True)
     own = len(sensors.sparse)

@@ -108,10 +108,23 @@ class FieldPainter:
         else:
             drawn.set_array(np.ma.masked_invalid(shown))
 
-    def sensors(self, axes: Axes, coordinates: Array, small: bool = False, values: Array | None = None) -> Artist:
+    @property
+    def is_line(self) -> bool:
+        """Whether it draws lines, which need no colour bar."""
+        return self._viewer.is_line
+
+    def sensors(
+        self,
+        axes: Axes,
+        coordinates: Array,
+        small: bool = False,
+        values: Array | None = None,
+        existing: bool = False,
+    ) -> Artist:
         """Mark sensors at ``(n, d)``; in space all of them, seen along the axis that the picture leaves out.
 
-        `values` ``(n,)``: what they read, by colour, or on a line by height; None: their places only.
+        `values` ``(n,)``: what they read, by colour, or on a line by height; None: their places only. Those that are
+        `existing` already, where others are proposed, are squares in another colour.
         """
         places = self._viewer.places(coordinates)
         look: dict[str, Any] = {"s": 4 if small else 11, "linewidths": 0.4 if small else 0.7}
@@ -124,7 +137,8 @@ class FieldPainter:
         if values is not None:
             look |= {"c": values, "norm": self._colours.norm, "cmap": self._colours.palette}
             return axes.scatter(*places.T, edgecolors="black", **look)
-        return axes.scatter(*places.T, facecolors="white", edgecolors="black", **look)
+        look |= {"marker": "s", "facecolors": "#56B4E9"} if existing else {"facecolors": "white"}
+        return axes.scatter(*places.T, edgecolors="black", **look)
 
     def label_axes(self, axes: Axes, left: bool, bottom: bool, upright: str = "") -> None:
         """Ticks and labels at the figure's rim only; elsewhere they would be noise.

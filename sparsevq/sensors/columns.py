@@ -26,8 +26,8 @@ _NOT_READ = (
     *("quality", "record", "rec", "index", "unnamed", "unnamed_0", "no", "nr", "number"),
 )
 """Columns that people have beside their readings."""
-_OF_SENSORS = ("set", "channels")
-"""Columns of a run's sensors.csv that say nothing of readings."""
+_OF_SENSORS = ("set", "channels", "expected_error")
+"""Columns of a CSV file of sensors that say nothing of readings."""
 _NO_UNIT = ("", "-", "none", "n/a", "nd", "nondim", "nondimensional", "dimensionless", "none given")
 _CLOSE = 0.7
 

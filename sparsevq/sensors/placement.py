@@ -124,7 +124,7 @@ def place_sensors(
     shown = f"{num_sensors} sparse + {further}" if further else f"{num_sensors}"
     _enough(candidates, num_sensors + further, shown)
     rng = np.random.default_rng(seed)
-    usual = read_channels(data, settings.channels)
+    usual = _read_channels(data, settings.channels)
     sparse, reads = _placed(data, settings, num_sensors, candidates, usual, rng, basis, noise)
     others = np.setdiff1d(candidates, sparse)
     semi_sparse = np.concatenate([sparse, drawn(data, Sites(data, others), further, rng)]).astype(np.int64)
@@ -258,7 +258,7 @@ def _others_read_all(reads: Flags, further: int) -> Flags:
     return np.concatenate([reads, np.ones((further, reads.shape[1]), bool)])
 
 
-def read_channels(data: FieldData, channels: tuple[str, ...]) -> Flags:
+def _read_channels(data: FieldData, channels: tuple[str, ...]) -> Flags:
     """(C,) the channels with these names; without names all."""
     if unknown := [name for name in channels if name not in data.channels]:
         raise SparseVQError(

@@ -16,12 +16,13 @@ Flags = npt.NDArray[np.bool_]
 
 
 def read_places(
-    path: Path, data: FieldData, candidates: Indices, num_sensors: int, usual: Flags
+    path: Path, data: FieldData, candidates: Indices, num_sensors: int | None, usual: Flags, merge: bool = False
 ) -> tuple[Indices, Flags]:
     """The grid points (n_s,) nearest to the places in a file, and the channels (n_s, C) that are read there.
 
     The file has one column for each axis and, if the sensors differ in what they read, ``channels``: names separated by
-    semicolons; where it is empty, the sensor reads the `usual` ones (C,).
+    semicolons; where it is empty, the sensor reads the `usual` ones (C,). Without `num_sensors` there may be any number
+    of them; with `merge` several at one grid point are one.
 
     Raises
     ------
@@ -43,11 +44,14 @@ def read_places(
     for row, index in zip(table.rows, points.tolist(), strict=True):
         if index not in allowed:
             raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
+        if index in taken and merge:
+            print_note(f"{path}, line {row.line}: at the same grid point as line {taken[index]}: not counted again")
+            continue
         if index in taken:
             raise row.fault(f"is at the same grid point as {taken[index]}", "remove one of the two")
         taken[index] = row.source.at(row.key)
         reads.append(usual if columns.missing(row, "channels") else _channels(row, columns, data.channels))
-    if len(taken) != num_sensors:
+    if num_sensors is not None and len(taken) != num_sensors:
         raise SparseVQError(
             f"{path} has {len(taken)} sensors but num_sensors is {num_sensors}", f"set num_sensors: [{len(taken)}]"
         )

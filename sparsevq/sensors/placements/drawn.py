@@ -23,6 +23,7 @@ def drawn(data: FieldData, sites: Sites, count: int, rng: np.random.Generator) -
     """
     keys = rng.exponential(size=len(sites.points)) / data.weights[sites.points]
     order = np.argsort(keys, kind="stable")
+    order = order[sites.free[order]]
     if not sites.min_distance:
         return sites.points[order[:count]]
     chosen: list[int] = []

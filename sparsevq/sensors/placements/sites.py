@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.distance import Distance
+from sparsevq.sensors.space import Space
 
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -43,6 +44,19 @@ class Sites:
         self.free[self.points == point] = False
         if self._distance is not None:
             self.free &= ~self._near(self._places, self._all_places[point])
+
+    def require_room(self, wanted: int) -> None:
+        """Check that there are so many free points.
+
+        Raises
+        ------
+        SparseVQError
+            There are fewer.
+        """
+        if wanted > self.free.sum():
+            raise SparseVQError(
+                f"only {int(self.free.sum())} of {wanted} sensors fit", "place fewer, or allow more places"
+            )
 
     def require_free(self, found: int, wanted: int) -> None:
         """Check that there is a free point.
@@ -95,6 +109,10 @@ def in_region(data: FieldData, candidates: Indices, region: Region) -> Indices:
             f"sensors.region has {len(region)} (low, high) pair(s) but the data has {len(data.axes)} axes",
             f"give one pair for each of {', '.join(data.axes)}",
         )
-    low, high = np.array(region, dtype=np.float64).T
-    places = data.physical_coordinates[candidates]
-    return candidates[((places >= low) & (places <= high)).all(axis=1)]
+    inside = np.ones(len(candidates), bool)
+    periods = Space.of(data).periods
+    for axis, (low, high), at in zip(data.axes, region, data.physical_coordinates[candidates].T, strict=True):
+        if axis in periods and np.isfinite(low):  # 350 to 370 degrees are -10 to 10
+            at = np.where((at >= low) & (at <= high), at, low + np.mod(at - low, periods[axis][1]))
+        inside &= (at >= low) & (at <= high)
+    return candidates[inside]

@@ -14,6 +14,8 @@ Krause, Singh & Guestrin, Near-optimal sensor placements in Gaussian processes, 
 of the covariance is that of a Kalman filter.
 """
 
+from copy import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,6 +47,12 @@ class ExpectedError:
         self.basis, self.noise, self.posterior = basis, noise, Posterior(basis.std)
         self.products, self._left = inner_products(basis, weights), left_by_modes(basis, weights)
         self.plain = bool((weights == 1).all())
+
+    def before_any(self) -> "ExpectedError":
+        """The same before any sensor is read."""
+        found = copy(self)
+        found.posterior = Posterior(self.basis.std)
+        return found
 
     @property
     def value(self) -> float:

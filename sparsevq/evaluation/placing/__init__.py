@@ -1,0 +1,1 @@
+"""What places of sensors are worth: expected before anything is read, and measured on frames that are held out."""

@@ -174,7 +174,11 @@ def _placed(
             sparse = regular(data, candidates, num_sensors, settings.region)
         case "csv":
             assert settings.csv is not None, "the configuration checks this"
-            sparse, reads = read_places(settings.csv, data, candidates, num_sensors, usual)
+            sparse, reads = read_places(settings.csv, data, free_points(data), num_sensors, usual)
+            if len(outside := np.flatnonzero(~np.isin(sparse, candidates))):
+                raise SparseVQError(
+                    f"{settings.csv}: sensor {outside[0]} is outside sensors.region", "move it, or widen the region"
+                )
     sites.require_apart(sparse, f"sensors.placement={settings.placement} with {num_sensors} sensors")
     return sparse, reads
 

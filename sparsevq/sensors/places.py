@@ -45,7 +45,8 @@ def read_places(
         if index not in allowed:
             raise row.fault("is inside an obstacle of at least one trajectory", "move the sensor")
         if index in taken and merge:
-            print_note(f"{path}, line {row.line}: at the same grid point as line {taken[index]}: not counted again")
+            at = row.source.at(row.key)
+            print_note(f"{path}, {at}: at the same grid point as {taken[index]}: not counted again")
             continue
         if index in taken:
             raise row.fault(f"is at the same grid point as {taken[index]}", "remove one of the two")

@@ -140,6 +140,17 @@ def test_a_region_holds_for_every_placement(placement):
     assert np.ptp(places, axis=0).min() > 0.1, "spread over the region"
 
 
+def test_places_of_a_file_are_checked_too(tmp_path):
+    data = travelling_waves(grid=(12, 12), obstacle=False)
+    (tmp_path / "mine.csv").write_text("y,x\n0.1,0.1\n0.1,0.3\n")
+    given = {"csv": tmp_path / "mine.csv"}
+    assert len(place_sensors(data, settings("csv", min_distance=0.1, **given), 2, 0).sparse) == 2
+    with pytest.raises(SparseVQError, match="sensors 0 and 1 are less than 0.5 m apart"):
+        place_sensors(data, settings("csv", min_distance=0.5, **given), 2, 0)
+    with pytest.raises(SparseVQError, match="mine.csv: sensor 1 is outside sensors.region: move it"):
+        place_sensors(data, settings("csv", region=((0, 1), (0, 0.2)), **given), 2, 0)
+
+
 def test_a_lattice_too_narrow_for_the_least_distance_is_an_error():
     data = travelling_waves(grid=(12, 12), obstacle=False)
     with pytest.raises(SparseVQError, match=r"placement=grid with 36 sensors: sensors \d+ and \d+ are less than 0.4 m"):

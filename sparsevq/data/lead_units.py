@@ -44,7 +44,7 @@ class LeadUnit:
 
     def value(self, time: float) -> float:
         """A lead time of the data set in this unit; of months and years the whole number that is meant."""
-        value = time * self.factor
+        value = float(time) * self.factor
         return float(round(value)) if self.name in _OF_CALENDAR and _is_whole(value) else value
 
     @property

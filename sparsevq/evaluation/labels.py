@@ -1,7 +1,12 @@
 """How methods, links and metrics are called and drawn: the one place, so that all tables and figures agree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+import pandas as pd
+
+MOST_NAMED = 4
+"""Channels that a title names one by one."""
 
 
 class MethodStyle(NamedTuple):
@@ -46,7 +51,7 @@ METRICS = {
     "vrmse": "VRMSE",
     "crps": "CRPS",
     "anomaly_correlation": "anomaly correlation",
-    "correlation_time": "correlation time",
+    "correlation_time": "correlation time (frames)",
 }
 
 
@@ -59,3 +64,16 @@ def in_usual_order(names: Iterable[str], order: Iterable[str] = METHODS) -> list
 def method_style(method: str, rank: int = 0) -> MethodStyle:
     """Name and look of a method; one that is not known here is called by its own name and takes a spare colour."""
     return METHODS.get(method) or MethodStyle(method, _OTHERS[rank % len(_OTHERS)], "-", "x")
+
+
+def run_title(table: pd.DataFrame, channels: Sequence[str]) -> str:
+    """Which run a figure is of: data set, sensors, seed and channels; `table` is any of the run's."""
+    first = table.iloc[0]
+    return f"{first['data_set']}, {first['num_sensors']} sensors, seed {first['seed']}; {channels_title(channels)}"
+
+
+def channels_title(channels: Sequence[str]) -> str:
+    """The channels that errors are of, as titles name them."""
+    if len(channels) > MOST_NAMED:
+        return f"{len(channels)} channels"
+    return f"channel{'s' * (len(channels) > 1)} {', '.join(channels)}"

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsevq.basis.basis import Basis
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
+from sparsevq.evaluation.anomalies import hidden_in_energy
 from sparsevq.evaluation.baselines.ensembles import members
 from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.score_tables import by_case, calibration, coverage_name, every, tidy
@@ -72,8 +74,9 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         ``method, channel, lead_time, quantity, rank, value``: of each ensemble spread, skill, their ratio, coverage of
         the central 50 and 90 % intervals (empty where there are too few members), and the rank histogram.
     ``spectra.csv``
-        ``method, lead_time, wavenumber, energy``: mean energy spectra (`spectrum_of`), channels added; `truth` is a
-        method. No rows where the domain has no spectrum, and then no `spectral_error` in ``scores.csv``.
+        ``method, lead_time, wavenumber, energy``: mean energy spectra (`spectrum_of`), channels added; of the anomalies
+        where the time mean has nearly all of a channel's energy (`hidden_in_energy`); `truth` is a method.
+        No rows where the domain has no spectrum, and then no `spectral_error` in ``scores.csv``.
     ``codebook.csv``
         See `codebook_use`; only where there is an index dump.
 
@@ -114,7 +117,7 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         by_observed: dict[int, dict[str, pd.DataFrame]] = {}
         for observed in np.unique(cases.observed_frames):
             chosen = np.flatnonzero(cases.observed_frames == observed)
-            scorer = _Scorer(data, basis.mean, sensors, cases, chosen, of_baselines.first_lead)
+            scorer = _Scorer(data, basis, sensors, cases, chosen, of_baselines.first_lead)
             for case in map(int, chosen):
                 scorer.add(case, forecast, baselines)
             by_observed[int(observed)] = scorer.tables()
@@ -144,7 +147,7 @@ class _Scorer:
     def __init__(
         self,
         data: FieldData,
-        mean: Array,
+        basis: Basis,
         sensors: SensorSets,
         cases: Cases,
         chosen: NDArray[np.int64],
@@ -155,7 +158,8 @@ class _Scorer:
         self._at_sensor = np.zeros(data.num_points, dtype=bool)
         self._at_sensor[sensors.sparse] = True
         self._scale = data.joint_scale
-        self._climatology = mean / self._scale
+        self._climatology = basis.mean / self._scale
+        self._hidden = hidden_in_energy(basis)  # channels whose spectra are those of the anomalies
         self._spectrum_of = spectrum_of(data)
         self._wavenumber = self._true_energy = np.zeros(0)  # the latter of the case at hand
         # (method or link, metric) -> a list with one array (lead, channel) for each case
@@ -279,7 +283,7 @@ class _Scorer:
             return None
         # Inside an obstacle every method has the same value as the truth, so that its boundary affects all alike.
         whole = np.zeros((len(fields), self._data.num_points, fields.shape[-1]), dtype=fields.dtype)
-        whole[:, valid] = fields
+        whole[:, valid] = fields - np.where(self._hidden, self._climatology[valid], 0).astype(fields.dtype)
         self._wavenumber, energy = self._spectrum_of(whole)
         if method == "truth":
             self._true_energy = energy

@@ -40,7 +40,7 @@ class Spectrum:
         if self.longitude is not None:
             return "zonal wavenumber (waves around the globe)"
         unit = next(iter(self.data.axis_units.values()), "")
-        return f"wavenumber (rad/{unit})" if unit else "wavenumber"
+        return f"wavenumber (rad/{unit})" if unit not in ("", "1") else "wavenumber"
 
     def __call__(self, fields: Array) -> tuple[Array, Array]:
         """Wavenumber ``(K,)`` and energy ``(..., K, C)`` of fields ``(..., N, C)``, as `metrics.energy_spectrum`.

@@ -83,14 +83,17 @@ def write_texts(
     first: str,
     labels: Mapping[str, str],
     certainty: Certainty | None = None,
+    horizons: Mapping[Any, int] | None = None,
 ) -> None:
-    """The table as Markdown and as LaTeX: one for each setting."""
+    """The table as Markdown and as LaTeX: one for each setting; `horizons`: of each the last lead (frames)."""
     mean, std, seeds = over_seeds(table, [first])
     markdowns, latexes = [], []
     for setting, means in mean.groupby(level=setting_of(table), sort=False):
         count = seeds[means.index].max()
         title = f"{_title(setting)}, {count} seed{'s' if count > 1 else ''}"
         texts = _texts(means, std, certainty)
+        if TIME in means and horizons is not None:
+            texts[_heading(TIME)] = [_frames(time, horizons[setting]) for time in means[TIME]]
         bold = pd.DataFrame(False, index=means.index, columns=means.columns)
         if certainty is not None:
             bold |= certainty.bold.reindex_like(bold).eq(True)
@@ -183,6 +186,13 @@ def _texts(mean: pd.DataFrame, std: pd.DataFrame, certainty: Certainty | None = 
     return pd.DataFrame(columns)
 
 
+def _frames(time: float, horizon: int) -> str:
+    """A correlation time; a correlation that never falls below the threshold says how far it was looked at."""
+    if math.isnan(time):
+        return ""
+    return f"over {horizon}" if math.isinf(time) else f"{time:.0f}"
+
+
 def _heading(column: str) -> str:
     if "_lead_" in column:
         return f"lead {column.rsplit('_', 1)[1]}"
@@ -194,7 +204,7 @@ def _number(mean: float, std: float) -> str:
     if math.isnan(mean):
         return ""
     if math.isinf(mean):
-        return "never"
+        return "∞"
     decimals = min(max(2 - math.floor(math.log10(abs(mean))), 0), 6) if mean else 2
     text = f"{mean:.{decimals}f}"
     return text if math.isnan(std) else f"{text} ± {std:.{decimals}f}"

@@ -52,10 +52,11 @@ def tabulate(
         A row for each method: the ratio of its mean relative L2 to that of the run's best baseline, and of its CRPS to
         that of the best ensemble of a baseline; relative L2 of the anomalies, relative L2 (means over lead times from 1
         on, and at some), CRPS, spread over skill and coverage of the 90 % interval (means over lead times from 0 on),
-        VRMSE, correlation time (first lead with an anomaly correlation below 0.8, in frames; inf, or "never", if there
-        is none). Mean and standard deviation over seeds (median of the correlation time); of what ``cases.csv`` has,
-        also the ends of a 95 % confidence interval (``..._low``, ``..._high``), by resampling trajectories. The best of
-        a column is bold where the interval of its difference to the next best does not hold 0.
+        VRMSE, correlation time (first lead with an anomaly correlation below 0.8, in frames; if there is none inf, and
+        "over 20" in texts, where 20 is the last lead). Mean and standard deviation over seeds (median of the
+        correlation time); of what ``cases.csv`` has, also the ends of a 95 % confidence interval (``..._low``,
+        ``..._high``), by resampling trajectories. The best of a column is bold where the interval of its difference to
+        the next best does not hold 0.
     ``calibration.md``
         Spread over skill at some lead times, and coverage.
     ``chain.md``, ``chain.tex``
@@ -89,7 +90,8 @@ def tabulate(
     certainty = certainty_of(stacked(cases) if cases else None)
     write_csv(out_dir / "summary.csv", mean_and_std(summary, "method", certainty))
     labels = {name: style.label for name, style in METHODS.items()}
-    write_texts(out_dir, "summary", summary, "method", labels, certainty)
+    horizons = forecast.groupby(setting_of(forecast))["lead_time"].max().to_dict()
+    write_texts(out_dir, "summary", summary, "method", labels, certainty, horizons)
     if chains:
         chain = stacked(chains)
         write_csv(out_dir / "chain.csv", chain)

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from sparsevq.data.field_data import SPLITS
+from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, SPLITS
+from sparsevq.data.lead_units import lead_unit
 from sparsevq.data.source import Source, with_channels
+from sparsevq.plotting.numbers import degrees
 from sparsevq.plotting.painter import FieldPainter, value_colours
 from sparsevq.plotting.style import channel_label, new_figure, save, styled, with_unit
 from sparsevq.plotting.viewer import FieldViewer, spread_evenly, view_middle
@@ -20,6 +22,8 @@ MOST_CHANNELS, MOST_ROWS, MOST_FRAMES = 4, 8, 6
 """Channels, rows of all channels together (but each split has one), and frames of a trajectory that are drawn."""
 INSTANTS, COLUMNS = 256, 3
 """Of fields on a line: frames in one diagram of space and time, and diagrams side by side."""
+NO_PARAMETERS = ("attempts", "seed")
+"""What simulations note of themselves that says nothing of a flow."""
 OUTLIERS = 0.001
 """Share of the values at either end that the scale of colours leaves out."""
 
@@ -62,6 +66,7 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
     figure = new_figure(columns * size[0] + 1.4, len(blocks) * (0.9 + rows * (size[1] + 0.2)) + 0.3)
     several = f"{len(chosen)} of {source.trajectories} trajectories, {len(frames)} of {len(source.time)} frames"
     figure.suptitle(f"{name or source.label}: {several}, {len(blocks)} of {channels} channels", fontsize=10)
+    told = lead_unit((source.time[frames] - source.time[0]).tolist(), source.time_units)
     titles = [_title(source, splits, trajectory, 1 if viewer.is_line else 3) for trajectory in chosen]
     parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
     for channel, unit, (view, shown), part in zip(source.channels, source.units, blocks, parts, strict=True):
@@ -77,11 +82,11 @@ def draw_contact_sheet(source: Source, path: Path, name: str = "") -> Path:
             row, column = divmod(place, columns)
             painter.draw(axes, fields[place], source.time[frames] if viewer.is_line else None)
             painter.label_axes(axes, column == 0, place + columns >= len(fields), with_unit("time", source.time_units))
-            when = "" if viewer.is_line or row else f"t = {source.time[frames[column]]:.6g} {source.time_units}".strip()
+            when = "" if viewer.is_line or row else f"t = {told.text(source.time[frames[column]])}"
             axes.set_title(f"{when}\n" if when else " ", fontsize=7, pad=2)  # a line for the trajectory's title
             if viewer.is_line or column == 0:
                 _title_trajectory(axes, titles[place if viewer.is_line else row])
-        painter.colour_bar(part, ax=panels, extend="both", aspect=30)
+        painter.colour_bar(part, ax=panels, aspect=30)
     return save(figure, path)
 
 
@@ -142,9 +147,18 @@ def _is_plume(channel: Array) -> bool:
 def _title(source: Source, splits: Array, trajectory: int, most: int) -> str:
     """Number and split of a trajectory, and the first of the parameters that vary."""
     told = [f"{trajectory} ({splits[trajectory]})" if splits[trajectory] else str(trajectory)]
-    varying = [name for name, values in source.parameters.items() if len(np.unique(values)) > 1 and name != "attempts"]
+    varying = [
+        name for name, values in source.parameters.items() if len(np.unique(values)) > 1 and name not in NO_PARAMETERS
+    ]
     for name in varying[:most]:
         value, unit = source.parameters[name][trajectory], source.parameter_units.get(name, "")
         is_text = isinstance(value, str)
-        told.append(value if is_text else f"{name} {value:.4g} {'' if unit == '1' else unit}".strip())
+        told.append(value if is_text else f"{name} {_value(float(value), unit)}")
     return "   ".join(told)
+
+
+def _value(value: float, unit: str) -> str:
+    """A parameter with its unit; places on a map as there: 38.1°N."""
+    if unit in (*LATITUDE_UNITS, *LONGITUDE_UNITS):
+        return degrees(round(value, 1), unit)
+    return f"{value:.4g} {'' if unit == '1' else unit}".strip()

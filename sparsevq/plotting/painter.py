@@ -1,7 +1,8 @@
 """One quantity in one panel after the other, all with the same colours."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from textwrap import wrap
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,11 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS
+from sparsevq.plotting.numbers import degrees
 from sparsevq.plotting.style import with_unit
 from sparsevq.plotting.viewer import FieldViewer
 
 Array = NDArray[Any]
 
+OUTLIERS = 0.005
+"""Share of the values at either end that a scale of colours may leave out."""
 NO_FIELD = "0.6"
 """Grey of the points without a value."""
 
@@ -30,15 +34,42 @@ class Colours(NamedTuple):
     norm: Normalize
     palette: Colormap
     line: str = "#0072B2"
+    extend: Literal["neither", "min", "max", "both"] = "neither"
+
+    def clipping(self, *shown: Array) -> "Colours":
+        """The same for a colour bar with an arrow at each end that some of the values are beyond."""
+        low, high = float(self.norm.vmin or 0), float(self.norm.vmax or 0)
+        slack = 1e-6 * (high - low)
+        found = [values[np.isfinite(values)] for values in shown]
+        below = any(bool((values < low - slack).any()) for values in found)
+        above = any(bool((values > high + slack).any()) for values in found)
+        return self._replace(extend=EXTEND[below, above])
 
 
-def value_colours(shown: Array, outliers: float = 0.0) -> Colours:
-    """Colours for all values that are shown (NaN: none), but for a share of outliers at either end.
+EXTEND: dict[tuple[bool, bool], Literal["neither", "min", "max", "both"]] = {
+    (False, False): "neither",
+    (True, False): "min",
+    (False, True): "max",
+    (True, True): "both",
+}
 
-    A quantity of both signs gets a palette with white at 0, one that hardly changes sign a plain one.
+
+def value_colours(shown: Array, outliers: float = OUTLIERS) -> Colours:
+    """Colours for all values that are shown (NaN: none).
+
+    A share of `outliers` at either end is left out if that makes the scale less than two thirds as long. A quantity of
+    both signs gets a palette with white at 0, one that hardly changes sign a plain one.
     """
     found = shown[np.isfinite(shown)]
-    low, high = map(float, np.quantile(found, (outliers, 1 - outliers))) if len(found) else (0.0, 1.0)
+    low, high = (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)
+    inner = tuple(map(float, np.quantile(found, (outliers, 1 - outliers)))) if len(found) else (low, high)
+    if 0 < inner[1] - inner[0] < (high - low) * 2 / 3:
+        low, high = inner
+    colours = _scale(low, high)
+    return colours.clipping(found)
+
+
+def _scale(low: float, high: float) -> Colours:
     if low < -0.2 * high and high > -0.2 * low:
         bound = max(abs(low), abs(high))
         return Colours(Normalize(-bound, bound), _palette("RdBu_r"))
@@ -49,7 +80,7 @@ def error_colours(errors: Array) -> Colours:
     """White at 0; a few points beside a wall do not wash out the rest."""
     found = np.abs(errors[np.isfinite(errors)])
     bound = float(np.quantile(found, 0.995)) if len(found) else 0.0
-    return Colours(Normalize(-(bound or 1.0), bound or 1.0), _palette("PuOr_r"), "#D55E00")
+    return Colours(Normalize(-(bound or 1.0), bound or 1.0), _palette("PuOr_r"), "#D55E00").clipping(errors)
 
 
 def std_colours(stds: Array) -> Colours:
@@ -152,8 +183,8 @@ class FieldPainter:
             unit = viewer.axis_units.get(name, "")
             axis.set_major_locator(MaxNLocator(3, steps=(1, 2, 2.5, 5, 10)))
             if unit in (*LATITUDE_UNITS, *LONGITUDE_UNITS):
-                axis.set_major_locator(MaxNLocator(3, steps=(1, 1.5, 3, 4.5, 6, 9, 10)))
-                axis.set_major_formatter(partial(_compass, "NS" if unit in LATITUDE_UNITS else "EW"))
+                axis.set_major_locator(MaxNLocator(3, steps=(1, 1.2, 1.5, 2, 3, 5, 6, 9, 10)))
+                axis.set_major_formatter(partial(_degrees, unit))
                 unit = ""
             labels.append(with_unit(name, unit))
         if left:
@@ -161,15 +192,14 @@ class FieldPainter:
         if bottom:
             axes.set_xlabel(labels[0], fontsize=8)
 
-    def colour_bar(self, figure: FigureBase, **place: Any) -> Colorbar:
-        """A colour bar; `place` as in `matplotlib.figure.Figure.colorbar`."""
-        bar = figure.colorbar(ScalarMappable(self._colours.norm, self._colours.palette), **place)
-        bar.set_label(self._quantity, fontsize=8)
+    def colour_bar(self, figure: FigureBase, letters: int = 100, **place: Any) -> Colorbar:
+        """A colour bar, placed as by `matplotlib.figure.Figure.colorbar`. So many letters of its label fit."""
+        mappable = ScalarMappable(self._colours.norm, self._colours.palette)
+        bar = figure.colorbar(mappable, extend=self._colours.extend, **place)
+        bar.set_label("\n".join(wrap(self._quantity, letters)), fontsize=8)
         bar.locator = MaxNLocator(4)
         return bar
 
 
-def _compass(ends: str, value: float, _position: int | None = None) -> str:
-    """Degrees as on a map: 30°N, 120°W."""
-    turned = value if ends == "NS" else (value + 180) % 360 - 180
-    return f"{abs(turned):g}°" + ("" if turned in (0, -180) else ends[int(turned < 0)])
+def _degrees(unit: str, value: float, _position: int | None = None) -> str:
+    return degrees(value, unit)

@@ -2,17 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.text import Text
 
+from sparsevq.data.lead_units import LeadUnit
 from sparsevq.runtime.files import written_whole
 
 DPI = 150
 LONGEST_NAME = 32
 """Characters of a long name that fits beside a picture."""
+
+LETTERS = 12.0
+"""Of a title to the inch."""
 
 # Any: matplotlib types every key, but nobody else needs to.
 RC: Any = {
@@ -25,8 +32,8 @@ RC: Any = {
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "axes.formatter.offset_threshold": 3,
-    "axes.formatter.limits": (-3, 5),
+    "axes.formatter.useoffset": False,  # a tick says its value, with the digits that the next one differs in
+    "axes.formatter.limits": (-4, 6),
     "legend.frameon": False,
     "legend.fontsize": 8,
     "xtick.labelsize": 8,
@@ -65,9 +72,26 @@ def channel_label(channel: str, about: Mapping[str, str]) -> str:
     return name if 0 < len(name) <= LONGEST_NAME else channel
 
 
-def lead_label(lead: int, time: float, unit: str) -> str:
-    """A lead time, in frames and as time, as the title of a panel."""
-    return f"lead {lead} ({time:.4g} {WRITTEN.get(unit, unit)})".replace(" )", ")")
+def lead_label(lead: int, time: float, unit: LeadUnit) -> str:
+    """A lead time, in frames and as time, as the title of a panel; `unit` is that of all leads of the figure."""
+    told = unit.text(time)
+    return f"lead {lead}" if told == str(lead) else f"lead {lead} ({told})"
+
+
+def title(figure: FigureBase, text: str, width: float, **look: Any) -> Text:
+    """A title over a figure of a width (inches), in as many lines as it needs."""
+    return figure.suptitle("\n".join(lines_of(text, width)), **{"fontsize": 10, **look})
+
+
+def lines_of(text: str, width: float) -> list[str]:
+    """The lines of a title of a width (inches)."""
+    return wrap(text, max(int(width * LETTERS), 20))
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 6) -> None:
+    """One legend for the whole figure, under its panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, max(len(labels), 1)))
 
 
 WRITTEN = {"1": "", "degrees": "°", "degree": "°"}

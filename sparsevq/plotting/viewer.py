@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import LATITUDE_UNITS, LONGITUDE_UNITS, FieldData
+from sparsevq.plotting.numbers import coordinate
 
 Array = NDArray[Any]
 
@@ -120,9 +121,10 @@ class FieldViewer:
             return ""
         if self.layer is None:
             return f"largest along {self.across}"
-        at = self.axes[self.across][self._points if self.scattered else [self.layer]]
-        where = f"{at.min():.3g} to {at.max():.3g}" if self.scattered else f"{at[0]:.3g}"
-        return f"{self.across} = {where} {self.axis_units.get(self.across, '')}".rstrip()
+        unit, others = self.axis_units.get(self.across, ""), self.axes[self.across]
+        shown = others[self._points if self.scattered else [self.layer]]
+        ends = [coordinate(float(end), unit, others) for end in (shown.min(), shown.max())]
+        return f"{self.across} = {' to '.join(dict.fromkeys(ends))}"
 
     def title(self, text: str) -> str:
         """A title, and which part of a field in space is shown."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.codebook import codebook_use
-from sparsevq.evaluation.figures import curves, fields
+from sparsevq.evaluation.figures import curves, fields, spectra, training
 from sparsevq.evaluation.figures.draw import _pictured, draw_case_figures, draw_summary_figures
 from sparsevq.evaluation.figures.fields import draw_animation, draw_strip
 from sparsevq.evaluation.figures.training import draw_training
@@ -132,7 +132,8 @@ def test_the_codebook_is_compared_between_training_and_the_split_that_is_scored(
     drawn = []
     monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
     use = codebook_use(evaluated.codes, "val")
-    curves.draw_codebook(evaluated.codes, use, "val", Path("unused"))
+    curves.draw_codebook(evaluated.codes, use, "val", "waves, 8 sensors, seed 1; channels u, v", Path("unused"))
+    assert drawn[0].get_suptitle() == "waves, 8 sensors, seed 1: use of the codebook"
     left, right = drawn[0].axes
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()][1] == "sparse, validation"
     assert len(right.containers) == 4
@@ -145,9 +146,10 @@ def test_the_codebook_is_compared_between_training_and_the_split_that_is_scored(
 
 def test_where_there_is_no_spectrum_the_figure_says_why(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(spectra, "save", lambda figure, path: drawn.append(figure) or path)
     kind = spectrum_of(scattered_waves(points=20))
-    curves.draw_spectra(pd.DataFrame(columns=["method", "lead_time", "wavenumber", "energy"]), kind, "", tmp_path)
+    nothing = pd.DataFrame(columns=["observed_frames", "method", "lead_time", "wavenumber", "energy"])
+    spectra.draw_spectra(nothing, kind, "", "scattered", tmp_path)
     assert [text.get_text() for text in drawn[0].texts] == [
         "scattered has no energy spectrum: the points are scattered"
     ]
@@ -168,18 +170,22 @@ def test_axes_are_labelled_at_the_rim_and_sensors_are_marked(evaluated, monkeypa
     drawn = []
     monkeypatch.setattr(fields, "save", lambda figure, path: drawn.append(figure) or path)
     draw_strip(pictured(evaluated), Path("unused"))
-    first, second = drawn[0].subfigs
-    panels = [axes for axes in first.axes if axes.get_title() or axes.collections]
+    axes_of = [axes for axes in drawn[0].axes if axes.get_position().height > 0.05]
+    panels, second = axes_of[:20], axes_of[20:]
     assert [axes.get_title() for axes in panels[:4]] == [
         "observed frame",
         "lead 1 (0.5 s)",
         "lead 3 (1.5 s)",
         "lead 5 (2.5 s)",
     ]
-    assert [axes.get_ylabel() for axes in first.axes].count("y (m)") == 5
-    assert [axes.get_xlabel() for axes in first.axes].count("x (m)") == 4
-    assert {axes.get_xlabel() for axes in first.axes} >= {"u (m/s)", "error of u (m/s)"}, "colour bars"
-    assert not [axes for axes in second.axes if axes.get_ylabel()]
+    assert [axes.get_ylabel() for axes in panels].count("y (m)") == 5
+    assert [axes.get_xlabel() for axes in panels].count("x (m)") == 4
+    bars = {axes.get_xlabel() for axes in drawn[0].axes if axes not in axes_of}
+    assert bars == {"u (m/s)", "error of u (m/s)", "v (m/s)", "error of v (m/s)"}
+    assert not [axes for axes in second if axes.get_ylabel()]
+    for one, other in zip(panels, second, strict=True):  # aligned, whatever is labelled
+        np.testing.assert_allclose(one.get_position().bounds[1:], other.get_position().bounds[1:])
+    assert drawn[0].get_suptitle().startswith("waves, 8 sensors, seed 3: trajectory")
     places = evaluated.data.physical_coordinates[evaluated.sensors.sparse][:, ::-1]
     np.testing.assert_allclose(panels[0].collections[1].get_offsets(), places)
 
@@ -197,10 +203,10 @@ def test_the_pictured_case_is_the_one_with_the_median_error(evaluated):
 
 def test_a_case_from_outside_the_training_range_is_called_so(evaluated):
     case = pictured(evaluated)
-    assert case.title.startswith("waves: trajectory")
+    assert case.title.startswith("waves, 8 sensors, seed 3: trajectory")
     outside = np.where(evaluated.data.split == "test", "ood", evaluated.data.split)
     case = dataclasses.replace(case, data=dataclasses.replace(evaluated.data, split=outside))
-    assert case.title.startswith("waves, outside the training range: trajectory")
+    assert case.title.startswith("waves, 8 sensors, seed 3, outside the training range: trajectory")
 
 
 def test_the_obstacle_is_grey_and_hides_what_is_under_it(evaluated, tmp_path):
@@ -227,7 +233,7 @@ def test_each_number_of_observed_frames_is_a_row(evaluated, monkeypatch, tmp_pat
     monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
     table = pd.read_csv(evaluated.folder / "scores" / "cases.csv")
     table["observed_frames"] = np.where(table["start_frame"] > 0, 3, 1)
-    curves.draw_lead_time(table, pictured(evaluated).cases, tmp_path)
+    curves.draw_lead_time(table, pictured(evaluated).cases, "waves", tmp_path)
     titles = [axes.get_title(loc="left") for axes in drawn[0].axes]
     assert "waves, 8 sensors" in titles
     assert "waves, 8 sensors, 3 observed frames" in titles
@@ -255,7 +261,46 @@ def test_every_method_is_drawn_in_its_own_colour(evaluated, monkeypatch):
 
 def test_a_missing_history_is_named(tmp_path):
     with pytest.raises(SparseVQError, match=r"gone\.csv can't be read as a training history"):
-        draw_training({"gpt": tmp_path / "gone.csv"}, tmp_path / "training.png")
+        draw_training({"gpt": tmp_path / "gone.csv"}, "waves", tmp_path / "training.png")
+
+
+def test_stages_that_are_solved_for_are_told_in_a_line(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(training, "save", lambda figure, path: drawn.append(figure) or path)
+    paths = histories(tmp_path)
+    paths["sparse"].write_text("step,val_loss,val_relative_l2\n0,0.0535,0.0632\n")
+    draw_training(paths, "waves, 8 sensors, seed 1; channel u", tmp_path)
+    told, curved = drawn[0].subfigs
+    (line,) = [text.get_text() for text in told.texts]
+    assert " ".join(line.split()) == (
+        "sparse, solved for without steps: loss (validation) 0.0535, relative L2 error (validation) 0.0632"
+    )
+    assert sum(bool(axes.get_lines()) for axes in curved.axes) == 2
+
+
+def test_links_are_told_apart_and_those_of_further_observed_frames_do_not_count(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
+    errors = {"linear_estimate": 0.00206, "teacher_reconstruction": 0.00162, "forecast": 0.00356}
+    rows = [
+        (observed, link, "all", lead, "relative_l2", error * observed)
+        for observed in (1, 5)
+        for link, error in errors.items()
+        for lead in (1, 2)
+    ]
+    columns = ["observed_frames", "link", "channel", "lead_time", "metric", "value"]
+    curves.draw_chain(pd.DataFrame(rows, columns=columns), "waves", tmp_path)
+    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["0.00206", "0.00162", "0.00356"]
+
+
+@pytest.mark.parametrize(("of_norm", "label"), [(0.005, "error of anomalies"), (0.3, "relative L2 error")])
+def test_errors_are_those_of_the_anomalies_where_the_mean_dominates(evaluated, monkeypatch, of_norm, label):
+    drawn = []
+    monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
+    table = pd.read_csv(evaluated.folder / "scores" / "cases.csv")
+    table["relative_l2"] = of_norm * table["relative_l2_anomalies"]
+    curves.draw_lead_time(table, pictured(evaluated).cases, "waves", Path("unused"))
+    assert drawn[0].axes[0].get_ylabel() == label
 
 
 def test_missing_scores_are_named(evaluated, tmp_path):

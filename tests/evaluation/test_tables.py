@@ -106,6 +106,9 @@ def test_correlation_time_of_a_seed_that_never_falls_is_not_averaged(tmp_path):
     summary = pd.read_csv(tables(runs, tmp_path / "out") / "summary.csv").set_index("method")
     # correlations 0.82, 0.82, 0.7: never, never, at once
     assert summary.loc["sparsevq", "correlation_time_median"] == np.inf
+    lines = (tmp_path / "out/summary.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("| sparsevq (ensemble")]
+    assert line.endswith("| over 5 |"), "it was looked at for so long"
     assert summary.loc["persistence", "correlation_time_median"] == 1
 
 
@@ -122,7 +125,7 @@ def test_markdown_and_latex_say_the_same(runs, tmp_path):
     assert "| persistence | 1.00 ± 0.00 (1.00 to 1.00) | 2.00 ± 0.00 (2.00 to 2.00) |" in markdown
     assert markdown.splitlines()[2] == (
         "| method | error / best baseline | CRPS / best ensemble | error of anomalies | relative L2 error | lead 1 | "
-        "lead 5 | CRPS | spread / skill | in 90 % | VRMSE | correlation time |"
+        "lead 5 | CRPS | spread / skill | in 90 % | VRMSE | correlation time (frames) |"
     )
 
 

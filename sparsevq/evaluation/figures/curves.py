@@ -6,21 +6,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from sparsevq.data.field_data import Split
+from sparsevq.data.lead_units import lead_unit
+from sparsevq.evaluation.anomalies import OF_ENERGY
 from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.codebook import code_counts
-from sparsevq.evaluation.labels import LINKS, METRICS, in_usual_order, method_style
-from sparsevq.evaluation.metrics import BANDS, wavenumber_bands
+from sparsevq.evaluation.labels import LINKS, METRICS, channels_title, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL, ENSEMBLE
-from sparsevq.evaluation.spectrum import Spectrum
-from sparsevq.plotting.style import new_figure, save, styled, with_unit
+from sparsevq.plotting.numbers import told_apart
+from sparsevq.plotting.style import legend_below, new_figure, save, styled, title, with_unit
 from sparsevq.runs.codes import codebook_in, open_codes
 from sparsevq.runtime.hdf5 import read_dataset
 
+WIDTH = 10.5
+"""Of figures with panels beside each other (inches)."""
 SHOWN = ("relative_l2", "vrmse", "anomaly_correlation")
+ANOMALIES = "relative_l2_anomalies"
+"""What is shown instead of the first where the time mean has nearly all of the fields' norm."""
 REFERENCE: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (4, 3))}
 LINK_COLOURS = dict(
     zip(LINKS, ("0.45", "0.7", "#56B4E9", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#E69F00"), strict=True)
@@ -35,29 +39,28 @@ SPLITS = {"train": "training", "val": "validation", "test": "test", "ood": "out-
 
 
 @styled
-def draw_lead_time(by_case: pd.DataFrame, cases: Cases, path: Path) -> Path:
+def draw_lead_time(by_case: pd.DataFrame, cases: Cases, who: str, path: Path) -> Path:
     """Mean over cases of each error (`cases.csv`), and the middle 80 % of the cases as a band.
 
-    A row for each number of observed frames.
+    A row for each number of observed frames. `who` says which run it is.
     """
     settings = list(by_case.groupby("observed_frames"))
-    figure = new_figure(10.5, 0.7 + 2.9 * len(settings))
+    figure = new_figure(WIDTH, 0.9 + 2.9 * len(settings))
     panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
-    per_frame = cases.lead_time[0]
-    even = np.allclose(cases.lead_time, per_frame * np.arange(1, cases.horizon + 1))
+    unit = lead_unit(cases.lead_time.tolist(), cases.lead_units)
+    per_frame = cases.lead_time[0] * unit.factor
+    even = np.allclose(cases.lead_time * unit.factor, per_frame * np.arange(1, cases.horizon + 1), rtol=0.02)
     for row, (line, (_, rows)) in enumerate(zip(panels, settings, strict=True)):
-        for axes, metric in zip(line, SHOWN, strict=True):
+        for axes, metric in zip(line, _told(rows), strict=True):
             _draw_methods(axes, rows, metric, (0.1, 0.9))
             if even and per_frame > 0 and row == 0:
                 above = axes.secondary_xaxis("top", functions=(lambda x: x * per_frame, lambda x: x / per_frame))
-                above.set_xlabel(with_unit("lead time", cases.lead_units), fontsize=8)
+                above.set_xlabel(with_unit("lead time", unit.plural), fontsize=8)
         if len(settings) > 1:
             line[0].set_title(_setting(rows), loc="left")
-    title = f"mean of {rows['case'].nunique()} cases; bands: the middle 80 % of cases"
-    who = f"{by_case['data_set'].iloc[0]}, {by_case['num_sensors'].iloc[0]} sensors"
-    who = who if len(settings) > 1 else _setting(by_case)
-    figure.suptitle(f"{who}, seed {by_case['seed'].iloc[0]}: {title}", fontsize=10)
-    _legend_below(figure, panels[0, 0])
+    text = f"{who}: mean of {rows['case'].nunique()} cases; bands: the middle 80 % of cases"
+    title(figure, text, WIDTH)
+    legend_below(figure, panels[0, 0])
     return save(figure, path)
 
 
@@ -67,7 +70,8 @@ def draw_lead_time_over_seeds(forecast: pd.DataFrame, path: Path) -> Path:
 
     A row for each data set, number of sensors and number of observed frames.
     """
-    table = forecast[(forecast["channel"] == ALL) & forecast["metric"].isin(SHOWN)]
+    names = forecast.loc[forecast["channel"] != ALL].groupby("data_set")["channel"].unique()
+    table = forecast[(forecast["channel"] == ALL) & forecast["metric"].isin({*SHOWN, ANOMALIES})]
     # Columns as in cases.csv: one a metric
     wide = table.pivot(
         index=["data_set", "num_sensors", "observed_frames", "seed", "method", "lead_time"],
@@ -75,17 +79,29 @@ def draw_lead_time_over_seeds(forecast: pd.DataFrame, path: Path) -> Path:
         values="value",
     )
     settings = list(wide.groupby(level=["data_set", "num_sensors", "observed_frames"], sort=True))
-    figure = new_figure(10.5, 0.7 + 2.9 * len(settings))
+    figure = new_figure(WIDTH, 0.7 + 2.9 * len(settings))
     panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
     for line, (_, rows) in zip(panels, settings, strict=True):
         rows = rows.reset_index()
-        for axes, metric in zip(line, SHOWN, strict=True):
+        for axes, metric in zip(line, _told(rows), strict=True):
             _draw_methods(axes, rows, metric, (0, 1))
         seeds = rows["seed"].nunique()
-        line[0].set_title(f"{_setting(rows)}, {seeds} seed{'s' if seeds > 1 else ''}", loc="left")
-    figure.suptitle("mean over seeds; bands: smallest and largest of the seeds", fontsize=10)
-    _legend_below(figure, panels[0, 0])
+        of = channels_title(list(names.get(rows["data_set"].iloc[0], [])))
+        line[0].set_title(f"{_setting(rows)}, {seeds} seed{'s' if seeds > 1 else ''}; {of}", loc="left")
+    title(figure, "mean over seeds; bands: smallest and largest of the seeds", WIDTH)
+    legend_below(figure, panels[0, 0])
     return save(figure, path)
+
+
+def _told(table: pd.DataFrame) -> tuple[str, ...]:
+    """The errors that are shown: of the anomalies where the time mean has nearly all of the fields' energy.
+
+    The ratio of the two relative errors of any forecast is that of the norms of the anomalies and of the fields.
+    """
+    if ANOMALIES not in table:  # of earlier versions
+        return SHOWN
+    of_norm = table["relative_l2"].mean() / table[ANOMALIES].mean()
+    return (ANOMALIES, *SHOWN[1:]) if of_norm < np.sqrt(1 - OF_ENERGY) else SHOWN
 
 
 def _draw_methods(axes: Axes, table: pd.DataFrame, metric: str, band: tuple[float, float]) -> None:
@@ -118,64 +134,11 @@ def _setting(table: pd.DataFrame) -> str:
     return f"{table['data_set'].iloc[0]}, {table['num_sensors'].iloc[0]} sensors{more}"
 
 
-def _legend_below(figure: Figure, axes: Axes, columns: int = 6) -> None:
-    """One legend for the whole figure, under its panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, max(len(labels), 1)))
-
-
-# ------------------------------------------------------------------------------------------------ spectra
-
-
-@styled
-def draw_spectra(spectra: pd.DataFrame, kind: Spectrum, energy_unit: str, path: Path) -> Path:
-    """Spectra of all methods and of the truth at the first, a middle and the last lead time; or why there are none.
-
-    Of the table ``spectra.csv``; `energy_unit` is empty where channels of different units were added.
-    """
-    if kind.missing:
-        figure = new_figure(5.6, 2.0)
-        figure.text(0.5, 0.5, f"{kind.data.name} has no energy spectrum: {kind.missing}", ha="center", va="center")
-        return save(figure, path)
-    last = int(spectra["lead_time"].max())
-    leads = sorted({1, (last + 1) // 2, last})
-    figure = new_figure(3.4 * len(leads) + 0.6, 3.6)
-    panels = figure.subplots(1, len(leads), sharey=True, squeeze=False)[0]
-    for lead, axes in zip(leads, panels, strict=True):
-        at_lead = spectra[spectra["lead_time"] == lead]
-        for rank, method in enumerate(in_usual_order(at_lead["method"])):
-            rows, style = at_lead[at_lead["method"] == method], method_style(method, rank)
-            look = {"color": style.colour, "label": style.label, "linewidth": 2.4 if method == "truth" else 1.4}
-            axes.loglog(rows["wavenumber"], rows["energy"], style.line, **look)
-        _mark_bands(axes, np.sort(spectra["wavenumber"].unique()))
-        axes.set_title(f"lead {lead}")
-        axes.set_xlabel(kind.label)
-    # Below a billionth of the truth's largest energy there is rounding only.
-    true = spectra.loc[spectra["method"] == "truth", "energy"]
-    panels[0].set_ylim(max(float(true.min()) / 10, float(true.max()) * 1e-9), float(true.max()) * 5)
-    energy = "energy in the shell" if kind.longitude is None else "energy of the wave"
-    panels[0].set_ylabel(with_unit(energy, energy_unit))
-    _legend_below(figure, panels[0], columns=7)
-    return save(figure, path)
-
-
-def _mark_bands(axes: Axes, wavenumber: np.ndarray[Any, Any]) -> None:
-    """Names of the bands of wavenumbers that scores are taken over, and lines between them."""
-    bands = wavenumber_bands(wavenumber)
-    for edge in np.flatnonzero(np.diff(bands)):
-        axes.axvline(np.sqrt(wavenumber[edge] * wavenumber[edge + 1]), color="0.6", linewidth=0.8, linestyle=":")
-    for band, name in enumerate(BANDS):
-        inside = wavenumber[bands == band]
-        if len(inside):
-            centre = np.sqrt(inside[0] * inside[-1])
-            axes.text(centre, 0.98, name, transform=axes.get_xaxis_transform(), ha="center", va="top", color="0.4")
-
-
 # ------------------------------------------------------------------------------------------------ calibration
 
 
 @styled
-def draw_calibration(calibration: pd.DataFrame, unit: str, path: Path) -> Path:
+def draw_calibration(calibration: pd.DataFrame, unit: str, who: str, path: Path) -> Path:
     """Spread and skill by lead time, their ratio beside that of the baselines, the rank histogram (`calibration.csv`).
 
     Of the fewest observed frames. `unit` is that of the fields; empty where channels of different units are pooled.
@@ -187,7 +150,7 @@ def draw_calibration(calibration: pd.DataFrame, unit: str, path: Path) -> Path:
     ranks, spread, skill, ratio = (
         table[table["quantity"] == name] for name in ("rank_frequency", "spread", "skill", "spread_skill_ratio")
     )
-    figure = new_figure(10.5, 3.3)
+    figure = new_figure(WIDTH, 3.8)
     left, middle, right = figure.subplots(1, 3)
     members = int(ranks["rank"].max())
     if len(spread):
@@ -196,59 +159,78 @@ def draw_calibration(calibration: pd.DataFrame, unit: str, path: Path) -> Path:
         left.plot(spread["lead_time"], corrected, color="#0072B2", marker="s", label=r"spread $\sqrt{(M+1)/M}$")
         left.set_ylim(0)
         left.legend()
-        middle.plot(ratio["lead_time"], ratio["value"], color="#0072B2", marker="o", zorder=3)
-        for rank, method in enumerate(in_usual_order(others["method"])):
-            rows, style = others[others["method"] == method], method_style(method, rank)
-            look = {"color": style.colour, "linewidth": 0.9, "label": style.label}
-            middle.plot(rows["lead_time"], rows["value"], style.line, **look)
-        if len(others):
-            middle.legend(fontsize=7)
-        middle.axhline(1, **REFERENCE)
-        middle.set_ylim(0, max(1.3, 1.1 * float(ratio["value"].max())))
-        middle.text(0.98, 0.03, "overconfident", transform=middle.transAxes, ha="right", va="bottom", color="0.4")
+        _draw_ratios(middle, ratio, others)
     left.set_ylabel(with_unit("spread, skill", unit))
-    middle.set_ylabel("spread / skill")
     for axes in (left, middle):
         axes.set_xlabel("lead time (frames)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _draw_ranks(right, ranks, members)
+    title(figure, f"{who}: calibration of the ensemble", WIDTH)
+    return save(figure, path)
 
+
+def _draw_ratios(axes: Axes, ours: pd.DataFrame, others: pd.DataFrame) -> None:
+    """Spread over skill by lead time, of sparsevq and of the baselines."""
+    style = method_style(ENSEMBLE)
+    axes.plot(ours["lead_time"], ours["value"], color=style.colour, marker=style.marker, zorder=3, label="sparsevq")
+    for rank, method in enumerate(in_usual_order(others["method"])):
+        rows, style = others[others["method"] == method], method_style(method, rank)
+        look: dict[str, Any] = {"color": style.colour, "linewidth": 0.9, "label": style.label}
+        axes.plot(rows["lead_time"], rows["value"], style.line, **look)
+    axes.legend(fontsize=7, loc="lower left")
+    axes.axhline(1, **REFERENCE)
+    axes.set_ylim(0, max(1.3, 1.1 * float(ours["value"].max())))
+    axes.set_ylabel("spread / skill (above 1: spread too large)")
+
+
+def _draw_ranks(axes: Axes, ranks: pd.DataFrame, members: int) -> None:
+    """How often the truth has each rank among the members."""
     frequency = ranks.groupby("rank")["value"].mean()
-    right.bar(frequency.index, frequency, 0.9, color="#56B4E9", label="all lead times")
+    axes.bar(frequency.index, frequency, 0.9, color="#56B4E9", label="all lead times")
     for lead, colour in ((ranks["lead_time"].min(), "#009E73"), (ranks["lead_time"].max(), "#D55E00")):
         rows = ranks[ranks["lead_time"] == lead]
-        right.plot(rows["rank"], rows["value"], color=colour, marker="o", linewidth=1, label=f"lead {lead}")
-    right.axhline(1 / (members + 1), **REFERENCE | {"color": "0.2", "label": "reliable"})
-    right.set_xticks(range(0, members + 1, max(1, (members + 1) // 10)))
-    right.grid(visible=False, axis="x")
-    right.set_xlabel(f"rank of the truth among {members} members")
-    right.set_ylabel("frequency")
-    right.legend()
-    return save(figure, path)
+        axes.plot(rows["rank"], rows["value"], color=colour, marker="o", linewidth=1, label=f"lead {lead}")
+    axes.axhline(1 / (members + 1), **REFERENCE | {"color": "0.2", "label": "reliable"})
+    axes.set_xticks(range(0, members + 1, max(1, (members + 1) // 10)))
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel(f"rank of the truth among {members} members")
+    axes.set_ylabel("frequency")
+    axes.set_ylim(0, 1.35 * float(ranks["value"].max()))  # the legend stands above
+    axes.legend(fontsize=7, ncols=2, loc="upper center")
 
 
 # ------------------------------------------------------------------------------------------------ chain of errors
 
 
 @styled
-def draw_chain(chain: pd.DataFrame, path: Path) -> Path:
-    """Relative L2 of every link (`chain.csv`): bars for the mean over the forecast frames, dots for each lead time."""
+def draw_chain(chain: pd.DataFrame, who: str, path: Path) -> Path:
+    """Relative L2 of every link (`chain.csv`): bars for the mean over the forecast frames, dots for each lead time.
+
+    Of the fewest observed frames.
+    """
+    chain = chain[chain["observed_frames"] == chain["observed_frames"].min()]
     table = chain[(chain["channel"] == ALL) & (chain["metric"] == "relative_l2") & (chain["lead_time"] > 0)]
     last = int(table["lead_time"].max())
-    links = in_usual_order(table["link"], LINKS)
-    figure = new_figure(1.5 + 1.2 * len(links), 3.8)
+    means = table.groupby("link")["value"].mean()
+    links = in_usual_order(means.index, LINKS)
+    width = 1.5 + 1.2 * len(links)
+    figure = new_figure(width, 4.1)
     axes = figure.subplots()
-    look = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
-    for place, link in enumerate(links):
+    top = float(table["value"].max())
+    for place, (link, text) in enumerate(zip(links, told_apart(means[links]), strict=True)):
         values = table[table["link"] == link].sort_values("lead_time")
-        mean = values["value"].mean()
-        axes.bar(place, mean, 0.7, color=LINK_COLOURS[link])
+        axes.bar(place, means[link], 0.7, color=LINK_COLOURS[link])
         across = place + 0.6 * (values["lead_time"] - (1 + last) / 2) / max(last - 1, 1)
         axes.plot(across, values["value"], color="0.1", marker="o", markersize=2, linewidth=1)
-        axes.annotate(f"{mean:.3f}", (place, 0), (0, 10), textcoords="offset points", ha="center", bbox=look)
+        over = max(float(values["value"].max()), means[link]) + 0.02 * top  # neither bar nor dots are hidden
+        axes.text(place, over, text, ha="center", va="bottom")
+    axes.set_ylim(0, 1.1 * top)
     axes.set_xticks(range(len(links)), [LINKS[link].replace(" ", "\n") for link in links])
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(METRICS["relative_l2"])
-    title = f"all on the same frames; bars: mean of leads 1 to {last}; dots: lead 1 (left) to {last}"
-    axes.set_title(title, loc="left")
+    bars = f"bars and numbers: mean of leads 1 to {last}; dots: lead 1 (left) to {last}"
+    axes.set_title(f"all on the same frames; {bars}", loc="left")
+    title(figure, f"{who}: where the error comes from", width)
     return save(figure, path)
 
 
@@ -256,7 +238,7 @@ def draw_chain(chain: pd.DataFrame, path: Path) -> Path:
 
 
 @styled
-def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, path: Path) -> Path:
+def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, who: str, path: Path) -> Path:
     """Left: share of the tokens that each code of the sparse encoder has, by rank. Right: perplexity of each level.
 
     Of ``codes.h5`` and of the table ``codebook.csv``, for the training split and for `split`.
@@ -265,7 +247,7 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, path: Path)
         positions, levels, codes, _ = codebook_in(file).shape
         splits = read_dataset(file, "split", (None,))
         indices = file["sparse"][0]  # (T, F, P, Q)
-    figure = new_figure(10.5, 3.6)
+    figure = new_figure(WIDTH, 3.9)
     left, right = figure.subplots(1, 2)
     for level, shade in enumerate(np.linspace(1, 0.35, levels)):
         for name, line in (("train", "-"), (split, "--")):
@@ -278,6 +260,7 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, path: Path)
             left.plot(np.arange(1, codes + 1), share, line, color="#0072B2", alpha=shade, label=label)
     left.axhline(1 / codes, color="0.4", linewidth=0.8, linestyle=":", label="uniform")
     left.set_yscale("log")
+    left.yaxis.set_minor_formatter(NullFormatter())
     left.set_xlim(0, codes + 1)
     left.set_xlabel("code, by decreasing use", labelpad=2)
     left.set_ylabel("share of tokens")
@@ -287,6 +270,7 @@ def draw_codebook(codes_path: Path, use: pd.DataFrame, split: Split, path: Path)
     right.set_xticks(range(1, levels + 1))
     handles, labels = right.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=4)
+    title(figure, f"{who.partition(';')[0]}: use of the codebook", WIDTH)
     return save(figure, path)
 
 

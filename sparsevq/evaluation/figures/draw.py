@@ -1,6 +1,7 @@
 """All figures of a run, and those of many runs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import pandas as pd
 
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.anomalies import hidden_in_energy, hidden_in_pictures
 from sparsevq.evaluation.cases import SCHEMA, VERSION, median_case, read_cases
 from sparsevq.evaluation.figures.curves import (
     draw_calibration,
@@ -16,11 +18,11 @@ from sparsevq.evaluation.figures.curves import (
     draw_codebook,
     draw_lead_time,
     draw_lead_time_over_seeds,
-    draw_spectra,
 )
 from sparsevq.evaluation.figures.fields import PicturedCase, draw_animation, draw_strip
+from sparsevq.evaluation.figures.spectra import draw_spectra
 from sparsevq.evaluation.figures.training import draw_training
-from sparsevq.evaluation.labels import OURS
+from sparsevq.evaluation.labels import OURS, run_title
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout
@@ -62,16 +64,18 @@ def draw_case_figures(
         open_layout(run.file("baselines"), SCHEMA, VERSION) as baselines,
     ):
         case = _pictured(data, run.sensors, forecast, baselines, tables["cases"])
+    hidden = hidden_in_energy(run.basis)
+    case = replace(case, climatology=np.where(hidden_in_pictures(run.basis), run.basis.mean, np.nan))
+    who = run_title(tables["cases"], data.channels)
     unit = data.units[0] if len(set(data.units)) == 1 else ""
-    energy_unit = f"({unit})²" if unit not in ("", "1") else ""
     return [
         draw_strip(case, out_dir / "strip.png"),
-        draw_lead_time(tables["cases"], case.cases, out_dir / "lead_time.png"),
-        draw_spectra(tables["spectra"], spectrum_of(data), energy_unit, out_dir / "spectra.png"),
-        draw_codebook(run.file("codes"), tables["codebook"], split, out_dir / "codebook.png"),
-        draw_training(histories, out_dir / "training.png"),
-        draw_calibration(tables["calibration"], unit, out_dir / "calibration.png"),
-        draw_chain(tables["chain"], out_dir / "chain.png"),
+        draw_lead_time(tables["cases"], case.cases, who, out_dir / "lead_time.png"),
+        draw_spectra(tables["spectra"], spectrum_of(data), unit, who, out_dir / "spectra.png", hidden),
+        draw_codebook(run.file("codes"), tables["codebook"], split, who, out_dir / "codebook.png"),
+        draw_training(histories, who, out_dir / "training.png"),
+        draw_calibration(tables["calibration"], unit, who, out_dir / "calibration.png"),
+        draw_chain(tables["chain"], who, out_dir / "chain.png"),
         draw_animation(case, out_dir / "animation.gif"),
     ]
 
@@ -107,6 +111,7 @@ def _pictured(
         mean,
         baseline,
         name,
+        run_title(by_case, data.channels).partition(";")[0],
     )
 
 

@@ -17,6 +17,7 @@ from sparsevq.config import Symmetries
 from sparsevq.data.field_data import FieldData, axis_span
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.hdf5 import give_back
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -46,7 +47,7 @@ class Basis:
     modes
         ``(r, N, C)`` float32 of the normalised anomalies ``(u - mean) / scale``, orthonormal by area:
         ``(1/N) sum_n w_n sum_c m_k m_l = delta_kl``. So the squared distance of two vectors of coefficients is the
-        area-mean squared normalised error, summed over channels.
+        area-mean squared normalised error, summed over channels. May be mapped from a file.
     std
         ``(r,)`` float64: rms of each coefficient over the training flows, decreasing.
     residual
@@ -78,7 +79,10 @@ class Basis:
 
     def leading(self, modes: int) -> "Basis":
         """The same with at most so many modes; what they leave grows by what the others took."""
-        taken = np.einsum("k,knc,knc->nc", self.std[modes:] ** 2, self.modes[modes:], self.modes[modes:])
+        taken = np.zeros(self.mean.shape)
+        for std, mode in zip(self.std[modes:], self.modes[modes:], strict=True):
+            taken += std**2 * np.square(mode, dtype=np.float64)
+            give_back(mode)
         residual = self.residual + taken.astype(np.float32)
         return replace(self, modes=self.modes[:modes], std=self.std[:modes], residual=residual)
 
@@ -108,7 +112,7 @@ class Basis:
             return self._in(data.grid, where)
         if data.scattered:
             nearest = data.nearest(where)
-            return BasisAt(self.mean[nearest], self.modes[:, nearest], self.residual[nearest])
+            return BasisAt(self.mean[nearest], self.modes_at(nearest), self.residual[nearest])
         corners, shares = _corners(data, where)
         known = data.learned[corners]  # (2^d, n)
         inside = np.where(known, shares, 0)
@@ -117,15 +121,29 @@ class Basis:
         mean, residual = (np.einsum("kni,knc->nc", shares, of[corners]) for of in (self.mean, self.residual))
         modes = np.zeros((len(self.modes), *mean.shape), np.float32)
         for corner, share in zip(corners, shares, strict=True):
-            modes += share * self.modes[:, corner]
+            modes += share * self.modes_at(corner)
         return BasisAt(mean, modes, residual)
 
+    def modes_at(self, points: npt.NDArray[np.int64]) -> Floats:
+        """Modes ``(r, n, C)`` at points (n,) of the grid."""
+        return self._picked(self.modes, (points,))
+
     def _in(self, grid: tuple[int, ...], box: tuple[slice, ...]) -> BasisAt:
-        """Views, where the box is cut along the first axis alone."""
         channels = self.mean.shape[-1]
         mean, residual = (of.reshape(*grid, channels)[box].reshape(-1, channels) for of in (self.mean, self.residual))
-        modes = self.modes.reshape(-1, *grid, channels)[(slice(None), *box)]
+        modes = self._picked(self.modes.reshape(-1, *grid, channels), box)
         return BasisAt(mean, modes.reshape(len(modes), -1, channels), residual)
+
+    @staticmethod
+    def _picked(modes: Floats, index: tuple[Any, ...]) -> Floats:
+        """Of each mode a part; of mapped ones read mode by mode, so that memory does not hold the rest."""
+        if not isinstance(modes, np.memmap):
+            return modes[(slice(None), *index)]
+        parts = []
+        for mode in modes:
+            parts.append(np.array(mode[index]))
+            give_back(mode)
+        return np.stack(parts)
 
 
 def compute_basis(data: FieldData, symmetries: Symmetries | None, modes: int, seed: int = 0) -> Basis:

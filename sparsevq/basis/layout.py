@@ -11,10 +11,21 @@ from sparsevq.config import BasisConfig, Symmetries
 from sparsevq.data.layout import read_data
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
-from sparsevq.runtime.hdf5 import created, open_layout, read_dataset, read_made_from, stamp
+from sparsevq.runtime.hdf5 import (
+    created,
+    give_back,
+    map_dataset,
+    open_layout,
+    read_dataset,
+    read_made_from,
+    require_dataset,
+    stamp,
+)
 
 SCHEMA = "sparsevq-basis"
 VERSION = 1
+IN_MEMORY = 2**29
+"""Bytes of modes up to which they are read (see `read_basis`)."""
 
 
 def make_basis(data: Path, out: Path, settings: BasisConfig, symmetries: Symmetries) -> None:
@@ -60,8 +71,10 @@ def write_basis(
             file[name] = getattr(basis, name).astype(np.float64, copy=False)
 
 
-def read_basis(path: str | Path) -> Basis:
+def read_basis(path: str | Path, in_memory: int = IN_MEMORY) -> Basis:
     """Read and check what `write_basis` wrote.
+
+    Modes of up to `in_memory` bytes are read; more are mapped: the system reads them from the file as they are used.
 
     Raises
     ------
@@ -69,7 +82,9 @@ def read_basis(path: str | Path) -> Basis:
         The file is missing, damaged or of another layout; or a dataset has a wrong shape or is not finite.
     """
     with open_layout(path, SCHEMA, VERSION) as file:
-        modes = read_dataset(file, "modes", (None, None, None)).astype(np.float32, copy=False)
+        stored = require_dataset(file, "modes", (None, None, None))
+        mapped = stored.dtype == np.float32 and 4 * stored.size > in_memory
+        modes = map_dataset(stored) if mapped else np.asarray(stored[()]).astype(np.float32, copy=False)
         kept, points, channels = modes.shape
         float32 = {"mean": (points, channels), "scale": (channels,), "residual": (points, channels)}
         float64 = {"std": (kept,), "time_mean_share": (channels,), "weights": (points,)}
@@ -78,6 +93,8 @@ def read_basis(path: str | Path) -> Basis:
         found |= {name: read_dataset(file, name, shape).astype(np.float64) for name, shape in float64.items()}
         made_from = read_made_from(file)
     for name, values in found.items():
-        if not np.isfinite(values).all():
-            raise SparseVQError(f"{path}: {name} is not finite", "make the basis again")
+        for part in values if name == "modes" else (values,):
+            if not np.isfinite(part).all():
+                raise SparseVQError(f"{path}: {name} is not finite", "make the basis again")
+            give_back(part)
     return Basis(**found, digest=digest(path), made_from=made_from)

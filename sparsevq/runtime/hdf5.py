@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,13 @@ def _unreadable(path: Path, schema: str, error: Exception) -> SparseVQError:
     if isinstance(error, OSError) and error.strerror and not path.is_file():
         return SparseVQError(f"cannot read {path} ({error.strerror})", "check the path")
     return SparseVQError(f"{path} cannot be read ({reason})", "it may be damaged: make or copy it again")
+
+
+def give_back(mapped: Array) -> None:
+    """Give the pages of a mapped array, or of a part of one, back to the system; they are read again when needed.
+
+    They would count as this process's memory until the system needs them itself.
+    """
+    mapping = getattr(mapped, "_mmap", None)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)

@@ -198,7 +198,7 @@ class ModalModel(Stage1Model):
 
     def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
         points = where.cpu().numpy()
-        at = BasisAt(self.basis.mean[points], self.basis.modes[:, points], self.basis.residual[points])
+        at = BasisAt(self.basis.mean[points], self.basis.modes_at(points), self.basis.residual[points])
         estimator = self.estimator(at, reads.cpu().numpy(), np.full(reads.shape, noise))
         device = self.device
         return replace(self, sensors=Seen(where.to(device), reads.to(device), estimator), fitted={}, places={})

@@ -247,6 +247,29 @@ def test_a_run_without_a_basis_or_with_one_of_other_data_is_told_so(folder):
         _ = Run(folder).basis
 
 
+def test_a_basis_that_is_mapped_is_the_same(folder):
+    data, whole, mapped = read_data(folder / "data.h5"), *(read_basis(folder / "basis.h5", size) for size in (2**30, 0))
+    assert isinstance(mapped.modes, np.memmap) and not isinstance(whole.modes, np.memmap)
+    places = np.random.default_rng(0).uniform(0.2, 0.8, (7, 2))
+    for where in (places, (slice(2, 5), slice(None)), (slice(None), slice(3, 9))):
+        one, other = whole.at(data, where), mapped.at(data, where)
+        for name in ("mean", "modes", "residual"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert not isinstance(other.modes, np.memmap)
+    np.testing.assert_array_equal(whole.leading(2).residual, mapped.leading(2).residual)
+    np.testing.assert_array_equal(whole.leading(2).at(data, places).modes, mapped.leading(2).at(data, places).modes)
+
+
+def test_a_part_of_the_grid_is_that_of_the_whole(folder):
+    data, basis = read_data(folder / "data.h5"), read_basis(folder / "basis.h5")
+    box = (slice(2, 5), slice(3, 9))
+    points = np.arange(data.num_points).reshape(data.grid)[box].ravel()
+    found = basis.at(data, box)
+    np.testing.assert_array_equal(found.modes, basis.modes[:, points])
+    np.testing.assert_array_equal(found.mean, basis.mean[points])
+    np.testing.assert_array_equal(data.part(box), data.physical_coordinates[points])
+
+
 def test_damage_is_named(folder):
     path = folder / "basis.h5"
     whole = path.read_bytes()

@@ -70,6 +70,7 @@ RESULTS = (
     rules.calibrate,
     rules.evaluate,
     rules.example,
+    rules.explore,
 )
 
 
@@ -80,7 +81,7 @@ rule all:
         rules.report.output,
         [expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         [expand(file, **SWEEP) for made in RESULTS for file in made.output],
-        [expand(file, **OOD_SWEEP) for file in rules.evaluate_ood.output],
+        [expand(file, **OOD_SWEEP) for made in (rules.evaluate_ood, rules.explore_ood) for file in made.output],
 
 
 onstart:

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-NO_COMPLAINT = ("favicon.ico", "GPU stall due to ReadPixels", "Automatic fallback to software WebGL")
+NO_COMPLAINT = (
+    "favicon.ico",
+    "GPU stall due to ReadPixels",
+    "Automatic fallback to software WebGL",
+    "willReadFrequently",
+)
 """Parts of lines of the console that say nothing of a page: Chromium's own, and of the machine's graphics."""
 
 

@@ -29,9 +29,10 @@ MAY_IMPORT = {
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
     "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting"},
     "report": PLUMBING | {"evaluation"},
+    "explore": PLUMBING | {"data", "sensors", "runs", "plotting", "forecasting", "evaluation"},
     "serving": PLUMBING | {"data", "sensors", "runs", "forecasting"},
     "cli": TRAINED
-    | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation", "serving"},
+    | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation", "explore", "serving"},
 }
 
 

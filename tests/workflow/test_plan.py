@@ -24,6 +24,7 @@ TRAINING = (
     "robustness",
     "evaluate",
     "example",
+    "explore",
 )
 
 

@@ -78,6 +78,51 @@ ruleorder: baselines_ood > baselines
 ruleorder: evaluate_ood > evaluate
 
 
+# One page of a few forecasts: lead times, members, slices, sensors.
+rule explore:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+        forecast="<held_out>/forecast.h5",
+        scores="<held_out>/scores.csv",
+        cases="<held_out>/cases.csv",
+        coverage="<held_out>/calibration.csv",
+    output:
+        page="<held_out>/explore.html",
+    log:
+        "<run>/logs/explore.log",
+    benchmark:
+        "<run>/benchmarks/explore.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(30),
+    params:
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: page to explore the forecasts"
+    script:
+        "../scripts/explore.py"
+
+
+use rule explore as explore_ood with:
+    log:
+        "<run>/logs/explore_ood.log",
+    benchmark:
+        "<run>/benchmarks/explore_ood.tsv"
+    pathvars:
+        held_out="<run>/ood",
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: page outside the training range"
+
+
+ruleorder: explore_ood > explore
+
+
 # Readings to try the run's forecasts with, of the case that the figures show.
 rule example:
     input:
@@ -156,6 +201,7 @@ rule report:
         data_sets=[expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         scores=of_all_runs("scores"),
         figures=[of_all_runs(figure) for figure in FIGURES],
+        pages=[*expand(rules.explore.output.page, **SWEEP), *expand(rules.explore_ood.output.page, **OOD_SWEEP)],
     output:
         report=report("<experiment>/report.html", category="Result", labels={"page": "the report"}),
     log:

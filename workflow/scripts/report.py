@@ -9,5 +9,6 @@ with job(snakemake) as work:
 
     runs = [Path(path).parent for path in snakemake.input.scores]
     data_sets = list(dict.fromkeys(Path(path).parent for path in snakemake.input.data_sets if path.endswith(".csv")))
-    write_report(Path(snakemake.output.report), work.config.experiment, runs, data_sets, snakemake.config)
+    pages = [Path(path) for path in snakemake.input.pages]
+    write_report(Path(snakemake.output.report), work.config.experiment, runs, data_sets, snakemake.config, pages)
     work.tracker.log_artifact(snakemake.output.report)

@@ -1,16 +1,16 @@
 """A film of a forecast: mean and spread of the ensemble over lead time, with the sensors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import xarray as xr
 from matplotlib.artist import Artist
 
 from sparsevq.forecasting.pictured import PicturedForecast
+from sparsevq.forecasting.writing import Progress
 from sparsevq.plotting.film import filmed, write_film
 from sparsevq.plotting.style import new_figure, styled
 
-Progress = Callable[[int, int], None]
 DPI = 100
 
 

@@ -31,13 +31,18 @@ def write_forecast(path: str | Path, forecast: xr.Dataset, command: str, progres
     SparseVQError
         The name ends otherwise.
     """
+    writer_of(path)(path, forecast, command, progress)
+
+
+def writer_of(path: str | Path) -> Callable[[str | Path, xr.Dataset, str, Progress | None], None]:
+    """What writes a file of this name; the error of `write_forecast`, before anything is computed."""
     kinds = {".nc": write_netcdf, ".nc4": write_netcdf, ".zarr": write_zarr}
     suffix = Path(path).suffix.lower()
     if suffix not in kinds:
         raise SparseVQError(
             f"{path} is of no kind that a forecast is written as", "call it .nc (NetCDF) or .zarr (Zarr)"
         )
-    kinds[suffix](path, forecast, command, progress)
+    return kinds[suffix]
 
 
 def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str, progress: Progress | None = None) -> None:

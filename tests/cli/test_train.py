@@ -1,5 +1,6 @@
 """`sparsevq train`: the published chain on a CPU, and what its stages take over from each other."""
 
+import json
 import os
 
 import numpy as np
@@ -26,12 +27,22 @@ LAYOUT = [
     "config.yaml",
     "data.h5",
     "gpt",
+    "readings_example.csv",
+    "readings_example.json",
     "semi_sparse",
     "sensors.csv",
     "sensors.h5",
     "sparse",
     "tokenizer",
 ]
+
+
+def test_stage_3_leaves_readings_to_try_its_forecasts_with(workplace, chain):
+    folder = workplace.path / "runs" / chain["stage3"]
+    command = f"forecast {folder} --readings {folder}/readings_example.csv --frames 2 --members 2 --out tried.nc"
+    assert workplace(command) == 0
+    about = json.loads((folder / "readings_example.json").read_text())
+    assert (about["split"], about["frame"]) == ("test", 0)
 
 
 def test_the_published_chain_forecasts(workplace, chain, readings, capsys):

@@ -4,6 +4,7 @@
 # its meaning. Without --configfile, config/config.yaml is used.
 
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -71,6 +72,7 @@ RESULTS = (
     rules.evaluate,
     rules.example,
     rules.explore,
+    *([rules.model] if find_spec("mlflow") else []),
 )
 
 

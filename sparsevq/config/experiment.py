@@ -63,6 +63,7 @@ class TrackingConfig(Section):
         None, description="tracking server; null: MLFLOW_TRACKING_URI if set, else SQLite in the results folder"
     )
     system_metrics: bool = Field(True, description="log CPU, memory and GPU utilisation")
+    register_models: bool = Field(True, description="register each run's model, as <experiment>-<data set>")
 
 
 class ResourcesConfig(Section):

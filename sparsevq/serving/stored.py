@@ -1,12 +1,12 @@
 """Models in an MLflow store: which store, whether it answers, and what of it is missing, each as one line."""
 
-import logging
 from pathlib import Path
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.tracking.calls import first_line
 from sparsevq.runtime.tracking.mlflow_store import (
     Unreachable,
+    current_store,
     default_store,
     looks_well,
     sqlite_file,
@@ -24,13 +24,13 @@ def downloaded(uri: str, folder: Path) -> Path:
     SparseVQError
         The store does not answer, or has no such model.
     """
-    from mlflow.artifacts import download_artifacts
+    import mlflow
     from mlflow.exceptions import MlflowException
 
     store = _store()
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
     try:
-        return Path(download_artifacts(uri, dst_path=str(folder), tracking_uri=store, registry_uri=store))
+        with current_store(store):
+            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except MlflowException as error:
         raise SparseVQError(
             f"MLflow at {without_password(store)} has no model {uri} ({_reason(error)})", f"give {NAMES}"

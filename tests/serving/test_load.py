@@ -3,33 +3,30 @@
 import shutil
 
 import pytest
-import yaml
 
 import sparsevq
 from sparsevq.errors import SparseVQError
 
 
 @pytest.fixture
-def model_folder(trained_run, tmp_path):
-    """An MLflow model's folder, as far as `load` looks at it."""
-    shutil.copytree(trained_run, tmp_path / "model/artifacts/run")
-    for name in ("data.h5", "basis.h5"):
-        source = trained_run / name if (trained_run / name).exists() else trained_run.parents[1] / name
-        if not (tmp_path / "model/artifacts/run" / name).exists():
-            shutil.copy(source, tmp_path / "model/artifacts/run" / name)
-    about = {"flavors": {"python_function": {"artifacts": {"run": {"path": "artifacts/run"}}}}}
-    (tmp_path / "model/MLmodel").write_text(yaml.safe_dump(about))
-    return tmp_path / "model"
+def trained_run(modal_run):
+    return modal_run.path
+
+
+@pytest.fixture
+def own_model(model_folder, tmp_path):
+    """A copy of a model, to change."""
+    return shutil.copytree(model_folder, tmp_path / "model")
 
 
 def test_a_run_and_a_model_of_mlflow(trained_run, model_folder):
     assert sparsevq.load(trained_run, device="cpu").run.path == trained_run
     assert sparsevq.load(str(trained_run), device="cpu").run.path == trained_run
-    assert sparsevq.load(model_folder, device="cpu").run.path == model_folder / "artifacts/run"
+    assert sparsevq.load(model_folder, device="cpu").run.packed
     assert sparsevq.load(model_folder / "MLmodel", device="cpu").run.path == model_folder / "artifacts/run"
 
 
-def test_what_is_none(trained_run, model_folder, tmp_path):
+def test_what_is_none(trained_run, own_model, tmp_path):
     def fails(what, match):
         with pytest.raises(SparseVQError, match=match) as error:
             sparsevq.load(what, device="cpu")
@@ -42,12 +39,12 @@ def test_what_is_none(trained_run, model_folder, tmp_path):
     (tmp_path / "unfinished/sparse").mkdir(parents=True)
     shutil.copy(trained_run / "sparse/model.safetensors", tmp_path / "unfinished/sparse")
     fails(tmp_path / "unfinished", "has no semi_sparse/model.safetensors, which stage 1 makes: train that stage first")
-    (model_folder / "artifacts/run/gpt/model.safetensors").unlink()
-    fails(model_folder, "lacks the run that it is to hold")
-    (model_folder / "MLmodel").write_text("flavors: {sklearn: {}}")
-    fails(model_folder, "is an MLflow model, but none of sparsevq")
-    (model_folder / "MLmodel").write_text("{")
-    fails(model_folder, "is an MLflow model, but none of sparsevq")
+    (own_model / "artifacts/run/gpt/model.safetensors").unlink()
+    fails(own_model, "lacks the run that it is to hold")
+    (own_model / "MLmodel").write_text("flavors: {sklearn: {}}")
+    fails(own_model, "is an MLflow model, but none of sparsevq")
+    (own_model / "MLmodel").write_text("{")
+    fails(own_model, "is an MLflow model, but none of sparsevq")
 
 
 def test_what_is_none_in_a_store(tmp_path, monkeypatch):

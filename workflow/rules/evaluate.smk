@@ -152,6 +152,40 @@ rule example:
         "../scripts/example.py"
 
 
+# The run as an MLflow model, to serve or to load anywhere; planned where mlflow is installed.
+rule model:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+        sparse="<run>/sparse/model.safetensors",
+        semi_sparse="<run>/semi_sparse/model.safetensors",
+        tokenizer="<run>/tokenizer/model.safetensors",
+        gpt="<run>/gpt/model.safetensors",
+        calibration="<run>/calibration.h5",
+        scores="<run>/scores.csv",
+        readings="<run>/readings_example.csv",
+    output:
+        model=directory("<run>/model"),
+    log:
+        "<run>/logs/model.log",
+    benchmark:
+        "<run>/benchmarks/model.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=scaled(MEM_MB),
+        runtime=scaled(30),
+    params:
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: MLflow model"
+    script:
+        "../scripts/model.py"
+
+
 rule tables:
     input:
         scores=of_all_runs("scores"),

@@ -12,6 +12,7 @@ from typing import Any
 from sparsevq.runtime.tracking.calls import BATCH, Calls, Gone, points
 from sparsevq.runtime.tracking.descriptions import describe_experiment, log_data_sets, note_tags
 from sparsevq.runtime.tracking.mlflow_store import experiment_id, locked
+from sparsevq.runtime.tracking.models import enter
 from sparsevq.runtime.tracking.parents import Parent
 from sparsevq.runtime.tracking.spool import History, Progress, Record, Spool
 
@@ -36,6 +37,7 @@ class Delivery:
             "inputs": self._inputs,
             "file": self._file,
             "note": self._note,
+            "model": self._model,
             "end": self._end,
         }
 
@@ -139,6 +141,11 @@ class Delivery:
     def _note(self, record: Record) -> None:
         run = self._calls.call(self._calls.client.get_run, self._progress.run_id)
         describe_experiment(self._calls, run.info.experiment_id, record["text"])
+
+    def _model(self, record: Record) -> None:
+        run, parent, opened = self._progress.run_id, self._progress.parent_id, self._history.opened
+        if run is not None and parent is not None and opened is not None:
+            enter(self._calls, self._spool.results, run, parent, opened["key"], record)
 
     def _end(self, record: Record) -> None:
         calls, status, time, parent = self._calls, record["status"], record["time"], self._parent

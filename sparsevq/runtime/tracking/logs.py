@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sparsevq.runtime.tracking.models import Entry
+
 
 class Tracker:
     """What a job may log. This one drops everything; `tracked` gives one that logs to MLflow."""
@@ -24,6 +26,9 @@ class Tracker:
         Of each data set `name`, `digest` (at most 36 characters), `context` (what it is used for), `source_type`, and
         as JSON `source`, `schema` and `profile`.
         """
+
+    def log_model(self, folder: Path, entry: Entry) -> None:
+        """Log the folder of an MLflow model with the parent run, and register it; it is not copied."""
 
     def describe_experiment(self, text: str) -> None:
         """Describe the experiment (Markdown), after what is always said of it, unless a user has described it."""

@@ -152,6 +152,19 @@ def connect(uri: str) -> Any:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
+@contextlib.contextmanager
+def current_store(uri: str) -> Iterator[None]:
+    """MLflow looks models up in the store that is set for the process, whatever store a client was made for."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: as if none had been set
+
+
 def _check_sqlite(path: Path) -> None:
     """See that the file can be used, or made: MLflow would retry for hours on a damaged one."""
     try:

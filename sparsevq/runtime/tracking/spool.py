@@ -15,6 +15,7 @@ inputs data sets that the job reads
 metric numbers of one step
 file   a file or folder, by its name in ``<name>.files/``
 note   a description of the experiment
+model  a trained model, which stays where it is, and how it is to be registered
 final  what the parent run gets when the job has finished: figures, curves, files, a description
 end    how the attempt ended
 ====== ==================================================================================================

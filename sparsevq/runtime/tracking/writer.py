@@ -20,6 +20,7 @@ from sparsevq.runtime.tracking.courier import Courier
 from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.logs import Tracker, say_once
 from sparsevq.runtime.tracking.mlflow_store import default_store, folder_id, sqlite_file, unusable, without_password
+from sparsevq.runtime.tracking.models import Entry
 from sparsevq.runtime.tracking.origin import origin
 from sparsevq.runtime.tracking.params import allowed, as_params, split
 from sparsevq.runtime.tracking.spool import History, Record, Spool, append, hold, now
@@ -169,6 +170,9 @@ class SpoolTracker(Tracker):
 
     def log_data_sets(self, data_sets: Sequence[Mapping[str, str]]) -> None:
         self._write(kind="inputs", data_sets=[dict(data_set) for data_set in data_sets])
+
+    def log_model(self, folder: Path, entry: Entry) -> None:
+        self._write(kind="model", **entry.record(folder))
 
     def describe_experiment(self, text: str) -> None:
         self._write(kind="note", text=f"{self._job.experiment_note(self._spool.results)}\n\n{text}")

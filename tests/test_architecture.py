@@ -32,7 +32,18 @@ MAY_IMPORT = {
     "explore": PLUMBING | {"data", "sensors", "runs", "plotting", "forecasting", "evaluation"},
     "serving": PLUMBING | {"data", "sensors", "runs", "forecasting"},
     "cli": TRAINED
-    | {"simulators", "readers", "stage1", "stage2", "stage3", "plotting", "forecasting", "evaluation", "explore", "serving"},
+    | {
+        "simulators",
+        "readers",
+        "stage1",
+        "stage2",
+        "stage3",
+        "plotting",
+        "forecasting",
+        "evaluation",
+        "explore",
+        "serving",
+    },
 }
 
 

@@ -145,7 +145,8 @@ def test_load_opens_it(model_folder, own, modal_run):
     assert loaded.forecast(readings, 2, 2)["u"].identical(own.forecast(readings, 2, 2)["u"])
 
 
-def test_what_is_in_its_way(modal_run, model_folder, tmp_path):
+def test_what_is_in_its_way(modal_run, model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SparseVQError, match="is there already"):
         write_model(Files(modal_run.path), model_folder)
     with pytest.raises(SparseVQError, match="there is no run folder"):

@@ -90,7 +90,7 @@ def test_the_same_model_is_registered_once(results):
 def test_a_courier_that_ended_half_way_leaves_nothing_twice(results, request_):
     """It is killed after a request and before it has noted that: the record goes out again."""
     store = client(results)
-    experiment = store.create_experiment("flow")
+    experiment = store.create_experiment("flow", artifact_location=(results / "artifacts").as_uri())
     run, above = (store.create_run(experiment).info.run_id for _ in range(2))
     record = {**ENTRY.record(a_model(results / "model")), "time": 1}
 
@@ -131,7 +131,7 @@ def test_the_best_of_the_latest_versions_has_an_alias(results):
 
 def test_a_model_that_has_changed_since_is_not_sent(results, capsys):
     store = client(results)
-    experiment = store.create_experiment("flow")
+    experiment = store.create_experiment("flow", artifact_location=(results / "artifacts").as_uri())
     run, above = (store.create_run(experiment).info.run_id for _ in range(2))
     record = {**ENTRY.record(a_model(results / "model")), "time": 1}
     a_model(results / "model", "other")

@@ -37,6 +37,7 @@ FIGURES = {
 }
 """File of a run's figure, without its ending -> caption; in the report's order."""
 
+OUTSIDE = "This is the test set from outside the training range."
 SEEDS = "Mean over seeds of the errors against lead time; bands: the smallest and the largest of the seeds."
 CONTACT_SHEET = (
     "Some trajectories of each split, at frames spread evenly in time; the title says how many of all. All "
@@ -51,8 +52,7 @@ TABLES = {
         "seeds. First the ratios to the best baseline, of the error and of the CRPS (every baseline is an "
         "ensemble, too), with a 95 % confidence interval by resampling trajectories. Bold: the best, where the "
         "interval of its difference to the next best does not hold 0. Correlation time: the first lead, in "
-        "frames, at which the anomaly correlation is below 0.8. A data set whose name ends in -ood is the test "
-        "set from outside the training range."
+        "frames, at which the anomaly correlation is below 0.8."
     ),
     "calibration": (
         "Spread over skill, as a mean over all leads and at some, and how often the truth lies in the ensemble's "

@@ -10,8 +10,9 @@ import jinja2
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
-from sparsevq.report.captions import CONTACT_SHEET, FIGURES, SEEDS, TABLES, TITLES
+from sparsevq.report.captions import CONTACT_SHEET, FIGURES, OUTSIDE, SEEDS, TABLES, TITLES
 from sparsevq.report.headline import Headline, headline
+from sparsevq.report.leads import leads_in_time
 from sparsevq.report.made import Cost, costs, settings_text
 from sparsevq.report.texts import Table, read_tables
 from sparsevq.runtime.files import written_whole
@@ -56,18 +57,19 @@ class EvaluatedRun:
         return [_figure(path, FIGURES[name], self.name) for name, path in paths.items() if path is not None]
 
 
-FIRST = ("strip", "animation", "lead_time")
+FIRST = ("strip", "lead_time")
 """Figures of a run that are seen at once."""
 _NAMED = ("data_set", "num_sensors", "seed")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One setting, over all its seeds: headline, table, and figures of the run with the median error."""
+    """One setting, over all its seeds: headline, table and what its leads are, the run with the median error."""
 
     title: str
     anchor: str
     headline: Headline
+    leads: str
     table: Table
     run: EvaluatedRun | None
     seeds: int
@@ -121,7 +123,7 @@ def write_report(
         runs=[(run, run.figures(_not_yet(run, results))) for run in evaluated],
         tables=[(TITLES[key], key, TABLES[key], _tables(folder, key)) for key in TITLES if _tables(folder, key)],
         captions=TABLES,
-        over_seeds=_over_seeds(folder, name),
+        over_seeds=_over_seeds(folder, name) if len(evaluated) > 1 else None,
         data_sets=[_data_set(path) for path in data_sets],
         costs=costs(folder),
         total=Cost.told(sum(cost.seconds for cost in costs(folder))),
@@ -181,7 +183,10 @@ def _results(folder: Path, runs: list[EvaluatedRun]) -> list[Result]:
         fresh = run is not None and run.folder not in pictured
         figures = {figure.name: figure for figure in run.figures(FIRST)} if run and fresh else {}
         pictured |= {run.folder} if run else set()
-        results.append(Result(table.title, f"result-{number}", headline(methods), table, run, len(of_it), figures))
+        leads = leads_in_time(run.folder / "forecast.h5") if run else ""
+        leads = f"{OUTSIDE} {leads}" if str(wanted["data_set"]).endswith("-ood") else leads
+        said = headline(methods)
+        results.append(Result(table.title, f"result-{number}", said, leads, table, run, len(of_it), figures))
     return results
 
 

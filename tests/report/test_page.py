@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.cases import SCHEMA, VERSION
 from sparsevq.evaluation.scores import ALL
 from sparsevq.evaluation.table_files import write_csv, write_text
 from sparsevq.evaluation.tables import tabulate
@@ -15,6 +16,7 @@ from sparsevq.report.captions import FIGURES
 from sparsevq.report.headline import headline
 from sparsevq.report.page import write_report
 from sparsevq.report.texts import read_tables
+from sparsevq.runtime.hdf5 import created, stamp
 from tests.browser import browser, complaints, requests
 
 METHODS = {"sparsevq": 0.04, "sparsevq_member": 0.06, "persistence": 0.1, "climatology": 0.12, "ridge": 0.08}
@@ -39,6 +41,10 @@ def evaluated(run: Path, seed: int, observed: tuple[int, ...] = (1,), data_set: 
     ]
     columns = ["data_set", "num_sensors", "seed", "observed_frames", "method", "channel", "lead_time", "metric"]
     write_csv(run / "scores.csv", pd.DataFrame(cells, columns=[*columns, "value", "cases"]))
+    with created(run / "forecast.h5") as file:
+        stamp(file, SCHEMA, VERSION, {}, {})
+        file["lead_time"] = 10800.0 * np.arange(1, 6)
+        file["lead_time"].attrs["units"] = "s"
     for name in FIGURES:
         suffix = "gif" if name == "animation" else "png"
         picture(run / f"figures/{name}.{suffix}", SIZES.get(name, (1575, 520)))
@@ -87,7 +93,7 @@ def test_the_headline_table_and_picture_are_seen_at_once_and_nothing_is_cut_off(
             each.querySelector("figcaption").getBoundingClientRect().top
             - each.querySelector("img").getBoundingClientRect().bottom)"""
         gaps = chromium.execute_script(under)
-        assert len(gaps) == len(FIGURES) + 2, "the figures of the run, those over seeds, the data"
+        assert len(gaps) == len(FIGURES) + 1, "the figures of the run, and the data"
         assert all(0 <= gap < 20 for gap in gaps)
         loaded = "return [...document.images].every(each => each.complete && each.naturalWidth > 0)"
         assert chromium.execute_script(loaded)
@@ -120,6 +126,10 @@ def test_settings_that_share_a_run_share_its_pictures(tmp_path):
 def test_the_page_of_a_run_is_linked(tmp_path):
     run = tmp_path / "cylinder/n20/seed1"
     assert 'href="cylinder/n20/seed1/explore.html"' in made(tmp_path, pages=[run / "explore.html"]).read_text()
+
+
+def test_the_numbers_of_leads_are_told_in_time(tmp_path):
+    assert "Lead 1 is 3 h, lead 5 is 15 h after the last observed frame." in made(tmp_path).read_text()
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path):

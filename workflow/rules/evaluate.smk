@@ -234,6 +234,10 @@ rule report:
         tables=rules.tables.output,
         data_sets=[expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         scores=of_all_runs("scores"),
+        forecasts=[
+            *expand(rules.forecast.output.forecast, **SWEEP),
+            *expand(rules.forecast_ood.output.forecast, **OOD_SWEEP),
+        ],
         figures=[of_all_runs(figure) for figure in FIGURES],
         pages=[*expand(rules.explore.output.page, **SWEEP), *expand(rules.explore_ood.output.page, **OOD_SWEEP)],
     output:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 
 import torch
 
@@ -16,7 +15,7 @@ NO_UNIT = ("", "1", "-")
 
 
 def facts(
-    path: Path, data: FieldData, sensors: SensorSets, model: ForecastModel, device: torch.device
+    called: str, data: FieldData, sensors: SensorSets, model: ForecastModel, device: torch.device
 ) -> dict[str, str]:
     """Name -> what is to say of it, a line each."""
     config, frames = model.gpt.config, model.gpt.config.leads - 1
@@ -45,7 +44,7 @@ def facts(
         if calibration is None
         else f"calibrated on the validation split, temperature {calibration.temperature:g}",
         "device": str(device),
-        "run": str(path),
+        "run": called,
     }
 
 

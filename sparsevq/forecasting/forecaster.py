@@ -78,6 +78,8 @@ class Forecaster:
     ):
         self.run = Run(run) if data is None else Run(run, data=data)
         self.run.needs(*PARTS)
+        self.called = str(self.run.path)
+        """What it says that it is made from: the run's folder, or the URI that this was found by."""
         self._device = _device(device)
         self.data, self.sensors = self.run.domain, self.run.sensors
         self._model = load_forecast_model(self.run, self._device)
@@ -93,7 +95,7 @@ class Forecaster:
         return as_html(self._facts())
 
     def _facts(self) -> dict[str, str]:
-        return facts(self.run.path, self.data, self.sensors, self._model, self._device)
+        return facts(self.called, self.data, self.sensors, self._model, self._device)
 
     @property
     def observed_frames(self) -> int:
@@ -264,7 +266,7 @@ class Forecaster:
             "temperature": asked.temperature,
             "top_k": asked.top_k,
             "observed_frames": observed,
-            "run": str(self.run.path),
+            "run": self.called,
             **{f"parameter_{name}": value for name, value in issued.known.items()},
             "digest_readings": issued.received.digest,
             **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},

@@ -13,6 +13,7 @@ import yaml
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.forecaster import Forecaster
 from sparsevq.runs.run import FILES
+from sparsevq.runtime.tracking.mlflow_store import without_password
 from sparsevq.serving.stored import downloaded
 
 MODEL = "MLmodel"
@@ -63,6 +64,7 @@ def load(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    found.called = without_password(text)
     weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)  # it reads its files as long as it lives
     return found
 

@@ -73,3 +73,23 @@ def test_what_is_none_in_a_store(tmp_path, monkeypatch):
     fails("gopher:/x", "cannot get|has no model gopher:/x")
     monkeypatch.setattr("sparsevq.serving.load.find_spec", lambda name: None)
     fails("models:/flow/1", "needs mlflow, which is not installed: pip install")
+
+
+def test_a_model_in_a_store_is_called_by_its_uri(model_folder, modal_run, tmp_path, monkeypatch):
+    import mlflow
+
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(store, store)
+    client.create_registered_model("flow")
+    client.create_model_version("flow", model_folder.as_uri())
+    client.set_registered_model_alias("flow", "best", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
+    loaded = sparsevq.load("models:/flow@best", device="cpu")
+    assert "models:/flow@best" in repr(loaded)
+    folder = loaded.run.path
+    forecast = loaded.forecast(modal_run.readings(), 1, 1)
+    assert forecast.attrs["run"] == "models:/flow@best"
+    assert folder.is_dir()
+    del loaded
+    assert not folder.exists()  # it was a copy

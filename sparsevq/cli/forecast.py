@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sparsevq.cli.flags import HelpFormatter, add_flag
+from sparsevq.cli.outputs import as_written, check_names, draw
 from sparsevq.cli.progress import Parts
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.device import claim_devices, set_threads
@@ -39,7 +40,6 @@ examples:
 
   sparsevq forecast models:/NAME/1 --readings log.csv --points stations.csv --quantiles 0.05,0.5,0.95 --out at.nc --json
 """
-PICTURES, FILMS = (".png",), (".gif", ".mp4")
 
 
 def add_forecast(commands: Any) -> None:
@@ -104,7 +104,7 @@ def run(args: Namespace, argv: list[str]) -> None:
     threads, known = getattr(args, "threads", None), _each_once(getattr(args, "parameter", []))
     if threads is not None and threads < 1:
         raise SparseVQError(f"threads={threads} is not allowed", "give 1 or more")
-    _check_names(out, pictures, args.json)
+    check_names(out, pictures, args.json)
     set_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
     parts = Parts(sys.stderr if args.json else sys.stdout)
     with parts.part("load", "loading the run"):
@@ -134,29 +134,11 @@ def run(args: Namespace, argv: list[str]) -> None:
             from sparsevq.forecasting.writing import write_forecast
 
             write_forecast(out, forecast, shlex.join(["sparsevq", *argv]), tell)
-            forecast = _as_written(forecast, out)
+            forecast = as_written(forecast, out)
     for picture in pictures:
         with parts.part("draw", f"drawing {picture}") as tell:
-            _draw(picture, forecast, tell)
+            draw(picture, forecast, tell)
     _conclude(args, model, forecast, parts, [*([] if out is None else [out]), *pictures], trained)
-
-
-def _check_names(out: Path | None, pictures: list[Path], as_json: bool) -> None:
-    """Before minutes of work, not after them."""
-    if out is None and not pictures and not as_json:
-        raise SparseVQError("nothing would be written", "give --out forecast.nc, --picture forecast.png or --json")
-    if out is not None:
-        from sparsevq.forecasting.writing import writer_of
-
-        writer_of(out)
-    for picture in pictures:
-        if picture.suffix.lower() not in (*PICTURES, *FILMS):
-            raise SparseVQError(
-                f"{picture} is called like no picture", f"give it one of the suffixes {', '.join((*PICTURES, *FILMS))}"
-            )
-    names = [path.resolve() for path in (*pictures, *([] if out is None else [out]))]
-    if twice := next((path for path in names if names.count(path) > 1), None):
-        raise SparseVQError(f"{twice} would be written twice", "give each file a name of its own")
 
 
 def _say_doubts(forecast: "xr.Dataset", known: int, trained: int) -> None:
@@ -168,27 +150,6 @@ def _say_doubts(forecast: "xr.Dataset", known: int, trained: int) -> None:
         )
     if "warning" in forecast.attrs:
         print(f"WARNING: {forecast.attrs['warning']}")
-
-
-def _as_written(forecast: "xr.Dataset", path: Path) -> "xr.Dataset":
-    """What is computed when it is used is not computed again for pictures and numbers."""
-    if not forecast.chunks:
-        return forecast
-    import xarray as xr
-
-    engine: Any = "zarr" if path.suffix.lower() == ".zarr" else "netcdf4"
-    return xr.open_dataset(path, engine=engine, chunks={}, decode_timedelta=False)
-
-
-def _draw(path: Path, forecast: "xr.Dataset", tell: Any) -> None:
-    if path.suffix.lower() in FILMS:
-        from sparsevq.forecasting.animation import animate_forecast
-
-        animate_forecast(path, forecast, tell)
-    else:
-        from sparsevq.forecasting.picture import draw_forecast
-
-        draw_forecast(path, forecast)
 
 
 def _conclude(

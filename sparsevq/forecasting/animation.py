@@ -5,6 +5,7 @@ from pathlib import Path
 
 import xarray as xr
 from matplotlib.artist import Artist
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sparsevq.forecasting.pictured import PicturedForecast
 from sparsevq.forecasting.writing import Progress
@@ -37,6 +38,9 @@ def animate_forecast(path: str | Path, forecast: xr.Dataset, progress: Progress 
     rows, (width, height) = len(shown.channels), shown.size
     figure = new_figure((width + 0.9) * columns + 0.5, (height + 0.15) * rows + 1.1)
     figure.set_dpi(DPI)
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(rect=(0.015, 0, 0.97, 1))  # panels of equal scales beside colour bars come some pixels too far out
     longest = max(shown.lead_titles, key=len).replace("\n", ", ")
     figure.suptitle(shown.title, fontsize=9)
     title = figure.supxlabel(longest, fontsize=10, fontweight="bold")

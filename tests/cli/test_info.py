@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +44,18 @@ def test_it_tells_data_sensors_and_what_was_trained(modal_run, capsys):
     assert found["lineage"]["faults"] == []
     assert set(found["lineage"]["missing"]) == {"calibration", "baselines"}
     assert found["scores"] is None
+
+
+def test_it_says_how_the_run_is_called_in_mlflow(modal_run):
+    assert about(Run(modal_run.path))["mlflow"] == {"experiment": "try", "run_name": "s1 n6 waves", "store": None}
+    (modal_run.path.parents[3] / "mlflow.db").touch()
+    assert about(Run(modal_run.path))["mlflow"]["store"] == f"sqlite:///{modal_run.path.parents[3]}/mlflow.db"
+    (modal_run.path.parents[3] / "mlflow.db").unlink()
+
+
+def test_a_model_of_mlflow_is_looked_into_as_the_run_that_it_holds(modal_run, capsys, monkeypatch):
+    monkeypatch.setattr("sparsevq.serving.load.load", lambda uri, device: SimpleNamespace(run=Run(modal_run.path)))
+    assert json.loads(told(capsys, "models:/waves/1", "--json"))["run"] == "models:/waves/1"
 
 
 def test_people_get_the_same_as_tables(modal_run, capsys):

@@ -34,6 +34,7 @@ JOBS_OF_A_RUN = (
     "robustness",
     "evaluate",
     "example",
+    "model",
 )
 JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "describe_data")
 
@@ -75,6 +76,7 @@ def test_every_file_of_the_architecture_is_there(finished):
     ):
         assert name in text
         assert (finished / RUN / name).stat().st_size > 0
+    assert (finished / RUN / "model/MLmodel").stat().st_size > 0
     for stage in ("semi_sparse", "sparse", "tokenizer", "gpt"):
         assert (finished / RUN / stage / "model.safetensors").stat().st_size > 0
         history = pd.read_csv(finished / RUN / stage / "history.csv")
@@ -115,6 +117,15 @@ def test_the_parent_run_has_the_figures_of_the_table(finished):
     assert parent.data.metrics["relative_l2/sparsevq"] == pytest.approx(ours)
 
 
+def test_a_run_is_a_registered_model(finished):
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{finished}/results/mlflow.db"
+    version = MlflowClient(store, store).get_model_version_by_alias("miniature-cylinder", "n8-seed1")
+    assert version.tags["seed"] == "1"
+    assert set(version.aliases) == {"best", "n8-seed1"}
+
+
 def test_training_runs_have_settings_curves_and_origin(finished):
     (run,) = [run for run in runs(finished) if run.info.run_name == "gpt"]
     assert run.data.params["stage3.max_steps"] == "6"
@@ -145,12 +156,15 @@ def test_nothing_is_left_to_do(finished):
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", "evaluate", "example", "tables", "report"}),
+        (
+            "stage3={lr: 0.5}",
+            {"gpt", "calibrate", "forecast", "baselines", "evaluate", "example", "model", "tables", "report"},
+        ),
         (
             "forecast={temperature: 0.5}",
-            {"calibrate", "forecast", "baselines", "evaluate", "example", "tables", "report"},
+            {"calibrate", "forecast", "baselines", "evaluate", "example", "model", "tables", "report"},
         ),
-        ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "example", "tables", "report"}),
+        ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "example", "model", "tables", "report"}),
         (
             "stage2={lr: 0.5}",
             {
@@ -162,6 +176,7 @@ def test_nothing_is_left_to_do(finished):
                 "baselines",
                 "evaluate",
                 "example",
+                "model",
                 "tables",
                 "report",
             },

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "plotting": PLUMBING | {"data"},
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
     "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting"},
-    "report": PLUMBING | {"evaluation"},
+    "report": PLUMBING | {"data", "evaluation"},
     "explore": PLUMBING | {"data", "sensors", "runs", "plotting", "forecasting", "evaluation"},
     "serving": PLUMBING | {"data", "sensors", "runs", "forecasting"},
     "cli": TRAINED

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sparsevq.cli.data import add_data
 from sparsevq.cli.deliver import add_deliver
+from sparsevq.cli.explore import add_explore
 from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
 from sparsevq.cli.info import add_info
@@ -55,6 +56,7 @@ def make_parser() -> Parser:
     add_data(commands)
     add_train(commands)
     add_forecast(commands)
+    add_explore(commands)
     add_info(commands)
     add_pack(commands)
     add_place(commands)

@@ -84,19 +84,21 @@ def shown(domain: Domain, times: NDArray[Any], unit: str, cases: list[dict[str, 
     Parameters
     ----------
     times
-        All lead times, from 0 on, in `unit`.
+        All lead times, in `unit`.
     """
     told = lead_unit(times.tolist(), unit)
-    names = ["observed frame", *(f"lead {lead} ({told.text(time)})" for lead, time in enumerate(times[1:].tolist(), 1))]
+    first = int(times[0] > 0)  # forecasts of earlier versions begin at lead 1
+    names = [f"lead {lead} ({told.text(time)})".replace(" ()", "") for lead, time in enumerate(times.tolist(), first)]
+    names = names if first else ["observed frame", *names[1:]]
     return {
         "domain": domain.described(),
         "leads": {
-            "frames": domain.leads.tolist(),
+            "frames": (domain.leads + first).tolist(),
             "times": rounded(np.array([told.value(times[lead]) for lead in domain.leads])),
             "allTimes": rounded(np.array([told.value(time) for time in times])),
             "factor": told.factor,
             "unit": told.plural,
-            "names": [names[lead].replace(" ()", "") for lead in domain.leads],
+            "names": [names[lead] for lead in domain.leads],
         },
         "palettes": palettes(),
         "cases": cases,

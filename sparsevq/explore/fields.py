@@ -43,8 +43,7 @@ class Fields(NamedTuple):
 def packed_fields(fields: Fields, bounds: Array) -> dict[str, Any]:
     """Each quantity as a list of packed channels; of the members, as differences to the mean, a list of such lists.
 
-    `low` and `high` are the ends of the 90 % interval less the mean. They are quantiles of the members by definition 6
-    of Hyndman & Fan (1996), as those of the tables (`sparsevq.evaluation.metrics.interval_coverage`).
+    `low` and `high` are the ends of `interval` less the mean.
 
     Parameters
     ----------
@@ -52,16 +51,28 @@ def packed_fields(fields: Fields, bounds: Array) -> dict[str, Any]:
         ``(C,)``: how large errors and spread are, in each channel's unit.
     """
     mean, members = fields.mean, fields.members
-    several = len(members) > 1
     found: dict[str, Any] = {"mean": _channels(mean, bounds / STEPS), "members": []}
     if fields.truth is not None:
         found["truth"] = _channels(fields.truth, bounds / STEPS)
-    if several:
-        ends = np.quantile(members, INTERVAL, axis=0, method="weibull")
-        found["spread"] = _channels(members.std(axis=0, ddof=1))
-        found["low"], found["high"] = (_channels(end - mean) for end in ends)
+    if len(members) > 1:
+        spread, low, high = interval(members)
+        found["spread"] = _channels(spread)
+        found["low"], found["high"] = _channels(low - mean), _channels(high - mean)
         found["members"] = [_channels(member - mean) for member in members[:MOST_MEMBERS]]
     return found
+
+
+def interval(members: Array) -> tuple[Array, Array, Array]:
+    """Standard deviation of ``(M, ...)`` members, and the ends of their 90 % interval; NaN of a single one.
+
+    The ends are quantiles by definition 6 of Hyndman & Fan (1996), as those of the tables
+    (`sparsevq.evaluation.metrics.interval_coverage`).
+    """
+    if len(members) < 2:
+        none = np.full(members.shape[1:], np.nan)
+        return none, none, none
+    low, high = np.quantile(members, INTERVAL, axis=0, method="weibull")
+    return members.std(axis=0, ddof=1), low, high
 
 
 def scales(fields: Fields, time_mean: Array | None = None) -> list[dict[str, Any]]:

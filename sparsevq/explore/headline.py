@@ -47,18 +47,18 @@ def headline(scores: pd.DataFrame, cases: pd.DataFrame, calibration: pd.DataFram
         interval = ""
         if metric in resampled and {ENSEMBLE, best} <= set(resampled[metric].mean):
             low, high = resampled[metric].ratio(ENSEMBLE, best)
-            interval = f"({low:.2f} to {high:.2f})" if low == low else ""
+            interval = f"({_ratio(low)} to {_ratio(high)})" if low == low else ""
         explained = (
             f"mean over lead times from 1 on; {interval or 'no'} 95 % confidence interval by resampling trajectories"
         )
-        against = f"× {name} of {method_style(best).label}"
-        found.append(Number(f"{of[ENSEMBLE] / of[best]:.2f}", interval, against, explained))
+        against = f"× the {name} of {method_style(best).label}"
+        found.append(Number(_ratio(of[ENSEMBLE] / of[best]), interval, against, explained))
     if ("relative_l2", ENSEMBLE) in means:
         found.append(
             Number(f"{means['relative_l2', ENSEMBLE]:.3g}", "", "relative L2 error", "mean over lead times from 1 on")
         )
     rows = calibration[(calibration["channel"] == ALL) & (calibration["method"] == ENSEMBLE)]
-    of_spread = rows.groupby("quantity")["value"].mean()
+    of_spread = rows.groupby("quantity")["value"].mean().dropna()
     if "spread_skill_ratio" in of_spread:
         ratio = of_spread["spread_skill_ratio"]
         found.append(Number(f"{ratio:.2f}", "", "spread / skill", "1: the spread is as large as the error"))
@@ -68,6 +68,10 @@ def headline(scores: pd.DataFrame, cases: pd.DataFrame, calibration: pd.DataFram
             Number(f"{100 * share:.0f} %", "", "in the 90 % interval", "90 %: the interval is as wide as it says")
         )
     return found
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.3g}"
 
 
 def error_curves(scores: pd.DataFrame, channels: tuple[str, ...]) -> list[dict[str, Any]]:

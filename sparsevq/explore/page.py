@@ -8,7 +8,17 @@ from sparsevq.errors import SparseVQError
 from sparsevq.explore.content import Content
 from sparsevq.runtime.files import written_whole
 
-SCRIPTS = ("packed.js", "domain.js", "panels.js", "space.js", "curves.js", "page.js")
+SCRIPTS = (
+    "packed.js",
+    "domain.js",
+    "quantities.js",
+    "places.js",
+    "panels.js",
+    "space.js",
+    "curves.js",
+    "controls.js",
+    "page.js",
+)
 """Our scripts, in the order in which they run."""
 
 

@@ -14,9 +14,10 @@ from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases
 from sparsevq.evaluation.metrics import relative_l2
 from sparsevq.explore.content import Content, channels_described, fitted, shown
 from sparsevq.explore.domain import Domain
-from sparsevq.explore.fields import INTERVAL, Fields, packed_fields, scales
+from sparsevq.explore.fields import Fields, packed_fields, scales
 from sparsevq.explore.headline import ENSEMBLE, error_curves, headline
 from sparsevq.explore.packing import packed, rounded
+from sparsevq.explore.sensors import AtSensors, sensors_described
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout, read_made_from
 from sparsevq.version import VERSION as RELEASE
@@ -163,27 +164,19 @@ class _Pictured:
         data, cases, sensors, case = self._data, self._cases, self._sensors, self.case
         start, count = int(cases.start_frame[case]), int(cases.observed_frames[case])
         frames = np.arange(start - count + 1, start + 1)
-        read = data.flat_fields[cases.trajectory[case], frames][:, sensors.sparse]
-        at = self._members(sensors.sparse)[:, leads]
-        none = np.full(at.shape[1:], np.nan)
-        spread = at.std(axis=0, ddof=1) if len(at) > 1 else none
-        low, high = np.quantile(at, INTERVAL, axis=0, method="weibull") if len(at) > 1 else (none, none)
-        return {
-            "places": rounded(data.physical_coordinates[sensors.sparse], 6),
-            "reads": sensors.channels[: len(sensors.sparse)].tolist(),
-            "times": rounded(data.time[frames] - data.time[start]),
-            "readings": _by_channel(read),
-            "truth": _by_channel(truth[:, sensors.sparse]),
-            "mean": _by_channel(mean[:, sensors.sparse]),
-            "spread": _by_channel(spread),
-            "low": _by_channel(low),
-            "high": _by_channel(high),
-        }
-
-
-def _by_channel(values: Array) -> Any:
-    """``(frames, n, C)`` as lists by channel, sensor and frame."""
-    return rounded(np.moveaxis(values, -1, 0).swapaxes(1, 2), 5)
+        points = sensors.sparse
+        return sensors_described(
+            AtSensors(
+                [str(number) for number in range(len(points))],
+                data.physical_coordinates[points],
+                sensors.channels[: len(points)],
+                data.time[frames] - data.time[start],
+                data.flat_fields[cases.trajectory[case], frames][:, points],
+                truth[:, points],
+                mean[:, points],
+                self._members(points)[:, leads],
+            )
+        )
 
 
 def _read(path: Path) -> pd.DataFrame:

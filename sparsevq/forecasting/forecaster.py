@@ -267,6 +267,7 @@ class Forecaster:
             "top_k": asked.top_k,
             "observed_frames": observed,
             "run": self.called,
+            **({"simulator": str(self.data.provenance["simulator"])} if "simulator" in self.data.provenance else {}),
             **{f"parameter_{name}": value for name, value in issued.known.items()},
             "digest_readings": issued.received.digest,
             **{f"digest_{name}": self._digests[name] for name in sorted(self._digests)},

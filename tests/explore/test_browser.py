@@ -100,7 +100,7 @@ def test_members_are_differences_to_the_mean(chromium, pages):
 def test_a_sensor_tells_its_number_place_reading_and_what_the_model_gives(chromium, pages):
     opened(chromium, pages("plane"))
     change(chromium, "lead", "2")
-    text = chromium.execute_script("return shown.sensorTexts()[0]")
+    text = chromium.execute_script("return sensorTexts(shown)[0]")
     for part in ("sensor 0", "x = ", "y = ", "reading of u", "model, observed frame", "model, lead 2", "±", "truth"):
         assert part in text
     marks = chromium.execute_script("return document.querySelector('[data-quantity=truth]').data[2].x.length")

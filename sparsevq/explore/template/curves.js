@@ -16,7 +16,7 @@ function curveLayout(page, picture, label) {
       title: { text: plain(`lead time${unit ? ` (${unit})` : ""}`), standoff: 4 }, range: [-0.02 * span, 1.02 * span],
       gridcolor: "#eceff3", zeroline: false,
     },
-    yaxis: { title: { text: plain(label), standoff: 4 }, gridcolor: "#eceff3", zerolinecolor: "#d9dee5" },
+    yaxis: { title: { text: plain(label), standoff: 4 }, gridcolor: "#eceff3", zerolinecolor: "#d9dee5", automargin: true, ...NUMBERS },
     shapes: [marker(page)],
   };
 }
@@ -72,19 +72,19 @@ class Series {
   draw() {
     const { page } = this;
     const { times } = page.leads;
-    const at = page.seriesAt();
+    const at = seriesAt(page);
     const { label, unit } = page.channels[page.channel];
     this.heading.innerHTML = "<b></b> <span></span>";
     this.heading.children[0].textContent = `${label} at ${at.name}`;
     this.heading.children[1].textContent = "click a point or a sensor for others";
     const read = page.sensors.times.map((time) => time * page.leads.factor);
     const traces = [];
-    const curve = (name, y, look) => traces.push({ type: "scatter", mode: "lines", name, x: times, y, hovertemplate: "%{y:.4g}", ...look });
+    const curve = (name, y, look) => traces.push({ type: "scatter", mode: "lines", name, x: times, y, hovertemplate: `%{y:${page.format}}`, ...look });
     at.members.forEach((y, k) =>
       curve("members", y, { line: { color: "#8ab8d8", width: 0.8 }, hoverinfo: "skip", hovertemplate: null, showlegend: k === 0, legendgroup: "members" }),
     );
     if (at.low) {
-      curve("5 %", at.low, { line: { width: 0 }, showlegend: false, hovertemplate: "%{y:.4g}" });
+      curve("5 %", at.low, { line: { width: 0 }, showlegend: false });
       curve("90 % interval", at.high, { line: { width: 0 }, fill: "tonexty", fillcolor: BAND });
     }
     curve("mean", at.mean, { line: { color: OURS, width: 2.4 } });
@@ -92,7 +92,7 @@ class Series {
     if (at.truth) curve("truth", at.truth, { line: { color: "#000", width: 1.8 } });
     if (at.readings) {
       traces.push({
-        type: "scatter", mode: "markers", name: "reading", x: read, y: at.readings, hovertemplate: "%{y:.4g}",
+        type: "scatter", mode: "markers", name: "reading", x: read, y: at.readings, hovertemplate: `%{y:${page.format}}`,
         marker: { size: 8, color: "#fff", line: { color: "#000", width: 1.5 } },
       });
     }

@@ -2,7 +2,6 @@
 
 // What is shown, and what changes it.
 
-const PLAY = 260; // milliseconds between frames
 const MOSTLY = 0.6; // share of a channel's variance that is its time mean's, from which it is taken off at first
 const element = (id) => document.getElementById(id);
 
@@ -51,6 +50,22 @@ class Page {
 
   get bound() {
     return this.case.scales[this.channel].bound;
+  }
+
+  /** Format (of D3) of the channel's values: a hundredth of the scale of errors is told. */
+  get format() {
+    const { low, high } = this.case.scales[this.channel].values;
+    const largest = Math.max(Math.abs(low), Math.abs(high), this.bound);
+    const digits = Math.max(2, Math.ceil(Math.log10((100 * largest) / this.bound)));
+    if (largest < 1e-2 || largest >= 1e7) return `.${digits - 1}e`;
+    return `.${Math.max(0, digits - 1 - Math.floor(Math.log10(largest)))}f`;
+  }
+
+  /** A value of the channel. */
+  told(value) {
+    if (value === null || Number.isNaN(value)) return "–";
+    const digits = parseInt(this.format.slice(1), 10);
+    return (this.format.endsWith("e") ? value.toExponential(digits) : value.toFixed(digits)).replaceAll("-", "−").replace("e+", "e");
   }
 
   /** Whether little would be seen of a channel but its time mean. */
@@ -126,72 +141,8 @@ class Page {
   }
 
   get forecastName() {
+    if (this.data.members === 1) return "one member";
     return this.member === null ? `mean of ${this.data.members} members` : `member ${this.member + 1} of ${this.data.members}`;
-  }
-
-  /** What the panels show. */
-  quantities() {
-    const unit = () => this.quantityName;
-    const of = (what) => () => {
-      const channel = this.channels[this.channel];
-      return channel.unit ? `${what} of ${channel.label} (${channel.unit})` : `${what} of ${channel.label}`;
-    };
-    const values = () => this.scale;
-    const errors = () => ({ low: -this.bound, high: this.bound, palette: "PuOr_r" });
-    const spread = () => ({ low: 0, high: this.bound, palette: "magma" });
-    const made = {
-      truth: { title: () => "Truth", short: () => "Truth", unit, colours: values, values: (lead) => this.less(this.truth.at(lead)) },
-      forecast: {
-        title: () => `Forecast: ${this.forecastName}`, short: () => `Forecast (${this.member === null ? "mean" : `member ${this.member + 1}`})`,
-        unit, colours: values, values: (lead) => this.less(this.forecastAt(lead)),
-      },
-      error: {
-        title: () => `Error: ${this.member === null ? "mean" : `member ${this.member + 1}`} minus truth`,
-        unit: of("error"), colours: errors, values: (lead) => this.errorAt(lead),
-      },
-      spread: {
-        title: () => "Spread: standard deviation of the members", unit: of("spread"), colours: spread,
-        values: (lead) => this.spread.at(lead),
-      },
-      low: { title: () => "Lower end of the 90 % interval", unit, colours: values, values: (lead) => this.less(this.endAt(this.low, lead)) },
-      high: { title: () => "Upper end of the 90 % interval", unit, colours: values, values: (lead) => this.less(this.endAt(this.high, lead)) },
-    };
-    for (const [key, quantity] of Object.entries(made)) quantity.key = key;
-    if (this.view.isLine) return this.lineQuantities(made);
-    const { fields } = this.case;
-    const keys = "truth" in fields ? ["truth", "forecast", "error", "spread"] : ["forecast", "spread", "low", "high"];
-    return keys.filter((key) => key in fields || key === "forecast" || key === "error").map((key) => made[key]);
-  }
-
-  lineQuantities({ forecast, error }) {
-    const filled = { line: { width: 0 }, showlegend: false, hoverinfo: "skip" };
-    const forecastLines = (lead) => [
-      ...(this.low
-        ? [
-            { values: this.less(this.endAt(this.low, lead)), ...filled },
-            { values: this.less(this.endAt(this.high, lead)), ...filled, fill: "tonexty", fillcolor: BAND, name: "90 % interval", showlegend: true },
-          ]
-        : []),
-      { values: this.less(this.forecastAt(lead)), name: this.member === null ? "mean" : `member ${this.member + 1}`, line: { color: OURS, width: 2.2 } },
-      ...(this.truth ? [{ values: this.less(this.truth.at(lead)), name: "truth", line: { color: "#000", width: 1.6 } }] : []),
-    ];
-    const errorLines = (lead) => [
-      ...(this.spread
-        ? [
-            { values: this.spread.at(lead).map((value) => -value), ...filled },
-            { values: this.spread.at(lead), ...filled, fill: "tonexty", fillcolor: "rgba(213,94,0,0.15)", name: "± spread", showlegend: true },
-          ]
-        : []),
-      ...(this.truth ? [{ values: this.errorAt(lead), name: "error", line: { color: ERROR, width: 2 } }] : []),
-    ];
-    const wider = ({ low, high }) => [low - 0.15 * (high - low), high + 0.15 * (high - low)];
-    const title = () => (this.truth ? `Forecast (${this.forecastName}) and truth` : `Forecast: ${this.forecastName}`);
-    const found = [{ ...forecast, title, lines: forecastLines, range: () => wider(forecast.colours()) }];
-    if (this.truth || this.spread) {
-      const name = () => (this.truth ? "Error, and the spread" : "Spread: standard deviation of the members");
-      found.push({ ...error, title: name, lines: errorLines, range: () => wider(error.colours()) });
-    }
-    return found;
   }
 
   // ------------------------------------------------------------------ points and sensors
@@ -202,56 +153,6 @@ class Page {
 
   placeName(coordinates) {
     return this.domain.axes.map((axis, i) => place(axis, coordinates[i])).join(", ");
-  }
-
-  /** What is told of each sensor where the pointer is on it. */
-  sensorTexts() {
-    const { places, readings, mean, spread, truth, reads } = this.sensors;
-    const { channel, lead } = this;
-    const unit = plain(this.channels[channel].unit);
-    const label = plain(this.channels[channel].label);
-    const value = (number) => `${told(number)} ${unit}`.trim();
-    const model = (sensor, at) => {
-      const around = spread[channel][sensor][at];
-      return value(mean[channel][sensor][at]) + (around === null ? "" : ` ± ${told(around, 2)}`);
-    };
-    const when = `lead ${this.leads.frames[lead]}`;
-    return places.map((at, sensor) => {
-      const read = readings[channel][sensor];
-      const lines = [`<b>sensor ${sensor}</b>`, plain(this.placeName(at))];
-      if (reads[sensor][channel]) lines.push(`reading of ${label}: ${value(read[read.length - 1])}`);
-      else lines.push(`does not read ${label}`);
-      lines.push(`model, observed frame: ${model(sensor, 0)}`);
-      if (lead > 0) lines.push(`model, ${when}: ${model(sensor, lead)}`);
-      if (lead > 0 && truth) lines.push(`truth, ${when}: ${value(truth[channel][sensor][lead])}`);
-      return lines.join("<br>");
-    });
-  }
-
-  /** Everything at the chosen point over lead time. */
-  seriesAt() {
-    const { channel } = this;
-    const known = this.chosen.sensor;
-    if (known !== undefined) {
-      const of = (quantity) => this.sensors[quantity]?.[channel][known] ?? null;
-      const reads = this.sensors.reads[known][channel];
-      const found = { truth: of("truth"), mean: of("mean"), readings: reads ? of("readings") : null, members: [], member: null };
-      const some = (values) => (values?.some((value) => value !== null) ? values : null);
-      return { ...found, low: some(of("low")), high: some(of("high")), name: `sensor ${known}` };
-    }
-    const { point } = this.chosen;
-    const mean = this.mean.series(point);
-    const above = (field) => field && field.series(point).map((value, i) => value + mean[i]);
-    return {
-      name: this.placeName(this.view.coordinates(point)),
-      truth: this.truth?.series(point) ?? null,
-      mean,
-      low: above(this.low),
-      high: above(this.high),
-      members: this.memberFields.map(above),
-      member: this.member === null ? null : above(this.memberFields[this.member]),
-      readings: null,
-    };
   }
 
   /** Say what is under the pointer. */
@@ -265,13 +166,13 @@ class Page {
     const { lead } = this;
     const unit = this.channels[this.channel].unit;
     const parts = [];
-    if (this.truth) parts.push(`truth ${told(this.truth.at(lead)[point], 4)}`);
-    parts.push(`${this.member === null ? "mean" : `member ${this.member + 1}`} ${told(this.forecastAt(lead)[point], 4)}`);
+    if (this.truth) parts.push(`truth ${this.told(this.truth.at(lead)[point])}`);
+    parts.push(`${this.member === null ? "mean" : `member ${this.member + 1}`} ${this.told(this.forecastAt(lead)[point])}`);
     if (this.spread) {
-      const ends = [this.low, this.high].map((end) => told(this.endAt(end, lead)[point]));
-      parts.push(`spread ${told(this.spread.at(lead)[point])}`, `90 % interval ${ends[0]} to ${ends[1]}`);
+      const ends = [this.low, this.high].map((end) => this.told(this.endAt(end, lead)[point]));
+      parts.push(`spread ${this.told(this.spread.at(lead)[point])}`, `90 % interval ${ends[0]} to ${ends[1]}`);
     }
-    if (this.truth) parts.push(`error ${told(this.errorAt(lead)[point])}`);
+    if (this.truth) parts.push(`error ${this.told(this.errorAt(lead)[point])}`);
     line.textContent = `${this.placeName(this.view.coordinates(point))}: ${parts.join(", ")} ${unit}`;
   }
 
@@ -335,7 +236,7 @@ class Page {
     stage.querySelectorAll("figure > div").forEach((each) => Plotly.purge(each));
     panels.replaceChildren();
     plots.replaceChildren();
-    const quantities = this.quantities();
+    const quantities = quantitiesOf(this);
     const { columns, height, beside, below } = this.arrangement(quantities.length);
     stage.classList.toggle("beside", beside);
     panels.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
@@ -346,25 +247,18 @@ class Page {
     if (this.inSpace) {
       const shown = quantities.filter((quantity) => ["truth", "forecast"].includes(quantity.key));
       if (canDrawSpace()) this.surfaces = shown.map((quantity) => new Surface(this, plots, quantity, below));
-      else plots.append(this.#withoutSpace());
+      else plots.append(withoutSpace());
     }
     this.curves = this.data.curves ? new ErrorCurves(this, plots, below) : null;
     this.series = new Series(this, plots, below);
     if (plots.children.length % 2) plots.lastElementChild.style.gridColumn = "1 / -1";
   }
 
-  #withoutSpace() {
-    const said = document.createElement("p");
-    said.className = "missing";
-    said.textContent = "This browser has no WebGL, which surfaces in space are drawn with; the slices above need none.";
-    return said;
-  }
-
   /** Columns of the panels, heights of panels and curves (pixels), and whether these stand beside each other. */
   arrangement(count) {
     const room = document.body.clientWidth - 40;
     const high = Math.max(640, window.innerHeight - element("stage").getBoundingClientRect().top - window.scrollY - 64);
-    if (this.view.isLine) return { columns: Math.min(count, 2), height: 330, beside: false, below: 270 };
+    if (this.view.isLine) return { columns: Math.min(count, 2), height: 0.54 * high - 30, beside: false, below: 0.46 * high - 30 };
     const { ratio, vertical } = this.view;
     const shape = ratio ?? (vertical.kind === "latitude" ? 0.25 : 0.8);
     const caption = 24;
@@ -455,71 +349,6 @@ class Page {
   set caseNumber(number) {
     this.caseChosen = number;
   }
-}
-
-function fill(id, names) {
-  const select = element(id);
-  select.replaceChildren(...names.map((name, i) => new Option(name, String(i))));
-}
-
-/** Connect the controls. */
-function connect(page) {
-  const { data } = page;
-  fill("case", data.cases.map((each) => [each.name, each.observed > 1 ? `${each.observed} observed frames` : "", each.reason].filter(Boolean).join(", ")));
-  fill("channel", data.channels.map((each) => (each.unit ? `${each.label} (${each.unit})` : each.label)));
-  fill("view", page.views.map((view) => view.across ?? ""));
-  element("case-label").hidden = data.cases.length < 2;
-  element("channel-label").hidden = data.channels.length < 2;
-  element("coast").checked = page.coastShown;
-  const on = (id, event, change) => element(id).addEventListener(event, () => change(element(id)));
-  on("case", "change", (at) => ((page.caseNumber = Number(at.value)), keepMember(page), page.draw()));
-  on("channel", "change", (at) => {
-    page.channel = Number(at.value);
-    page.anomalies = page.meansDominate;
-    page.draw();
-  });
-  on("anomalies", "change", (at) => ((page.anomalies = at.checked), page.redraw()));
-  on("member", "change", (at) => ((page.member = at.value === "0" ? null : Number(at.value) - 1), page.redraw()));
-  on("sensors", "change", (at) => ((page.sensorsShown = at.checked), page.redraw()));
-  on("coast", "change", (at) => ((page.coastShown = at.checked), page.redraw()));
-  on("view", "change", (at) => {
-    page.view = page.views[Number(at.value)];
-    page.layer = null;
-    page.draw();
-  });
-  on("layer", "input", (at) => ((page.layer = Number(at.value)), page.redraw()));
-  on("level", "input", (at) => {
-    page.levelShare = Number(at.value);
-    element("level-name").textContent = page.levelName();
-    page.surfaces.forEach((surface) => surface.draw());
-  });
-  on("lead", "input", (at) => ((page.lead = Number(at.value)), page.update()));
-  on("play", "click", () => play(page, page.timer === null));
-}
-
-function keepMember(page) {
-  if (page.member !== null && page.member >= page.case.fields.members.length) page.member = null;
-}
-
-/** Start or stop the animation. */
-function play(page, on) {
-  const button = element("play");
-  clearInterval(page.timer);
-  page.timer = null;
-  button.textContent = on ? "❚❚" : "▶";
-  button.setAttribute("aria-label", on ? "Pause" : "Play");
-  if (!on) return;
-  page.timer = setInterval(() => {
-    page.lead = (page.lead + 1) % page.leads.times.length;
-    page.update();
-  }, PLAY);
-}
-
-function fault(error) {
-  const line = element("fault");
-  line.hidden = false;
-  line.textContent = `The page could not be drawn: ${error.message}. It needs a browser of 2023 or later.`;
-  throw error;
 }
 
 const shown = new Page(JSON.parse(element("data").textContent));

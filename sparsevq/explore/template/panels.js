@@ -8,6 +8,8 @@ const CONFIG_3D = { ...CONFIG, modeBarButtons: [["toImage", "resetCameraDefault3
 const OURS = "#0072b2";
 const ERROR = "#d55e00";
 const BAND = "rgba(0,114,178,0.18)";
+const AROUND = "rgba(213,94,0,0.15)";
+const NUMBERS = { exponentformat: "power", minexponent: 5 }; // 0.0006, not 600µ
 const NOTHING = "#9aa3ad"; // inside obstacles, on land
 const MANY_DOTS = 4000; // are drawn by the graphics card
 
@@ -70,8 +72,9 @@ class Picture {
   update() {
     const found = this.#field();
     const colours = this.page.view.scattered ? { "marker.color": [found.marker.color] } : { z: [found.z] };
-    Plotly.restyle(this.picture, colours, [0]);
-    if (this.page.sensorsShown) Plotly.restyle(this.picture, { text: [this.page.sensorTexts()] }, [2]);
+    const [[name, [values]]] = Object.entries(colours);
+    // undefined: stays as it is
+    Plotly.restyle(this.picture, { [name]: [values, undefined], text: [undefined, sensorTexts(this.page)] }, [0, 2]);
     this.heading.textContent = this.quantity.title();
   }
 
@@ -81,10 +84,10 @@ class Picture {
     const values = this.quantity.values(page.lead);
     const { low, high, palette } = this.quantity.colours();
     const bar = {
-      orientation: "h", thickness: 10, len: 0.9, yref: "container", y: 0, yanchor: "bottom", ypad: 2, outlinewidth: 0, nticks: 6,
+      orientation: "h", thickness: 10, len: 0.9, yref: "container", y: 0, yanchor: "bottom", ypad: 2, outlinewidth: 0, nticks: 6, ...NUMBERS,
       title: { text: plain(this.quantity.unit()), side: "bottom", font: { size: 12 } },
     };
-    const unit = plain(this.quantity.unit());
+    const unit = plain(page.channels[page.channel].unit);
     if (view.scattered) {
       const colour = shown.map((point) => values[point]);
       const room = this.picture.clientWidth * this.height;
@@ -95,7 +98,7 @@ class Picture {
         x: shown.map((point) => view.horizontal.at[point]),
         y: shown.map((point) => view.vertical.at[point]),
         marker: { color: colour, size, cmin: low, cmax: high, colorscale: page.palettes[palette], colorbar: bar, line: { width: 0 } },
-        hovertemplate: `%{marker.color:.4g} ${unit}<extra></extra>`,
+        hovertemplate: `%{marker.color:${page.format}} ${unit}<extra></extra>`,
       };
     }
     return {
@@ -108,7 +111,7 @@ class Picture {
       colorscale: page.palettes[palette],
       colorbar: bar,
       hoverongaps: false,
-      hovertemplate: `%{z:.4g} ${unit}<extra></extra>`,
+      hovertemplate: `%{z:${page.format}} ${unit}<extra></extra>`,
     };
   }
 
@@ -133,7 +136,7 @@ class Picture {
       name: "sensors",
       x: places.map((each) => each[0]),
       y: places.map((each) => each[1]),
-      text: page.sensorTexts(),
+      text: sensorTexts(page),
       hovertemplate: "%{text}<extra></extra>",
       cliponaxis: false,
       marker: {
@@ -191,11 +194,12 @@ class Line {
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
       margin: { l: 60, r: 10, t: 28, b: 38 },
       xaxis: axisLayout(view, 0),
-      yaxis: { range: [low, high], title: { text: plain(quantity.unit()) }, gridcolor: "#eceff3", zeroline: false },
+      yaxis: { range: [low, high], title: { text: plain(quantity.unit()) }, gridcolor: "#eceff3", zeroline: false, automargin: true, ...NUMBERS },
     };
-    const traces = quantity.lines(page.lead).map(({ values, ...look }) => ({
-      type: "scatter", mode: "lines", x, y: this.shown.map((point) => values[point]), ...look,
-    }));
+    const traces = quantity.lines(page.lead).map(({ values, band, ...look }) => {
+      if (band) return this.#band(x, ...band, look);
+      return { type: "scatter", mode: "lines", x, y: this.shown.map((point) => values[point]), hovertemplate: `%{y:${page.format}}`, ...look };
+    });
     this.heading.textContent = quantity.title();
     Plotly.react(this.picture, [...traces, this.#sensors(low), this.#chosen(low, high)], layout, CONFIG);
     if (!this.listens) this.#listen();
@@ -203,6 +207,25 @@ class Line {
 
   update() {
     this.draw();
+  }
+
+  /** A band in as many parts as the field has: around each part from left to right and back. */
+  #band(x, low, high, look) {
+    const parts = [[]];
+    this.shown.forEach((point, i) => {
+      if (Number.isNaN(low[point] + high[point])) parts.push([]);
+      else parts.at(-1).push([x[i], low[point], high[point]]);
+    });
+    const rims = parts.filter((part) => part.length).map((part) => [
+      ...part.map(([at, , above]) => [at, above]),
+      ...part.toReversed().map(([at, below]) => [at, below]),
+      [null, null],
+    ]);
+    const around = rims.flat();
+    return {
+      type: "scatter", mode: "lines", x: around.map(([at]) => at), y: around.map(([, value]) => value),
+      fill: "toself", line: { width: 0 }, hoverinfo: "skip", ...look,
+    };
   }
 
   #sensors(ground) {
@@ -213,7 +236,7 @@ class Line {
     return {
       type: "scatter", mode: "markers", name: "sensors", x: places,
       y: places.map((_, i) => (here && readings[i] !== null ? readings[i] : ground)),
-      text: page.sensorTexts(), hovertemplate: "%{text}<extra></extra>", cliponaxis: false, showlegend: page.sensorsShown,
+      text: sensorTexts(page), hovertemplate: "%{text}<extra></extra>", cliponaxis: false, showlegend: page.sensorsShown,
       marker: { size: 9, symbol: here ? "circle" : "triangle-up", color: "#fff", line: { color: "#000", width: 1.3 } },
     };
   }

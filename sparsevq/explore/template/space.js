@@ -60,7 +60,7 @@ class Surface {
     if (page.domain.scattered) {
       const look = { colorscale: page.palettes[palette], cmin: low, cmax: high };
       return {
-        type: "scatter3d", mode: "markers", x, y, z, hovertemplate: `%{marker.color:.4g} ${plain(quantity.unit())}<extra></extra>`,
+        type: "scatter3d", mode: "markers", x, y, z, hovertemplate: `%{marker.color:${page.format}} ${plain(page.channels[page.channel].unit)}<extra></extra>`,
         marker: { color: Array.from(values), size: 3, ...look, showscale: false },
       };
     }
@@ -74,7 +74,7 @@ class Surface {
       isomin: both ? -level : level, isomax: level, surface: { count: both ? 2 : 1 }, opacity: 0.8,
       caps: { x: { show: false }, y: { show: false }, z: { show: false } },
       lighting: { ambient: 0.65, diffuse: 0.7 },
-      hovertemplate: `%{value:.4g} ${plain(quantity.unit())}<extra></extra>`,
+      hovertemplate: `%{value:${page.format}} ${plain(page.channels[page.channel].unit)}<extra></extra>`,
     };
   }
 
@@ -83,7 +83,7 @@ class Surface {
     const places = page.sensorsShown ? page.sensors.places : [];
     const [x, y, z] = this.order.map((axis) => places.map((each) => each[axis]));
     return {
-      type: "scatter3d", mode: "markers", x, y, z, text: page.sensorTexts(), hovertemplate: "%{text}<extra></extra>",
+      type: "scatter3d", mode: "markers", x, y, z, text: sensorTexts(page), hovertemplate: "%{text}<extra></extra>",
       marker: { size: 3, color: "#fff", line: { color: "#000", width: 1 } },
     };
   }
@@ -112,4 +112,12 @@ function spaceOrder(domain) {
   const names = domain.axes.map((axis) => axis.name);
   const wanted = ["x", "y", "z"].map((name) => names.indexOf(name));
   return wanted.includes(-1) ? [2, 1, 0] : wanted;
+}
+
+/** What stands where surfaces cannot be drawn. */
+function withoutSpace() {
+  const said = document.createElement("p");
+  said.className = "missing";
+  said.textContent = "This browser has no WebGL, which surfaces in space are drawn with; the slices above need none.";
+  return said;
 }

@@ -1,7 +1,7 @@
 """How methods, links and metrics are called and drawn: the one place, so that all tables and figures agree."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -68,8 +68,14 @@ def method_style(method: str, rank: int = 0) -> MethodStyle:
 
 def run_title(table: pd.DataFrame, channels: Sequence[str]) -> str:
     """Which run a figure is of: data set, sensors, seed and channels; `table` is any of the run's."""
-    first = table.iloc[0]
-    return f"{first['data_set']}, {first['num_sensors']} sensors, seed {first['seed']}; {channels_title(channels)}"
+    first = table.iloc[0].to_dict()
+    return f"{sensors_title(first)}, seed {first['seed']}; {channels_title(channels)}"
+
+
+def sensors_title(keys: Mapping[Any, Any]) -> str:
+    """Data set and sensors, with their placement where an experiment has several."""
+    placement = f" ({keys['placement']})" if "placement" in keys else ""
+    return f"{keys['data_set']}, {keys['num_sensors']} sensors{placement}"
 
 
 def channels_title(channels: Sequence[str]) -> str:

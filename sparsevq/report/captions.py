@@ -54,6 +54,11 @@ TABLES = {
         "interval of its difference to the next best does not hold 0. Correlation time: the first lead, in "
         "frames, at which the anomaly correlation is below 0.8."
     ),
+    "placements": (
+        "Errors with the sensors at the places that each placement chose: of the linear estimate, of the "
+        "reconstructions and of the forecast, as means over the frames that are forecast, and the ratio to random "
+        "places with the same seeds."
+    ),
     "calibration": (
         "Spread over skill, as a mean over all leads and at some, and how often the truth lies in the ensemble's "
         "50 % and 90 % intervals. Calibrated: 1, 50 % and 90 %."
@@ -77,6 +82,7 @@ TABLES = {
 """File of a table, without its ending -> caption."""
 
 TITLES = {
+    "placements": "Placements of the sensors",
     "calibration": "Calibration of the ensembles",
     "chain": "Where the error comes from",
     "codebook": "Use of the codebook",

@@ -10,6 +10,7 @@ import jinja2
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.labels import sensors_title
 from sparsevq.report.captions import CONTACT_SHEET, FIGURES, OUTSIDE, SEEDS, TABLES, TITLES
 from sparsevq.report.headline import Headline, headline
 from sparsevq.report.leads import leads_in_time
@@ -43,8 +44,7 @@ class EvaluatedRun:
     @property
     def name(self) -> str:
         """The run as people name it."""
-        others = [f"{key.replace('_', ' ')} {value}" for key, value in self.keys.items() if key not in _NAMED]
-        return ", ".join([f"{self.keys['data_set']}, {self.keys['num_sensors']} sensors", *others, self.seed])
+        return f"{sensors_title(self.keys)}, {self.seed}"
 
     @property
     def seed(self) -> str:
@@ -59,7 +59,6 @@ class EvaluatedRun:
 
 FIRST = ("strip", "lead_time")
 """Figures of a run that are seen at once."""
-_NAMED = ("data_set", "num_sensors", "seed")
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,24 @@ def test_settings_that_share_a_run_share_its_pictures(tmp_path):
     assert text.count('src="data:image/gif;base64') == 1
 
 
+def test_of_several_placements_each_has_its_result_and_they_are_compared(tmp_path):
+    runs, data_sets = experiment(tmp_path, seeds=(1, 2))
+    for placement, run in zip(("qr", "random"), runs, strict=True):
+        scores = pd.read_csv(run / "scores.csv").assign(seed=1)
+        scores.insert(2, "placement", placement)
+        write_csv(run / "scores.csv", scores)
+    summary = pd.concat(pd.read_csv(tmp_path / "tables/summary.csv") for _ in runs)
+    summary.insert(2, "placement", np.repeat(["qr", "random"], len(summary) // 2))
+    write_csv(tmp_path / "tables/summary.csv", summary)
+    table = (tmp_path / "tables/summary.md").read_text()
+    write_text(tmp_path / "tables/summary.md", f"{table}\n{table}")
+    write_text(tmp_path / "tables/placements.md", "### cylinder\n\n| placement | error |\n|---|---:|\n| qr | 0.1 |\n")
+    text = write_report(tmp_path / "report.html", "places", runs, data_sets, {}).read_text()
+    assert "<summary>cylinder, 20 sensors (qr), seed 1</summary>" in text
+    assert "<summary>cylinder, 20 sensors (random), seed 1</summary>" in text
+    assert "Placements of the sensors" in text
+
+
 def test_the_page_of_a_run_is_linked(tmp_path):
     run = tmp_path / "cylinder/n20/seed1"
     assert 'href="cylinder/n20/seed1/explore.html"' in made(tmp_path, pages=[run / "explore.html"]).read_text()

@@ -158,7 +158,7 @@ def _last_line(error: Exception, name: str, results: Path, log: str) -> str:
 def _script(call: RuleCall) -> Path:
     """The script that does the work, of which Snakemake started a copy: ``.snakemake/scripts/tmp<...>.<name>.py``."""
     name = Path(sys.argv[0]).name
-    return Path(call.scriptdir) / (name.partition(".")[2] if name.startswith("tmp") else name)
+    return Path(call.scriptdir).resolve() / (name.partition(".")[2] if name.startswith("tmp") else name)
 
 
 def _identity(call: RuleCall, experiment: str, part: str) -> Job:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Logs(Protocol):
-    """What training needs of tracking (`sparsevq.runtime.tracking.tracker.Tracker`)."""
+    """What training needs of tracking (`sparsevq.runtime.tracking.logs.Tracker`)."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None: ...
 

@@ -39,12 +39,27 @@ JOBS_OF_A_RUN = (
 JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "describe_data")
 
 
-def runs(folder: Path) -> list:
-    """All runs of the experiment that are not deleted."""
+PARENT = "s1 n8 cylinder"
+NUM_RUNS = len(JOBS_OF_A_RUN) + len(JOBS_OF_A_DATA_SET) + len(("tables", "report")) + 3
+"""The jobs', and their parents'."""
+
+
+def client(folder: Path):
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{folder}/results/mlflow.db")
-    return list(client.search_runs([client.get_experiment_by_name("miniature").experiment_id]))
+    return MlflowClient(f"sqlite:///{folder}/results/mlflow.db")
+
+
+def runs(folder: Path) -> list:
+    """All runs of the experiment that are not deleted."""
+    experiment = client(folder).get_experiment_by_name("miniature")
+    return list(client(folder).search_runs([experiment.experiment_id]))
+
+
+def named(folder: Path, name: str):
+    """The one run of this name."""
+    (run,) = [run for run in runs(folder) if run.info.run_name == name]
+    return run
 
 
 def test_the_table_has_a_row_for_each_method_channel_lead_time_and_metric(finished):
@@ -98,23 +113,26 @@ def test_every_job_has_a_log_and_a_benchmark(finished):
 def test_every_job_is_one_run_under_one_parent(finished):
     everything = runs(finished)
     assert {run.info.status for run in everything} == {"FINISHED"}
-    (parent,) = [run for run in everything if run.info.run_name == "cylinder num_sensors 8 seed 1"]
-    children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert sorted(run.info.run_name for run in children) == sorted(JOBS_OF_A_RUN)
-    (data,) = [run for run in everything if run.info.run_name == "cylinder"]
-    children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == data.info.run_id]
-    assert sorted(run.info.run_name for run in children) == sorted(JOBS_OF_A_DATA_SET)
-    assert data.info.status == "FINISHED"
-    jobs = (*JOBS_OF_A_RUN, *JOBS_OF_A_DATA_SET)
-    assert len(everything) == 2 + len(jobs) + 2, "parents, children, the tables and the report"
+    jobs = {PARENT: JOBS_OF_A_RUN, "data cylinder": JOBS_OF_A_DATA_SET, "experiment": ("tables", "report")}
+    for name, jobs_of_it in jobs.items():
+        parent = named(finished, name)
+        children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        suffix = {PARENT: f" {PARENT}", "data cylinder": " cylinder", "experiment": ""}[name]
+        assert sorted(run.info.run_name for run in children) == sorted(f"{job}{suffix}" for job in jobs_of_it)
+    assert len(everything) == NUM_RUNS
 
 
 def test_the_parent_run_has_the_figures_of_the_table(finished):
-    (parent,) = [run for run in runs(finished) if run.info.run_name == "cylinder num_sensors 8 seed 1"]
+    parent = named(finished, PARENT)
     table = pd.read_csv(finished / "results/miniature/tables/forecast.csv")
-    table = table.query("channel == 'all' and metric == 'relative_l2' and lead_time > 0")
-    ours = table.query("method == 'sparsevq'")["value"].mean()
-    assert parent.data.metrics["relative_l2/sparsevq"] == pytest.approx(ours)
+    table = table.query("channel == 'all' and metric == 'relative_l2'")
+    ours = table.query("method == 'sparsevq' and lead_time > 0")["value"].mean()
+    assert parent.data.metrics["error/relative_l2"] == pytest.approx(ours)
+    assert {"error/crps", "error/ratio_to_best_baseline", "calibration/spread_skill_ratio"} <= set(parent.data.metrics)
+    assert "reference/relative_l2/ridge" in parent.data.metrics
+    curve = client(finished).get_metric_history(parent.info.run_id, "by_lead_time/relative_l2")
+    expected = table.query("method == 'sparsevq'").sort_values("lead_time")["value"]
+    assert [point.value for point in sorted(curve, key=lambda point: point.step)] == pytest.approx(list(expected))
 
 
 def test_a_run_is_a_registered_model(finished):
@@ -126,13 +144,33 @@ def test_a_run_is_a_registered_model(finished):
     assert set(version.aliases) == {"best", "n8-seed1"}
 
 
-def test_training_runs_have_settings_curves_and_origin(finished):
-    (run,) = [run for run in runs(finished) if run.info.run_name == "gpt"]
+def test_the_parent_run_has_settings_data_sets_pictures_and_a_description(finished):
+    parent = named(finished, PARENT)
+    params = parent.data.params
+    assert (params["stage3.max_steps"], params["stage2.num_vq_embeddings"], params["seed"]) == ("6", "8", "1")
+    assert params["jobs.gpt.device"] == "cpu"
+    contexts = {each.dataset.name: each.tags[0].value for each in parent.inputs.dataset_inputs}
+    assert contexts == {"cylinder train": "train", "cylinder val": "validation", "cylinder test": "test"}
+    kept = {Path(item.path).name for item in client(finished).list_artifacts(parent.info.run_id, "result")}
+    assert {"summary.json", "strip.png", "lead_time.png", "calibration.png", "animation.gif"} <= kept
+    note = parent.data.tags["mlflow.note.content"]
+    assert "the error of the best baseline" in note
+    assert str(finished / RUN) in note
+    assert parent.data.tags["mlflow.source.name"] == str(REPOSITORY / "Snakefile")
+    experiment = client(finished).get_experiment_by_name("miniature")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "| method |" in experiment.tags["mlflow.note.content"]
+
+
+def test_training_runs_have_settings_curves_data_and_origin(finished):
+    run = named(finished, f"gpt {PARENT}")
     assert run.data.params["stage3.max_steps"] == "6"
     assert run.data.params["device"] == "cpu"
     assert {"train_loss", "val_loss", "system/cpu_utilization_percentage"} <= set(run.data.metrics)
     assert re.fullmatch("[0-9a-f]{40}", run.data.tags["git_commit"])
     assert re.fullmatch("[0-9a-f]{64}", run.data.tags["digest.codes"])
+    assert run.data.tags["mlflow.source.name"] == str(REPOSITORY / "workflow/scripts/gpt.py")
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"cylinder codes train", "cylinder codes val"}
 
 
 def test_trajectories_in_files_that_are_too_short_are_refused_before_training(snakemake, tmp_path):
@@ -238,7 +276,7 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
     assert before == after
     everything = runs(finished)
     assert {run.info.status for run in everything} == {"FINISHED"}
-    assert len(everything) == 2 + len(JOBS_OF_A_RUN) + len(JOBS_OF_A_DATA_SET) + 1
+    assert len(everything) == NUM_RUNS
 
 
 def _tracked_job(snakemake: int, script: str) -> psutil.Process:

@@ -194,7 +194,7 @@ def test_one_training_on_two_nodes_has_the_curves_of_one_process(cluster, finish
         )  # bfloat16, on some machines
     client = MlflowClient(f"sqlite:///{tmp_path}/run/results/mlflow.db")
     experiment = client.get_experiment_by_name("miniature").experiment_id
-    last = client.search_runs([experiment], "attributes.run_name = 'semi_sparse'", order_by=["start_time DESC"])[0]
+    last = client.search_runs([experiment], "tags.rule = 'semi_sparse'", order_by=["start_time DESC"])[0]
     assert last.data.params["devices"] == "2"
 
 

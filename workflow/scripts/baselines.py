@@ -5,12 +5,15 @@ from pathlib import Path
 from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.runtime.job import job
 
-with job(snakemake):
+with job(snakemake) as work:
     from sparsevq.evaluation.baselines.registry import run_baselines
+    from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
 
+    run = Run.of(snakemake.input.items())
+    work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), "train", "val"))
     run_baselines(
-        Run.of(snakemake.input.items()),
+        run,
         Path(snakemake.output.baselines),
         EvaluationConfig(**snakemake.params.evaluation),
         Symmetries(**snakemake.params.symmetries),

@@ -7,10 +7,13 @@ from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.evaluation.calibration import calibrate
+    from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
 
+    run = Run.of(snakemake.input.items())
+    work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), "val"))
     found = calibrate(
-        Run.of(snakemake.input.items()),
+        run,
         Path(snakemake.output.calibration),
         settings=ForecastConfig(**snakemake.params.forecast),
         seed=int(snakemake.wildcards.seed),

@@ -5,10 +5,12 @@ from pathlib import Path
 from sparsevq.runtime.job import job
 
 with job(snakemake, concludes=True) as work:
+    from sparsevq.data.field_data import SPLITS
     from sparsevq.data.layout import read_data
     from sparsevq.evaluation.split_statistics import conclusions, split_statistics, write_split_statistics
     from sparsevq.plotting.contact_sheet import draw_contact_sheet
     from sparsevq.readers.data_set import as_source
+    from sparsevq.runs.data_sets import data_sets
 
     name, out = snakemake.wildcards.data_set, snakemake.output
     data = read_data(snakemake.input.data)
@@ -17,5 +19,5 @@ with job(snakemake, concludes=True) as work:
     for line in conclusions(table):
         print(line, flush=True)
     draw_contact_sheet(as_source(data, snakemake.input.data), Path(out.contact_sheet), name)
-    for path in out:
-        work.tracker.log_artifact(path)
+    work.tracker.log_data_sets(data_sets(data, snakemake.input.data, *SPLITS))
+    work.tracker.conclude({}, files=[out.contact_sheet, out.statistics])

@@ -1,14 +1,15 @@
 """data.h5, basis.h5, sensors.h5, codes.h5, forecast.h5, baselines.h5, histories -> tables, figures/."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sparsevq.runtime.job import job
 
 with job(snakemake, concludes=True) as work:
-    import pandas as pd
-
     from sparsevq.evaluation.figures.draw import draw_case_figures
     from sparsevq.evaluation.scores import score
+    from sparsevq.report.in_mlflow import shown_of_run, write_table
+    from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
 
     run, folder = Run.of(snakemake.input.items()), Path(snakemake.output.scores).parent
@@ -17,12 +18,18 @@ with job(snakemake, concludes=True) as work:
     score(run, folder, data_set, int(which.num_sensors), int(which.seed), split)
     histories = {Path(path).parent.name: Path(path) for path in snakemake.input.histories}
     figures = draw_case_figures(run, histories, folder, Path(snakemake.output.strip).parent, split)
-    for path in (*figures, *folder.glob("*.csv")):
+    work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), split))
+    for path in folder.glob("*.csv"):
         work.tracker.log_artifact(path)
-    scores = pd.read_csv(snakemake.output.scores).query(
-        "channel == 'all' and metric == 'relative_l2' and lead_time > 0"
-    )
-    scores = scores[scores["observed_frames"] == scores["observed_frames"].min()]
-    means = scores.groupby("method")["value"].mean()  # over lead times
-    prefix = "" if split == "test" else f"{split}/"
-    work.tracker.conclude({f"{prefix}relative_l2/{method}": value for method, value in means.items()})
+    shown = shown_of_run(folder, split)
+    with TemporaryDirectory() as scratch:
+        table = Path(scratch) / "summary.json"
+        write_table(table, shown.table)
+        work.tracker.conclude(
+            shown.metrics,
+            shown.curves,
+            headline=shown.sentences,
+            files=figures,
+            tables=[table],
+            folder="result" if split == "test" else split,
+        )

@@ -7,13 +7,16 @@ from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.forecasting.held_out import forecast_held_out
+    from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
 
+    run, split = Run.of(snakemake.input.items()), snakemake.params.split
+    work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), split))
     forecast_held_out(
-        Run.of(snakemake.input.items()),
+        run,
         Path(snakemake.output.forecast),
         settings=ForecastConfig(**snakemake.params.forecast),
         seed=int(snakemake.wildcards.seed),
         fabric=work.fabric(work.config.stage3.precision),
-        split=snakemake.params.split,
+        split=split,
     )

@@ -11,4 +11,4 @@ with job(snakemake) as work:
     data_sets = list(dict.fromkeys(Path(path).parent for path in snakemake.input.data_sets if path.endswith(".csv")))
     pages = [Path(path) for path in snakemake.input.pages]
     write_report(Path(snakemake.output.report), work.config.experiment, runs, data_sets, snakemake.config, pages)
-    work.tracker.log_artifact(snakemake.output.report)
+    work.tracker.conclude({}, files=[snakemake.output.report])

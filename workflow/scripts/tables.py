@@ -7,6 +7,7 @@ from sparsevq.runtime.job import job
 with job(snakemake) as work:
     from sparsevq.evaluation.figures.draw import draw_summary_figures
     from sparsevq.evaluation.tables import tabulate
+    from sparsevq.report.in_mlflow import shown_of_experiment
 
     kinds = ("scores", "cases", "chain", "calibration", "codebook", "robustness")
     folder = Path(snakemake.output.forecast).parent
@@ -14,3 +15,7 @@ with job(snakemake) as work:
     draw_summary_figures(snakemake.output.forecast, Path(snakemake.output.lead_time).parent)
     for path in snakemake.output:
         work.tracker.log_artifact(path)
+    told = shown_of_experiment(folder)
+    work.tracker.describe_experiment(told)
+    shown = [snakemake.output[name] for name in ("summary", "summary_markdown", "lead_time")]
+    work.tracker.conclude({}, headline=told, files=shown)

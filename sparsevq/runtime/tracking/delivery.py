@@ -10,8 +10,8 @@ from itertools import groupby, islice
 from typing import Any
 
 from sparsevq.runtime.tracking.calls import BATCH, Calls, Gone, points
-from sparsevq.runtime.tracking.descriptions import describe_experiment, log_data_sets, note_tags
-from sparsevq.runtime.tracking.mlflow_store import experiment_id, locked
+from sparsevq.runtime.tracking.descriptions import NOTE, describe_experiment, log_data_sets
+from sparsevq.runtime.tracking.mlflow_store import experiment_of, locked
 from sparsevq.runtime.tracking.models import enter
 from sparsevq.runtime.tracking.parents import Parent
 from sparsevq.runtime.tracking.spool import History, Progress, Record, Spool
@@ -88,12 +88,14 @@ class Delivery:
         parent = None
         with locked(self._spool.results):
             # All that looks and then makes: concurrent jobs must not make two parents.
-            calls, note = self._calls, note_tags(record.get("experiment_note", ""))
-            experiment = calls.call(experiment_id, calls.client, self._uri, record["experiment"], note)
-            if record["group"]:
-                parent = Parent.of(self._calls, experiment, record)
+            calls = self._calls
+            experiment = calls.call(experiment_of, calls.client, self._uri, record["experiment"])
+            if NOTE not in experiment.tags and record.get("experiment_note"):
+                describe_experiment(calls, experiment, record["experiment_note"])
+            if record["group_name"]:  # earlier versions have jobs without
+                parent = Parent.of(calls, experiment, record)
         if record["fresh"] or self._progress.run_id is None:
-            run = self._new_run(experiment, parent, record)
+            run = self._new_run(experiment.experiment_id, parent, record)
         else:
             run = self._progress.run_id
             calls.call(calls.client.update_run, run, status="RUNNING")
@@ -125,22 +127,23 @@ class Delivery:
         opened, parent = self._history.opened, self._parent
         if parent is not None and opened is not None:
             rule = opened["tags"].get("rule", opened["name"])
-            parent.add_params({f"{rule}.{name}": value for name, value in record["params"].items()})
+            parent.add_params({f"jobs.{rule}.{name}": value for name, value in record["params"].items()})
 
     def _tags(self, record: Record) -> None:
         self._calls.log(self._progress.run_id, "tags", [*record["tags"].items()])
 
     def _inputs(self, record: Record) -> None:
-        for run in (self._progress.run_id, self._progress.parent_id):
-            if run is not None:
-                log_data_sets(self._calls, run, record["data_sets"])
+        log_data_sets(self._calls, self._progress.run_id, record["data_sets"])
+        if record["of_parent"] and self._progress.parent_id is not None:
+            log_data_sets(self._calls, self._progress.parent_id, record["data_sets"])
 
     def _file(self, record: Record) -> None:
         self._calls.upload(self._progress.run_id, self._spool.files / record["name"])
 
     def _note(self, record: Record) -> None:
         run = self._calls.call(self._calls.client.get_run, self._progress.run_id)
-        describe_experiment(self._calls, run.info.experiment_id, record["text"])
+        experiment = self._calls.call(self._calls.client.get_experiment, run.info.experiment_id)
+        describe_experiment(self._calls, experiment, record["text"])
 
     def _model(self, record: Record) -> None:
         run, parent, opened = self._progress.run_id, self._progress.parent_id, self._history.opened

@@ -23,15 +23,20 @@ def may_describe(tags: Mapping[str, str]) -> bool:
     return not tags.get(NOTE) or _digest(tags[NOTE]) == tags.get(OUR_NOTE)
 
 
-def describe_experiment(calls: Calls, experiment: str, text: str) -> None:
-    """Describe an experiment, unless a user has."""
-    found = calls.call(calls.client.get_experiment, experiment)
-    if may_describe(found.tags):
-        for name, value in note_tags(text).items():
-            calls.call(calls.client.set_experiment_tag, experiment, name, value)
+def describe_experiment(calls: Calls, experiment: Any, text: str) -> None:
+    """Describe an experiment, unless a user has; with links to its runs.
+
+    Pages of MLflow 3.17 open as for language models, whatever the kind of the experiment, until a user chooses
+    `Model training` at their left: the links do so.
+    """
+    if may_describe(experiment.tags):
+        runs = f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+        links = f"[Runs]({runs}) · [Charts]({runs}&compareRunsMode=CHART)"
+        for name, value in note_tags(f"{links}\n\n{text}").items():
+            calls.call(calls.client.set_experiment_tag, experiment.experiment_id, name, value)
 
 
-def log_data_sets(calls: Calls, run: str, data_sets: Sequence[Mapping[str, str]]) -> None:
+def log_data_sets(calls: Calls, run: str | None, data_sets: Sequence[Mapping[str, str]]) -> None:
     """Log data sets as inputs of a run; those that it has already stay as they are.
 
     Parameters

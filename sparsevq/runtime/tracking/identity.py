@@ -31,7 +31,7 @@ class Job:
 
     @property
     def group(self) -> dict[str, str]:
-        """What its parent run stands for; empty for jobs over the whole experiment, which have no parent."""
+        """What its parent run stands for; empty for jobs over the whole experiment."""
         fields = ("data_set", "num_sensors", "seed")
         return {key: str(getattr(self, key)) for key in fields if getattr(self, key) is not None}
 
@@ -48,7 +48,9 @@ class Job:
     @property
     def parent_name(self) -> str:
         """Name of its parent run, what differs most often first: MLflow shows the beginning in narrow columns."""
-        return self._short_group if self.seed is not None else f"data {self.data_set}"
+        if self.seed is not None:
+            return self._short_group
+        return f"data {self.data_set}" if self.data_set is not None else "experiment"
 
     @property
     def _short_group(self) -> str:
@@ -68,6 +70,8 @@ class Job:
                 f"Forecasts of **{self.data_set}** from the readings of **{self.num_sensors} sensors**, "
                 f"seed {self.seed}. The child runs are the jobs that made it, the parameters are the settings of all."
             )
+        elif self.data_set is None:
+            text = "What is made over all runs: tables, report."
         else:
             text = f"The data set **{self.data_set}**: where it comes from, its splits, time mean and modes."
         return text + _where(files)
@@ -77,8 +81,8 @@ class Job:
         return (
             f"Forecasts of fields from the readings of few sensors, by sparsevq {VERSION}. `s1 n20 cylinder` is the "
             "run with seed 1 and 20 sensors on the data set cylinder, its child runs are the jobs that made it; "
-            "`data cylinder` is the data set's own. To compare seeds, select their runs: metrics under `lead_time` "
-            "have the lead time, in frames, as their step." + _where(results / self.experiment)
+            "`data cylinder` is the data set's own. To compare seeds, select their runs: metrics under "
+            "`by_lead_time` have the lead time, in frames, as their step." + _where(results / self.experiment)
         )
 
 

@@ -20,8 +20,8 @@ class Tracker:
     def log_artifact(self, path: str | Path) -> None:
         """Keep a copy of a file with the run."""
 
-    def log_data_sets(self, data_sets: Sequence[Mapping[str, str]]) -> None:
-        """Log what the job, and so its parent, reads.
+    def log_data_sets(self, data_sets: Sequence[Mapping[str, str]], of_parent: bool = True) -> None:
+        """Log what the job reads, and so its parent, unless another of its jobs made it.
 
         Of each data set `name`, `digest` (at most 36 characters), `context` (what it is used for), `source_type`, and
         as JSON `source`, `schema` and `profile`.
@@ -31,7 +31,7 @@ class Tracker:
         """Log the folder of an MLflow model with the parent run, and register it; it is not copied."""
 
     def describe_experiment(self, text: str) -> None:
-        """Describe the experiment (Markdown), after what is always said of it, unless a user has described it."""
+        """Describe the experiment (Markdown), before what is always said of it, unless a user has described it."""
 
     def conclude(
         self,

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -209,28 +209,23 @@ def _file_system(folder: Path) -> str:
     return kind
 
 
-def experiment_id(client: Any, uri: str, name: str, note: Mapping[str, str]) -> str:
-    """The id of the experiment of this name, which is made, or restored if it was deleted.
+def experiment_of(client: Any, uri: str, name: str) -> Any:
+    """The experiment of this name, which is made, or restored if it was deleted.
 
-    It is of the kind that MLflow calls model development: of another, its pages have no charts that compare runs.
-
-    Parameters
-    ----------
-    note
-        Tags that describe a new one.
+    It is of the kind that MLflow calls model development.
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         path = sqlite_file(uri)
         location = (path.resolve().parent / "mlartifacts" / name).as_uri() if path else None
-        tags = {EXPERIMENT_KIND: MODEL_DEVELOPMENT, **note}
-        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        tags = {EXPERIMENT_KIND: MODEL_DEVELOPMENT}
+        return client.get_experiment(client.create_experiment(name, artifact_location=location, tags=tags))
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     kind = experiment.tags.get(EXPERIMENT_KIND, "")
     if not kind or kind.endswith(GUESSED):
         client.set_experiment_tag(experiment.experiment_id, EXPERIMENT_KIND, MODEL_DEVELOPMENT)
-    return str(experiment.experiment_id)
+    return experiment
 
 
 def folder_id(results: Path) -> str:

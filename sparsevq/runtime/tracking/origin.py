@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-import os
+import getpass
 import re
 import subprocess
 from pathlib import Path
@@ -21,7 +21,9 @@ def origin(source: Path | None = None) -> dict[str, str]:
     source
         The script that was started. Its checkout is told, or that of the package where the script is in none.
     """
-    tags = {"sparsevq_version": VERSION, "mlflow.user": os.environ.get("USER", "unknown")}
+    tags = {"sparsevq_version": VERSION, "mlflow.user": "unknown"}
+    with contextlib.suppress(OSError, KeyError):  # a user without a name
+        tags["mlflow.user"] = getpass.getuser()
     if source is not None:
         tags |= {"mlflow.source.name": str(source), "mlflow.source.type": "LOCAL"}
     for folder in (source.parent if source is not None else PACKAGE, PACKAGE):

@@ -34,13 +34,15 @@ class Parent:
         self._calls, self.run_id = calls, run_id
 
     @classmethod
-    def of(cls, calls: Calls, experiment: str, record: Record) -> "Parent":
+    def of(cls, calls: Calls, experiment: Any, record: Record) -> "Parent":
         """The parent of a job that opens, RUNNING, with the settings of the job; made if there is none."""
         settings, time = record.get("shared", {}), record["time"]
         key = "/".join((record["folder"], *record["group"].values()))
-        found = sorted(calls.runs(experiment, KEY, key), key=lambda run: int(run.info.start_time))
+        found = sorted(calls.runs(experiment.experiment_id, KEY, key), key=lambda run: int(run.info.start_time))
         if not found:
-            return _made(calls, experiment, record, {KEY: key, STATE_TIME: str(time)})
+            # That of the whole experiment begins with it, and so stands below the others, which have what is compared.
+            start = time if record["group"] else experiment.creation_time
+            return _made(calls, experiment.experiment_id, record, {KEY: key, STATE_TIME: str(time)}, start)
         *replaced, run = found
         parent, params = cls(calls, run.info.run_id), run.data.params
         if replaced:  # somebody was interrupted
@@ -52,7 +54,7 @@ class Parent:
             same_data = data in (None, run.data.tags.get(DATA, data))
             changed = {name for name, value in settings.items() if params.get(name, value) != value}
             if changed or not same_data or OUR_NOTE not in run.data.tags:  # the last: of an earlier version
-                rule = f"{_rule(record)}."
+                rule = f"jobs.{_rule(record)}."
                 drop = {*settings, *(name for name in params if name.startswith(rule))}
                 return _instead_of(calls, run, record, drop, same_data)
             if data is not None and DATA not in run.data.tags:
@@ -113,17 +115,17 @@ class Parent:
             listed = json.dumps([{"path": path, "type": "table"} for path in sorted(tables)])
             calls.call(calls.client.set_tag, parent.run_id, TABLES, listed)
         if final.get("headline") and (parent is not self or may_describe(run.data.tags)):
-            text = f"{opened.get('note', '')}\n\n{final['headline']}".strip()
+            text = f"{final['headline']}\n\n{opened.get('note', '')}".strip()
             calls.log(parent.run_id, "tags", [*note_tags(text).items()])
         return parent
 
 
-def _made(calls: Calls, experiment: str, record: Record, before: Mapping[str, str]) -> Parent:
-    """A new parent for the job that opened with a record, with the tags of the one before."""
+def _made(calls: Calls, experiment: str, record: Record, before: Mapping[str, str], start: int) -> Parent:
+    """A new parent for the job that opened with a record, with the tags of the one before and a start time (ms)."""
     data = {DATA: record["tags"][DATA]} if DATA in record["tags"] else {}
     tags = {**before, **record["group"], **record["origin"], **note_tags(record.get("note", "")), **data}
     name = record["group_name"]
-    made = calls.call(calls.client.create_run, experiment, start_time=record["time"], tags=tags, run_name=name)
+    made = calls.call(calls.client.create_run, experiment, start_time=start, tags=tags, run_name=name)
     calls.log(made.info.run_id, "params", [*{**record["group"], **record.get("shared", {})}.items()])
     return Parent(calls, made.info.run_id)
 
@@ -134,7 +136,7 @@ def _instead_of(calls: Calls, run: Any, record: Record, drop: set[str], same_dat
     tags[STATE_TIME] = str(max(_state_time(run), record["time"]))
     if OUR_NOTE not in run.data.tags:  # earlier versions had settings as tags
         tags = {name: tags[name] for name in (KEY, STATE_TIME)}
-    parent = _made(calls, run.info.experiment_id, record, tags)
+    parent = _made(calls, run.info.experiment_id, record, tags, max(record["time"], run.info.start_time + 1))
     if same_data:
         copy_data_sets(calls, run.inputs, parent.run_id)
         if DATA in run.data.tags:

@@ -95,7 +95,7 @@ def with_parent(
         "note": job.note(files),
         "origin": origin(workflow if workflow is not None and workflow.is_file() else source),
         "shared": as_params(shared),
-        "concludes": concludes,
+        "concludes": concludes or not job.group,
     }
 
 
@@ -168,14 +168,14 @@ class SpoolTracker(Tracker):
             return None
         return f"{where.name}/{Path(path).name}"
 
-    def log_data_sets(self, data_sets: Sequence[Mapping[str, str]]) -> None:
-        self._write(kind="inputs", data_sets=[dict(data_set) for data_set in data_sets])
+    def log_data_sets(self, data_sets: Sequence[Mapping[str, str]], of_parent: bool = True) -> None:
+        self._write(kind="inputs", data_sets=[dict(data_set) for data_set in data_sets], of_parent=of_parent)
 
     def log_model(self, folder: Path, entry: Entry) -> None:
         self._write(kind="model", **entry.record(folder))
 
     def describe_experiment(self, text: str) -> None:
-        self._write(kind="note", text=f"{self._job.experiment_note(self._spool.results)}\n\n{text}")
+        self._write(kind="note", text=f"{text}\n\n{self._job.experiment_note(self._spool.results)}")
 
     def conclude(
         self,

@@ -56,7 +56,8 @@ def test_names_begin_with_what_differs():
         "simulate 3 cylinder",
         "data cylinder",
     )
-    assert Job("flow", "tables").run_name == "tables"
+    tables = Job("flow", "tables")
+    assert (tables.run_name, tables.parent_name) == ("tables", "experiment")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,17 @@ def test_an_experiment_is_of_the_kind_model_development_unless_a_user_says_other
     assert store.get_experiment_by_name("flow").tags["mlflow.experimentKind"] == then
 
 
+def test_jobs_over_the_whole_experiment_stand_below_those_that_are_compared(results):
+    """MLflow lists the runs that started last first, and so do the legends of its charts."""
+    for job in (Job("flow", "preprocess", "cylinder"), SPARSE, Job("flow", "tables")):
+        with tracked(job, QUIET, results):
+            pass
+    found = runs(results)
+    assert found["tables"].data.tags["mlflow.parentRunId"] == found["experiment"].info.run_id
+    assert found["experiment"].info.start_time < found["s1 n20 cylinder"].info.start_time
+    assert found["experiment"].info.status == "FINISHED"
+
+
 def test_a_description_is_kept_up_to_date_until_a_user_writes_another(results):
     for text in ("first", "second"):
         with tracked(Job("flow", "tables"), QUIET, results) as tracker:
@@ -91,6 +103,7 @@ def test_a_description_is_kept_up_to_date_until_a_user_writes_another(results):
     store = client(results)
     experiment = store.get_experiment_by_name("flow")
     note = experiment.tags["mlflow.note.content"]
+    assert f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning" in note
     assert "second" in note
     assert "first" not in note
     store.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
@@ -110,9 +123,9 @@ def test_the_parent_has_the_settings_of_all_its_jobs_and_their_devices(results):
         "num_sensors": "20",
         "seed": "1",
         "stage1.lr": "0.1",
-        "sparse.device": "cpu",
+        "jobs.sparse.device": "cpu",
         "stage3.lr": "0.1",
-        "gpt.device": "cpu",
+        "jobs.gpt.device": "cpu",
     }
 
 
@@ -203,8 +216,8 @@ def test_a_changed_setting_replaces_the_parent_without_what_it_made_false(result
     assert not run.data.metrics, "they are of other settings"
     assert run.data.params["stage1.lr"] == "0.1"
     assert run.data.params["stage3.lr"] == "0.2"
-    assert run.data.params["sparse.device"] == "cpu"
-    assert run.data.params["gpt.device"] == "cuda:0"
+    assert run.data.params["jobs.sparse.device"] == "cpu"
+    assert run.data.params["jobs.gpt.device"] == "cuda:0"
     assert not [name for name in run.data.tags if name.startswith("rerun.")]
 
 
@@ -212,8 +225,8 @@ def test_another_device_alone_is_a_tag(results):
     for device in ("cpu", "cuda:0"):
         with tracked(GPT, QUIET, results, shared={"stage3": {"lr": 0.1}}) as tracker:
             tracker.log_params({"device": device})
-    assert parent(results).data.params["gpt.device"] == "cpu"
-    assert parent(results).data.tags["rerun.gpt.device"] == "cuda:0"
+    assert parent(results).data.params["jobs.gpt.device"] == "cpu"
+    assert parent(results).data.tags["rerun.jobs.gpt.device"] == "cuda:0"
 
 
 def test_another_data_set_under_the_same_name_replaces_the_parent(results):
@@ -271,7 +284,7 @@ def test_a_courier_whose_parent_was_replaced_meanwhile_finds_the_new_one(results
         tracker.log_metrics({"loss": 0.5}, 2)
     run = parent(results)
     assert run.data.params["stage1.lr"] == "0.2", "the later one counts"
-    assert run.data.params["sparse.device"] == "cpu"
+    assert run.data.params["jobs.sparse.device"] == "cpu"
     child = runs(results)["sparse s1 n20 cylinder"]
     history = client(results).get_metric_history(child.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5)]

@@ -34,11 +34,14 @@ JOBS_OF_A_RUN = (
     "robustness",
     "evaluate",
     "example",
+    "explore",
     "model",
 )
 JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "describe_data")
 
 
+SCORED = ("evaluate", "example", "explore", "model", "tables", "report")
+"""What is made of a forecast and its baselines."""
 PARENT = "s1 n8 cylinder"
 NUM_RUNS = len(JOBS_OF_A_RUN) + len(JOBS_OF_A_DATA_SET) + len(("tables", "report")) + 3
 """The jobs', and their parents'."""
@@ -194,31 +197,10 @@ def test_nothing_is_left_to_do(finished):
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        (
-            "stage3={lr: 0.5}",
-            {"gpt", "calibrate", "forecast", "baselines", "evaluate", "example", "model", "tables", "report"},
-        ),
-        (
-            "forecast={temperature: 0.5}",
-            {"calibrate", "forecast", "baselines", "evaluate", "example", "model", "tables", "report"},
-        ),
-        ("evaluation={pod_ranks: [1]}", {"baselines", "evaluate", "example", "model", "tables", "report"}),
-        (
-            "stage2={lr: 0.5}",
-            {
-                "tokenizer",
-                "codes",
-                "gpt",
-                "calibrate",
-                "forecast",
-                "baselines",
-                "evaluate",
-                "example",
-                "model",
-                "tables",
-                "report",
-            },
-        ),
+        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", *SCORED}),
+        ("forecast={temperature: 0.5}", {"calibrate", "forecast", "baselines", *SCORED}),
+        ("evaluation={pod_ranks: [1]}", {"baselines", *SCORED}),
+        ("stage2={lr: 0.5}", {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", *SCORED}),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables", "report"}),
         ("preprocess={split_seed: 1}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables", "report"}),
         ("resources={threads: 2, mem_mb: 3000}", set()),

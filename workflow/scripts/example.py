@@ -23,4 +23,4 @@ with job(snakemake, concludes=True) as work:
         observed,
         chosen,
     )
-    work.tracker.log_artifact(snakemake.output.readings)
+    work.tracker.conclude({}, files=[snakemake.output.readings], folder="result")

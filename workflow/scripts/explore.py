@@ -4,11 +4,11 @@ from pathlib import Path
 
 from sparsevq.runtime.job import job
 
-with job(snakemake) as work:
+with job(snakemake, concludes=True) as work:
     from sparsevq.explore.page import write_page
     from sparsevq.explore.result import result_page
     from sparsevq.runs.run import Run
 
     page = Path(snakemake.output.page)
     write_page(page, result_page(Run.of(snakemake.input.items()), Path(snakemake.input.scores).parent))
-    work.tracker.log_artifact(page)
+    work.tracker.conclude({}, files=[page], folder=page.parent.name if page.parent.name == "ood" else "result")

@@ -50,7 +50,7 @@ def animate_forecast(path: str | Path, forecast: xr.Dataset, progress: Progress 
         shown.draw(axes, quantity, 0)
         quantity.painter.label_axes(axes, number % columns == 0, number // columns == rows - 1)
         if not shown.viewer.is_line:
-            quantity.painter.colour_bar(figure, ax=axes, aspect=20)
+            quantity.painter.colour_bar(figure, shown.letters, ax=axes, aspect=20)
     moving: list[Artist] = [artist for axes in panels.flat for artist in (*axes.collections, *axes.lines)]
 
     def told() -> Iterator[int]:

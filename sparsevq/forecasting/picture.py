@@ -46,6 +46,6 @@ def draw_forecast(path: str | Path, forecast: xr.Dataset) -> Path:
             if row == 0:
                 axes.set_title(shown.lead_titles[column], fontsize=8)
         if not shown.viewer.is_line:
-            quantity.painter.colour_bar(figure, ax=line, aspect=12)
+            quantity.painter.colour_bar(figure, shown.letters, ax=line, aspect=12)
     figure.suptitle(shown.title, fontsize=10)
     return save(figure, Path(path))

@@ -20,6 +20,8 @@ from sparsevq.plotting.style import channel_label, with_unit
 from sparsevq.plotting.viewer import FieldViewer, most_varied
 
 MOST_CHANNELS = 3
+OF_DAYS = ("day", "month", "year")
+"""Units of lead times whose dates are told without the time of day."""
 LETTER = 0.07
 """Inches of a letter of a label."""
 
@@ -89,20 +91,23 @@ class PicturedForecast:
         viewer, about = self.viewer, self.forecast[channel]
         mean, std = viewer.shown(mean), viewer.shown(std)
         name, unit = channel_label(channel, about.attrs), unit_of(about)
-        characters = int(self.size[1] / LETTER)
         if viewer.is_line:
             bands = np.stack([mean - std, mean + std], axis=1)
             label = with_unit(f"{name}: mean and std" if members > 1 else name, unit)
-            painter = FieldPainter(viewer, _wrapped(label, characters), value_colours(bands), self.size)
+            label = "\n".join(textwrap.wrap(label, self.letters, break_long_words=False))
+            painter = FieldPainter(viewer, label, value_colours(bands), self.size)
             return [Quantity(channel, painter, mean, bands if members > 1 else None)]
-        label = _wrapped(with_unit(f"mean of {name}", unit), characters)
-        painter = FieldPainter(viewer, label, value_colours(mean), self.size)
+        painter = FieldPainter(viewer, with_unit(f"mean of {name}", unit), value_colours(mean), self.size)
         found = [Quantity(channel, painter, mean)]
         if members > 1:
-            label = _wrapped(with_unit(f"spread of {name}", unit), characters)
-            painter = FieldPainter(viewer, label, std_colours(std), self.size)
+            painter = FieldPainter(viewer, with_unit(f"spread of {name}", unit), std_colours(std), self.size)
             found.append(Quantity(channel, painter, std, values=False))
         return found
+
+    @property
+    def letters(self) -> int:
+        """Letters of a label that fit along the height of a panel."""
+        return max(8, int(self.size[1] / LETTER))
 
     @property
     def title(self) -> str:
@@ -158,25 +163,20 @@ def lead_titles(forecast: xr.Dataset, leads: Sequence[int]) -> list[str]:
         said = f"lead {lead} (+{unit.text(float(times[lead]))})" if unit.name else f"lead {lead}"
         title = said if lead else "analysis"
         if "valid_time" in forecast:
-            title += "\n" + date_text(forecast["valid_time"].to_numpy()[lead])
+            title += "\n" + date_text(forecast["valid_time"].to_numpy()[lead], unit.name in OF_DAYS)
         found.append(title)
     return found
 
 
-def date_text(date: Any) -> str:
-    """A date of any calendar to the minute, and to the day where it is midnight."""
+def date_text(date: Any, day: bool = False) -> str:
+    """A date of any calendar to the minute, and to the day where it is midnight, or that is what is wanted."""
     text = str(date.isoformat()) if hasattr(date, "isoformat") else str(np.datetime64(date, "s"))
-    return text[:16].replace("T", " ").removesuffix(" 00:00")
+    return text[:10] if day else text[:16].replace("T", " ").removesuffix(" 00:00")
 
 
 def unit_of(of: xr.DataArray) -> str:
     """The unit, as the data set calls it."""
     return str(of.attrs.get("long_name", "").partition("in units of ")[2] or of.attrs.get("units", ""))
-
-
-def _wrapped(label: str, characters: int) -> str:
-    """A label in as many lines as it takes beside a panel."""
-    return "\n".join(textwrap.wrap(label, max(characters, 8), break_long_words=False))
 
 
 def _viewer(forecast: xr.Dataset, means: Array) -> FieldViewer:

@@ -196,7 +196,7 @@ class FieldPainter:
         """A colour bar, placed as by `matplotlib.figure.Figure.colorbar`. So many letters of its label fit."""
         mappable = ScalarMappable(self._colours.norm, self._colours.palette)
         bar = figure.colorbar(mappable, extend=self._colours.extend, **place)
-        bar.set_label("\n".join(wrap(self._quantity, letters)), fontsize=8)
+        bar.set_label("\n".join(wrap(self._quantity, letters, break_long_words=False)), fontsize=8)
         bar.locator = MaxNLocator(4)
         return bar
 

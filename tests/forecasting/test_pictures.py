@@ -119,6 +119,9 @@ def test_lead_times_are_told_in_a_persons_unit_and_with_dates():
     dates = np.array(["2020-01-01T22", "2020-01-01T23", "2020-01-02T00", "2020-01-02T01"], "datetime64[ns]")
     dated = forecast.assign_coords(valid_time=("lead_time", dates))
     assert lead_titles(dated, [0, 2]) == ["analysis\n2020-01-01 22:00", "lead 2 (+2 h)\n2020-01-02"]
+    monthly = dated.assign_coords(lead_time=[0.0, 30.4 * 86400, 60.9 * 86400, 91.3 * 86400])
+    monthly["lead_time"].attrs["units"] = "s"
+    assert lead_titles(monthly, [1]) == ["lead 1 (+1 month)\n2020-01-01"]
     of_months = xr.date_range("2001-02-27", periods=4, calendar="360_day", use_cftime=True)
     assert lead_titles(dated.assign_coords(valid_time=("lead_time", of_months)), [3])[0].endswith("2001-02-30")
 

@@ -99,12 +99,16 @@ def test_the_headline_table_and_picture_are_seen_at_once_and_nothing_is_cut_off(
         assert chromium.execute_script(loaded)
 
 
-def test_on_a_narrow_screen_nothing_is_cut_off_either(tmp_path):
+@pytest.mark.parametrize("width", [1500, 1024])
+def test_on_a_narrow_screen_nothing_is_cut_off_either(tmp_path, width):
     page = made(tmp_path)
-    with browser(1024, 768) as chromium:
+    with browser(width, 768) as chromium:
         chromium.get(page.as_uri())
         wide = "return document.documentElement.scrollWidth"
-        assert chromium.execute_script(wide) <= 1024
+        assert chromium.execute_script(wide) <= width
+        hidden = """return [...document.querySelectorAll(".table")].filter(each => each.offsetParent
+            && each.scrollWidth > each.clientWidth).length"""
+        assert chromium.execute_script(hidden) == 0
 
 
 def test_of_several_seeds_the_median_one_is_pictured_and_each_has_its_figures(tmp_path):

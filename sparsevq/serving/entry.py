@@ -55,7 +55,7 @@ def entry_of(folder: Path, which: Which, data: Description, metrics: Mapping[str
     )
     note = (
         f"Trained for {which.num_sensors} sensors with seed {which.seed}. Readings of other sensors, fewer or more, "
-        f"are taken too.\n\n    mlflow models serve -m {uri} --env-manager virtualenv\n\n"
+        f"are taken too.\n\n    mlflow models serve -m {uri} --env-manager local\n\n"
         f'    sparsevq.load("{uri}").forecast("readings.csv")'
     )
     tags = {"data_set": which.data_set, "num_sensors": str(which.num_sensors), "seed": str(which.seed)}

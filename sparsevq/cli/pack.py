@@ -16,11 +16,11 @@ same forecasts, bit for bit. With --mlflow it is an MLflow model, which is serve
 EXAMPLES = """
 examples:
 
-  sparsevq pack results/quickstart/cylinder/n20/seed123 -o cylinder-run
+  sparsevq pack results/quickstart/cylinder/n20/seed1 -o cylinder-run
 
   tar czf cylinder-run.tar.gz cylinder-run
 
-  sparsevq pack results/quickstart/cylinder/n20/seed123 -o cylinder-model --mlflow
+  sparsevq pack results/quickstart/cylinder/n20/seed1 -o cylinder-model --mlflow
 """
 
 

@@ -50,7 +50,7 @@ def load(
     Examples
     --------
     >>> import sparsevq
-    >>> model = sparsevq.load("models:/quickstart-cylinder@n20-seed123")
+    >>> model = sparsevq.load("models:/quickstart-cylinder@n20-seed1")
     >>> forecast = model.forecast("readings.csv", frames=20, members=16)
     """
     text = str(path_or_uri)

@@ -52,6 +52,9 @@ class Belief:
         return self.mean + noise * (temperature * self.variance).sqrt()
 
 
+Channel = tuple[Tensor, Tensor, Tensor]
+
+
 class FirstGuess(nn.Module):
     """See the module's docstring; `set` gives it numbers.
 
@@ -71,8 +74,10 @@ class FirstGuess(nn.Module):
         self.tokens, self.channels, self.leads = tokens, channels, leads
         self.register_buffer("slots", slots, persistent=False)
         self.register_buffer("codes", codebook.float(), persistent=False)
+        self.register_buffer("squares", codebook.float().square(), persistent=False)
         self.slots: Tensor
         self.codes: Tensor
+        self.squares: Tensor
         self.slope: Tensor
         self.noise: Tensor
         self.trust: Tensor
@@ -165,22 +170,26 @@ class FirstGuess(nn.Module):
         (b, n, K) float32: in bf16 large terms that cancel would leave noise.
         """
         with torch.autocast(seen.device.type, enabled=False):
-            position, codes = self._positions(seen, start), self.codes[:, level].expand(self.tokens, -1, -1)
+            position = self._positions(seen, start)
             slope = self.slope[level, position]
             variance = slope.square() * belief.variance + self.noise[level, position]
             weight = self.log_weight[level, position].exp() / variance
-            product = by_position(weight * slope * (belief.mean - seen), codes.mT, start)
-            scores = product - 0.5 * by_position(weight, codes.square().mT, start) + self.density[position, level]
+            product = by_position(weight * slope * (belief.mean - seen), self._codes(level).mT, start)
+            scores = product - 0.5 * by_position(weight, self._squares(level).mT, start) + self.density[position, level]
             return self.log_sharpness[level, position].exp()[:, None] * scores
 
     def update(self, belief: Belief, scores: Tensor, code: Tensor, level: int, start: int) -> Belief:
         """The belief with the vectors `code` (b, n, D) of this level, too, whose `scores` were (b, n, K)."""
         with torch.autocast(code.device.type, enabled=False):
-            gain, mean, variance = self.channel(belief, scores, level, start)
-            left = belief.variance - gain.square() * variance
-            return Belief(belief.mean + gain * (code - mean), left.maximum(LEAST * belief.variance))
+            return self.told(belief, self.channel(belief, scores, level, start), code)
 
-    def channel(self, belief: Belief, scores: Tensor, level: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
+    def told(self, belief: Belief, channel: Channel, code: Tensor) -> Belief:
+        """As `update`, by the `channel` of the belief."""
+        gain, mean, variance = channel
+        left = belief.variance - gain.square() * variance
+        return Belief(belief.mean + gain * (code - mean), left.maximum(LEAST * belief.variance))
+
+    def channel(self, belief: Belief, scores: Tensor, level: int, start: int) -> Channel:
         """How far coefficients go with their codes, and mean and variance of codes by their scores, (b, n, D) each.
 
         Never so far that codes by these chances would give more than the belief's variance.
@@ -192,9 +201,13 @@ class FirstGuess(nn.Module):
 
     def expected(self, scores: Tensor, level: int, start: int) -> tuple[Tensor, Tensor]:
         """Mean and variance (b, n, D) of codes by their scores (b, n, K)."""
-        codes, chance = self.codes[:, level].expand(self.tokens, -1, -1), scores.detach().softmax(-1)
-        mean = by_position(chance, codes, start)
-        return mean, (by_position(chance, codes.square(), start) - mean.square()).clamp_min(0)
+        chance = scores.detach().softmax(-1)
+        mean = by_position(chance, self._codes(level), start)
+        return mean, (by_position(chance, self._squares(level), start) - mean.square()).clamp_min(0)
+
+    def mean(self, scores: Tensor, level: int, start: int) -> Tensor:
+        """The mean of `expected` alone."""
+        return by_position(scores.detach().softmax(-1), self._codes(level), start)
 
     def gain(self, belief: Belief, level: int, start: int) -> Tensor:
         """(b, n, D) how far a coefficient goes with its code, in theory."""
@@ -208,6 +221,14 @@ class FirstGuess(nn.Module):
         mean[:, : len(self.slots)] = tokens.mean.flatten(1)[:, self.slots]
         variance[:, : len(self.slots)] = tokens.variance.flatten(1)[:, self.slots]
         return Belief(mean, variance)
+
+    def _codes(self, level: int) -> Tensor:
+        """(P, K, D) of a level."""
+        return self.codes[:, level].expand(self.tokens, -1, -1)
+
+    def _squares(self, level: int) -> Tensor:
+        """(P, K, D): their squares."""
+        return self.squares[:, level].expand(self.tokens, -1, -1)
 
     def _positions(self, tokens: Tensor, start: int) -> Tensor:
         return (start + torch.arange(tokens.shape[1], device=tokens.device)) % self.tokens

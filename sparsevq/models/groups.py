@@ -49,7 +49,7 @@ def group_slots(sizes: tuple[int, ...]) -> Tensor:
 
 
 class GroupQuantizer(nn.Module):
-    """Residual codes by a codebook for each token position; the same interface as `tokenizer.Quantizer`.
+    """Residual codes by a codebook for each token position; the same interface as `quantizer.Quantizer`.
 
     The codebook is fitted, not trained: `started` says whether it has been.
     """

@@ -107,11 +107,12 @@ def sample(gpt: "GPT", hidden: Tensor | None, start: int, belief: Belief | None,
         drawn.append(code)
         vector = gpt.level_vectors(code, level, start)
         if first_guess is not None and belief is not None and guess is not None:
-            gain, without, _ = first_guess.channel(belief, guess, level, start)
-            about = first_guess.expected(logits, level, start)[0] if draws.temperature else gpt.raw(vector, start)
+            channel = first_guess.channel(belief, guess, level, start)
+            gain, without, _ = channel
+            about = first_guess.mean(logits, level, start) if draws.temperature else gpt.raw(vector, start)
             moved = gain * (about - without)
             shift = moved if shift is None else shift + moved
-            belief = first_guess.update(belief, guess, gpt.raw(vector, start), level, start)
+            belief = first_guess.told(belief, channel, gpt.raw(vector, start))
         seen = seen + vector
     return Sampled(torch.stack(drawn, dim=-1), belief, shift)
 

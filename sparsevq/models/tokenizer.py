@@ -2,24 +2,25 @@
 
 Three designs share one interface. `ConvTokenizer` is the published release's: the latents as a square picture, two
 stride-2 convolutions, and mirrored. `AttentionTokenizer` pools the latents by learned queries, so that the number of
-tokens is free. The quantizers of both are those of vector-quantize-pytorch. `groups.py` cuts latents that are
-coefficients into groups, each with a codebook of its own.
+tokens is free. The quantizers of both are those of vector-quantize-pytorch (`quantizer.py`). `groups.py` cuts latents
+that are coefficients into groups, each with a codebook of its own.
 
     n latents of c channels; P tokens a frame, each with Q codes (levels) of D = vq_embedding_dim channels
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from vector_quantize_pytorch import FSQ, ResidualVQ
 
 from sparsevq.models.attention import CrossAttentionBlock, SelfAttentionBlock, learned_queries
 from sparsevq.models.groups import GroupCodec, GroupQuantizer
-from sparsevq.models.residual_codes import codes_sum
+
+if TYPE_CHECKING:
+    from sparsevq.models.quantizer import Quantizer
 
 
 @dataclass(frozen=True)
@@ -43,76 +44,6 @@ class TokenizerConfig:
     def levels(self) -> int:
         """Codes of a token."""
         return self.num_quantizers if self.quantizer == "rvq" else 1
-
-
-FSQ_LEVELS = {
-    16: (4, 4),
-    64: (8, 8),
-    240: (8, 6, 5),
-    256: (8, 8, 4),
-    1000: (8, 5, 5, 5),
-    1024: (8, 8, 4, 4),
-    4096: (8, 8, 8, 8),
-}
-"""Levels a dimension for a number of codes, near those that FSQ recommends (Mentzer et al. 2023, table 1)."""
-
-
-class Quantizer(nn.Module):
-    """The discrete bottleneck, (b, P, D) -> (b, P, D) and indices (b, P, Q).
-
-    Whatever the kind, a token's vector is the sum over its levels of ``codebook[level, index]``.
-    """
-
-    def __init__(self, config: TokenizerConfig):
-        super().__init__()
-        dim, codes = config.vq_embedding_dim, config.num_vq_embeddings
-        self.core: FSQ | ResidualVQ
-        if config.quantizer == "fsq":
-            if codes not in FSQ_LEVELS:
-                raise ValueError(f"fsq has no levels for {codes} codes; choose one of {sorted(FSQ_LEVELS)}")
-            self.core = FSQ(levels=list(FSQ_LEVELS[codes]), dim=dim)
-        else:
-            # Plain VQ is residual VQ of one level. Codes by moving averages, gradients by the rotation trick
-            # (Fifty et al. 2024), dead codes replaced from the batch.
-            self.core = ResidualVQ(
-                dim=dim,
-                num_quantizers=config.levels,
-                codebook_size=codes,
-                commitment_weight=config.commitment_cost,
-                kmeans_init=True,
-                kmeans_iters=10,
-                threshold_ema_dead_code=1,
-                rotation_trick=True,
-            )
-
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantized tokens (b, P, D), indices (b, P, Q), commitment loss ()."""
-        tokens = tokens.float()  # distances between codes lose their order in bf16
-        with torch.autocast(tokens.device.type, enabled=False):
-            if isinstance(self.core, FSQ):
-                quantized, indices = self.core(tokens)
-                return quantized, indices[..., None], tokens.new_zeros(())
-            quantized, indices, losses = self.core(tokens)
-        return quantized, indices, losses.sum()
-
-    @property
-    def started(self) -> bool:
-        """Whether there is a codebook yet: k-means makes it from the first batch."""
-        return isinstance(self.core, FSQ) or all(bool(layer._codebook.initted) for layer in self.core.layers)
-
-    @torch.no_grad()
-    def codebook(self) -> Tensor:
-        """(1, Q, K, D): one for all token positions."""
-        if isinstance(self.core, FSQ):
-            codes = self.core.implicit_codebook
-            with torch.autocast(codes.device.type, enabled=False):  # the same codes whatever the precision
-                return self.core.project_out(codes)[None, None]
-        return self.core.codebooks[None]
-
-    @torch.no_grad()
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Vectors (..., P, D) of indices (..., P, Q)."""
-        return codes_sum(indices, self.codebook())
 
 
 class AttentionTokenizer(nn.Module):
@@ -185,6 +116,12 @@ class ConvTokenizer(nn.Module):
         return rearrange(self.up(picture), "b c h w -> b (h w) c")
 
 
+def _quantizer(config: TokenizerConfig) -> "Quantizer":
+    from sparsevq.models.quantizer import Quantizer  # imports for seconds what groups do without
+
+    return Quantizer(config)
+
+
 class LatentTokenizer(nn.Module):
     """Standardised latents, tokenizer encoder, quantizer, tokenizer decoder."""
 
@@ -199,7 +136,7 @@ class LatentTokenizer(nn.Module):
             self.quantizer = GroupQuantizer(sizes, config.levels, config.num_vq_embeddings, config.beam)
         else:
             self.codec = ConvTokenizer(config) if config.tokenizer == "conv" else AttentionTokenizer(config)
-            self.quantizer = Quantizer(config)
+            self.quantizer = _quantizer(config)
         self.center: Tensor
         self.spread: Tensor
         self.register_buffer("center", torch.zeros(config.num_latents, config.latent_channels))

@@ -1,11 +1,11 @@
 """Encode every frame of every trajectory once, to the code indices that stage 3 learns from."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
@@ -19,6 +19,9 @@ from sparsevq.stage1.encoding import load_encoders
 from sparsevq.stage1.modal import ModalModel
 from sparsevq.stage1.model import Stage1Model, encode_views
 from sparsevq.training.fields import variant_symmetries
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FRAMES_AT_ONCE = 1024
 """Frames whose latents are in memory together."""
@@ -44,7 +47,7 @@ def load_tokenizer(run: Run, teacher: Stage1Model, device: torch.device) -> Late
     return tokenizer.to(device).eval().requires_grad_(False)
 
 
-def dump_indices(run: Run, out: Path, *, seed: int, fabric: Fabric) -> None:
+def dump_indices(run: Run, out: Path, *, seed: int, fabric: "Fabric") -> None:
     """Write `codes.h5` (docs/data-format.md): indices by both encoders, symmetry variants included, and the codebook.
 
     Where the tokens are groups of coefficients, they are written before quantization, too: stage 3 adds noise to them;

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models.tokenizer import FSQ_LEVELS, LatentTokenizer, TokenizerConfig
+from sparsevq.models.quantizer import FSQ_LEVELS
+from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 
 SHAPE = TokenizerConfig(
     num_latents=16,

@@ -24,6 +24,7 @@ from typing import Any
 from report import machine, print_machine, print_table, write_json
 
 PARTS = ("read", "encode", "outlook", "rollout", "decode")
+OTHERS = ("rest", "all", "all, processor", "write NetCDF")
 
 
 def main() -> None:

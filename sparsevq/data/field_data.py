@@ -145,16 +145,29 @@ class Description:
 
     def nearest(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """``(n,)``: the point nearest to each of the places ``(n, d)``; distances are in spacings of each axis."""
-        tree, period = self._tree
-        return np.asarray(tree.query(self._in_spacings(places, period))[1], dtype=np.int64)
+        period = self._period
+        spaced = self._in_spacings(places, period)
+        if self.scattered:
+            return np.asarray(self._tree.query(spaced)[1], dtype=np.int64)
+        # Of a grid axis by axis; shorter axes are repeated to make one table of all.
+        longest = np.stack([np.resize(at, max(self.grid)) for at in self.axes.values()], axis=-1)
+        along = self._in_spacings(longest, period)
+        index = [
+            _nearest_on_axis(along[:size, axis], spaced[:, axis], period[axis]) for axis, size in enumerate(self.grid)
+        ]
+        return np.asarray(np.ravel_multi_index(index, self.grid), dtype=np.int64)
 
     @cached_property
-    def _tree(self) -> tuple[Any, npt.NDArray[np.float64]]:
-        """k-d tree of the points, and the period of each axis (0: not periodic)."""
+    def _tree(self) -> Any:
+        """k-d tree of scattered points."""
         from scipy.spatial import cKDTree
 
-        period = np.where(self.closed, np.array(self.resolution, dtype=np.float64), 0)
-        return cKDTree(self._in_spacings(self.physical_coordinates, period), boxsize=period), period
+        return cKDTree(self._in_spacings(self.physical_coordinates, self._period), boxsize=self._period)
+
+    @property
+    def _period(self) -> npt.NDArray[np.float64]:
+        """``(d,)`` in spacings; 0: not periodic."""
+        return np.where(self.closed, np.array(self.resolution, dtype=np.float64), 0)
 
     def _in_spacings(self, places: npt.NDArray[np.float64], period: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         length = np.maximum(np.array(self.resolution) - (period == 0), 1)
@@ -244,6 +257,17 @@ class FieldData(Description):
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: one of {SPLITS}")
         return np.flatnonzero(self.split == split)
+
+
+def _nearest_on_axis(at: Array, places: Array, period: float) -> npt.NDArray[np.int64]:
+    """Of increasing coordinates (m,) the one nearest to each place (n,), the first of two; a period of 0 is none."""
+    around = np.concatenate([at[-1:] - period, at, at[:1] + period]) if period else at
+    if len(around) == 1:
+        return np.zeros(len(places), np.int64)
+    behind = np.clip(np.searchsorted(around, places), 1, len(around) - 1)
+    before = behind - 1
+    found = np.where(places - around[before] <= around[behind] - places, before, behind)
+    return (found - 1) % len(at) if period else found
 
 
 def grid_points(axes: tuple[Array, ...]) -> npt.NDArray[np.float64]:

@@ -26,7 +26,7 @@ quickstart: .venv/package
 	@echo "Tables:   $(CURDIR)/$(RESULTS)/tables (every number: forecast.csv; the summary above: summary.md)"
 	@echo "Figures:  $(CURDIR)/$(RESULTS)/cylinder/*/*/figures and $(CURDIR)/$(RESULTS)/figures"
 	@echo "Report:   $(CURDIR)/$(RESULTS)/report.html (begins with the result; opens in a browser, without a network)"
-	@echo "Runs:     $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/results/mlflow.db"
+	@echo "Runs:     $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/results/mlflow.db (there, choose Model training at the left)"
 
 test: .venv/test
 	@$(RUN) python -m pytest

@@ -3,12 +3,15 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote_plus
 
 from sparsevq.runtime.tracking.calls import Calls
 
 NOTE = "mlflow.note.content"
 OUR_NOTE = "sparsevq.note"
 """Tag: digest of the description that was written last. One that a user has changed since is left alone."""
+WITH_RESULT = quote_plus("metrics.`error/relative_l2` > 0")
+"""The search for runs that have a result, in an address."""
 NOTE_LENGTH = 7500  # MLflow refuses tags of runs above 8000 characters
 
 
@@ -31,8 +34,8 @@ def describe_experiment(calls: Calls, experiment: Any, text: str) -> None:
     """
     if may_describe(experiment.tags):
         runs = f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
-        links = f"[Runs]({runs}) · [Charts]({runs}&compareRunsMode=CHART)"
-        for name, value in note_tags(f"{links}\n\n{text}").items():
+        links = f"[Runs]({runs}) · [Charts]({runs}&compareRunsMode=CHART&searchFilter={WITH_RESULT})"
+        for name, value in note_tags(f"{links} · {text}").items():  # MLflow shows the first line
             calls.call(calls.client.set_experiment_tag, experiment.experiment_id, name, value)
 
 

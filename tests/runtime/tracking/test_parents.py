@@ -1,5 +1,6 @@
 """What a person sees of a result: experiments of the right kind, parents with settings, data, figures, descriptions."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -12,11 +13,14 @@ from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.origin import origin
 from sparsevq.runtime.tracking.spool import spools
 from sparsevq.runtime.tracking.tracker import tracked
+from tests.browser import browser
+from tests.servers import mlflow_ui
 
 QUIET = TrackingConfig(system_metrics=False)
 SPARSE = Job("flow", "sparse", "cylinder", 20, 1)
 GPT = Job("flow", "gpt", "cylinder", 20, 1)
 EVALUATE = Job("flow", "evaluate", "cylinder", 20, 1)
+RUN_NAMES = ["s1 n20 cylinder", "s2 n20 cylinder", "s3 n20 cylinder"]
 DATA = {"name": "cylinder", "digest": "ab" * 8, "context": "train", "source_type": "local", "source": "{}"}
 DATA |= {"schema": "{}", "profile": "{}"}
 
@@ -290,6 +294,19 @@ def test_a_courier_whose_parent_was_replaced_meanwhile_finds_the_new_one(results
     assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5)]
     assert child.data.tags["mlflow.parentRunId"] == run.info.run_id
     assert not spools(results)
+
+
+@pytest.mark.slow
+def test_the_link_in_the_description_leads_to_charts_of_all_seeds(results):
+    for seed in (1, 2, 3):
+        with tracked(dataclasses.replace(EVALUATE, seed=seed), QUIET, results, concludes=True) as tracker:
+            tracker.conclude({"error/relative_l2": 0.5}, {"by_lead_time/relative_l2": {0: 0.25, 1: 0.5 * seed}})
+    number = client(results).get_experiment_by_name("flow").experiment_id
+    with mlflow_ui.running(results / "mlflow.db") as address, browser() as chromium:
+        mlflow_ui.open_charts(chromium, address, number)
+        shown = mlflow_ui.wait(lambda: [name for name in RUN_NAMES if chromium.find_elements("link text", name)])
+        assert shown == RUN_NAMES
+        assert not chromium.find_elements("link text", "evaluate s1 n20 cylinder")
 
 
 def test_the_origin_is_that_of_the_scripts_checkout_without_passwords(tmp_path):

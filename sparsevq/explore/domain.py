@@ -14,8 +14,8 @@ from sparsevq.plotting.viewer import FieldViewer
 
 Array = NDArray[Any]
 
-MOST_ALONG = 256
-"""Points along an axis: more cannot be seen side by side."""
+MOST_ALONG, MOST = 720, 2**16
+"""Points along an axis, and of all: more cannot be seen side by side, and would be slow to draw."""
 FEWEST = 8
 """Points along an axis that are always left."""
 FEWEST_FRAMES = 12
@@ -48,18 +48,26 @@ class Domain:
     def of(cls, about: Description, frames: int) -> Self:
         """As many points as can be seen; simulated planets have no coasts."""
         on_earth = "simulator" not in about.provenance
-        most = MOST_ALONG**2 // 2 if about.scattered else MOST_ALONG
-        return cls(about, on_earth, tuple(-(-size // most) for size in about.grid), frames)
+        found = cls(about, on_earth, (1,) * len(about.grid), frames)
+        while len(found.points) > MOST or (not about.scattered and max(found.grid) > MOST_ALONG):
+            found = found._halved()
+        return found
 
     def coarser(self) -> Self | None:
         """Half as many lead times, else points along the longest axis; None where that would leave too few."""
         if self.frames // self.every_frame >= 2 * FEWEST_FRAMES:
             return replace(self, every_frame=2 * self.every_frame)
-        left = [-(-size // every) for size, every in zip(self.about.grid, self.every, strict=True)]
-        longest = int(np.argmax(left))
-        if left[longest] < 2 * FEWEST:
-            return None
+        return self._halved() if max(self.grid) >= 2 * FEWEST else None
+
+    def _halved(self) -> Self:
+        """Half as many points along the longest axis."""
+        longest = int(np.argmax(self.grid))
         return replace(self, every=tuple(e * (1 + (i == longest)) for i, e in enumerate(self.every)))
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Points that are shown along each axis; of scattered points, all of these."""
+        return tuple(-(-size // every) for size, every in zip(self.about.grid, self.every, strict=True))
 
     @property
     def leads(self) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,14 @@ def test_coarser_means_half_as_many_lead_times_first_then_points_along_the_longe
     assert wide.every == (1, 2)
     assert [len(at) for at in wide.axes.values()] == [16, 10]
     assert wide.points.tolist() == [20 * row + column for row in range(16) for column in range(0, 20, 2)]
+
+
+def test_more_points_than_can_be_drawn_are_never_in_a_page():
+    data = replace(FLOWS["space"](), axes={name: np.linspace(0, 1, 128) for name in "zyx"})
+    assert Domain.of(data, 6).grid == (32, 32, 64)
+    assert Domain.of(data, 6).left_out == "coarsened: of the points 1 of 4 along z, 1 of 4 along y, 1 of 2 along x"
+    wide = replace(FLOWS["plane"](), axes={"y": np.arange(18.0), "x": np.arange(432.0)})
+    assert Domain.of(wide, 6).left_out == ""
 
 
 def test_text_of_a_data_set_ends_no_script(tmp_path, plane):

@@ -142,7 +142,7 @@ class Page {
 
   get forecastName() {
     if (this.data.members === 1) return "one member";
-    return this.member === null ? `mean of ${this.data.members} members` : `member ${this.member + 1} of ${this.data.members}`;
+    return this.member === null ? `mean of the ensemble` : `member ${this.member + 1} of ${this.data.members}`;
   }
 
   // ------------------------------------------------------------------ points and sensors
@@ -251,7 +251,8 @@ class Page {
     }
     this.curves = this.data.curves ? new ErrorCurves(this, plots, below) : null;
     this.series = new Series(this, plots, below);
-    if (plots.children.length % 2) plots.lastElementChild.style.gridColumn = "1 / -1";
+    if (beside && plots.children.length === 2) plots.style.gridTemplateColumns = "minmax(0, 1fr)";
+    else if (plots.children.length % 2) plots.lastElementChild.style.gridColumn = "1 / -1";
   }
 
   /** Columns of the panels, heights of panels and curves (pixels), and whether these stand beside each other. */
@@ -317,7 +318,7 @@ class Page {
   #controls() {
     for (const each of document.querySelectorAll(".numbers")) each.hidden = Number(each.dataset.observed) !== this.case.observed;
     const { members } = this.case.fields;
-    fill("member", [`mean of ${this.data.members} members`, ...members.map((_, k) => `member ${k + 1}`)]);
+    fill("member", [`mean (${this.data.members} members)`, ...members.map((_, k) => `member ${k + 1}`)]);
     element("member").value = String(this.member === null ? 0 : this.member + 1);
     element("member-label").hidden = members.length === 0;
     element("layer-label").hidden = element("view-label").hidden = !this.inSpace;
@@ -336,7 +337,7 @@ class Page {
     }
     const kept = members.length < this.data.members && members.length ? `${members.length} of ${this.data.members} members are kept here, all are in the mean, the spread and the interval` : "";
     element("notes").textContent = [
-      "Truth and forecast have one scale of colours, error and spread another.",
+      this.truth ? "Truth and forecast have one scale of colours, error and spread another." : "Forecast and interval have one scale of colours.",
       this.domain.leftOut,
       kept,
     ].filter(Boolean).join(" · ");

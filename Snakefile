@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 import sparsevq
-from sparsevq.config import Config, read_yaml
+from sparsevq.config import Config, number_and_placement, read_yaml
 from sparsevq.config import parse as checked
 from sparsevq.simulators.shard_job import LEARNING
 from sparsevq.readers.files import matching_files

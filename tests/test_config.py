@@ -135,6 +135,13 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
         ),
         ({"sensors": {"placement": "region"}}, "sensors: placement=region needs `region`"),
         ({"sensors": {"placement": "csv"}}, "sensors: placement=csv needs `csv`"),
+        (
+            {"placements": ["qr", "csv"]},
+            "placements: placement=csv needs `csv`: a file of sensor coordinates",
+        ),
+        ({"placements": ["qr", "qr"]}, "placements: 'qr' is named more than once"),
+        ({"placements": ["qr", "best"]}, "placements"),
+        ({"sensors": {"min_distance": -1}}, "sensors.min_distance"),
     ],
 )
 def test_a_fault_names_key_value_and_what_is_allowed(values, message):

@@ -25,6 +25,7 @@ from sparsevq.config.experiment import (
     ResourcesConfig,
     TrackingConfig,
     load,
+    number_and_placement,
     parse,
 )
 from sparsevq.config.section import Section
@@ -55,6 +56,7 @@ __all__ = [
     "TrackingConfig",
     "TrainingConfig",
     "load",
+    "number_and_placement",
     "parse",
     "read_yaml",
 ]

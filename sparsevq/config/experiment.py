@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from sparsevq.config.data_sets import FileConfig, PreprocessConfig, SimulatedConfig, SimulationConfig, Symmetries
 from sparsevq.config.faults import lines_of
-from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep
-from sparsevq.config.stages import BasisConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep, each_once
+from sparsevq.config.stages import BasisConfig, Placement, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.config.yaml_file import read_yaml
 from sparsevq.errors import SparseVQError
 
@@ -89,6 +89,10 @@ class Config(Section):
     results: Path = Field(Path("results"), description="folder for everything that runs make")
     data_sets: Annotated[tuple[Name, ...], *Sweep] = Field(("cylinder",), description="data sets to run")
     num_sensors: Annotated[tuple[Count, ...], *Sweep] = Field((20,), description="sparse sensors: a sweep")
+    placements: Annotated[tuple[Placement, ...], AfterValidator(each_once)] = Field(
+        (),
+        description="placements of the sensors, in place of the one of `sensors`: a sweep, each in folders of its own",
+    )
     seeds: Annotated[tuple[NonNegative, ...], *Sweep] = Field((123,), description="seeds: a sweep")
     simulation: SimulationConfig = SimulationConfig()
     files: dict[Name, FileConfig] = Field({}, description="data sets from files of your own: name -> what they are")
@@ -138,6 +142,8 @@ class Config(Section):
                 f"forecast.observed_frames={max(self.forecast.observed_frames)} is more than "
                 f"stage3.observed_frames={self.stage3.observed_frames}, which the GPT is trained for: raise that"
             )
+        for placement in self.placements:
+            self._require_placeable(placement)
         simulated = tuple(SimulationConfig.model_fields)
         twice = [name for name in self.files if name in simulated]
         if twice:
@@ -159,6 +165,14 @@ class Config(Section):
                 if fault is not None:
                     raise ValueError(": ".join(fault))
         return self
+
+    def _require_placeable(self, placement: str) -> None:
+        """Check that one of the `placements` has what it needs of the section `sensors`."""
+        try:
+            self.sensors_of(placement)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(f"placements: {said} (in `sensors`)") from None
 
     def _too_short(self, name: str, frames: int) -> tuple[str, str] | None:
         """What trajectories of so many frames can't give, and what to do; None where all is well."""
@@ -204,9 +218,22 @@ class Config(Section):
         own = self.data_set(name).symmetries
         return self.stage1.symmetries if own is None else own
 
+    def sensors_of(self, placement: str) -> SensorsConfig:
+        """The section `sensors` for one of the `placements`; empty: as it is."""
+        if not placement:
+            return self.sensors
+        given = self.sensors.model_dump(exclude_unset=True)
+        return SensorsConfig.model_validate({**given, "placement": placement})
+
     def data_set(self, name: str) -> SimulatedConfig | FileConfig:
         """The section of one data set, simulated or from files."""
         return self.files[name] if name in self.files else getattr(self.simulation, name)
+
+
+def number_and_placement(text: str) -> tuple[int, str]:
+    """Of a run's folder ``n20-qr``, or the workflow's wildcard: 20 and ``qr``; empty where there is one placement."""
+    number, _, placement = text.partition("-")
+    return int(number), placement
 
 
 AnySection = TypeVar("AnySection", bound=Section)

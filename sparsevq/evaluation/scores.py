@@ -51,7 +51,7 @@ ALL = "all"
 """The channel column's entry for all channels in one norm."""
 
 
-def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: int, split: Split = "test") -> None:
+def score(run: Run, out_dir: str | Path, identity: pd.DataFrame, split: Split = "test") -> None:
     """Score a forecast and its baselines on the cases that they share, at valid points, in physical units.
 
     Points count by the area (volume) that they stand for (`FieldData.weights`) in every metric.
@@ -90,8 +90,8 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         Its data set, sensors, forecast and baselines are read; and its index dump, for codebook use, if there is one.
     out_dir
         Folder for the tables.
-    data_set, num_sensors, seed
-        Identify the run in tables of many.
+    identity
+        Identifies the run in tables of many (`sparsevq.evaluation.table_files.identity_of`).
     split
         The split that the cases are from, for codebook use.
 
@@ -126,7 +126,6 @@ def score(run: Run, out_dir: str | Path, data_set: str, num_sensors: int, seed: 
         from sparsevq.evaluation.codebook import codebook_use  # imports torch, which takes seconds
 
         tables["codebook"] = codebook_use(run.file("codes"), split)
-    identity = pd.DataFrame({"data_set": [data_set], "num_sensors": [num_sensors], "seed": [seed]})
     for name, table in tables.items():
         write_csv(Path(out_dir) / f"{name}.csv", identity.merge(table, how="cross"))
 

@@ -8,6 +8,12 @@ import pandas as pd
 from sparsevq.runtime.files import written_whole
 
 
+def identity_of(data_set: str, num_sensors: int, placement: str, seed: int) -> pd.DataFrame:
+    """One row with the columns that identify a run; `placement` is empty but in experiments with several."""
+    of_sensors = {"num_sensors": num_sensors} | ({"placement": placement} if placement else {})
+    return pd.DataFrame([{"data_set": data_set, **of_sensors, "seed": seed}])
+
+
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table with seven significant digits; the file appears whole or not at all."""
     with written_whole(path) as part:

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sparsevq.evaluation.labels import METHODS, METRICS, in_usual_order
+from sparsevq.evaluation.labels import METHODS, METRICS, in_usual_order, sensors_title
 from sparsevq.evaluation.table_files import latex, markdown, write_text
 
 LEADS = (1, 5, 10, 20)
 """Lead times (frames) that summaries show beside the mean over all."""
 
-RUN = ["data_set", "num_sensors", "seed"]
-FORECASTS = [*RUN, "observed_frames"]
-"""What identifies the forecasts of a run: from each number of observed frames they are rows of their own."""
+_RUN = ["data_set", "num_sensors", "placement", "seed"]
+"""What identifies a run; `placement` in experiments with several alone."""
 TIME = "correlation_time"
 
 HEADINGS = {
@@ -31,6 +30,10 @@ HEADINGS = {
     "linear": "linear estimate",
     "ratio_to_linear": "/ linear",
     "ratio_to_own": "/ own sensors",
+    "ratio_to_random": "/ random places",
+    "linear_estimate": "linear estimate",
+    "sparse_reconstruction": "reconstruction",
+    "quantized_reconstruction": "quantized",
     "codes_used": "used",
     "share_used": "share used",
     "share_of_top_code": "share of the commonest",
@@ -45,9 +48,19 @@ class Certainty(NamedTuple):
     bold: pd.DataFrame
 
 
+def run_of(table: pd.DataFrame) -> list[str]:
+    """The columns that identify a run."""
+    return [name for name in _RUN if name in table]
+
+
+def forecasts_of(table: pd.DataFrame) -> list[str]:
+    """Those that identify its forecasts: from each number of observed frames they are rows of their own."""
+    return [*run_of(table), *(["observed_frames"] if "observed_frames" in table else [])]
+
+
 def setting_of(table: pd.DataFrame) -> list[str]:
     """The columns that keep tables apart."""
-    return [name for name in FORECASTS if name != "seed" and name in table]
+    return [name for name in forecasts_of(table) if name != "seed"]
 
 
 def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
@@ -90,8 +103,8 @@ def write_texts(
     markdowns, latexes = [], []
     for setting, means in mean.groupby(level=setting_of(table), sort=False):
         count = seeds[means.index].max()
-        title = f"{_title(setting)}, {count} seed{'s' if count > 1 else ''}"
-        texts = _texts(means, std, certainty)
+        title = f"{title_of(setting_of(table), setting)}, {count} seed{'s' if count > 1 else ''}"
+        texts = texts_of(means, std, certainty)
         if TIME in means and horizons is not None:
             texts[_heading(TIME)] = [_frames(time, horizons[setting]) for time in means[TIME]]
         bold = pd.DataFrame(False, index=means.index, columns=means.columns)
@@ -106,11 +119,11 @@ def write_texts(
     write_text(out_dir / f"{name}.tex", "\n".join(latexes))
 
 
-def _title(setting: Any) -> str:
-    """A setting as people name it."""
-    data_set, num_sensors, observed_frames = setting
-    observed = f", {observed_frames} observed frames" if observed_frames > 1 else ""
-    return f"{data_set}, {num_sensors} sensors{observed}"
+def title_of(names: Sequence[str], setting: Any) -> str:
+    """A setting, whose values are of the columns `names`, as people name it."""
+    told = dict(zip(names, setting, strict=True))
+    observed = f", {told['observed_frames']} observed frames" if told.get("observed_frames", 1) > 1 else ""
+    return f"{sensors_title(told)}{observed}"
 
 
 def calibration_markdown(calibration: pd.DataFrame) -> str:
@@ -134,10 +147,10 @@ def calibration_markdown(calibration: pd.DataFrame) -> str:
     mean, std, _ = over_seeds(found, ["method"])
     parts = []
     for setting, means in mean.groupby(level=setting_of(found), sort=False):
-        texts = _texts(means, std)
+        texts = texts_of(means, std)
         names = means.index.get_level_values("method")
         texts.index = pd.Index([METHODS[key].label if key in METHODS else key for key in names], name="method")
-        parts.append(f"### {_title(setting)}\n\n{markdown(texts)}")
+        parts.append(f"### {title_of(setting_of(found), setting)}\n\n{markdown(texts)}")
     return "\n".join(parts)
 
 
@@ -145,11 +158,11 @@ def codebook_markdown(codebook: pd.DataFrame) -> str:
     keys = ["encoder", "split", "level"]
     mean, std, _ = over_seeds(codebook, keys)
     parts = []
-    for (data_set, num_sensors), means in mean.groupby(level=RUN[:2], sort=False):
+    for setting, means in mean.groupby(level=setting_of(codebook), sort=False):
         texts = means.reset_index()[keys].astype(str)
         texts["codes"] = [f"{codes:.0f}" for codes in means.pop("codes")]
-        texts = texts.join(_texts(means, std)).set_index("encoder")
-        parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
+        texts = texts.join(texts_of(means, std)).set_index("encoder")
+        parts.append(f"### {title_of(setting_of(codebook), setting)}\n\n{markdown(texts)}")
     return "\n".join(parts)
 
 
@@ -157,22 +170,26 @@ def robustness_markdown(errors: pd.DataFrame) -> str:
     """A row a condition, in the runs' order: both errors, their ratio, and that to the error with the own sensors."""
     keys = ["condition", "sensors", "noise"]
     columns = {"encoder": "relative_l2", "linear": "relative_l2", "ratio_to_own": "ratio"}
-    wide = errors[[*RUN, *keys]].drop_duplicates()
+    wide = errors[[*run_of(errors), *keys]].drop_duplicates()
     for name, column in columns.items():
         of_method = errors[errors["method"] == ("linear" if name == "linear" else "encoder")]
-        wide = wide.merge(of_method[[*RUN, *keys, column]].rename(columns={column: name}), on=[*RUN, *keys], how="left")
+        wide = wide.merge(
+            of_method[[*run_of(errors), *keys, column]].rename(columns={column: name}),
+            on=[*run_of(errors), *keys],
+            how="left",
+        )
     wide["ratio_to_linear"] = wide["encoder"] / wide["linear"]
     wide = wide.dropna(axis=1, how="all")
     mean, std, _ = over_seeds(wide, keys)
     parts = []
-    for (data_set, num_sensors), means in mean.groupby(level=RUN[:2], sort=False):
+    for setting, means in mean.groupby(level=setting_of(errors), sort=False):
         texts = means.reset_index()[keys].astype(str)
-        texts = texts.join(_texts(means, std)).set_index("condition")
-        parts.append(f"### {data_set}, {num_sensors} sensors\n\n{markdown(texts)}")
+        texts = texts.join(texts_of(means, std)).set_index("condition")
+        parts.append(f"### {title_of(setting_of(errors), setting)}\n\n{markdown(texts)}")
     return "\n".join(parts)
 
 
-def _texts(mean: pd.DataFrame, std: pd.DataFrame, certainty: Certainty | None = None) -> pd.DataFrame:
+def texts_of(mean: pd.DataFrame, std: pd.DataFrame, certainty: Certainty | None = None) -> pd.DataFrame:
     """The cells as people read them, under headings; `std` may have more rows. Ratios have their interval, too."""
     std = std.loc[mean.index]
     columns = {}

@@ -13,18 +13,19 @@ from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
 from sparsevq.evaluation.labels import LINKS, METHODS, OURS, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
+from sparsevq.evaluation.placements_table import placements_markdown, placements_summary, placements_table
 from sparsevq.evaluation.scores import ALL, BOUND
 from sparsevq.evaluation.table_files import write_csv, write_text
 from sparsevq.evaluation.table_texts import (
-    FORECASTS,
     LEADS,
-    RUN,
     TIME,
     Certainty,
     calibration_markdown,
     codebook_markdown,
+    forecasts_of,
     mean_and_std,
     robustness_markdown,
+    run_of,
     setting_of,
     write_texts,
 )
@@ -66,6 +67,9 @@ def tabulate(
         Codes in use.
     ``robustness.md``
         Relative L2 of reconstructions from other sensors than the run's own, by the encoder and by the linear estimate.
+    ``placements.csv``, ``placements.md``
+        Where the experiment has several placements of the sensors, which are then a column of every table: a row for
+        each, with the errors from the linear estimate to the forecast.
 
     LaTeX needs the package booktabs.
 
@@ -92,10 +96,16 @@ def tabulate(
     labels = {name: style.label for name, style in METHODS.items()}
     horizons = forecast.groupby(setting_of(forecast))["lead_time"].max().to_dict()
     write_texts(out_dir, "summary", summary, "method", labels, certainty, horizons)
+    of_links = None
     if chains:
         chain = stacked(chains)
+        of_links = _chain_summary(chain)
         write_csv(out_dir / "chain.csv", chain)
-        write_texts(out_dir, "chain", _chain_summary(chain), "link", LINKS)
+        write_texts(out_dir, "chain", of_links, "link", LINKS)
+    if "placement" in summary:
+        placements = placements_table(summary, of_links)
+        write_csv(out_dir / "placements.csv", placements_summary(placements))
+        write_text(out_dir / "placements.md", placements_markdown(placements))
     if calibration is not None:
         write_csv(out_dir / "calibration.csv", calibration)
         write_text(out_dir / "calibration.md", calibration_markdown(calibration))
@@ -127,16 +137,17 @@ def stacked(paths: Sequence[Path]) -> pd.DataFrame:
         except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
             raise SparseVQError(f"{path} can't be read as a table ({error})", "evaluate that run again") from None
         if "lead_time" in table and "observed_frames" not in table:
-            table.insert(len(RUN), "observed_frames", 1)  # of earlier versions
+            table.insert(len(run_of(table)), "observed_frames", 1)  # of earlier versions
         tables.append(table)
     if not tables:
         raise SparseVQError("there is no table of scores", "evaluate a run first")
-    return pd.concat(tables).sort_values(RUN, kind="stable", ignore_index=True)
+    found = pd.concat(tables)
+    return found.sort_values(run_of(found), kind="stable", ignore_index=True)
 
 
 def summarize(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.DataFrame:
     """A row a method and run, a column a quantity."""
-    keys = [*FORECASTS, "method"]
+    keys = [*forecasts_of(forecast), "method"]
     table = forecast[(forecast["channel"] == ALL) & (forecast["lead_time"] > 0)]
     columns = _mean_and_leads(table[table["metric"] == "relative_l2"], keys)
     for metric in ("relative_l2_anomalies", "vrmse", "crps"):
@@ -152,8 +163,8 @@ def summarize(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.Da
     summary = columns.reset_index()
     baselines = summary[~summary["method"].isin(OURS)]
     for name, quantity in RATIOS.items():
-        best = baselines.groupby(FORECASTS)[quantity].min().rename("best")
-        summary = summary.merge(best.reset_index(), on=FORECASTS, how="left")
+        best = baselines.groupby(forecasts_of(baselines))[quantity].min().rename("best")
+        summary = summary.merge(best.reset_index(), on=forecasts_of(baselines), how="left")
         summary[name] = summary[quantity] / summary.pop("best")
     leads = [name for name in map(str, columns) if name.startswith("relative_l2_lead_")]
     order = [*keys, *RATIOS, "relative_l2_anomalies", "relative_l2", *leads, "crps"]
@@ -168,7 +179,8 @@ def certainty_of(cases: pd.DataFrame | None) -> Certainty:
     }
     quantities |= {f"relative_l2_lead_{lead}": ("relative_l2", lead) for lead in LEADS}
     low, high, bold = {}, {}, {}
-    for setting, rows in cases.groupby(setting_of(cases), sort=False) if cases is not None else ():
+    names = [] if cases is None else setting_of(cases)
+    for setting, rows in cases.groupby(names, sort=False) if cases is not None else ():
         resampled = {name: Resampled(errors) for name, errors in errors_by_trajectory(rows, quantities).items()}
         for name, of in resampled.items():
             for method in of.mean:
@@ -182,17 +194,17 @@ def certainty_of(cases: pd.DataFrame | None) -> Certainty:
                     continue
                 low[(*setting, method), name], high[(*setting, method), name] = of.ratio(method, best)
                 bold[(*setting, method), name] = method == of.surely_best()
-    return Certainty(*map(_unstacked, (low, high, bold)))
+    return Certainty(*(_unstacked(cells, names) for cells in (low, high, bold)))
 
 
-def _unstacked(cells: dict[tuple[tuple[Any, ...], str], Any]) -> pd.DataFrame:
-    """Rows by setting and method, columns by quantity."""
+def _unstacked(cells: dict[tuple[tuple[Any, ...], str], Any], names: list[str]) -> pd.DataFrame:
+    """Rows by setting, whose columns are `names`, and method; columns by quantity."""
     columns: dict[str, dict[tuple[Any, ...], Any]] = {}
     for (row, column), value in cells.items():
         columns.setdefault(column, {})[row] = value
     table = pd.DataFrame(columns)
     if len(table):
-        table.index = table.index.set_names([*(name for name in FORECASTS if name != "seed"), "method"])
+        table.index = table.index.set_names([*names, "method"])
     return table
 
 
@@ -202,10 +214,10 @@ def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
     What the codes make of complete latents is compared with what their bits could do at best.
     """
     table = chain.query("channel == @ALL and metric == 'relative_l2' and lead_time > 0")
-    summary = _mean_and_leads(table, [*FORECASTS, "link"]).reset_index()
-    bound = summary[summary["link"] == BOUND].set_index(FORECASTS)["relative_l2"].rename("bound")
+    summary = _mean_and_leads(table, [*forecasts_of(table), "link"]).reset_index()
+    bound = summary[summary["link"] == BOUND].set_index(forecasts_of(summary))["relative_l2"].rename("bound")
     if len(bound):
-        summary = summary.merge(bound.reset_index(), on=FORECASTS, how="left")
+        summary = summary.merge(bound.reset_index(), on=forecasts_of(summary), how="left")
         of_bound = summary["relative_l2"] / summary.pop("bound")
         summary["ratio_to_bound"] = of_bound.where(summary["link"] == "quantized_teacher_reconstruction")
     return _in_order(summary, "link", LINKS)

@@ -64,7 +64,8 @@ def result_page(run: Run, tables: Path) -> Content:
     first = read["scores"].iloc[0]
     outside = bool((data.split[cases.trajectory] == "ood").all())
     sensors = int(first["num_sensors"])
-    title = f"{data.name}: {sensors} sensors, seed {first['seed']}"
+    placement = f" ({first['placement']})" if "placement" in first else ""
+    title = f"{data.name}: {sensors} sensors{placement}, seed {first['seed']}"
     count = len(np.unique(cases.trajectory))
     which = "outside the training range" if outside else "held out of training"
     whose = f"{count} trajector{'ies' if count > 1 else 'y'} {which}"

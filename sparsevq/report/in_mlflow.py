@@ -11,7 +11,7 @@ import pandas as pd
 from sparsevq.evaluation.labels import METHODS, OURS
 from sparsevq.evaluation.scores import ALL
 from sparsevq.evaluation.table_files import write_text
-from sparsevq.evaluation.table_texts import FORECASTS, HEADINGS, mean_and_std
+from sparsevq.evaluation.table_texts import HEADINGS, forecasts_of, mean_and_std, setting_of, title_of
 from sparsevq.evaluation.tables import certainty_of, stacked, summarize
 from sparsevq.report.headline import Headline, headline
 
@@ -88,11 +88,9 @@ def shown_of_experiment(tables: Path) -> str:
         Folder of ``summary.csv`` and ``summary.md``.
     """
     summary = pd.read_csv(tables / "summary.csv")
-    setting = [name for name in FORECASTS if name != "seed"]
     told = []
-    for (data_set, sensors, observed), methods in summary.groupby(setting, sort=False):
-        frames = f", {observed} observed frames" if int(str(observed)) > 1 else ""
-        told.append(f"**{data_set}, {sensors} sensors{frames}**: {_sentence(headline(methods))}")
+    for setting, methods in summary.groupby(setting_of(summary), sort=False):
+        told.append(f"**{title_of(setting_of(summary), setting)}**: {_sentence(headline(methods))}")
     return "\n\n".join([*told, (tables / "summary.md").read_text(encoding="utf-8")])
 
 
@@ -129,7 +127,7 @@ def _add_curves(curves: dict[str, dict[int, float]], table: pd.DataFrame, column
 
 def _table(summary: pd.DataFrame) -> dict[str, Any]:
     """The summary of one run, a row a method, under the headings that the other tables have."""
-    numbers = summary.drop(columns=[name for name in FORECASTS if name != "observed_frames"])
+    numbers = summary.drop(columns=[name for name in forecasts_of(summary) if name != "observed_frames"])
     if numbers["observed_frames"].nunique() == 1:
         numbers = numbers.drop(columns="observed_frames")
     names = [_heading(name) for name in map(str, numbers.columns)]

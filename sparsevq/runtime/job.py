@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from sparsevq.config import Config, parse
+from sparsevq.config import Config, number_and_placement, parse
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.device import Lease, Precision, claim_devices, fabric_for, set_threads
 from sparsevq.runtime.devices.processes import is_first, together
@@ -163,8 +163,11 @@ def _script(call: RuleCall) -> Path:
 
 def _identity(call: RuleCall, experiment: str, part: str) -> Job:
     wildcards = dict(call.wildcards.items())
-    number = {key: int(wildcards[key]) for key in ("num_sensors", "seed") if key in wildcards}
-    return Job(experiment, call.rule, wildcards.get("data_set"), **number, part=part)
+    number: dict[str, int] = {"seed": int(wildcards["seed"])} if "seed" in wildcards else {}
+    placement = ""
+    if "num_sensors" in wildcards:
+        number["num_sensors"], placement = number_and_placement(wildcards["num_sensors"])
+    return Job(experiment, call.rule, wildcards.get("data_set"), placement=placement or None, **number, part=part)
 
 
 def _both(console: TextIO, line: str) -> None:

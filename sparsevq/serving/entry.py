@@ -23,6 +23,7 @@ class Which:
     data_set: str
     num_sensors: int
     seed: int
+    placement: str = ""
 
     @property
     def registered(self) -> str:
@@ -32,7 +33,7 @@ class Which:
     @property
     def alias(self) -> str:
         """Of the latest version of this run."""
-        return f"n{self.num_sensors}-seed{self.seed}"
+        return "-".join(filter(None, (f"n{self.num_sensors}", self.placement, f"seed{self.seed}")))
 
 
 def entry_of(folder: Path, which: Which, data: Description, metrics: Mapping[str, float]) -> Entry:
@@ -59,6 +60,7 @@ def entry_of(folder: Path, which: Which, data: Description, metrics: Mapping[str
         f'    sparsevq.load("{uri}").forecast("readings.csv")'
     )
     tags = {"data_set": which.data_set, "num_sensors": str(which.num_sensors), "seed": str(which.seed)}
+    tags |= {"placement": which.placement} if which.placement else {}
     return Entry(
         registered=which.registered,
         about=about,

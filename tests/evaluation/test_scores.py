@@ -13,6 +13,7 @@ from sparsevq.evaluation.baselines.registry import run_baselines
 from sparsevq.evaluation.cases import read_cases
 from sparsevq.evaluation.codebook import codebook_use, perplexity
 from sparsevq.evaluation.scores import BOUND, CHAIN, score
+from sparsevq.evaluation.table_files import identity_of
 from tests.evaluation.conftest import HORIZON, MEMBERS, make_experiment
 from tests.flows import on_a_sphere, scattered_waves
 
@@ -27,7 +28,7 @@ def run(experiment, name="scores", **arguments):
     out = experiment.folder / name
     found = experiment.run()
     found.data = arguments.pop("data", experiment.data)
-    score(found, out, "waves", 8, 3, **arguments)
+    score(found, out, identity_of("waves", 8, "", 3), **arguments)
     return {path.stem: pd.read_csv(path) for path in out.glob("*.csv")}
 
 

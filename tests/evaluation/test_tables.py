@@ -184,6 +184,45 @@ def test_each_number_of_observed_frames_is_a_table_of_its_own(runs, tmp_path):
     assert "### waves, 20 sensors, 10 observed frames, 1 seed" in text
 
 
+def with_placement(paths, placement, folder):
+    """The same run in an experiment with several placements."""
+    (folder / placement).mkdir(exist_ok=True)
+    moved = [folder / placement / path.name for path in paths]
+    for path, to in zip(paths, moved, strict=True):
+        table = pd.read_csv(path)
+        table.insert(2, "placement", placement)
+        table.to_csv(to, index=False)
+    return moved
+
+
+def test_placements_are_compared_where_there_are_several(tmp_path):
+    found = []
+    for placement, factor in (("random", 1.0), ("variance", 0.5)):
+        for seed in (1, 2):
+            of_seed = factor * (1 + 0.1 * seed)
+            found.append(with_placement(write_run(tmp_path, seed, of_seed), placement, tmp_path))
+    out = tables(found, tmp_path / "out")
+    summary = pd.read_csv(out / "summary.csv").set_index(["placement", "method"])
+    assert summary.loc[("variance", "sparsevq"), "relative_l2_mean"] == pytest.approx(0.2 * 3 * 0.575)
+    assert summary.loc[("variance", "sparsevq"), "relative_l2_low"] < 0.2 * 3 * 0.575
+    for name in ("summary", "chain", "calibration", "codebook", "robustness"):
+        assert "### waves, 20 sensors (random)" in (out / f"{name}.md").read_text(), name
+        assert "### waves, 20 sensors (variance)" in (out / f"{name}.md").read_text(), name
+    compared = pd.read_csv(out / "placements.csv").set_index("placement")
+    assert compared.loc["variance", "ratio_to_random_mean"] == pytest.approx(0.5)
+    assert compared.loc["random", "ratio_to_random_mean"] == pytest.approx(1)
+    assert compared.loc["variance", "seeds"] == 2
+    text = (out / "placements.md").read_text()
+    assert text.startswith("### waves, 20 sensors, 2 seeds\n\n| placement |")
+    assert "/ random places" in text
+
+
+def test_without_several_placements_no_table_speaks_of_them(runs, tmp_path):
+    out = tables(runs, tmp_path / "out")
+    assert not list(out.glob("placements*"))
+    assert all("placement" not in path.read_text() for path in out.glob("*.*"))
+
+
 def test_trajectories_from_outside_training_are_a_table_of_their_own(runs, tmp_path):
     out = tables([*runs, write_run(tmp_path, seed=1, factor=4.0, data_set="waves-ood")], tmp_path / "out")
     summary = pd.read_csv(out / "summary.csv").set_index(["data_set", "method"])

@@ -26,6 +26,7 @@ from sparsevq.data.preprocess import preprocess
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.baselines.registry import run_baselines
 from sparsevq.evaluation.scores import score
+from sparsevq.evaluation.table_files import identity_of
 from sparsevq.readers.data_set import open_data_set
 from sparsevq.readers.shards import open_shards
 from sparsevq.runs.codes import read_codes
@@ -60,7 +61,7 @@ class Finished(Chain):
         run_baselines(self.run(), self.folder / "baselines.h5", settings)
 
     def evaluate(self) -> None:
-        score(self.run(), self.folder, "waves", 6, 1)
+        score(self.run(), self.folder, identity_of("waves", 6, "", 1))
 
     def consume(self, consumer: str) -> None:
         """Do again what a rule of the workflow (or a command) does."""

@@ -145,9 +145,9 @@ def test_places_of_a_file_are_checked_too(tmp_path):
     (tmp_path / "mine.csv").write_text("y,x\n0.1,0.1\n0.1,0.3\n")
     given = {"csv": tmp_path / "mine.csv"}
     assert len(place_sensors(data, settings("csv", min_distance=0.1, **given), 2, 0).sparse) == 2
-    with pytest.raises(SparseVQError, match="sensors 0 and 1 are less than 0.5 m apart"):
+    with pytest.raises(SparseVQError, match=r"sensors 0 and 1 are less than 0.5 m apart"):
         place_sensors(data, settings("csv", min_distance=0.5, **given), 2, 0)
-    with pytest.raises(SparseVQError, match="mine.csv: sensor 1 is outside sensors.region: move it"):
+    with pytest.raises(SparseVQError, match=r"mine.csv: sensor 1 is outside sensors.region: move it"):
         place_sensors(data, settings("csv", region=((0, 1), (0, 0.2)), **given), 2, 0)
 
 

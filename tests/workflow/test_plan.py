@@ -55,6 +55,27 @@ def test_without_a_configuration_file_the_default_experiment_is_run(snakemake):
     assert "results/default/cylinder/n50/seed8/gpt/model.safetensors" in plan.output
 
 
+def test_several_placements_are_a_sweep_on_one_data_set(snakemake):
+    sweep = ("placements=[random,qr,variance]", "seeds=[7,8]", "num_sensors=[20]", "stage1={noise: 0.1}")
+    plan = snakemake("--dry-run", "--config", *sweep)
+    assert plan.status == 0, plan.output
+    assert {rule: plan.jobs[rule] for rule in TRAINING} == dict.fromkeys(TRAINING, 6)
+    assert plan.jobs["preprocess"] == plan.jobs["basis"] == plan.jobs["describe_data"] == plan.jobs["tables"] == 1
+    for run in ("n20-random/seed7", "n20-qr/seed8", "n20-variance/seed8"):
+        assert f"results/default/cylinder/{run}/gpt/model.safetensors" in plan.output
+    assert "tables/placements.csv" in plan.output
+    for placement, needed in {"random": False, "qr": True, "variance": True}.items():
+        reason = plan.output.partition(f"placing 20-{placement} sensors, seed 7")[2].split("\n")[1]
+        assert ("basis.h5" in reason) == needed, reason
+
+
+def test_one_placement_has_the_folders_that_it_always_had(snakemake):
+    plan = snakemake("--dry-run", "--config", "sensors={placement: variance}", "seeds=[7]")
+    assert plan.status == 0, plan.output
+    assert "results/default/cylinder/n20/seed7/sensors.h5" in plan.output
+    assert "placements" not in plan.output
+
+
 def test_a_configuration_file_stands_for_itself(snakemake, tmp_path):
     """What config.yaml says must not leak into a preset: `sparsevq.config.load` would see another experiment."""
     path = tmp_path / "mine.yaml"

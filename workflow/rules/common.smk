@@ -1,11 +1,20 @@
 # What several topics need: the sweep, what each rule depends on, and what a training job asks for.
 
-SWEEP = {"data_set": CONFIG.data_sets, "num_sensors": CONFIG.num_sensors, "seed": CONFIG.seeds}
+# Where the experiment has several placements of the sensors, the number has the placement's name: 20-qr.
+SWEEP = {
+    "data_set": CONFIG.data_sets,
+    "num_sensors": [
+        f"{number}-{placement}" if placement else f"{number}"
+        for number in CONFIG.num_sensors
+        for placement in CONFIG.placements or [""]
+    ],
+    "seed": CONFIG.seeds,
+}
 
 
 wildcard_constraints:
     data_set="[A-Za-z][A-Za-z0-9_-]*",
-    num_sensors=r"\d+",
+    num_sensors=r"\d+(-[a-z]+)?",
     seed=r"\d+",
     shard=r"\d+",
 
@@ -13,6 +22,11 @@ wildcard_constraints:
 def settings(section, without=()):
     """A section of the configuration with all defaults filled in: a rule that has it as a parameter reruns when it changes."""
     return getattr(CONFIG, section).model_dump(mode="json", exclude=set(without))
+
+
+def sensors_of(wildcards):
+    """The section `sensors` of a run, with its own placement."""
+    return CONFIG.sensors_of(number_and_placement(wildcards.num_sensors)[1])
 
 
 def stage1_of(wildcards, without=()):

@@ -186,6 +186,17 @@ rule model:
         "../scripts/model.py"
 
 
+# Where there are several placements, they are compared.
+PLACEMENT_TABLES = (
+    {
+        "placements": "<experiment>/tables/placements.csv",
+        "placements_markdown": "<experiment>/tables/placements.md",
+    }
+    if CONFIG.placements
+    else {}
+)
+
+
 rule tables:
     input:
         scores=of_all_runs("scores"),
@@ -195,6 +206,7 @@ rule tables:
         codebook=of_all_runs("codebook"),
         robustness=expand(rules.robustness.output.robustness, **SWEEP),
     output:
+        **PLACEMENT_TABLES,
         forecast="<experiment>/tables/forecast.csv",
         summary="<experiment>/tables/summary.csv",
         summary_markdown="<experiment>/tables/summary.md",

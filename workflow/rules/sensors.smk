@@ -4,7 +4,7 @@
 rule sensors:
     input:
         data="<data>/data.h5",
-        basis="<data>/basis.h5" if CONFIG.sensors.needs_basis else [],
+        basis=lambda wildcards: "<data>/basis.h5" if sensors_of(wildcards).needs_basis else [],
         placement=str(CONFIG.sensors.csv) if CONFIG.sensors.csv else [],
     output:
         sensors="<run>/sensors.h5",
@@ -21,8 +21,8 @@ rule sensors:
         mem_mb=scaled(MEM_MB),
         runtime=scaled(20),
     params:
-        sensors=settings("sensors"),
-        noise=CONFIG.stage1.noise if CONFIG.sensors.placement == "variance" else None,
+        sensors=lambda wildcards: sensors_of(wildcards).model_dump(mode="json"),
+        noise=lambda wildcards: CONFIG.stage1.noise if sensors_of(wildcards).placement == "variance" else None,
         version=VERSION,
     message:
         "{wildcards.data_set}: placing {wildcards.num_sensors} sensors, seed {wildcards.seed}"

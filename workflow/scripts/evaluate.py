@@ -6,8 +6,10 @@ from tempfile import TemporaryDirectory
 from sparsevq.runtime.job import job
 
 with job(snakemake, concludes=True) as work:
+    from sparsevq.config import number_and_placement
     from sparsevq.evaluation.figures.draw import draw_case_figures
     from sparsevq.evaluation.scores import score
+    from sparsevq.evaluation.table_files import identity_of
     from sparsevq.report.in_mlflow import shown_of_run, write_table
     from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
@@ -15,7 +17,8 @@ with job(snakemake, concludes=True) as work:
     run, folder = Run.of(snakemake.input.items()), Path(snakemake.output.scores).parent
     which, split = snakemake.wildcards, snakemake.params.split
     data_set = which.data_set if split == "test" else f"{which.data_set}-{split}"
-    score(run, folder, data_set, int(which.num_sensors), int(which.seed), split)
+    identity = identity_of(data_set, *number_and_placement(which.num_sensors), int(which.seed))
+    score(run, folder, identity, split)
     histories = {Path(path).parent.name: Path(path) for path in snakemake.input.histories}
     figures = draw_case_figures(run, histories, folder, Path(snakemake.output.strip).parent, split)
     work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), split))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sparsevq.config import SensorsConfig
+from sparsevq.config import SensorsConfig, number_and_placement
 from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
@@ -14,7 +14,7 @@ with job(snakemake) as work:
     sets = place_sensors(
         run.data,
         SensorsConfig(**snakemake.params.sensors),
-        int(snakemake.wildcards.num_sensors),
+        number_and_placement(snakemake.wildcards.num_sensors)[0],
         int(snakemake.wildcards.seed),
         run.basis if run.has("basis") else None,
         snakemake.params.noise or 0.0,

@@ -15,6 +15,7 @@ from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.codebook import code_counts
 from sparsevq.evaluation.labels import LINKS, METRICS, channels_title, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL, ENSEMBLE
+from sparsevq.evaluation.table_texts import setting_of, title_of
 from sparsevq.plotting.numbers import told_apart
 from sparsevq.plotting.style import legend_below, new_figure, save, styled, title, with_unit
 from sparsevq.runs.codes import codebook_in, open_codes
@@ -74,11 +75,11 @@ def draw_lead_time_over_seeds(forecast: pd.DataFrame, path: Path) -> Path:
     table = forecast[(forecast["channel"] == ALL) & forecast["metric"].isin({*SHOWN, ANOMALIES})]
     # Columns as in cases.csv: one a metric
     wide = table.pivot(
-        index=["data_set", "num_sensors", "observed_frames", "seed", "method", "lead_time"],
+        index=[*setting_of(table), "seed", "method", "lead_time"],
         columns="metric",
         values="value",
     )
-    settings = list(wide.groupby(level=["data_set", "num_sensors", "observed_frames"], sort=True))
+    settings = list(wide.groupby(level=setting_of(table), sort=True))
     figure = new_figure(WIDTH, 0.7 + 2.9 * len(settings))
     panels = figure.subplots(len(settings), len(SHOWN), squeeze=False)
     for line, (_, rows) in zip(panels, settings, strict=True):
@@ -129,9 +130,8 @@ def _draw_methods(axes: Axes, table: pd.DataFrame, metric: str, band: tuple[floa
 
 
 def _setting(table: pd.DataFrame) -> str:
-    observed = table["observed_frames"].iloc[0]
-    more = f", {observed} observed frames" if observed > 1 else ""
-    return f"{table['data_set'].iloc[0]}, {table['num_sensors'].iloc[0]} sensors{more}"
+    names = setting_of(table)
+    return title_of(names, [table[name].iloc[0] for name in names])
 
 
 # ------------------------------------------------------------------------------------------------ calibration

@@ -15,6 +15,8 @@ class Job:
     ----------
     part
         Tells apart jobs of one rule, such as shards.
+    placement
+        Of the sensors, where the experiment has several.
     """
 
     experiment: str
@@ -23,6 +25,7 @@ class Job:
     num_sensors: int | None = None
     seed: int | None = None
     part: str = ""
+    placement: str | None = None
 
     @property
     def name(self) -> str:
@@ -32,7 +35,7 @@ class Job:
     @property
     def group(self) -> dict[str, str]:
         """What its parent run stands for; empty for jobs over the whole experiment."""
-        fields = ("data_set", "num_sensors", "seed")
+        fields = ("data_set", "num_sensors", "placement", "seed")
         return {key: str(getattr(self, key)) for key in fields if getattr(self, key) is not None}
 
     @property
@@ -54,7 +57,8 @@ class Job:
 
     @property
     def _short_group(self) -> str:
-        short = {"s": self.seed, "n": self.num_sensors, "": self.data_set}
+        sensors = "-".join(map(str, filter(None, (self.num_sensors, self.placement)))) or None
+        short = {"s": self.seed, "n": sensors, "": self.data_set}
         return " ".join(f"{letter}{value}" for letter, value in short.items() if value is not None)
 
     def note(self, files: Path | None) -> str:
@@ -65,9 +69,10 @@ class Job:
         files
             Folder of what the parent stands for.
         """
+        where = f" (placement {self.placement})" if self.placement else ""
         if self.seed is not None:
             text = (
-                f"Forecasts of **{self.data_set}** from the readings of **{self.num_sensors} sensors**, "
+                f"Forecasts of **{self.data_set}** from the readings of **{self.num_sensors} sensors**{where}, "
                 f"seed {self.seed}. The child runs are the jobs that made it, the parameters are the settings of all."
             )
         elif self.data_set is None:

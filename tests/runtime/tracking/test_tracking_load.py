@@ -16,7 +16,7 @@ from sparsevq.cli.main import main
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.tracking import logs, writer
-from sparsevq.runtime.tracking.courier import deliver_waiting
+from sparsevq.runtime.tracking.courier import ENVIRONMENT, deliver_waiting
 from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.mlflow_store import LOOK_SECONDS, Unreachable, looks_well
 from sparsevq.runtime.tracking.spool import spools
@@ -40,7 +40,9 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def say_again():
+def say_again(monkeypatch):
+    for name, value in ENVIRONMENT.items():  # as in the courier's own process
+        monkeypatch.setenv(name, value)
     logs.say_once.cache_clear()
 
 
@@ -172,20 +174,28 @@ def test_a_slow_server_does_not_slow_the_training(server, tmp_path, monkeypatch,
     assert server.curve(SPARSE.run_name, "loss") == [(step, 1.0) for step in range(2000)]
 
 
-@pytest.mark.parametrize("number", range(1, 24))
+@pytest.mark.parametrize("number", range(1, 34))
 def test_an_answer_that_is_lost_makes_nothing_twice(server, tmp_path, monkeypatch, number):
     """The server has done what was asked, and the courier cannot know."""
     monkeypatch.setattr(writer, "Courier", Late)
     server.lost = number
-    with tracked(SPARSE, at(server), tmp_path, params={"lr": 0.1}, concludes=True) as tracker:
+    settings = {"stage1": {"lr": 0.1}}
+    data = {"name": "cylinder", "digest": "ab", "context": "train", "source_type": "local", "source": "{}"}
+    with tracked(SPARSE, at(server), tmp_path, params=settings, shared=settings, concludes=True) as tracker:
+        tracker.log_params({"device": "cpu"})
+        tracker.log_data_sets([data])
         for step in range(5):
             tracker.log_metrics({"loss": 1.0}, step)
-        tracker.conclude({"error": 0.5})
+        tracker.conclude({"error": 0.5}, {"curve": {0: 0.25, 1: 0.5}}, headline="half")
     assert not deliver_waiting(tmp_path, server.uri).waiting
     assert len(server.runs) == 2, "the run and its parent"
     assert server.curve(SPARSE.run_name, "loss") == [(step, 1.0) for step in range(5)]
     assert server.named(SPARSE.run_name)["status"] == server.named(PARENT)["status"] == "FINISHED"
     assert server.curve(PARENT, "error") == [(0, 0.5)]
+    assert server.curve(PARENT, "curve") == [(0, 0.25), (1, 0.5)]
+    assert server.named(PARENT)["params"]["stage1.lr"] == "0.1"
+    assert server.named(PARENT)["tags"]["mlflow.note.content"].startswith("half")
+    assert len(server.named(PARENT)["inputs"]) == 1
     assert not spools(tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 // The controls and what they change.
 
-const PLAY = 260; // milliseconds between frames
+const PLAY = 200; // milliseconds between frames
 
 function fill(id, names) {
   const select = element(id);
@@ -51,15 +51,17 @@ function keepMember(page) {
 /** Start or stop the animation. */
 function play(page, on) {
   const button = element("play");
-  clearInterval(page.timer);
+  clearTimeout(page.timer);
   page.timer = null;
   button.textContent = on ? "❚❚" : "▶";
   button.setAttribute("aria-label", on ? "Pause" : "Play");
   if (!on) return;
-  page.timer = setInterval(() => {
+  const next = () => {
     page.lead = (page.lead + 1) % page.leads.times.length;
     page.update();
-  }, PLAY);
+    page.timer = setTimeout(next, PLAY); // after what may have taken long
+  };
+  page.timer = setTimeout(next, PLAY);
 }
 
 function fault(error) {

@@ -1,6 +1,5 @@
 """Forecasts from a user's readings: a run folder and what its sensors measured in, an `xarray.Dataset` out."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.about import as_html, as_text, facts
+from sparsevq.forecasting.arguments import asked_of
 from sparsevq.forecasting.fields import FieldsOf, quantiles_of
 from sparsevq.forecasting.intake import Intake, Observations, Received
 from sparsevq.forecasting.lead_times import lead_times
@@ -22,7 +22,7 @@ from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.forecasting.steps import counted_on, steps_later
-from sparsevq.forecasting.valid_times import forecast_clock, later_clock
+from sparsevq.forecasting.valid_times import Date, forecast_clock, later_clock
 from sparsevq.forecasting.wanted import Chunks, Wanted
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
@@ -115,7 +115,7 @@ class Forecaster:
         top_k: int = 0,
         parameters: Mapping[str, float] | None = None,
         strict: bool = False,
-        date: str | None = None,
+        date: Date | None = None,
         chunks: Chunks = "auto",
     ) -> xr.Dataset:
         """Forecast from what sensors measured in one frame, or in several.
@@ -163,7 +163,8 @@ class Forecaster:
             Readings that cannot be true, by the training data and each other, are an error; otherwise they are printed
             and named in the attribute ``doubts``.
         date
-            Of the last observed frame (2006-04-16T12:00), where the readings do not say it.
+            Of the last observed frame (2006-04-16T12:00, or a date of Python, NumPy or pandas), where the readings do
+            not say it.
         chunks
             ``auto``: a forecast of more than 512 MiB is computed when it is used or written, block by block (dask).
             None: always at once; or sizes of blocks, such as ``{"lead_time": 1}``: always when it is used.
@@ -185,13 +186,12 @@ class Forecaster:
             The readings are faulty (with where, such as the line and the column), or another argument is.
         """
         temperature = self._model.temperature if temperature is None else temperature
-        _check_arguments(frames, members, seed, temperature, top_k)
+        asked = asked_of(frames, members, seed, temperature, top_k, self._model.network)
         known = check_parameters(parameters or {}, self.data, self._model.parameters)
         wanted = Wanted.of(self.data, points, quantiles, chunks)
         received = self._intake(observations, self.observed_frames, strict)
         history = received.history
         clock = forecast_clock(self.data, history.date, date)
-        asked = Asked(frames, members, float(temperature), top_k, seed, self._model.network)
         with torch.no_grad():
             prompt = self._prompt(history, known)
             outlook, regression = self._outlook(history, known) or (None, None)
@@ -295,15 +295,3 @@ def _device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise SparseVQError("device=cuda needs a GPU that torch can use, but there is none", "use auto or cpu")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _check_arguments(frames: int, members: int, seed: int, temperature: float, top_k: int) -> None:
-    for name, value, least, do in (
-        ("frames", frames, 1, "forecast at least one frame"),
-        ("members", members, 1, "draw at least one member"),
-        ("seed", seed, 0, "give 0 or more"),
-        ("temperature", temperature, 0, "give a number of 0 or more"),
-        ("top_k", top_k, 0, "give 0 or more"),
-    ):
-        if not (math.isfinite(value) and value >= least):
-            raise SparseVQError(f"{name}={value} is not allowed", do)

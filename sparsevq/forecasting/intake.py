@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
@@ -19,6 +20,7 @@ from sparsevq.runs.run import Run
 from sparsevq.sensors.form import Form
 from sparsevq.sensors.history import History, history_of
 from sparsevq.sensors.placement import SensorSets
+from sparsevq.sensors.space import shown
 from sparsevq.sensors.table import print_note
 
 Observations = (
@@ -34,6 +36,10 @@ Observations = (
     | Sequence[Any]
 )
 """What a user may have readings in: `sparsevq.sensors.observations.table_of`."""
+
+
+FAR = 1e9
+"""Standard deviations of a channel, as far as which from its mean no forecast can be computed from a reading."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +87,7 @@ class Intake:
         whole = history_of(table, self._form, self._data.time)
         if not self._partial and any(read.noise.any() for read in whole.frames):
             raise SparseVQError(f"{table.name}: the encoder takes readings as exact", "leave out the columns of noise")
+        self._require_finite(whole, table.name)
         doubts = tuple(self._plausibility(whole))
         if doubts and strict:
             raise SparseVQError(
@@ -96,3 +103,16 @@ class Intake:
                 f"forecasts are from {span} at most"
             )
         return Received(history, table.digest, doubts)
+
+    def _require_finite(self, history: History, name: str) -> None:
+        """Check that numbers of single precision can be computed from the readings."""
+        data = self._data
+        for read in history.frames:
+            far = np.fmax(np.abs(read.values - data.mean), read.noise) > FAR * data.std
+            for sensor, channel in np.argwhere(far)[:1].tolist():
+                value = read.values[sensor, channel]
+                raise SparseVQError(
+                    f"{name}: {data.channels[channel]} = {value:g} at {shown(tuple(data.axes), read.places[sensor])}, "
+                    f"more than {FAR:g} times the standard deviation of the data set from its mean",
+                    "check its unit and its noise, or leave it out",
+                )

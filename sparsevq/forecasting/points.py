@@ -71,6 +71,8 @@ def _of_arrays(points: Any, data: FieldData) -> tuple[Table, FloatArray]:
     axes = tuple(data.axes)
     if not (isinstance(points, Mapping) or hasattr(points, "columns") or hasattr(points, "data_vars")):
         try:
+            if np.iscomplexobj(points):
+                raise TypeError("they are complex")
             given = np.asarray(points, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise SparseVQError(f"points are no numbers: {error}", f"give an array (points, {len(axes)})") from None

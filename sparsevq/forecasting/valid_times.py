@@ -1,5 +1,6 @@
 """When a forecast starts and which times its frames are of, as CF coordinates."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,16 @@ from sparsevq.data.clock import Clock, FloatArray
 from sparsevq.data.dates import STANDARD, date_of, unit_named
 from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
+from sparsevq.sensors.memory import cell_text
 
 _LONG = {"ms": "milliseconds", "s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 """Names of units that every reader of CF knows; other times are written in days."""
 
 
-def forecast_clock(data: Description, read: str | None, given: str | None) -> Clock | None:
+Date = str | datetime.date | np.datetime64
+
+
+def forecast_clock(data: Description, read: str | None, given: object) -> Clock | None:
     """The clock of a forecast's lead times: 0 at the date of the last observed frame.
 
     Parameters
@@ -38,6 +43,8 @@ def forecast_clock(data: Description, read: str | None, given: str | None) -> Cl
         It is no date of the data set's calendar, there are two, or the user gives one to a data set in no unit of time.
     """
     unit, calendar = unit_named(data.time_units), data.calendar or STANDARD
+    if given is not None and not isinstance(given, str | datetime.date | np.datetime64 | cftime.datetime):
+        raise SparseVQError(f"date={given!r} is not allowed", "give a date such as 2006-04-16T12:00")
     if unit is None or unit[1] != 1:
         if given is not None:
             raise SparseVQError(
@@ -45,7 +52,7 @@ def forecast_clock(data: Description, read: str | None, given: str | None) -> Cl
                 "leave it out",
             )
         return None
-    dates = [_date(text, calendar) for text in (read, given) if text is not None]
+    dates = [_date(text, calendar) for text in (read, None if given is None else cell_text(given)) if text is not None]
     if len(set(dates)) > 1:
         raise SparseVQError(f"date={given}, but the last of the readings is of {read}", "leave out one of the two")
     return Clock(unit[0], dates[0]) if dates else None

@@ -1,6 +1,6 @@
 """Arrays of readings, and dictionaries of them, as a table."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,9 @@ class Arrays(Source):
     """A dictionary of arrays; the key of a row is (frame, sensor)."""
 
     word: str = "entry"
+    words: str = "entries"
     on: str = "at"
-    nothing: str = "NaN where there is none"
+    nothing: str = "give NaN"
     along: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def _index(self, key: Hashable, column: str | None = None) -> str:
@@ -66,6 +67,8 @@ def table_of_array(given: Any, expected: Expected) -> Table:
     SparseVQError
         It has another shape, or holds no numbers.
     """
+    if getattr(getattr(given, "dtype", None), "names", None):  # of named fields
+        return table_of_mapping({name: given[name] for name in given.dtype.names}, expected)
     array = as_array(given, NAME)
     sensors, channels = expected.sensors, expected.channels
     whole = array.ndim > 1 and array.shape[-2:] == (sensors, len(channels)) and array.ndim <= 3
@@ -135,17 +138,19 @@ def as_array(given: Any, where: str) -> AnyArray:
     SparseVQError
         It is none, or is empty.
     """
-    if hasattr(given, "detach"):  # of torch, on any device, in any precision
-        given = given.detach().cpu()
-        given = given.double() if given.dtype.is_floating_point else given
     if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "fiu":
         given = np.where(np.ma.getmaskarray(given), np.nan, given.data)
     try:
+        if hasattr(given, "detach"):  # of torch, on any device, in any precision
+            given = given.detach().cpu()
+            given = given.double() if given.dtype.is_floating_point else given
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError):
         raise SparseVQError(f"{where}: no array of numbers", "give lists of as many numbers each") from None
+    if array.dtype.kind == "O" and array.ndim == 0 and isinstance(given, Collection):  # a set, a dictionary
+        raise SparseVQError(f"{where}: no array but {type(given).__name__}", "give an array or a list of numbers")
     if array.dtype.kind not in "fiuOUM":
-        raise SparseVQError(f"{where} are of the type {array.dtype}", "give real numbers")
+        raise SparseVQError(f"{where}: values of the type {array.dtype}", "give real numbers")
     if not array.size:
         raise SparseVQError(f"{where}: empty, of the shape {array.shape}", "give at least one reading")
     return array

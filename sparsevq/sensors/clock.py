@@ -97,7 +97,7 @@ def _dates(table: Table, columns: Columns, calendar: str) -> list[Moment] | None
             raise columns.fault(
                 row,
                 "time",
-                f"holds {columns.text(row, 'time')!r}, which is no date as in other {row.source.word}s",
+                f"holds {columns.text(row, 'time')!r}, which is no date as in other {row.source.words}",
                 "write it as 2024-01-31T12:00",
             )
         dates.append(date)
@@ -106,7 +106,7 @@ def _dates(table: Table, columns: Columns, calendar: str) -> list[Moment] | None
             raise columns.fault(
                 row,
                 "time",
-                f"holds {columns.text(row, 'time')!r}, but other {row.source.word}s "
+                f"holds {columns.text(row, 'time')!r}, but other {row.source.words} "
                 + ("have no zone" if date.zoned else "have a zone"),
                 "write all dates with a zone, or all without",
             )

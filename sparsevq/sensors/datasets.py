@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -28,8 +29,9 @@ class InDataset(Source):
     """A data set of xarray; the key of a row is (frame, sensor)."""
 
     word: str = "entry"
+    words: str = "entries"
     on: str = "at"
-    nothing: str = "NaN where there is none"
+    nothing: str = "give NaN"
     frames: str = ""
     sensors: str = ""
 
@@ -59,10 +61,19 @@ def open_dataset(path: Path) -> xr.Dataset:
     try:
         if path.is_dir():
             return xr.open_zarr(path, decode_timedelta=False)
+        if h5py.is_hdf5(path) and not _is_netcdf(path):  # of which the NetCDF library makes what it can, or crashes
+            raise SparseVQError(f"{path} is an HDF5 file, but no NetCDF", "write the readings as CSV, Excel or NetCDF")
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SparseVQError(f"{path} cannot be read as NetCDF or Zarr ({reason})", "write it again") from None
+
+
+def _is_netcdf(path: Path) -> bool:
+    """Whether an HDF5 file has what the NetCDF library writes into each, or one of its dimensions."""
+    with h5py.File(path) as file:
+        scales = (array.attrs.get("CLASS") for array in file.values() if isinstance(array, h5py.Dataset))
+        return "_NCProperties" in file.attrs or any(scale == b"DIMENSION_SCALE" for scale in scales)
 
 
 def table_of_dataset(given: xr.Dataset, expected: Expected, path: Path | None = None) -> Table:
@@ -112,8 +123,8 @@ def _channels(given: xr.Dataset, expected: Expected, name: str) -> dict[str, xr.
     if not found:
         have = ", ".join(map(str, given.data_vars)) or "no variable"
         raise SparseVQError(
-            f"{name} has no variable of what the sensors read",
-            f"name them {', '.join(expected.channels)}; it has {have}",
+            f"{name}: no variable is what the sensors read",
+            f"name them {', '.join(expected.channels)}; there is {have}",
         )
     return found
 
@@ -140,7 +151,7 @@ def _dimensions(
         gridded = [str(each) for each in array.dims if str(each) in expected.axes]
         if gridded:
             raise SparseVQError(
-                f"{name} has {title} on a grid ({', '.join(map(str, array.dims))}), but readings are of sensors",
+                f"{name}: {title} is on a grid ({', '.join(map(str, array.dims))}), but readings are of sensors",
                 "select their places along one dimension: "
                 f"ds.sel({', '.join(f'{axis}=xr.DataArray(..., dims={SENSOR!r})' for axis in gridded)})",
             )
@@ -148,12 +159,12 @@ def _dimensions(
         others = [str(each) for each in array.dims if str(each) not in of_frames]
         if len(of_frames) > 1 or len(others) > 1:
             raise SparseVQError(
-                f"{name} has {title} along {', '.join(map(str, array.dims))}, which are more than times and sensors",
+                f"{name}: {title} is along {', '.join(map(str, array.dims))}, more than times and sensors",
                 f"keep the dimensions time and {SENSOR}, or {SENSOR} alone",
             )
         for found, kept in ((of_frames, frames), (others, sensors)):
             if found and kept and found[0] != kept:
-                raise SparseVQError(f"{name} has channels along both {kept} and {found[0]}", "give all along one")
+                raise SparseVQError(f"{name}: channels are along both {kept} and {found[0]}", "give all along one")
         frames, sensors = (*of_frames, frames)[0], (*others, sensors)[0]
     return frames, sensors
 
@@ -167,7 +178,8 @@ def _others(given: xr.Dataset, variables: Mapping[str, xr.DataArray], expected: 
     """Title -> what else may be a column: places, numbers, times and noise, and what is unknown."""
     found: dict[str, xr.DataArray] = {}
     if any(str(array.name).endswith(READING) for array in variables.values()):  # a forecast has much else
-        given = given[[OBSERVED, *(OF_SENSOR + axis for axis in expected.axes)]]
+        kept = (OBSERVED, *(OF_SENSOR + axis for axis in expected.axes))
+        given = given[[name for name in kept if name in given]]
     for title, array in _titled({**given.coords, **given.data_vars}, expected):
         own = title.removeprefix(OF_SENSOR)
         if title == OBSERVED:

@@ -32,7 +32,7 @@ def table_of_frame(given: pd.DataFrame, expected: Expected) -> Table:
             raise SparseVQError(f"{NAME}: column {title!r} is there twice", "name each column once")
     if given.empty:
         raise SparseVQError(f"{NAME} are an empty table", "give one row for each sensor")
-    source = Source(NAME, word="row" if unique else "iloc", on="in" if unique else "at")
+    source = Source(NAME, word="row" if unique else "iloc", words="rows", on="in" if unique else "at")
     cells = [
         ["" if missing else cell_text(value) for value, missing in zip(column, column.isna(), strict=True)]
         for column in (given.iloc[:, place] for place in range(len(titles)))

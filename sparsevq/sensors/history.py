@@ -171,8 +171,8 @@ def history_of(table: Table, form: Form, times: FloatArray) -> History:
     given = [column for column in CLOCKS if column in form.clocks and column in columns]
     if len(given) > 1:
         raise table.fault(
-            f"both {' and '.join(repr(columns.titles[column]) for column in given)} tell which frame a "
-            f"{table.source.word} is of",
+            f"both {' and '.join(repr(columns.titles[column]) for column in given)} tell which frame "
+            f"{table.source.words} are of",
             "keep one of the two",
         )
     clock, date, counted = given[0] if given else None, table.date, None
@@ -188,7 +188,7 @@ def history_of(table: Table, form: Form, times: FloatArray) -> History:
     ordered = tuple(sorted(frames))
     if ordered[-1] != 0:
         raise SparseVQError(
-            f"{table.name}: the last frame has no reading", f"leave its {table.source.word}s out, or give a value"
+            f"{table.name}: the last frame has no reading", f"leave its {table.source.words} out, or give a value"
         )
     return History(ordered, tuple(frames[offset].by_place() for offset in ordered), date, counted)
 

@@ -119,7 +119,7 @@ def numbered_sensors(columns: Mapping[str, Column], expected: Expected, source: 
     if count != expected.sensors:
         where = f"{source.name}[{title!r}]" if title else source.name
         raise SparseVQError(
-            f"{where} has {count} value{'s' * (count != 1)} a frame, but the run has {expected.sensors} sensors",
+            f"{where}: {count} value{'s' * (count != 1)} a frame, but the run has {expected.sensors} sensors",
             f"give all in their order, NaN where there is none, or tell which by 'sensor' or "
             f"{' and '.join(map(repr, expected.axes))}",
         )

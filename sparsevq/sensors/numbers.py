@@ -13,6 +13,8 @@ MISSING = frozenset(
     )
 )
 """What stands in a cell without a value, in lower case."""
+NOTHING = "{nothing}"
+"""In what to do, in place of how the user says that there is no value."""
 CODES = frozenset(
     sign * code for code in (999, 9999, 99999, 999999, 999.9, 9999.9, 6999, 7999, 8888, 32767) for sign in (1, -1)
 ) | {-32768.0, -888.0, -99.0, -99.9, -9999999.0, 1e20, -1e20, 1e30, -1e30, 1e35, 9.969209968386869e36, -2147483648.0}
@@ -91,7 +93,7 @@ class Marks:
             raise ValueError(f"a number with a unit: write {found[1]} alone, and the unit in the header in brackets")
         if set(text) == {"*"}:
             raise ValueError("which is no number but what Fortran writes where it is too wide: write it wider")
-        raise ValueError("which is no number: write a number, or leave the cell empty where there is none")
+        raise ValueError(f"which is no number: write a number, or {NOTHING} where there is none")
 
     def _check_comma(self, text: str) -> None:
         if self.point is not None:

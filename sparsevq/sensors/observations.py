@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.dialect import Known
 from sparsevq.sensors.memory import NAME, Expected
@@ -14,6 +12,8 @@ from sparsevq.sensors.table import Table, read_table, table_of_lines
 
 KINDS = "give a path (CSV, Excel, NetCDF, Zarr), a pandas table, a dictionary, an array, or a data set of xarray"
 _HDF5, _NETCDF3, _ZIP = b"\x89HDF", b"CDF", b"PK\x03\x04"
+_USER_BLOCK = 512
+"""What may stand before an HDF5 file."""
 _ZARR = (".zgroup", ".zmetadata", "zarr.json")
 
 
@@ -35,11 +35,14 @@ def table_of(observations: Any, expected: Expected) -> Table:
 def _of_path(path: str, expected: Expected) -> Table:
     """By what the file begins with, not by its name."""
     file = Path(path)
+    if not path.strip() or "\0" in path:
+        raise SparseVQError(f"{NAME}: {path!r} is no path", KINDS)
     if file.is_dir():
         if not any((file / name).exists() for name in _ZARR):
             raise SparseVQError(f"{file} is a folder, not a file of readings", KINDS)
         return _of_dataset(file, expected)
-    if _beginning(file).startswith((_HDF5, _NETCDF3)):
+    begin = _beginning(file)
+    if begin.startswith((_HDF5, _NETCDF3)) or begin[_USER_BLOCK:].startswith(_HDF5):
         return _of_dataset(file, expected)
     return table_of_file(path, expected.names, ",".join((*expected.axes, *expected.channels)))
 
@@ -63,7 +66,7 @@ def table_of_file(path: str, known: Known, example: str) -> Table:
 def _beginning(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(4)
+            return file.read(_USER_BLOCK + len(_HDF5))
     except OSError:
         return b""  # whoever reads it says why
 
@@ -98,6 +101,6 @@ def _of_memory(given: Any, expected: Expected) -> Table:
         return table_of_frame(given, expected)
     if isinstance(given, Mapping):
         return table_of_mapping(given, expected)
-    if isinstance(given, np.ndarray | list | tuple) or hasattr(given, "__array__"):
+    if (isinstance(given, Sequence) and not isinstance(given, bytes)) or hasattr(given, "__array__"):
         return table_of_array(given, expected)
     raise SparseVQError(f"{NAME} are of the type {type(given).__name__}", KINDS)

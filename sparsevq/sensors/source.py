@@ -17,8 +17,8 @@ class Source:
         What messages call it.
     path
         The file that it is alone; None: it is none.
-    word, on
-        What a row is called, and the preposition to it.
+    word, words, on
+        What a row is called, several of them, and the preposition to one.
     nothing
         How the user says that there is no value.
     """
@@ -26,6 +26,7 @@ class Source:
     name: str
     path: Path | None = None
     word: str = "line"
+    words: str = "lines"
     on: str = "on"
     nothing: str = "leave the cell empty"
 
@@ -47,6 +48,7 @@ class Indexed(Source):
     """Rows of an array: points[3]."""
 
     word: str = "entry"
+    words: str = "entries"
     on: str = "at"
     nothing: str = "leave this entry out"
 

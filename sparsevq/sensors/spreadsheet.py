@@ -42,4 +42,4 @@ def read_sheet(path: Path, sheet: str | None) -> tuple[Source, list[str]]:
     finally:
         book.close()
     shown = f"{path}, sheet {name!r}" if len(names) > 1 else str(path)
-    return Source(shown, path, word="row", on="in"), text.getvalue().split("\n")[:-1]
+    return Source(shown, path, word="row", words="rows", on="in"), text.getvalue().split("\n")[:-1]

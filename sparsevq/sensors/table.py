@@ -9,7 +9,7 @@ from pathlib import Path
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
 from sparsevq.sensors.dialect import SPACES, Cells, Known, find_header, without_numbers
-from sparsevq.sensors.numbers import MISSING, Marks
+from sparsevq.sensors.numbers import MISSING, NOTHING, Marks
 from sparsevq.sensors.source import Source, csv_file
 from sparsevq.sensors.text import read_lines
 
@@ -81,7 +81,7 @@ class Row:
         try:
             value = self.marks.number(text)
         except ValueError as error:
-            what, _, do = str(error).partition(": ")
+            what, _, do = str(error).replace(NOTHING, self.source.nothing).partition(": ")
             raise self.cell_fault(column, f"holds {text!r}, {what}", do) from None
         if not math.isfinite(value):
             raise self.cell_fault(column, f"holds {text!r}", f"write a finite number, or {self.source.nothing}")

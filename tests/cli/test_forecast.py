@@ -160,7 +160,7 @@ def flags(arguments):
         if name == "parameters":
             yield from (part for pair in value.items() for part in ("--parameter", "=".join(map(str, pair))))
         else:
-            yield from (f"--{name}", str(value))
+            yield from (f"--{name}", ",".join(map(str, value if isinstance(value, list) else [value])))
 
 
 @pytest.mark.parametrize("wrong", [wrong for wrong in WRONG_INPUTS if COMMAND in wrong.ways], ids=str)

@@ -177,10 +177,11 @@ def _is_clock(dimension: str, given: xr.Dataset, expected: Expected) -> bool:
 def _others(given: xr.Dataset, variables: Mapping[str, xr.DataArray], expected: Expected) -> dict[str, xr.DataArray]:
     """Title -> what else may be a column: places, numbers, times and noise, and what is unknown."""
     found: dict[str, xr.DataArray] = {}
+    there: dict[Any, xr.DataArray] = {**given.coords, **given.data_vars}
     if any(str(array.name).endswith(READING) for array in variables.values()):  # a forecast has much else
         kept = (OBSERVED, *(OF_SENSOR + axis for axis in expected.axes))
-        given = given[[name for name in kept if name in given]]
-    for title, array in _titled({**given.coords, **given.data_vars}, expected):
+        there = {name: given[name] for name in kept if name in given}
+    for title, array in _titled(there, expected):
         own = title.removeprefix(OF_SENSOR)
         if title == OBSERVED:
             found[FRAME] = array

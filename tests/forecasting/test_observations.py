@@ -145,12 +145,14 @@ def test_a_workbook_as_people_write_it(model, modal_run, expected, tmp_path):
         model.forecast(path)
 
 
-def test_a_forecast_is_forecast_from_again(model, modal_run, tmp_path):
+def test_a_forecast_is_forecast_from_again(model, modal_run, tmp_path, capsys):
     """Its readings are taken, of all its frames, with its date: in memory and from its file."""
     first = model.forecast(modal_run.history(*FRAMES), 3, 2, date="2001-02-28T23:59:59")
     first.to_netcdf(tmp_path / "forecast.nc")
+    capsys.readouterr()
     for given in (first, tmp_path / "forecast.nc"):
         xr.testing.assert_equal(model.forecast(given, 3, 2), first)
+    assert capsys.readouterr().out == "", "nothing to say of what else a forecast holds"
 
 
 def test_dates_of_any_kind(model, modal_run, values, places):

@@ -148,7 +148,7 @@ def cold_and_warm(asked: argparse.Namespace) -> dict[str, Any]:
 
 def forecast(model: Any, readings: Any, asked: argparse.Namespace) -> dict[str, float]:
     """Seconds of the parts of one forecast, and of writing it."""
-    from sparsevq.forecasting.writing import write_netcdf
+    from sparsevq.forecasting.dataset.writing import write_netcdf
 
     with parts_of(model) as spent, tempfile.TemporaryDirectory() as folder:
         begin, processor = time.perf_counter(), time.process_time()

@@ -78,7 +78,7 @@ def forecast_and_write(asked: argparse.Namespace) -> dict[str, float]:
     from measuring import peak_mb
 
     import sparsevq
-    from sparsevq.forecasting.writing import write_forecast
+    from sparsevq.forecasting.dataset.writing import write_forecast
 
     torch.set_num_threads(asked.threads)
     path, times = asked.folder / asked.write, [time.perf_counter()]

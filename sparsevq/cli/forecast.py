@@ -131,7 +131,7 @@ def run(args: Namespace, argv: list[str]) -> None:
         _say_doubts(forecast, trained, len(model.sensors.sparse))
     if out is not None:
         with parts.part("write", f"writing {out}") as tell:
-            from sparsevq.forecasting.writing import write_forecast
+            from sparsevq.forecasting.dataset.writing import write_forecast
 
             write_forecast(out, forecast, shlex.join(["sparsevq", *argv]), tell)
             forecast = as_written(forecast, out)

@@ -23,7 +23,7 @@ def check_names(out: Path | None, pictures: list[Path], as_json: bool) -> None:
     if out is None and not pictures and not as_json:
         raise SparseVQError("nothing would be written", "give --out forecast.nc, --picture forecast.png or --json")
     if out is not None:
-        from sparsevq.forecasting.writing import writer_of
+        from sparsevq.forecasting.dataset.writing import writer_of
 
         writer_of(out)
     for picture in pictures:
@@ -49,10 +49,10 @@ def as_written(forecast: "xr.Dataset", path: Path) -> "xr.Dataset":
 def draw(path: Path, forecast: "xr.Dataset", tell: Tell) -> None:
     """Draw a picture or a film."""
     if path.suffix.lower() in FILMS:
-        from sparsevq.forecasting.animation import animate_forecast
+        from sparsevq.forecasting.pictures.animation import animate_forecast
 
         animate_forecast(path, forecast, tell)
     else:
-        from sparsevq.forecasting.picture import draw_forecast
+        from sparsevq.forecasting.pictures.picture import draw_forecast
 
         draw_forecast(path, forecast)

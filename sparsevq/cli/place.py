@@ -143,7 +143,7 @@ def _write(
         found = maps(wanted, placed)
         coordinates = wanted.data.physical_coordinates
         if hasattr(args, "map"):
-            from sparsevq.forecasting.writing import write_netcdf
+            from sparsevq.forecasting.dataset.writing import write_netcdf
 
             title = f"Where sensors would help: {wanted.data.name}"
             write_netcdf(args.map, as_maps(wanted.data, found, title), shlex.join(["sparsevq", *argv]))

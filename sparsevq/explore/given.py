@@ -13,8 +13,8 @@ from sparsevq.explore.content import Content, channels_described, fitted, shown
 from sparsevq.explore.domain import Domain
 from sparsevq.explore.fields import Fields, packed_fields, scales
 from sparsevq.explore.sensors import AtSensors, sensors_described
-from sparsevq.forecasting.netcdf import channels_of
-from sparsevq.forecasting.pictured import unit_of
+from sparsevq.forecasting.dataset.netcdf import channels_of
+from sparsevq.forecasting.pictures.pictured import unit_of
 from sparsevq.version import VERSION
 
 Array = NDArray[Any]

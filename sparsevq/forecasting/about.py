@@ -7,7 +7,7 @@ import torch
 
 from sparsevq.data.field_data import FieldData, evenly_spaced
 from sparsevq.data.lead_units import lead_unit
-from sparsevq.forecasting.lead_times import lead_times
+from sparsevq.forecasting.dataset.lead_times import lead_times
 from sparsevq.forecasting.model import ForecastModel
 from sparsevq.sensors.placement import SensorSets
 

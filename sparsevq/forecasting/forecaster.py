@@ -13,16 +13,16 @@ from sparsevq.data.clock import Clock
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.about import as_html, as_text, facts
 from sparsevq.forecasting.arguments import asked_of
+from sparsevq.forecasting.dataset.lead_times import lead_times
+from sparsevq.forecasting.dataset.netcdf import as_dataset
+from sparsevq.forecasting.dataset.observed import Observed
+from sparsevq.forecasting.dataset.valid_times import Date, forecast_clock, later_clock
 from sparsevq.forecasting.fields import FieldsOf, quantiles_of
 from sparsevq.forecasting.intake import Intake, Observations, Received
-from sparsevq.forecasting.lead_times import lead_times
 from sparsevq.forecasting.model import Asked, Seen, doubt_about_members, load_forecast_model
-from sparsevq.forecasting.netcdf import as_dataset
-from sparsevq.forecasting.observed import Observed
 from sparsevq.forecasting.outlook import OutlookFromReadings
 from sparsevq.forecasting.parameters import check_parameters
 from sparsevq.forecasting.steps import counted_on, steps_later
-from sparsevq.forecasting.valid_times import Date, forecast_clock, later_clock
 from sparsevq.forecasting.wanted import Chunks, Wanted
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn

@@ -12,7 +12,7 @@ from sparsevq.data.clock import frame_date
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.lead_times import lead_times
+from sparsevq.forecasting.dataset.lead_times import lead_times
 from sparsevq.forecasting.links import bits_of, rate_distortion_bound, reconstructions
 from sparsevq.forecasting.model import (
     Asked,

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.climate import Climates
+from sparsevq.forecasting.doubts.climate import Climates
+from sparsevq.forecasting.doubts.plausibility import Plausibility
 from sparsevq.forecasting.model import ForecastModel
-from sparsevq.forecasting.plausibility import Plausibility
 from sparsevq.runs.run import Run
 from sparsevq.sensors.form import Form
 from sparsevq.sensors.history import History, history_of
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.space import shown
-from sparsevq.sensors.table import print_note
+from sparsevq.sensors.tables.table import print_note
 
 Observations = (
     str
@@ -35,7 +35,7 @@ Observations = (
     | Tensor
     | Sequence[Any]
 )
-"""What a user may have readings in: `sparsevq.sensors.observations.table_of`."""
+"""What a user may have readings in: `sparsevq.sensors.tables.observations.table_of`."""
 
 
 FAR = 1e9

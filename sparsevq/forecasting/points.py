@@ -11,11 +11,11 @@ import numpy.typing as npt
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.units import Conversion
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.columns import Names, columns_of
-from sparsevq.sensors.observations import table_of_file
-from sparsevq.sensors.source import Indexed
 from sparsevq.sensors.space import Space
-from sparsevq.sensors.table import Row, Table, print_note
+from sparsevq.sensors.tables.columns import Names, columns_of
+from sparsevq.sensors.tables.observations import table_of_file
+from sparsevq.sensors.tables.source import Indexed
+from sparsevq.sensors.tables.table import Row, Table, print_note
 
 FloatArray = npt.NDArray[np.float64]
 

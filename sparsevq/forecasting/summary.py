@@ -8,8 +8,8 @@ import xarray as xr
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.lead_units import lead_unit
-from sparsevq.forecasting.netcdf import channels_of
-from sparsevq.forecasting.pictured import unit_of
+from sparsevq.forecasting.dataset.netcdf import channels_of
+from sparsevq.forecasting.pictures.pictured import unit_of
 
 DIGITS = 6
 """Of numbers that are computed."""

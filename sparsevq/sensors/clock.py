@@ -6,10 +6,10 @@ import cftime
 import numpy as np
 
 from sparsevq.data.units import parsed
-from sparsevq.sensors.columns import Columns
 from sparsevq.sensors.dates import Moment, parsed_date
 from sparsevq.sensors.readings import FloatArray
-from sparsevq.sensors.table import Row, Table
+from sparsevq.sensors.tables.columns import Columns
+from sparsevq.sensors.tables.table import Row, Table
 
 ON_FRAME = 1e-3
 """Largest distance of a time, of a reading or of the data set, from that of its frame on an even grid, in steps. Single

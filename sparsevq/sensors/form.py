@@ -8,12 +8,12 @@ import numpy as np
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.columns import Columns, Names, columns_of
-from sparsevq.sensors.memory import Expected
-from sparsevq.sensors.observations import table_of
 from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.sensors.space import ANYWHERE, Space, shown
-from sparsevq.sensors.table import Row, Say, Table, print_note
+from sparsevq.sensors.tables.columns import Columns, Names, columns_of
+from sparsevq.sensors.tables.memory import Expected
+from sparsevq.sensors.tables.observations import table_of
+from sparsevq.sensors.tables.table import Row, Say, Table, print_note
 
 InObstacle = Callable[[FloatArray], bool]
 

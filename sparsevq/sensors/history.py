@@ -9,12 +9,12 @@ import numpy as np
 
 from sparsevq.errors import SparseVQError
 from sparsevq.sensors.clock import offsets_by_time
-from sparsevq.sensors.columns import Columns
 from sparsevq.sensors.form import CLOCKS, Form, InObstacle
-from sparsevq.sensors.numbers import CODES
 from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.sensors.space import ANYWHERE, Space
-from sparsevq.sensors.table import Say, Table, print_note
+from sparsevq.sensors.tables.columns import Columns
+from sparsevq.sensors.tables.numbers import CODES
+from sparsevq.sensors.tables.table import Say, Table, print_note
 
 Counted = tuple[str, float]
 """``frame`` or ``time``, and its number."""
@@ -143,7 +143,7 @@ def read_history(observations: Any, form: Form, times: FloatArray) -> History:
     Parameters
     ----------
     observations
-        A file, a table, arrays or a data set: `sparsevq.sensors.observations.table_of`.
+        A file, a table, arrays or a data set: `sparsevq.sensors.tables.observations.table_of`.
     form
         What its lines may hold.
     times

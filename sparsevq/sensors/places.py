@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.columns import Columns, Names, columns_of
 from sparsevq.sensors.space import Space
-from sparsevq.sensors.table import Row, print_note, read_table
+from sparsevq.sensors.tables.columns import Columns, Names, columns_of
+from sparsevq.sensors.tables.table import Row, print_note, read_table
 
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

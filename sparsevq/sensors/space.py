@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.field_data import LONGITUDE_UNITS, FieldData, axis_span
-from sparsevq.sensors.table import Say, Table
+from sparsevq.sensors.tables.table import Say, Table
 
 FloatArray = npt.NDArray[np.float64]
 

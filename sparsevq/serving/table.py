@@ -11,8 +11,8 @@ import xarray as xr
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.lead_times import lead_times
-from sparsevq.forecasting.netcdf import channels_of
+from sparsevq.forecasting.dataset.lead_times import lead_times
+from sparsevq.forecasting.dataset.netcdf import channels_of
 
 MOST_ROWS = 500_000
 """Of a table: as JSON, some 80 MB."""

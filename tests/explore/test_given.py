@@ -8,7 +8,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.explore.given import forecast_page, open_forecast
 from sparsevq.explore.packing import unpacked
 from sparsevq.explore.page import write_page
-from sparsevq.forecasting.writing import write_forecast
+from sparsevq.forecasting.dataset.writing import write_forecast
 from tests.browser import complaints, requests
 from tests.explore.conftest import FLOWS
 from tests.explore.test_browser import change, drawn, opened

@@ -10,8 +10,8 @@ import xarray as xr
 import sparsevq
 from sparsevq.errors import SparseVQError
 from sparsevq.forecasting import fields
+from sparsevq.forecasting.dataset.writing import write_forecast
 from sparsevq.forecasting.points import read_points
-from sparsevq.forecasting.writing import write_forecast
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 

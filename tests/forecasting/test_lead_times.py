@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparsevq.forecasting.lead_times import lead_times
+from sparsevq.forecasting.dataset.lead_times import lead_times
 from tests.flows import travelling_waves
 
 

@@ -14,11 +14,11 @@ from sparsevq.data.clock import frame_date
 from sparsevq.data.dates import date_of
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.cf import cf_units
-from sparsevq.forecasting.netcdf import as_dataset, channels_of
-from sparsevq.forecasting.observed import Observed
-from sparsevq.forecasting.valid_times import forecast_clock
-from sparsevq.forecasting.writing import write_netcdf
+from sparsevq.forecasting.dataset.cf import cf_units
+from sparsevq.forecasting.dataset.netcdf import as_dataset, channels_of
+from sparsevq.forecasting.dataset.observed import Observed
+from sparsevq.forecasting.dataset.valid_times import forecast_clock
+from sparsevq.forecasting.dataset.writing import write_netcdf
 from tests.flows import scattered_waves, travelling_waves
 
 

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.animation import animate_forecast
-from sparsevq.forecasting.curves import MOST_CURVES, has_curves, place_text
-from sparsevq.forecasting.netcdf import channels_of
-from sparsevq.forecasting.picture import draw_forecast
-from sparsevq.forecasting.pictured import PicturedForecast, lead_titles
+from sparsevq.forecasting.dataset.netcdf import channels_of
+from sparsevq.forecasting.pictures.animation import animate_forecast
+from sparsevq.forecasting.pictures.curves import MOST_CURVES, has_curves, place_text
+from sparsevq.forecasting.pictures.picture import draw_forecast
+from sparsevq.forecasting.pictures.pictured import PicturedForecast, lead_titles
 from sparsevq.plotting.film import HELD
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 

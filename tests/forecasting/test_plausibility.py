@@ -7,9 +7,9 @@ import pytest
 
 import sparsevq
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.climate import Climates
-from sparsevq.forecasting.plausibility import Plausibility
-from sparsevq.forecasting.reasons import changes, single_reason
+from sparsevq.forecasting.doubts.climate import Climates
+from sparsevq.forecasting.doubts.plausibility import Plausibility
+from sparsevq.forecasting.doubts.reasons import changes, single_reason
 from sparsevq.sensors.history import History
 from sparsevq.sensors.readings import Readings
 

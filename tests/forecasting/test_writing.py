@@ -9,11 +9,11 @@ import pytest
 import xarray as xr
 
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting import writing
-from sparsevq.forecasting.netcdf import as_dataset
-from sparsevq.forecasting.observed import Observed
-from sparsevq.forecasting.valid_times import forecast_clock
-from sparsevq.forecasting.writing import write_forecast
+from sparsevq.forecasting.dataset import writing
+from sparsevq.forecasting.dataset.netcdf import as_dataset
+from sparsevq.forecasting.dataset.observed import Observed
+from sparsevq.forecasting.dataset.valid_times import forecast_clock
+from sparsevq.forecasting.dataset.writing import write_forecast
 from tests.flows import travelling_waves
 
 

@@ -12,9 +12,9 @@ from sparsevq.data.layout import read_data
 from sparsevq.data.preprocess import preprocess
 from sparsevq.data.source import with_channels
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.netcdf import as_dataset
-from sparsevq.forecasting.observed import Observed
-from sparsevq.forecasting.writing import write_netcdf
+from sparsevq.forecasting.dataset.netcdf import as_dataset
+from sparsevq.forecasting.dataset.observed import Observed
+from sparsevq.forecasting.dataset.writing import write_netcdf
 from sparsevq.readers.units import unit_of
 from tests.user_files import all_of, opened, values
 

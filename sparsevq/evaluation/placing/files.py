@@ -9,8 +9,8 @@ import xarray as xr
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation.placing.proposal import Maps, Placed, Wanted
-from sparsevq.forecasting.cf import attributes_of, axes_attributes
-from sparsevq.forecasting.netcdf import CONVENTIONS
+from sparsevq.forecasting.dataset.cf import attributes_of, axes_attributes
+from sparsevq.forecasting.dataset.netcdf import CONVENTIONS
 from sparsevq.runtime.files import written_whole
 from sparsevq.version import VERSION
 

@@ -13,7 +13,7 @@ from sparsevq.data.clock import Clock, FloatArray
 from sparsevq.data.dates import STANDARD, date_of, unit_named
 from sparsevq.data.field_data import Description
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import cell_text
+from sparsevq.sensors.tables.memory import cell_text
 
 _LONG = {"ms": "milliseconds", "s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 """Names of units that every reader of CF knows; other times are written in days."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from sparsevq.data.units import Conversion, conversion, parsed
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.table import Row, Say, Table
+from sparsevq.sensors.tables.table import Row, Say, Table
 
 _AXES = (("lat", "latitude"), ("lon", "longitude", "long", "lng"))
 """Names of one axis."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.numbers import MISSING, is_number, plain
-from sparsevq.sensors.source import Source
+from sparsevq.sensors.tables.numbers import MISSING, is_number, plain
+from sparsevq.sensors.tables.source import Source
 
 SPACES = " "
 """Separator of columns by any number of spaces and tabs."""
@@ -45,7 +45,7 @@ def find_header(
     source
         The file, for messages.
     lines
-        `sparsevq.sensors.text.read_lines`.
+        `sparsevq.sensors.tables.text.read_lines`.
     known
         Whether a plain cell is the name of a column.
     example

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest
-from sparsevq.sensors.dialect import SPACES, Cells, Known, find_header, without_numbers
-from sparsevq.sensors.numbers import MISSING, NOTHING, Marks
-from sparsevq.sensors.source import Source, csv_file
-from sparsevq.sensors.text import read_lines
+from sparsevq.sensors.tables.dialect import SPACES, Cells, Known, find_header, without_numbers
+from sparsevq.sensors.tables.numbers import MISSING, NOTHING, Marks
+from sparsevq.sensors.tables.source import Source, csv_file
+from sparsevq.sensors.tables.text import read_lines
 
 Say = Callable[[str], None]
 """Where notes go, one line each."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.dialect import Known
-from sparsevq.sensors.memory import NAME, Expected
-from sparsevq.sensors.table import Table, read_table, table_of_lines
+from sparsevq.sensors.tables.dialect import Known
+from sparsevq.sensors.tables.memory import NAME, Expected
+from sparsevq.sensors.tables.table import Table, read_table, table_of_lines
 
 KINDS = "give a path (CSV, Excel, NetCDF, Zarr), a pandas table, a dictionary, an array, or a data set of xarray"
 _HDF5, _NETCDF3, _ZIP = b"\x89HDF", b"CDF", b"PK\x03\x04"
@@ -57,7 +57,7 @@ def table_of_file(path: str, known: Known, example: str) -> Table:
         named, _, sheet = path.rpartition("#")
         file = Path(named)
     if file.suffix.lower() in (".xlsx", ".xlsm") and _beginning(file).startswith(_ZIP):
-        from sparsevq.sensors.spreadsheet import SEPARATOR, read_sheet
+        from sparsevq.sensors.tables.spreadsheet import SEPARATOR, read_sheet
 
         return table_of_lines(*read_sheet(file, sheet), known, example, SEPARATOR)
     return read_table(path, known, example)
@@ -72,7 +72,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _of_dataset(path: Path, expected: Expected) -> Table:
-    from sparsevq.sensors.datasets import open_dataset, table_of_dataset
+    from sparsevq.sensors.tables.datasets import open_dataset, table_of_dataset
 
     with open_dataset(path) as dataset:
         return table_of_dataset(dataset, expected, path)
@@ -82,9 +82,9 @@ def _of_memory(given: Any, expected: Expected) -> Table:
     import pandas as pd
     import xarray as xr
 
-    from sparsevq.sensors.arrays import table_of_array, table_of_mapping
-    from sparsevq.sensors.datasets import table_of_dataset
-    from sparsevq.sensors.frames import table_of_frame
+    from sparsevq.sensors.tables.arrays import table_of_array, table_of_mapping
+    from sparsevq.sensors.tables.datasets import table_of_dataset
+    from sparsevq.sensors.tables.frames import table_of_frame
 
     if isinstance(given, xr.DataArray):
         by_channel = next((each for each in given.dims if str(each) in ("channel", "variable")), None)

@@ -14,7 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from sparsevq.data.lead_units import lead_unit
-from sparsevq.forecasting.netcdf import channels_of
+from sparsevq.forecasting.dataset.netcdf import channels_of
 from sparsevq.plotting.painter import FieldPainter, std_colours, value_colours
 from sparsevq.plotting.style import channel_label, with_unit
 from sparsevq.plotting.viewer import FieldViewer, most_varied

@@ -10,9 +10,9 @@ import xarray as xr
 
 from sparsevq.data.clock import Clock
 from sparsevq.data.field_data import FieldData
-from sparsevq.forecasting.cf import attributes_of, axes_attributes, lead_time_attributes
-from sparsevq.forecasting.observed import Observed
-from sparsevq.forecasting.valid_times import valid_times
+from sparsevq.forecasting.dataset.cf import attributes_of, axes_attributes, lead_time_attributes
+from sparsevq.forecasting.dataset.observed import Observed
+from sparsevq.forecasting.dataset.valid_times import valid_times
 from sparsevq.version import VERSION
 
 FloatArray = npt.NDArray[np.float64]

@@ -53,8 +53,8 @@ def write_netcdf(path: str | Path, forecast: xr.Dataset, command: str, progress:
     path
         The file.
     forecast
-        What `sparsevq.forecasting.netcdf.as_dataset` made. What of it is computed when it is used is computed now,
-        once, block by block.
+        What `sparsevq.forecasting.dataset.netcdf.as_dataset` made. What of it is computed when it is used is computed
+        now, once, block by block.
     command
         The command that made it, for the attribute ``history``.
     progress

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.columns import Names
-from sparsevq.sensors.numbers import plain
-from sparsevq.sensors.source import Source
-from sparsevq.sensors.table import Row, Table
+from sparsevq.sensors.tables.columns import Names
+from sparsevq.sensors.tables.numbers import plain
+from sparsevq.sensors.tables.source import Source
+from sparsevq.sensors.tables.table import Row, Table
 
 FRAME, SENSOR = "frame", "sensor"
 NAME = "observations"

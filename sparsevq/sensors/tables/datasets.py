@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import FRAME, NAME, SENSOR, Column, Expected, table_of_columns
-from sparsevq.sensors.source import Source
-from sparsevq.sensors.table import Table
+from sparsevq.sensors.tables.memory import FRAME, NAME, SENSOR, Column, Expected, table_of_columns
+from sparsevq.sensors.tables.source import Source
+from sparsevq.sensors.tables.table import Table
 
 READING = "_reading"
 """After the name of a channel: what sensors read of it, in a forecast."""

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsevq.data.field_data import FieldData
-from sparsevq.forecasting.climate import Climate, Climates
-from sparsevq.forecasting.reasons import Reasons, single_reason
+from sparsevq.forecasting.doubts.climate import Climate, Climates
+from sparsevq.forecasting.doubts.reasons import Reasons, single_reason
 from sparsevq.models.leave_one_out import given, leave_one_out
 from sparsevq.sensors.history import History
-from sparsevq.sensors.numbers import CODES
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import FloatArray, Readings
 from sparsevq.sensors.space import shown
+from sparsevq.sensors.tables.numbers import CODES
 
 TOLD = 6
 """Readings that are told one by one."""

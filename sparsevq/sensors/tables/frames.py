@@ -3,10 +3,10 @@
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import FRAME, NAME, Expected, cell_text
-from sparsevq.sensors.numbers import Marks
-from sparsevq.sensors.source import Source
-from sparsevq.sensors.table import Row, Table
+from sparsevq.sensors.tables.memory import FRAME, NAME, Expected, cell_text
+from sparsevq.sensors.tables.numbers import Marks
+from sparsevq.sensors.tables.source import Source
+from sparsevq.sensors.tables.table import Row, Table
 
 
 def table_of_frame(given: pd.DataFrame, expected: Expected) -> Table:

@@ -8,10 +8,10 @@ import numpy as np
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.units import conversion, parsed
-from sparsevq.forecasting.climate import Climate, Climates, Judged
-from sparsevq.sensors.numbers import CODES
+from sparsevq.forecasting.doubts.climate import Climate, Climates, Judged
 from sparsevq.sensors.placement import SensorSets
 from sparsevq.sensors.readings import FloatArray, Readings
+from sparsevq.sensors.tables.numbers import CODES
 
 GAIN = 30.0
 """Logarithm of how much likelier readings must be for a reason to be named."""
@@ -58,7 +58,7 @@ class Reason:
 
 
 class Reasons:
-    """Tries reasons; parameters as of `sparsevq.forecasting.plausibility.Plausibility`."""
+    """Tries reasons; parameters as of `sparsevq.forecasting.doubts.plausibility.Plausibility`."""
 
     def __init__(self, climates: Climates, data: FieldData, sensors: SensorSets):
         self._climates, self._data, self._sensors = climates, data, sensors

@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from sparsevq.forecasting.pictured import PicturedForecast
-from sparsevq.forecasting.writing import Progress
+from sparsevq.forecasting.dataset.writing import Progress
+from sparsevq.forecasting.pictures.pictured import PicturedForecast
 from sparsevq.plotting.film import filmed, write_film
 from sparsevq.plotting.style import new_figure, styled
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import FRAME, NAME, SENSOR, AnyArray, Column, Expected, table_of_columns
-from sparsevq.sensors.source import Source
-from sparsevq.sensors.table import Table
+from sparsevq.sensors.tables.memory import FRAME, NAME, SENSOR, AnyArray, Column, Expected, table_of_columns
+from sparsevq.sensors.tables.source import Source
+from sparsevq.sensors.tables.table import Table
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from sparsevq.data.lead_units import lead_unit
-from sparsevq.forecasting.netcdf import channels_of
-from sparsevq.forecasting.pictured import MOST_CHANNELS, unit_of
+from sparsevq.forecasting.dataset.netcdf import channels_of
+from sparsevq.forecasting.pictures.pictured import MOST_CHANNELS, unit_of
 from sparsevq.plotting.style import channel_label, new_figure, save, with_unit
 
 MOST_CURVES = 8

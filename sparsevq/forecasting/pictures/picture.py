@@ -4,8 +4,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from sparsevq.forecasting.curves import draw_curves, has_curves
-from sparsevq.forecasting.pictured import PicturedForecast
+from sparsevq.forecasting.pictures.curves import draw_curves, has_curves
+from sparsevq.forecasting.pictures.pictured import PicturedForecast
 from sparsevq.plotting.style import new_figure, save, styled
 from sparsevq.plotting.viewer import spread_evenly
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from sparsevq.errors import SparseVQError
-from sparsevq.sensors.memory import cell_text
-from sparsevq.sensors.source import Source
+from sparsevq.sensors.tables.memory import cell_text
+from sparsevq.sensors.tables.source import Source
 
 SEPARATOR = "\t"
 MARK = "#"

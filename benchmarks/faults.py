@@ -31,11 +31,12 @@ from report import REPOSITORY, machine, parser, print_machine, print_table, writ
 MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RULES = (
     *("simulate", "preprocess", "basis", "describe_data", "sensors", "semi_sparse", "sparse", "tokenizer", "codes"),
-    *("gpt", "calibrate", "forecast", "baselines", "robustness", "evaluate", "tables"),
+    *("gpt", "calibrate", "forecast", "example", "model", "baselines", "robustness", "evaluate", "explore", "tables"),
+    "report",
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
-RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking"}
-"""Folders with records of the runs themselves, which differ between any two."""
+RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking", "MLmodel", "report.html"}
+"""Folders and files with records of the runs themselves (when, how long), which differ between any two."""
 TIMEOUT = 600.0
 
 

@@ -93,7 +93,7 @@ def test_lists_are_separated_by_commas():
         ("train --training_stage stage4", "'stage4' is not allowed: write stage1, stage2 or stage3"),
         ("train --nm_sensors 20", "--nm_sensors is not a known flag; did you mean --num_sensors?"),
         ("train --num_l 3", "ambiguous option"),
-        ("forecast", "required: RESULT_DIR, --readings, --out"),
+        ("forecast", "required: RUN, --readings"),
         ("forecast a --readings b --out c --frames many", "invalid int value: 'many'"),
         ("forecast a --readings b --out c --parameter speed", "'speed' is not of the form NAME=VALUE"),
         ("forecast a --readings b --out c --parameter speed=high", "speed='high' is no number"),

@@ -29,6 +29,7 @@ EXCEPTIONS = {
     "conda env create": "installs from the network; tests/runtime has a test of environment.yml against the lock file",
     "sparsevq train --gpu 0,1 --data cylinder": "abridged; tests/cli/test_train.py runs the published commands whole",
     "python tests/slurm/cluster.py start": "sets up SLURM on the machine, as root; the tests in tests/slurm do it",
+    "served/bin/": "is of the environment that the command before makes; tests/serving/test_served.py makes one so",
     "mlflow models serve": "makes an environment from the network; tests/serving/test_served.py serves a model without",
     "curl": "asks what is served by the command before; tests/serving/test_served.py asks the same way",
     "mlflow server": "serves other machines; tests/servers/postgres_mlflow.py starts one, to which a test logs",

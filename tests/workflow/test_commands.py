@@ -59,6 +59,8 @@ def workplace(finished, tmp_path_factory) -> Path:
         readings.to_csv(place / name, index=False)
     readings.to_excel(place / "readings.xlsx", index=False)
     readings[["y [L]", "x [L]"]].head(3).to_csv(place / "points.csv", index=False)
+    made = typed(f"sparsevq forecast {RUN} --readings readings.csv --out forecast.nc --frames 4 --members 2", place)
+    assert made.returncode == 0, made.stdout
     try:
         import iris_sample_data
 

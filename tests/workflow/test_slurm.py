@@ -130,7 +130,7 @@ def test_tables_through_slurm_equal_those_of_one_machine(by_slurm, finished):
 
 def test_each_job_was_slurms_with_what_its_rule_asks_for(by_slurm):
     everything = [job for job in by_slurm[1] if job["WorkDir"] == str(by_slurm[0])]
-    assert len(everything) == 17
+    assert len(everything) == 21
     for job in everything:
         rule = re.match(r"rule_(.+?)(_wildcards|$)", job["Comment"])[1]
         assert job["JobState"] == "COMPLETED", rule

@@ -253,7 +253,7 @@ class Named(dict):
 snakemake = SimpleNamespace(
     rule="sparse", input=Named(), output=Named(), params=Named(), threads=2,
     wildcards=Named(data_set="waves", num_sensors="6", seed="1"), resources=Named(gpu=0, processes=2),
-    log=Named(log="sparse.log"), config={"tracking": {"enabled": False}},
+    log=Named(log="sparse.log"), scriptdir=".", config={"tracking": {"enabled": False}},
 )
 with job(snakemake) as work:
     fabric = work.fabric("32-true")

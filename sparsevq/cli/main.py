@@ -4,6 +4,7 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status.
 
     0: done; 1: something that was given is faulty (one line on the standard error says what, and what to do); 2: wrong
-    usage; 130: interrupted. A traceback is a bug.
+    usage; 130: interrupted; 141: nobody reads what it prints. A traceback is a bug.
     """
     for stream in (sys.stdout, sys.stderr):  # names and units that the terminal's encoding lacks
         if isinstance(stream, io.TextIOWrapper):
@@ -38,10 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.parser.unknown(unknown)
     try:
         args.run(args, given)
+        sys.stdout.flush()
     except SparseVQError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, only the first prints
             print(f"{args.parser.prog}: error: {error}", file=sys.stderr, flush=True)
         return 1
+    except BrokenPipeError:  # whoever read (`| head`) has enough; the interpreter must not try to write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print(f"{args.parser.prog}: interrupted", file=sys.stderr, flush=True)
         return 130

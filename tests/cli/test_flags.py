@@ -1,5 +1,8 @@
 """The published commands keep working, whatever flags are added; all parameters have a flag and an explanation."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +112,25 @@ def test_wrong_usage_is_one_line_and_status_2(command, told, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
     assert "--help" in line
+
+
+@pytest.mark.parametrize("write", ["print('line', flush=True)", "print('line')", "sys.stdout.write('line')"])
+def test_a_reader_that_has_enough_is_no_traceback(write):
+    """As of `sparsevq info RUN | head -1`: whether the line is written at once or when the command ends."""
+    program = f"""
+import sys
+from argparse import Namespace
+from sparsevq.cli import main
+
+class Parser:
+    def parse_known_args(self, given):
+        return Namespace(run=lambda args, given: {write}), []
+
+main.make_parser = Parser
+raise SystemExit(main.main([]))
+"""
+    read, end = os.pipe()
+    os.close(read)
+    ended = subprocess.run([sys.executable, "-c", program], stdout=end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(end)
+    assert (ended.returncode, ended.stderr) == (141, "")

@@ -98,6 +98,20 @@ def folder_written_whole(path: str | Path, marks: tuple[str, ...]) -> Iterator[P
             shutil.rmtree(part, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def folder_beside(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, gone when the block ends; those that killed writers left are removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    prefix = f".{path.stem}.{_machine()}-{os.getpid()}."
+    folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=path.suffix, dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def unwritable(path: str | Path, error: OSError) -> SparseVQError:
     """The error to raise when `path` could not be written."""
     reason = _disk_fault(error) or error.strerror or str(error)

@@ -15,7 +15,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.forecaster import Forecaster
 from sparsevq.runs.pack import pack
 from sparsevq.runs.run import Run
-from sparsevq.runtime.files import unwritable
+from sparsevq.runtime.files import folder_beside, unwritable
 from sparsevq.version import VERSION
 
 REQUIRED = (
@@ -51,10 +51,9 @@ def write_model(run: Run, out: Path, about: Mapping[str, Any] | None = None) -> 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SparseVQError(f"{out} is there already", "remove it, or choose another folder")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            _write(run, Path(folder) / "model", Path(folder) / "run", about or {})
-            (Path(folder) / "model").replace(out)
+        with folder_beside(out) as folder:
+            _write(run, folder / "model", folder / "run", about or {})
+            (folder / "model").replace(out)
     except OSError as error:
         raise unwritable(out, error) from None
 

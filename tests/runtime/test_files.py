@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sparsevq.runtime import files
-from sparsevq.runtime.files import DIGEST, digest
+from sparsevq.runtime.files import DIGEST, digest, folder_beside
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="extended attributes are Linux's")
 
@@ -96,3 +97,21 @@ def test_damaged_notes_and_small_files(path, computed, monkeypatch):
     monkeypatch.setattr(files, "LARGE", 7)
     digest(path)
     assert DIGEST not in os.listxattr(path)
+
+
+def test_folders_that_killed_writers_left_are_removed(tmp_path):
+    """Of models, which are large: a job that is killed cannot remove its own."""
+    program = f"""
+import os, signal
+from sparsevq.runtime.files import folder_beside
+
+with folder_beside({str(tmp_path / "model")!r}) as folder:
+    (folder / "weights").write_text("large")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "weights").exists()
+    with folder_beside(tmp_path / "model") as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert not list(tmp_path.iterdir())

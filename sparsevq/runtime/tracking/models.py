@@ -91,6 +91,8 @@ def enter(calls: Calls, results: Path, run: str, parent: str, job: str, record: 
 
 
 def _enter(calls: Calls, results: Path, run: str, parent: str, job: str, record: Mapping[str, Any]) -> None:
+    from mlflow.entities import Metric
+
     key = f"{record['content']} {parent}"
     tags = {**record["tags"], KEY: key, JOB: job}
     if record["score"] in record["metrics"]:
@@ -100,7 +102,7 @@ def _enter(calls: Calls, results: Path, run: str, parent: str, job: str, record:
             calls.call(calls.client.create_registered_model, record["registered"], description=record["about"])
     version = next((found for found in _versions(calls, record["registered"]) if found.tags.get(KEY) == key), None)
     if version is None:
-        model = _logged(calls, run, parent, tags, record)
+        model = _logged(calls, parent, tags, record)
         if model is None:
             return
         made = calls.client.create_model_version
@@ -109,8 +111,14 @@ def _enter(calls: Calls, results: Path, run: str, parent: str, job: str, record:
             version = calls.call(
                 made, record["registered"], source, run_id=parent, tags=tags, description=note, model_id=model
             )
+    model_id = version.source.removeprefix("models:/")
+    metrics = [  # of a model that was there already, too: the run may be another
+        Metric(name, value, record["time"], 0, model_id=model_id, run_id=run)
+        for name, value in record["metrics"].items()
+    ]
+    calls.call(calls.client.log_batch, run, metrics=metrics)
     shown = json.dumps([{"name": record["registered"], "version": str(version.version)}])
-    calls.call(calls.client.set_logged_model_tags, version.source.removeprefix("models:/"), {VERSIONS: shown})
+    calls.call(calls.client.set_logged_model_tags, model_id, {VERSIONS: shown})
     with locked(results):
         alias = calls.client.set_registered_model_alias
         calls.call(alias, record["registered"], record["alias"], version.version)
@@ -127,9 +135,9 @@ def _versions(calls: Calls, name: str) -> list[Any]:
     return sorted(found, key=lambda version: int(version.version))
 
 
-def _logged(calls: Calls, run: str, parent: str, tags: Mapping[str, str], record: Mapping[str, Any]) -> str | None:
+def _logged(calls: Calls, parent: str, tags: Mapping[str, str], record: Mapping[str, Any]) -> str | None:
     """The id of the logged model, with all its files; None: these are no longer as they were."""
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     client = calls.client
     shown_on = calls.call(client.get_run, parent)
@@ -149,8 +157,4 @@ def _logged(calls: Calls, run: str, parent: str, tags: Mapping[str, str], record
     model = str(found[0].model_id)
     if model not in [output.model_id for output in (shown_on.outputs.model_outputs if shown_on.outputs else ())]:
         calls.call(client.log_outputs, parent, [LoggedModelOutput(model, 0)])
-    metrics = [
-        Metric(name, value, record["time"], 0, model_id=model, run_id=run) for name, value in record["metrics"].items()
-    ]
-    calls.call(client.log_batch, run, metrics=metrics)
     return model

@@ -81,6 +81,13 @@ def test_the_same_model_is_registered_once(results):
     run_job(results, folder)
     assert len(versions(results)) == 1
     assert len(parent(results).outputs.model_outputs) == 1
+    store = client(results)
+    (job,) = [
+        run
+        for run in store.search_runs([store.get_experiment_by_name("flow").experiment_id])
+        if run.data.tags.get("rule") == "model" and "mlflow.parentRunId" in run.data.tags
+    ]
+    assert job.data.metrics["error/crps"] == 0.25, "the run of the job that made it again has its figures, too"
     run_job(results, a_model(folder, "other weights"), replace(ENTRY, content="two"))
     assert len(versions(results)) == 2
     assert client(results).get_model_version_by_alias("flow-cylinder", "n20-seed1").version == 2

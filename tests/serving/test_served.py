@@ -44,7 +44,8 @@ def fresh(model_folder, tmp_path_factory) -> Path:
     install = [folder / "bin/python", "-m", "pip", "install", "-q", "-r", model_folder / "requirements.txt"]
     found = subprocess.run(list(map(str, install)), capture_output=True, text=True, env=outside())
     if found.returncode:
-        pytest.skip(f"the requirements cannot be installed: {found.stderr.strip().splitlines()[-1]}")
+        reason = found.stderr.strip().splitlines()[-1]
+        pytest.skip(f"needs packages from an index, and cannot install the requirements: {reason}")
     return folder / "bin"
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from sparsevq.config import ForecastConfig, Symmetries
@@ -24,6 +23,7 @@ from sparsevq.forecasting.model import Asked, ForecastModel, load_forecast_model
 from sparsevq.runs.calibration import SCHEMA, VERSION
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.hdf5 import created, stamp
 
 Floats = NDArray[np.float64]

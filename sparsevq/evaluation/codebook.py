@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sparsevq.data.field_data import Split
 from sparsevq.errors import SparseVQError
-from sparsevq.runs.codes import codebook_in, open_codes
+from sparsevq.runs.codes_file import codebook_in, open_codes
 from sparsevq.runtime.hdf5 import read_dataset
 
 

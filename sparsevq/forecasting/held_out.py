@@ -5,7 +5,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from sparsevq.config import ForecastConfig, Symmetries
 from sparsevq.data.clock import frame_date
@@ -25,6 +24,7 @@ from sparsevq.forecasting.model import (
 )
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.hdf5 import created, stamp, write_column
 from sparsevq.stage1.modal import linear_theory
 

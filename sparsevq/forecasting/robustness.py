@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sparsevq.config import SensorsConfig, Symmetries
 from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.sensors.placement import SensorSets, place_sensors
 from sparsevq.stage1.encoding import load_stage1
 from sparsevq.stage1.modal import ModalModel, linear_theory

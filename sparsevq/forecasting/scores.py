@@ -1,13 +1,13 @@
 """Scores of a trained model of a run on the test split, by the metrics of its validation."""
 
 import torch
-from lightning_fabric import Fabric
 
 from sparsevq.config import Stage3Config, Symmetries, parse
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.forecasting.model import gpt_config_of
 from sparsevq.models.gpt import GPT
 from sparsevq.runs.run import Part, Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.stage1.encoding import load_encoders, load_stage1
 from sparsevq.stage1.model import Stage1Model, decode_everywhere, encode_views
 from sparsevq.stage2.dump import load_tokenizer

@@ -1,7 +1,6 @@
-"""The layout of the index dump, which stage 2 writes: all that stage 3 reads of the earlier stages."""
+"""The index dump, which stage 2 writes, as tensors: all that stage 3 reads of the earlier stages."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,9 @@ import torch
 from torch import Tensor
 
 from sparsevq.errors import SparseVQError
+from sparsevq.runs.codes_file import codebook_in, open_codes
 from sparsevq.runtime.files import digest
-from sparsevq.runtime.hdf5 import Array, open_layout, read_dataset, read_made_from
-
-SCHEMA = "sparsevq-codes"
-VERSION = 2
-READABLE = (1, VERSION)
-"""In version 1 the codebook has no dimension for positions."""
+from sparsevq.runtime.hdf5 import read_dataset, read_made_from
 
 
 @dataclass(frozen=True)
@@ -45,26 +40,6 @@ class Codes:
     def of(self, split: str) -> Tensor:
         """Indices of the trajectories of a split."""
         return torch.tensor([i for i, name in enumerate(self.split) if name == split], device=self.sparse.device)
-
-
-@contextlib.contextmanager
-def open_codes(path: str | Path) -> Iterator[h5py.File]:
-    """Open `codes.h5` of any version that can be read; raises as `open_layout`."""
-    with open_layout(path, SCHEMA, READABLE) as file:
-        yield file
-
-
-def codebook_in(file: h5py.File) -> Array:
-    """The codebook (P', Q, K, D) of an open dump.
-
-    Raises
-    ------
-    SparseVQError
-        It is missing or has another shape.
-    """
-    if file.attrs["schema_version"] == 1:
-        return read_dataset(file, "codebook", (None,) * 3)[None]
-    return read_dataset(file, "codebook", (None,) * 4)
 
 
 def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsevq.data.field_data import FieldData, Split
+from sparsevq.runs.codes_file import codebook_in, open_codes
 from sparsevq.runtime.files import digest
 
 CONTEXT: dict[str, str] = {"train": "train", "val": "validation", "test": "test", "ood": "outside training"}
@@ -40,8 +41,6 @@ def data_sets(data: FieldData, path: str | Path, *splits: Split) -> list[dict[st
 
 def code_sets(path: str | Path, data_set: str) -> list[dict[str, str]]:
     """The index dump of a run, from which stage 3 learns, as `Tracker.log_data_sets` takes it."""
-    from sparsevq.runs.codes import codebook_in, open_codes  # imports torch
-
     with open_codes(path) as file:
         _, _, frames, tokens, levels = file["sparse"].shape
         split = [str(name) for name in np.asarray(file["split"][()]).astype(str)]

@@ -29,9 +29,8 @@ from sparsevq.runtime.tracking.logs import Tracker
 from sparsevq.runtime.tracking.tracker import tracked
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from sparsevq.runtime.checkpoints import Checkpoints
+    from sparsevq.runtime.devices.fabric import Fabric
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Faults of the user's disk or folder, wherever they are noticed."""

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from sparsevq.config import Stage1Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields
@@ -12,6 +11,7 @@ from sparsevq.data.parameters import known_parameters
 from sparsevq.errors import SparseVQError
 from sparsevq.models.modal import ModalConfig, ModalLatents
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import from_first
 from sparsevq.stage1.modal import ModalModel, by_place, project
 from sparsevq.stage1.model import Role, decode_at, encode_views, points_digest

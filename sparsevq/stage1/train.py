@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage1Config, TrainingConfig
@@ -11,6 +10,7 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.models.autoencoder import AutoencoderConfig, SensorAutoencoder
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
 from sparsevq.stage1.model import (
     PerceiverModel,

@@ -12,7 +12,7 @@ from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
-from sparsevq.runs.codes import SCHEMA, VERSION
+from sparsevq.runs.codes_file import SCHEMA, VERSION
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, stamp
 from sparsevq.stage1.encoding import load_encoders
@@ -21,7 +21,7 @@ from sparsevq.stage1.model import Stage1Model, encode_views
 from sparsevq.training.fields import variant_symmetries
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from sparsevq.runtime.devices.fabric import Fabric
 
 FRAMES_AT_ONCE = 1024
 """Frames whose latents are in memory together."""

@@ -11,8 +11,6 @@ import torch
 import torch.distributed as distributed
 from einops import rearrange
 from torch import Tensor
-from vector_quantize_pytorch import FSQ
-from vector_quantize_pytorch.vector_quantize_pytorch import batched_sample_vectors
 
 from sparsevq.models.groups import GroupQuantizer
 from sparsevq.models.tokenizer import LatentTokenizer
@@ -23,9 +21,13 @@ from sparsevq.runtime.devices.parallel import from_first, whole_batch, world
 def share_codebooks(tokenizer: LatentTokenizer) -> None:
     """Let the codebooks of a tokenizer learn from the tokens of all ranks; without several ranks, nothing changes."""
     quantizer = tokenizer.quantizer
-    if world() == 1 or isinstance(quantizer, GroupQuantizer) or isinstance(quantizer.core, FSQ):
-        return  # the latter two have no codes that learn in steps
+    if world() == 1 or isinstance(quantizer, GroupQuantizer):  # groups have no codes that learn in steps
+        return
+    from vector_quantize_pytorch import FSQ  # imports for a second what groups do without
+
     core = quantizer.core
+    if isinstance(core, FSQ):  # nor has FSQ
+        return
     tokens = tokenizer.encode(tokenizer.center[None]).shape[1]
     for layer in core.layers:
         _share(layer._codebook, tokens)
@@ -33,6 +35,7 @@ def share_codebooks(tokenizer: LatentTokenizer) -> None:
 
 def _share(codebook: Any, tokens: int) -> None:
     """`tokens`: of a frame. Frames, not tokens, are dealt out to the ranks."""
+    from vector_quantize_pytorch.vector_quantize_pytorch import batched_sample_vectors
 
     def all_of(samples: Tensor) -> Tensor:
         """(1, b_r P, D) -> (1, b P, D)."""

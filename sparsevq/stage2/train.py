@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.basis.bound import levels_needed, rate_distortion
@@ -15,6 +14,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.models.groups import GroupQuantizer
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import from_first, rank, require_rows, weights_of
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1.encoding import load_encoders

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.run import Run
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.parallel import from_first, require_rows, weights_of
 from sparsevq.stage3.regression import learn_regressions, set_first_guess
 from sparsevq.stage3.sequences import Batch, Sequences

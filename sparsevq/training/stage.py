@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from sparsevq.config import TrainingConfig
 from sparsevq.runtime.checkpoints import Checkpoints
+from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.model_file import load_model, save_model
 from sparsevq.training.loop import fit
 

@@ -18,7 +18,7 @@ from sparsevq.evaluation.scores import ALL, ENSEMBLE
 from sparsevq.evaluation.table_texts import setting_of, title_of
 from sparsevq.plotting.numbers import told_apart
 from sparsevq.plotting.style import legend_below, new_figure, save, styled, title, with_unit
-from sparsevq.runs.codes import codebook_in, open_codes
+from sparsevq.runs.codes_file import codebook_in, open_codes
 from sparsevq.runtime.hdf5 import read_dataset
 
 WIDTH = 10.5

@@ -18,7 +18,8 @@ from sparsevq.runtime.devices.processor import MULTIPLIES_BF16, instruction_sets
 
 if TYPE_CHECKING:
     from filelock import FileLock
-    from lightning_fabric import Fabric
+
+    from sparsevq.runtime.devices.fabric import Fabric
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -150,9 +151,8 @@ def fabric_for(lease: Lease, precision: Precision = "auto", *, nodes: int = 1) -
         ``cuda`` was asked for and this torch cannot use it, or there are no such nodes.
     """
     import torch
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
 
+    from sparsevq.runtime.devices.fabric import Fabric, LightningEnvironment
     from sparsevq.runtime.devices.parallel import DataParallel
 
     cuda = lease.kind == "cuda" and torch.cuda.is_available()
@@ -207,7 +207,8 @@ def _repeatable() -> None:
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # The same as `use_deterministic_algorithms`, which would import the compiler to tell it: a second for each job.
+    torch.set_deterministic_debug_mode("warn")
     # Filling uninitialised memory takes time, and is of use only to programs that read it. (torch has no types for it.)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

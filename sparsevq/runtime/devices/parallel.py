@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import torch
 import torch.distributed as distributed
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.fabric import DDPStrategy
 
 
 class DataParallel(DDPStrategy):

@@ -113,10 +113,45 @@ def test_a_job_on_devices_imports_no_libraries_that_it_does_not_use():
         "import sys, sparsevq.stage1.train, sparsevq.stage2.train, sparsevq.stage2.dump, sparsevq.stage3.train\n"
         "import sparsevq.forecasting.held_out; from sparsevq.runtime.devices.device import claim_devices, fabric_for\n"
         "fabric_for(claim_devices('cpu'), '32-true')\n"
-        "print(*({'torchmetrics', 'scipy', 'matplotlib', 'pandas', 'xarray', 'mlflow'} & set(sys.modules)))"
+        "heavy = {'torchmetrics', 'scipy', 'sympy', 'matplotlib', 'pandas', 'xarray', 'mlflow', 'torch._dynamo'}\n"
+        "print(*(heavy & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == []
+
+
+@pytest.mark.parametrize("first", ["", "import torch._dynamo"])
+def test_fabric_knows_compiled_modules_whether_or_not_the_compiler_was_there_before_it(first):
+    code = f"""
+    {first}
+    import sys, torch
+    from sparsevq.runtime.devices.fabric import Fabric
+    print("torch._dynamo" in sys.modules)
+    from lightning_fabric.wrappers import _unwrap_compiled
+    plain = torch.nn.Linear(2, 3)
+    print(_unwrap_compiled(plain)[0] is plain)
+    compiled = torch.compile(plain)
+    print(_unwrap_compiled(compiled)[0] is plain)
+    model = Fabric(accelerator="cpu").setup(compiled)
+    print(isinstance(model._forward_module, torch._dynamo.OptimizedModule))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [str(bool(first)), "True", "True", "True"]
+
+
+def test_fabric_that_asks_for_more_of_the_compiler_is_imported_with_it(tmp_path):
+    """As a later version may."""
+    package = tmp_path / "lightning_fabric"
+    for folder in ("plugins/environments", "strategies"):
+        (package / folder).mkdir(parents=True)
+    (package / "plugins/__init__.py").write_text("")
+    (package / "plugins/environments/__init__.py").write_text("LightningEnvironment = 2")
+    (package / "strategies/__init__.py").write_text("DDPStrategy = 3")
+    (package / "__init__.py").write_text("from torch._dynamo import OptimizedModule, config\nFabric = OptimizedModule")
+    code = "import torch, sparsevq.runtime.devices.fabric as f; print(f.Fabric is torch._dynamo.OptimizedModule)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout.split() == ["True"]
 
 
 def test_gradients_of_gathered_rows_are_the_same_every_time():

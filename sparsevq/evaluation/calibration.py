@@ -164,7 +164,7 @@ class _Statistics:
         spread = np.square(metrics.ensemble_spread(members))[:, :-1]
         skill = np.square(metrics.rmse(members.mean(axis=0), truth))[:, :-1]
         self._found.setdefault(count, []).append((trajectory, spread, skill))
-        self._crps.append(float(metrics.fair_crps(members, truth)[:, -1].mean()))
+        self._crps.append(float(metrics.fair_crps(metrics.rank(members), truth)[:, -1].mean()))
 
     def crps(self) -> float:
         """Mean over forecasts and lead times, channels on their joint scale."""

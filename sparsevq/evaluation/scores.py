@@ -203,14 +203,11 @@ class _Scorer:
         leads, truth = len(truth), truth[-len(prediction) :]
         energy = self._spectrum(method, prediction, valid, leads)
         ensemble = prediction[None] if ensemble is None else ensemble
-        scores = [*self._errors(prediction, truth, valid, energy), *self._of_ensemble(ensemble, truth, valid)]
-        for name, value in scores:
+        of_ensemble, ranks = self._of_ensemble(ensemble, truth, valid)
+        for name, value in [*self._errors(prediction, truth, valid, energy), *of_ensemble.items()]:
             self._scores[method, name].append(_from_lead_zero(value, leads))
         if method == ENSEMBLE or len(ensemble) > 1:
-            by_lead = [
-                metrics.rank_histogram(ensemble[:, lead], truth[lead], self._area[valid]) for lead in range(len(truth))
-            ]
-            self._ranks[method].append(_from_lead_zero(np.stack(by_lead, axis=1), leads, axis=1))
+            self._ranks[method].append(_from_lead_zero(ranks, leads, axis=1))
 
     def _fields(self, file: h5py.File, name: str, case: int, method: str, valid: Array) -> Array:
         """Fields of one case ``(..., valid points, C)``, scaled and checked."""
@@ -237,7 +234,8 @@ class _Scorer:
         return self._scaled(found, valid)
 
     def _scaled(self, fields: Array, valid: Array) -> Array:
-        fields = fields[..., valid, :]
+        # A take of numbers is several times as fast as an index of booleans.
+        fields = fields if valid.all() else fields.take(np.flatnonzero(valid), axis=-2)
         return fields if (self._scale == 1).all() else fields / self._scale
 
     def _errors(
@@ -262,19 +260,30 @@ class _Scorer:
             for band, value in zip(metrics.BANDS, error, strict=True):
                 yield f"spectral_error_{band}", value
 
-    def _of_ensemble(self, ensemble: Array, truth: Array, valid: Array) -> Iterator[tuple[str, Array]]:
-        """Name and value ``(leads, C + 1)`` of each metric of an ensemble; one lead at a time, for it may be large."""
-        weights, leads, unit = self._area[valid], range(len(truth)), np.append(self._scale, 1)
-        crps = [metrics.fair_crps(ensemble[:, lead], truth[lead], weights) for lead in leads]
-        yield "crps", unit * np.stack(crps)
-        if len(ensemble) == 1:
-            return
-        yield "spread", unit * np.stack([metrics.ensemble_spread(ensemble[:, lead], weights) for lead in leads])
-        skill = [metrics.rmse(ensemble[:, lead].mean(axis=0), truth[lead], weights) for lead in leads]
-        yield "skill", unit * np.stack(skill)
-        for share in metrics.INTERVALS:
-            inside = [metrics.interval_coverage(ensemble[:, lead], truth[lead], share, weights) for lead in leads]
-            yield coverage_name(share), np.stack(inside)
+    def _of_ensemble(self, ensemble: Array, truth: Array, valid: Array) -> tuple[dict[str, Array], Array]:
+        """Each metric of an ensemble ``(leads, C + 1)`` by name, and the rank histogram ``(M + 1, leads, C + 1)``.
+
+        One lead at a time, for it may be large; its members are ranked once.
+        """
+        weights, ranks = self._area[valid], []
+        found: dict[str, list[Array]] = defaultdict(list)
+        for lead, true in enumerate(truth):
+            members = ensemble[:, lead]
+            ranked = metrics.rank(members)
+            found["crps"].append(metrics.fair_crps(ranked, true, weights))
+            ranks.append(metrics.rank_histogram(ranked, true, weights))
+            if len(ensemble) == 1:
+                continue
+            found["spread"].append(metrics.ensemble_spread(members, weights))
+            found["skill"].append(metrics.rmse(members.mean(axis=0), true, weights))
+            for share in metrics.INTERVALS:
+                found[coverage_name(share)].append(metrics.interval_coverage(ranked, true, share, weights))
+        unit = np.append(self._scale, 1)
+        scores = {
+            name: np.stack(values) * (unit if name in ("crps", "spread", "skill") else 1)
+            for name, values in found.items()
+        }
+        return scores, np.stack(ranks, axis=1)
 
     def _spectrum(self, method: str, fields: Array, valid: Array, leads: int) -> Array | None:
         """Energy spectra ``(leads of the fields, K, C)``; None where the domain has none."""

@@ -25,9 +25,9 @@ def errors(prediction, truth, weights):
         "mse": metrics.mse(prediction, truth, np.array([1.0, 2.0]), weights),
         "rmse": metrics.rmse(prediction, truth, weights),
         "anomaly_correlation": metrics.anomaly_correlation(prediction, truth, climatology, weights),
-        "crps": metrics.fair_crps(np.stack([prediction, prediction + 1]), truth, weights),
+        "crps": metrics.fair_crps(metrics.rank(np.stack([prediction, prediction + 1])), truth, weights),
         "spread": metrics.ensemble_spread(np.stack([prediction, prediction + 1]), weights),
-        "rank": metrics.rank_histogram(np.stack([prediction, prediction + 1]), truth, weights),
+        "rank": metrics.rank_histogram(metrics.rank(np.stack([prediction, prediction + 1])), truth, weights),
     }
 
 
@@ -78,7 +78,7 @@ def test_correlation_time_is_the_first_crossing_even_if_it_recovers():
 def test_rank_histogram_worked_by_hand():
     ensemble = np.array([1.0, 2.0, 3.0])[:, None, None]
     for value, expected in ((0.0, [1, 0, 0, 0]), (1.5, [0, 1, 0, 0]), (9.0, [0, 0, 0, 1]), (2.0, [0, 0.5, 0.5, 0])):
-        histogram = metrics.rank_histogram(ensemble, np.array([[value]]))
+        histogram = metrics.rank_histogram(metrics.rank(ensemble), np.array([[value]]))
         np.testing.assert_allclose(histogram[:, 0], expected)
 
 
@@ -142,12 +142,36 @@ def test_a_large_mean_does_not_cancel_the_variance():
 # ------------------------------------------------------------------------------------------------ ensembles
 
 
+@pytest.mark.parametrize("members", [1, 2, 3, 5, 8, 19, 20, 33])
+def test_members_are_ranked_as_sorting_would(members):
+    rng = np.random.default_rng(members)
+    ensemble = rng.integers(0, 9, (members, 3, metrics.AT_ONCE // 5, 2)).astype(np.float32)  # several blocks, and ties
+    ranked = metrics.rank(ensemble[:, ::-1])
+    np.testing.assert_array_equal(ranked.values, np.sort(ensemble[:, ::-1], axis=0))
+    assert ranked.values.dtype == np.float32
+
+
+def test_a_rank_that_never_occurs_has_frequency_zero_whatever_ties():
+    rng = np.random.default_rng(8)
+    ensemble, truth = rng.integers(0, 4, (6, 2, 50, 2)).astype(float), rng.integers(1, 3, (2, 50, 2)).astype(float)
+    ensemble[5] = 9.0  # no truth is above
+    weights = rng.uniform(0.5, 2, 50)
+    found = metrics.rank_histogram(metrics.rank(ensemble), truth, weights)
+    np.testing.assert_array_equal(found[6], 0)
+    np.testing.assert_allclose(found.sum(axis=0), 1)
+    below, tied = (ensemble < truth).sum(axis=0), (ensemble == truth).sum(axis=0)
+    for rank in range(7):
+        share = np.where((below <= rank) & (rank <= below + tied), 1 / (tied + 1), 0)
+        expected = np.average(share, axis=-2, weights=weights)
+        np.testing.assert_allclose(found[rank, :, :2], expected, atol=1e-12)
+
+
 def test_crps_agrees_with_an_independent_library():
     scoringrules = pytest.importorskip("scoringrules")
     rng = np.random.default_rng(1)
     ensemble, truth = rng.normal(size=(7, 4, 30, 2)), rng.normal(size=(4, 30, 2))
     expected = scoringrules.crps_ensemble(truth, ensemble, m_axis=0, estimator="fair").mean(axis=-2)
-    np.testing.assert_allclose(metrics.fair_crps(ensemble, truth)[:, :2], expected, rtol=1e-10)
+    np.testing.assert_allclose(metrics.fair_crps(metrics.rank(ensemble), truth)[:, :2], expected, rtol=1e-10)
 
 
 def test_fair_crps_tends_to_that_of_the_distribution_for_any_number_of_members():
@@ -155,14 +179,16 @@ def test_fair_crps_tends_to_that_of_the_distribution_for_any_number_of_members()
     rng = np.random.default_rng(2)
     for members in (2, 8):
         ensemble = rng.normal(size=(members, 400_000, 1))
-        score = metrics.fair_crps(ensemble, np.zeros((400_000, 1)))
+        score = metrics.fair_crps(metrics.rank(ensemble), np.zeros((400_000, 1)))
         np.testing.assert_allclose(score, (np.sqrt(2) - 1) / np.sqrt(np.pi), rtol=0.01)
 
 
 def test_crps_of_one_member_is_its_absolute_error(fields):
     prediction, truth, _ = fields
     np.testing.assert_allclose(
-        metrics.fair_crps(prediction[None], truth)[:, :2], np.abs(prediction - truth).mean(axis=1), rtol=1e-6
+        metrics.fair_crps(metrics.rank(prediction[None]), truth)[:, :2],
+        np.abs(prediction - truth).mean(axis=1),
+        rtol=1e-6,
     )
 
 
@@ -174,7 +200,9 @@ def test_a_reliable_ensemble_has_ratio_one_and_a_flat_histogram():
     np.testing.assert_allclose(spread, 1, rtol=0.01)
     np.testing.assert_allclose(skill, np.sqrt(1 + 1 / members), rtol=0.01)
     np.testing.assert_allclose(metrics.spread_skill_ratio(spread, skill, members), 1, rtol=0.01)
-    np.testing.assert_allclose(metrics.rank_histogram(ensemble, truth)[:, 0], 1 / (members + 1), rtol=0.02)
+    np.testing.assert_allclose(
+        metrics.rank_histogram(metrics.rank(ensemble), truth)[:, 0], 1 / (members + 1), rtol=0.02
+    )
 
 
 @pytest.mark.parametrize(("members", "share"), [(3, 0.5), (8, 0.5), (20, 0.5), (19, 0.9), (20, 0.9), (33, 0.9)])
@@ -182,29 +210,29 @@ def test_a_reliable_ensemble_covers_its_share_whatever_the_number_of_members(mem
     # Of M uniform members, those at positions p (M + 1) and (1 - p)(M + 1) have the quantiles p and 1 - p as means.
     rng = np.random.default_rng(6)
     ensemble, truth = rng.uniform(size=(members, 100_000, 1)), rng.uniform(size=(100_000, 1))
-    np.testing.assert_allclose(metrics.interval_coverage(ensemble, truth, share), share, atol=0.006)
+    np.testing.assert_allclose(metrics.interval_coverage(metrics.rank(ensemble), truth, share), share, atol=0.006)
 
 
 def test_too_few_members_have_no_interval():
     ensemble, truth = np.random.default_rng(7).normal(size=(18, 4, 50, 2)), np.zeros((4, 50, 2))
-    assert metrics.interval_coverage(ensemble, truth, 0.9).shape == (4, 3)
-    assert np.isnan(metrics.interval_coverage(ensemble, truth, 0.9)).all()
-    assert np.isnan(metrics.interval_coverage(ensemble[:2], truth, 0.5)).all()
-    assert np.isfinite(metrics.interval_coverage(ensemble, truth, 0.5)).all()
+    assert metrics.interval_coverage(metrics.rank(ensemble), truth, 0.9).shape == (4, 3)
+    assert np.isnan(metrics.interval_coverage(metrics.rank(ensemble), truth, 0.9)).all()
+    assert np.isnan(metrics.interval_coverage(metrics.rank(ensemble[:2]), truth, 0.5)).all()
+    assert np.isfinite(metrics.interval_coverage(metrics.rank(ensemble), truth, 0.5)).all()
 
 
 def test_the_interval_ends_at_members_where_its_position_is_one():
     ensemble = np.arange(1.0, 20)[:, None, None] * np.ones((19, 4, 1))  # 1 ... 19: of 90 % from the first to the last
     truth = np.array([0.99, 1, 19, 19.01])[:, None]
-    np.testing.assert_allclose(metrics.interval_coverage(ensemble, truth, 0.9), 0.5)
+    np.testing.assert_allclose(metrics.interval_coverage(metrics.rank(ensemble), truth, 0.9), 0.5)
     # 20 members: from 1.05 to 19.95
     ensemble = np.arange(1.0, 21)[:, None, None] * np.ones((20, 4, 1))
     truth = np.array([1.04, 1.06, 19.94, 19.96])[:, None]
-    np.testing.assert_allclose(metrics.interval_coverage(ensemble, truth, 0.9), 0.5)
+    np.testing.assert_allclose(metrics.interval_coverage(metrics.rank(ensemble), truth, 0.9), 0.5)
 
 
 def test_where_all_members_are_the_truth_the_share_counts():
-    assert metrics.interval_coverage(np.ones((20, 5, 1)), np.ones((5, 1)), 0.9) == pytest.approx(0.9)
+    assert metrics.interval_coverage(metrics.rank(np.ones((20, 5, 1))), np.ones((5, 1)), 0.9) == pytest.approx(0.9)
 
 
 def test_the_error_relative_to_the_variability_is_one_for_climatology(fields):

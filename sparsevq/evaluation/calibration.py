@@ -19,7 +19,7 @@ from sparsevq.data.device_fields import DeviceFields
 from sparsevq.data.field_data import FieldData
 from sparsevq.evaluation import metrics
 from sparsevq.forecasting.held_out import cases
-from sparsevq.forecasting.model import Asked, ForecastModel, load_forecast_model, seen_by_sensors
+from sparsevq.forecasting.model import Asked, ForecastModel, Seen, load_forecast_model, seen_by_sensors
 from sparsevq.runs.calibration import SCHEMA, VERSION
 from sparsevq.runs.codes import Codes
 from sparsevq.runs.run import Run
@@ -71,6 +71,8 @@ def calibrate(run: Run, out: Path, *, settings: ForecastConfig, seed: int, fabri
     fields = DeviceFields(data, Symmetries(), fabric.device, model.teacher.basis)
     which = cases(data, settings, "val")
     points = _points(data)
+    rows_of = {count: np.flatnonzero(which[2] == count) for count in settings.observed_frames}
+    seen = {count: _seen(model, codes, which[0][rows], which[1][rows], count) for count, rows in rows_of.items()}
     fixed = 1.0 if settings.temperature is None else settings.temperature
     tried: dict[tuple[float, float], _Statistics] = {}
     print(
@@ -84,10 +86,10 @@ def calibrate(run: Run, out: Path, *, settings: ForecastConfig, seed: int, fabri
     def attempt(temperature: float, network: float) -> None:
         found = _Statistics(data, points)
         asked = Asked(settings.horizon, settings.members, temperature, settings.top_k, seed, network)
-        for count in settings.observed_frames:
-            rows = np.flatnonzero(which[2] == count)
-            members = _members(model, codes, fields, which[0][rows], which[1][rows], count, asked, points)
-            for row, ensemble in zip(rows, members, strict=True):
+        for count, rows in rows_of.items():
+            drawn = model.generate(seen[count], asked)
+            for case, row in enumerate(rows):
+                ensemble = model.decode(drawn.case(case), fields, points.to(fields.device)).cpu().numpy()
                 found.add(count, which[0][row], which[1][row], ensemble)
         tried[temperature, network] = found
         weighted = "" if model.gpt.first_guess is None else f", weight of the network {network:g}"
@@ -119,23 +121,14 @@ def calibrate(run: Run, out: Path, *, settings: ForecastConfig, seed: int, fabri
     return {**found, "crps": chosen.crps(), "spread_skill_ratio": ratio}
 
 
-def _members(
-    model: ForecastModel,
-    codes: Codes,
-    fields: DeviceFields,
-    trajectory: NDArray[np.int64],
-    start: NDArray[np.int64],
-    count: int,
-    asked: Asked,
-    points: torch.Tensor,
-) -> list[NDArray[np.float32]]:
-    """(members, L + 1, p, C) of each case, in physical units."""
-    which, frame = torch.from_numpy(trajectory).to(fields.device), torch.from_numpy(start).to(fields.device)
-    seen = seen_by_sensors(model.gpt, codes, which, frame, count)
-    drawn = model.generate(seen, asked)
-    return [
-        model.decode(drawn.case(case), fields, points.to(fields.device)).cpu().numpy() for case in range(len(start))
-    ]
+def _seen(
+    model: ForecastModel, codes: Codes, trajectory: NDArray[np.int64], start: NDArray[np.int64], count: int
+) -> Seen:
+    """What forecasts begin with, the same for all that is tried."""
+    device = codes.sparse.device
+    return seen_by_sensors(
+        model.gpt, codes, torch.from_numpy(trajectory).to(device), torch.from_numpy(start).to(device), count
+    )
 
 
 def _points(data: FieldData) -> torch.Tensor:

@@ -101,6 +101,7 @@ def test_ridge_regression_interpolates_its_examples_when_the_ridge_is_small_and_
     torch.testing.assert_close(within.diagonal(), torch.ones(40), rtol=0, atol=1e-2)
     torch.testing.assert_close(within @ ridge_regression(within, targets, 1e-5), targets, rtol=0, atol=1e-2)
     assert (within @ ridge_regression(within, targets, 1e6)).abs().max() < 1e-3
+    torch.testing.assert_close(within, kernel(places, places, torch.tensor(4.0)), rtol=0, atol=0)  # is left as it was
 
 
 def test_what_readings_do_not_tell_linearly_is_learned_from_examples():

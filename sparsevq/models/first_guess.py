@@ -21,15 +21,15 @@ chances shifts them. Where codes are coarser than the outlook they decide little
 it (source coding with side information: Wyner & Ziv 1976).
 
     b sequences, L lead times, P tokens of D channels, Q levels of K codes, r coefficients of which n are in tokens
+    Tokens come position by position, (P, R, D), with rows R of sequences, or of sequences and lead times.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sparsevq.models.causal import by_position
 from sparsevq.models.regression import Outlook
 
 LEAST = 1e-6
@@ -52,7 +52,93 @@ class Belief:
         return self.mean + noise * (temperature * self.variance).sqrt()
 
 
-Channel = tuple[Tensor, Tensor, Tensor]
+@dataclass(frozen=True)
+class Channel:
+    """How far coefficients go with their codes, and mean and variance of codes by their scores, (P, R, D) each."""
+
+    gain: Tensor
+    mean: Tensor
+    variance: Tensor
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is believed of one level's codes: made once for a training step or a forecast, of all positions or some.
+
+    All is float32, whatever the precision around it: in bf16 large terms that cancel would leave noise.
+
+    Attributes
+    ----------
+    slope, square, noise, trust, weight
+        (P, 1, D): k, its square, n, t; and the weight of a channel in the scores.
+    density
+        (P, 1, K): what is added to the scores.
+    codes
+        (P, K, 2 D): the codes, and their squares.
+    """
+
+    slope: Tensor
+    square: Tensor
+    noise: Tensor
+    trust: Tensor
+    weight: Tensor
+    density: Tensor
+    codes: Tensor
+
+    def at(self, first: int, count: int) -> "Level":
+        """Of `count` positions from `first` on."""
+        if count == len(self.slope):
+            return self
+        return Level(*(getattr(self, field.name)[first : first + count] for field in fields(self)))
+
+    def scores(self, belief: Belief, seen: Tensor) -> Tensor:
+        """Logarithms (P, R, K) of the codes' chances, but for a constant.
+
+        Parameters
+        ----------
+        belief
+            Given the codes of the levels before, (P, R, D).
+        seen
+            (P, R, D) sum of these codes.
+        """
+        with torch.autocast(seen.device.type, enabled=False):
+            weight = self.weight / torch.addcmul(self.noise, self.square, belief.variance)
+            both = torch.cat([weight * self.slope * (belief.mean - seen), -0.5 * weight], dim=-1)
+            return torch.baddbmm(self.density, both, self.codes.mT)
+
+    def channel(self, belief: Belief, scores: Tensor) -> Channel:
+        """By the scores (P, R, K) of the belief.
+
+        Never so far that codes by these chances would give more than the belief's variance.
+        """
+        mean, variance = self.expected(scores)
+        most = ((1 - LEAST) * belief.variance / variance.clamp_min(1e-30)).sqrt()
+        return Channel((self.trust * self.gain(belief)).minimum(most), mean, variance)
+
+    def told(self, belief: Belief, channel: Channel, code: Tensor) -> Belief:
+        """The belief with the vectors `code` (P, R, D) of this level, too."""
+        left = torch.addcmul(belief.variance, channel.gain.square(), channel.variance, value=-1)
+        mean = torch.addcmul(belief.mean, channel.gain, code - channel.mean)
+        return Belief(mean, left.maximum(LEAST * belief.variance))
+
+    def update(self, belief: Belief, scores: Tensor, code: Tensor) -> Belief:
+        """`told`, by the scores (P, R, K) of the belief."""
+        return self.told(belief, self.channel(belief, scores), code)
+
+    def gain(self, belief: Belief) -> Tensor:
+        """(P, R, D) how far a coefficient goes with its code, in theory."""
+        return self.slope * belief.variance / torch.addcmul(self.noise, self.square, belief.variance)
+
+    def expected(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (P, R, D) of codes by their scores (P, R, K)."""
+        with torch.autocast(scores.device.type, enabled=False):
+            mean, square = torch.bmm(scores.detach().softmax(-1), self.codes).chunk(2, dim=-1)
+        return mean, torch.addcmul(square, mean, mean, value=-1).clamp_min(0)
+
+    def mean(self, scores: Tensor) -> Tensor:
+        """The mean of `expected` alone."""
+        with torch.autocast(scores.device.type, enabled=False):
+            return torch.bmm(scores.softmax(-1), self.codes[..., : self.slope.shape[-1]])
 
 
 class FirstGuess(nn.Module):
@@ -73,11 +159,14 @@ class FirstGuess(nn.Module):
         _, levels, codes, channels = codebook.shape
         self.tokens, self.channels, self.leads = tokens, channels, leads
         self.register_buffer("slots", slots, persistent=False)
-        self.register_buffer("codes", codebook.float(), persistent=False)
-        self.register_buffer("squares", codebook.float().square(), persistent=False)
+        places = torch.full((tokens * channels,), len(slots))  # of each token channel its coefficient; else none
+        places[slots] = torch.arange(len(slots))
+        self.register_buffer("places", places, persistent=False)
+        whole = codebook.float().expand(tokens, -1, -1, -1).transpose(0, 1)
+        self.register_buffer("book", torch.cat([whole, whole.square()], dim=-1), persistent=False)  # (Q, P, K, 2 D)
         self.slots: Tensor
-        self.codes: Tensor
-        self.squares: Tensor
+        self.places: Tensor
+        self.book: Tensor
         self.slope: Tensor
         self.noise: Tensor
         self.trust: Tensor
@@ -97,6 +186,11 @@ class FirstGuess(nn.Module):
         self.log_weight = nn.Parameter(torch.zeros(levels, tokens, channels))
         # Errors have heavier tails than Gaussians, in all channels at once: chances are less sharp than these would be.
         self.log_sharpness = nn.Parameter(torch.zeros(levels, tokens))
+
+    @property
+    def codes(self) -> Tensor:
+        """(P, Q, K, D)."""
+        return self.book[..., : self.channels].transpose(0, 1)
 
     # -------------------------------------------------------------------------------------------- before the codes
 
@@ -139,99 +233,41 @@ class FirstGuess(nn.Module):
     # -------------------------------------------------------------------------------------------- with codes
 
     def to_tokens(self, coefficients: Tensor, fill: float = 0.0) -> Tensor:
-        """(..., r) -> (..., P, D), `fill` where a token has no channel."""
-        tokens = coefficients.new_full((*coefficients.shape[:-1], self.tokens * self.channels), fill)
-        tokens[..., self.slots] = coefficients[..., : len(self.slots)]
-        return tokens.unflatten(-1, (self.tokens, self.channels))
+        """(..., r) -> (P, ..., D), `fill` where a token has no channel."""
+        known = F.pad(coefficients[..., : len(self.slots)], (0, 1), value=fill)
+        return known[..., self.places].unflatten(-1, (self.tokens, self.channels)).movedim(-2, 0)
 
     def to_coefficients(self, tokens: Tensor, count: int) -> Tensor:
-        """(b, P, D) -> (b, r), r = `count`; 0 where no token has one."""
-        coefficients = tokens.new_zeros(len(tokens), count)
-        coefficients[:, : len(self.slots)] = tokens.flatten(1)[:, self.slots]
-        return coefficients
+        """(P, b, D) -> (b, r), r = `count`; 0 where no token has one."""
+        known = tokens.transpose(0, 1).flatten(1)[:, self.slots]
+        return F.pad(known, (0, count - known.shape[1]))
 
     def token_belief(self, belief: Belief) -> Belief:
-        """(..., r) -> (..., P, D)."""
-        return Belief(self.to_tokens(belief.mean), self.to_tokens(belief.variance, 1.0))
+        """(..., r) -> (P, R, D), R all of `...`."""
+        mean, variance = self.to_tokens(belief.mean), self.to_tokens(belief.variance, 1.0)
+        return Belief(*(part.reshape(self.tokens, -1, self.channels) for part in (mean, variance)))
 
-    def scores(self, belief: Belief, seen: Tensor, level: int, start: int) -> Tensor:
-        """Logarithms of the codes' chances, but for a constant.
-
-        Parameters
-        ----------
-        belief
-            Given the codes of the levels before, of tokens `start` ... (b, n, D); if `start` is no frame's first token,
-            all are of one frame.
-        seen
-            (b, n, D) sum of these codes.
-
-        Returns
-        -------
-        (b, n, K) float32: in bf16 large terms that cancel would leave noise.
-        """
-        with torch.autocast(seen.device.type, enabled=False):
-            position = self._positions(seen, start)
-            slope = self.slope[level, position]
-            variance = slope.square() * belief.variance + self.noise[level, position]
-            weight = self.log_weight[level, position].exp() / variance
-            product = by_position(weight * slope * (belief.mean - seen), self._codes(level).mT, start)
-            scores = product - 0.5 * by_position(weight, self._squares(level).mT, start) + self.density[position, level]
-            return self.log_sharpness[level, position].exp()[:, None] * scores
-
-    def update(self, belief: Belief, scores: Tensor, code: Tensor, level: int, start: int) -> Belief:
-        """The belief with the vectors `code` (b, n, D) of this level, too, whose `scores` were (b, n, K)."""
-        with torch.autocast(code.device.type, enabled=False):
-            return self.told(belief, self.channel(belief, scores, level, start), code)
-
-    def told(self, belief: Belief, channel: Channel, code: Tensor) -> Belief:
-        """As `update`, by the `channel` of the belief."""
-        gain, mean, variance = channel
-        left = belief.variance - gain.square() * variance
-        return Belief(belief.mean + gain * (code - mean), left.maximum(LEAST * belief.variance))
-
-    def channel(self, belief: Belief, scores: Tensor, level: int, start: int) -> Channel:
-        """How far coefficients go with their codes, and mean and variance of codes by their scores, (b, n, D) each.
-
-        Never so far that codes by these chances would give more than the belief's variance.
-        """
-        mean, variance = self.expected(scores, level, start)
-        gain = self.trust[level, self._positions(belief.mean, start)] * self.gain(belief, level, start)
-        most = ((1 - LEAST) * belief.variance / variance.clamp_min(1e-30)).sqrt()
-        return gain.minimum(most), mean, variance
-
-    def expected(self, scores: Tensor, level: int, start: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance (b, n, D) of codes by their scores (b, n, K)."""
-        chance = scores.detach().softmax(-1)
-        mean = by_position(chance, self._codes(level), start)
-        return mean, (by_position(chance, self._squares(level), start) - mean.square()).clamp_min(0)
-
-    def mean(self, scores: Tensor, level: int, start: int) -> Tensor:
-        """The mean of `expected` alone."""
-        return by_position(scores.detach().softmax(-1), self._codes(level), start)
-
-    def gain(self, belief: Belief, level: int, start: int) -> Tensor:
-        """(b, n, D) how far a coefficient goes with its code, in theory."""
-        position = self._positions(belief.mean, start)
-        slope = self.slope[level, position]
-        return slope * belief.variance / (slope.square() * belief.variance + self.noise[level, position])
+    def level(self, level: int) -> Level:
+        """What is believed of a level's codes, by the present weights."""
+        sharpness = self.log_sharpness[level].exp()[:, None, None]
+        slope = self.slope[level][:, None]
+        return Level(
+            slope,
+            slope.square(),
+            self.noise[level][:, None],
+            self.trust[level][:, None],
+            sharpness * self.log_weight[level].exp()[:, None],
+            sharpness * self.density[:, level, None],
+            self.book[level],
+        )
 
     def drawn(self, belief: Belief, tokens: Belief) -> Belief:
-        """Coefficients (b, r), of which those in tokens are as these say, (b, P, D)."""
-        mean, variance = belief.mean.clone(), belief.variance.clone()
-        mean[:, : len(self.slots)] = tokens.mean.flatten(1)[:, self.slots]
-        variance[:, : len(self.slots)] = tokens.variance.flatten(1)[:, self.slots]
-        return Belief(mean, variance)
-
-    def _codes(self, level: int) -> Tensor:
-        """(P, K, D) of a level."""
-        return self.codes[:, level].expand(self.tokens, -1, -1)
-
-    def _squares(self, level: int) -> Tensor:
-        """(P, K, D): their squares."""
-        return self.squares[:, level].expand(self.tokens, -1, -1)
-
-    def _positions(self, tokens: Tensor, start: int) -> Tensor:
-        return (start + torch.arange(tokens.shape[1], device=tokens.device)) % self.tokens
+        """Coefficients (b, r), of which those in tokens are as these say, (P, b, D)."""
+        known = len(self.slots)
+        mean, variance = (part.transpose(0, 1).flatten(1)[:, self.slots] for part in (tokens.mean, tokens.variance))
+        return Belief(
+            torch.cat([mean, belief.mean[:, known:]], dim=1), torch.cat([variance, belief.variance[:, known:]], dim=1)
+        )
 
     # -------------------------------------------------------------------------------------------- numbers
 
@@ -255,5 +291,5 @@ class FirstGuess(nn.Module):
         self.correlation.copy_(correlation)
         self.correlation[0] = 0
         weight = torch.where(used, 1 / spread.clamp_min(1e-20), torch.zeros_like(spread))
-        codes = self.codes.expand(self.tokens, -1, -1, -1)
-        self.density.copy_(0.5 * (codes.square() * weight.transpose(0, 1)[:, :, None]).sum(-1))
+        squares = self.book[..., self.channels :]
+        self.density.copy_(0.5 * (squares * weight[:, :, None]).sum(-1).transpose(0, 1))

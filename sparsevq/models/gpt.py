@@ -28,8 +28,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sparsevq.models.causal import Head, Layer, PositionLinear, by_position
-from sparsevq.models.first_guess import Belief, FirstGuess
+from sparsevq.models.causal import (
+    Head,
+    Layer,
+    PositionLinear,
+    Rotation,
+    by_position,
+    positions_first,
+    positions_last,
+    rotary_frequencies,
+)
+from sparsevq.models.code_scores import CodeScores
+from sparsevq.models.first_guess import Belief, FirstGuess, Level
 from sparsevq.models.groups import group_slots
 from sparsevq.models.regression import Outlook, Outlooks
 from sparsevq.models.rollout import Drawn, Draws, Rollout
@@ -86,6 +96,16 @@ class GPT(nn.Module):
         self.register_buffer("unit", scale, persistent=False)  # (P', 1) of the codes, as the tokenizer has them
         self.codebook: Tensor
         self.unit: Tensor
+        # Where each token's codes begin in tables of all codebooks, (P, Q).
+        begins = codes * torch.arange(positions * levels).view(positions, levels)
+        self.register_buffer("begins", begins.expand(config.tokens_per_frame, -1), persistent=False)
+        self.begins: Tensor
+        rows = codes * torch.arange(config.tokens_per_frame)[:, None]  # the same in a table of one level, (P, 1)
+        self.register_buffer("rows", rows, persistent=False)
+        self.rows: Tensor
+        frequencies = rotary_frequencies(dim // config.time_transformer_heads)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.frequencies: Tensor
         self.from_code = PositionLinear(channels, dim, positions)
         self.code_vectors = nn.Parameter(torch.zeros(*of_positions, levels, codes, dim))
         self.token_position = nn.Parameter(torch.randn(config.tokens_per_frame, dim) * 0.02)
@@ -134,117 +154,123 @@ class GPT(nn.Module):
         frames = torch.cat([times, torch.arange(leads, device=times.device)])
         belief, coming = None, None
         if self.first_guess is not None and given is not None:
-            beliefs = self.first_guess.token_belief(self.first_guess.beliefs(given.outlook, given.states))
-            belief = Belief(beliefs.mean.flatten(1, 2), beliefs.variance.flatten(1, 2))
-            following = self.coming(self.first_guess.until(given.outlook, leads + 1))  # as in generation
-            coming = F.pad(following, (0, 0, 0, 0, observed - 1, 0)).flatten(1, 2)[:, :-block]
+            belief = self.first_guess.token_belief(self.first_guess.beliefs(given.outlook, given.states))
+            coming = self.coming(self.first_guess.until(given.outlook, leads + 1))  # as in generation
+            coming = F.pad(positions_last(coming, len(inputs)), (0, 0, (observed - 1) * size, 0))[:, :-block]
         hidden = self.trunk(inputs.flatten(1, 2)[:, :-block], frames, observed, coming)
         # Position i predicts token i + block; the observed frames' own tokens are given, not forecast.
-        return self.cross_entropy(hidden[:, observed * size - block :], targets.flatten(1, 2), belief)
+        hidden = hidden[:, observed * size - block :]
+        return self.cross_entropy(positions_first(hidden, size), positions_first(targets.flatten(1, 2), size), belief)
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor, belief: Belief | None) -> Tensor:
-        """Hidden states (b, n, dim), beliefs (b, n, D) against codes (b, n, Q), the levels before each one given."""
-        vectors = self.vectors(targets)  # (b, n, Q, D)
-        seen = torch.zeros_like(vectors[..., 0, :])
+        """Hidden states (P, R, dim), beliefs (P, R, D) against codes (P, R, Q), the levels before each one given."""
+        scores = self.code_scores()
+        vectors = [self.level_vectors(code, level, 0) for level, code in enumerate(targets.unbind(-1))]
+        seen = [torch.zeros_like(vectors[0])]
+        for vector in vectors[:-1]:
+            seen.append(seen[-1] + vector)
+        lifted = [hidden, *(scores.lifted(hidden, before) for before in seen[1:])]
+        logits = scores(torch.stack([part.to(lifted[-1].dtype) for part in lifted])).unbind(0)
         losses = []
-        for level in range(self.config.num_quantizers):
-            logits, guess = self.logits(hidden, seen, level, 0, belief)
-            losses.append(F.cross_entropy(logits.flatten(0, 1).float(), targets[..., level].flatten()))
-            belief = self.learned(belief, guess, vectors[..., level, :], level)
-            seen = seen + vectors[..., level, :]
+        for level, (of_level, code) in enumerate(zip(logits, targets.unbind(-1), strict=True)):
+            of_level = of_level.float()
+            if self.first_guess is not None and belief is not None:
+                one = self.first_guess.level(level)
+                guess = one.scores(belief, seen[level])
+                of_level = of_level + guess
+                if level + 1 < len(vectors):
+                    belief = one.update(belief, guess, vectors[level])
+            losses.append(F.cross_entropy(of_level.flatten(0, 1), code.flatten()))
         return torch.stack(losses).mean()
-
-    def learned(self, belief: Belief | None, guess: Tensor | None, vector: Tensor, level: int) -> Belief | None:
-        """The belief with a level's code vectors (b, n, D), of which the first guess had these scores."""
-        if self.first_guess is None or belief is None or guess is None:
-            return None
-        return self.first_guess.update(belief, guess, self.raw(vector, 0), level, 0)
-
-    def guessed(self, belief: Belief, seen: Tensor, level: int, start: int) -> Tensor:
-        """Scores (b, n, K) by the first guess; `seen` (b, n, D) in the codebook's unit."""
-        assert self.first_guess is not None
-        return self.first_guess.scores(belief, self.raw(seen, start), level, start)
-
-    def raw(self, vectors: Tensor, start: int) -> Tensor:
-        """Vectors (b, n, D) of tokens `start` ... in the unit of the coefficients."""
-        return vectors.float() * self._units(start, vectors)
-
-    def _units(self, start: int, tokens: Tensor) -> Tensor:
-        """(n, 1) of tokens (b, n, ...) at places `start` ..."""
-        return self.unit.expand(self.config.tokens_per_frame, 1)[self.positions(start, tokens)]
 
     def trunk(self, tokens: Tensor, times: Tensor, observed: int, coming: Tensor | None = None) -> Tensor:
         """Tokens (b, n, Q) of frames at times (s,), the first `observed` of them observed -> hidden states (b, n, dim).
 
-        `coming`: what is expected of the frame after each one, (b, n, D).
+        `coming`: of the frame after each one, (b, n, dim).
         """
-        place = torch.arange(tokens.shape[1], device=tokens.device)
-        block = place // self.config.block
-        mask = block[:, None] >= block[None, :]
         x = self.embed(tokens, 0, observed, coming)
+        rotation = Rotation(times, self.frequencies, self.config.tokens_per_frame, tokens.shape[1])
         for layer in self.layers:
-            x = layer(x, times[place // self.config.tokens_per_frame], mask)
+            x = layer(x, rotation, self.config.block)
         return x
 
-    def coming(self, outlook: Outlook) -> Tensor:
-        """Expected vectors (b, L, P, D) of tokens, in the codebook's unit."""
-        assert self.first_guess is not None
-        return self.first_guess.to_tokens(outlook.mean) / self.unit
+    def coming(self, outlook: Outlook, first: int = 0, count: int | None = None) -> Tensor:
+        """What is expected of tokens, by an outlook (b, L, r), as the trunk sees it, (P, b L, dim).
 
-    def embed(self, tokens: Tensor, start: int, observed: int, coming: Tensor | None = None) -> Tensor:
-        """Tokens (b, n, Q) at the places `start` ... of the sequence -> (b, n, dim)."""
-        size = self.config.tokens_per_frame
-        seen = start + torch.arange(tokens.shape[1], device=tokens.device) < observed * size
-        x = self.from_code(self.vectors(tokens, start).sum(-2), start % size)
-        x = x + self.of_codes(self.code_vectors, tokens, start).sum(-2)
-        if coming is not None:
-            x = x + self.from_outlook(coming, start % size)
-        return x + self.token_position[self.positions(start, tokens)] + seen.to(x.dtype)[:, None] * self.prompt
-
-    def vectors(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """Codes (b, n, Q) at the places `start` ... of the sequence -> their vectors (b, n, Q, D)."""
-        return self.of_codes(self.codebook, tokens, start)
-
-    def of_codes(self, table: Tensor, tokens: Tensor, start: int) -> Tensor:
-        """Entries (b, n, Q, d) of tokens (b, n, Q) at places `start` ... in a table (Q, K, d), or (P, Q, K, d)."""
-        levels = torch.arange(self.config.num_quantizers, device=tokens.device)
-        if self.config.codebooks == 1:
-            return table[levels, tokens]
-        return table[self.positions(start, tokens)[:, None], levels, tokens]
-
-    def positions(self, start: int, tokens: Tensor) -> Tensor:
-        """Positions (n,) in their frames of tokens (b, n, ...) at the places `start` ... of the sequence."""
-        return (start + torch.arange(tokens.shape[1], device=tokens.device)) % self.config.tokens_per_frame
-
-    def logits(
-        self, hidden: Tensor, seen: Tensor, level: int, start: int = 0, belief: Belief | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Scores of the codes of one level.
-
-        Parameters
-        ----------
-        hidden
-            (b, n, dim), of the tokens `start` ... of complete frames.
-        seen
-            (b, n, D), the sum of the codes of the levels before.
-        belief
-            (b, n, D), of the tokens given these codes, if there is a first guess.
-
-        Returns
-        -------
-        (b, n, K) each.
+        Of `count` positions from `first` on; None: of all.
         """
-        vector = self.heads[level](hidden + self.from_levels(seen, start), start)
-        position = self.positions(start, hidden)
-        if self.config.codebooks == 1:
-            scores = vector @ self.codebook[level].T.to(vector.dtype) * self.scale[level].exp() + self.bias[level]
-        else:
-            scores = by_position(vector, self.codebook[:, level].mT, start) * self.scale[position, level].exp()[:, None]
-            scores = scores + self.bias[position, level]
-        if self.first_guess is None or belief is None:
-            return scores, None
-        guess = self.guessed(belief, seen, level, start)
-        return scores + guess, guess
+        assert self.first_guess is not None
+        some = slice(first, None if count is None else first + count)
+        tokens = self.first_guess.to_tokens(outlook.mean)[some].flatten(1, 2)
+        unit = self.unit.expand(self.config.tokens_per_frame, 1)[some, None]
+        matrices = self.from_outlook.matrices()
+        return by_position(tokens / unit, matrices[some] if len(matrices) > 1 else matrices)
+
+    def code_table(self) -> Tensor:
+        """The vectors (P' Q K, dim) that codes enter the trunk as, but for what their position adds."""
+        positions, levels, codes, channels = self._codebook.shape
+        with torch.autocast(self.codebook.device.type, enabled=False):
+            codebook = self._codebook.reshape(positions, levels * codes, channels)
+            known = self.code_vectors.reshape(positions, levels * codes, -1)
+            return torch.baddbmm(known, codebook, self.from_code.matrices()).flatten(0, 1)
+
+    def embed(
+        self, tokens: Tensor, start: int, observed: int, coming: Tensor | None = None, table: Tensor | None = None
+    ) -> Tensor:
+        """Tokens (b, n, Q) at the places `start` ... of the sequence -> (b, n, dim).
+
+        `table`: `code_table`, where it is known.
+        """
+        size, count = self.config.tokens_per_frame, tokens.shape[1]
+        index = tokens + self._by_place(self.begins, start, count)
+        table = self.code_table() if table is None else table
+        x = F.embedding_bag(index.flatten(0, 1), table, mode="sum").view(*tokens.shape[:2], -1)
+        x = x + self._by_place(self.token_position + self.from_code.bias, start, count)
+        if coming is not None:
+            x = x + coming
+        marked = min(max(observed * size - start, 0), count)
+        return x + F.pad(self.prompt.expand(marked, -1), (0, 0, 0, count - marked)) if marked else x
+
+    def _by_place(self, of_positions: Tensor, start: int, count: int) -> Tensor:
+        """What each position has (P, ...), of tokens at the places `start` ... of the sequence, (n, ...)."""
+        first = start % len(of_positions)
+        if first + count <= len(of_positions):
+            return of_positions[first : first + count]
+        again = -(-(first + count) // len(of_positions))
+        return of_positions.repeat(again, *(1,) * (of_positions.ndim - 1))[first : first + count]
+
+    @property
+    def _codebook(self) -> Tensor:
+        """(P', Q, K, D)."""
+        return self.codebook if self.codebook.ndim == 4 else self.codebook[None]
+
+    def code_scores(self) -> CodeScores:
+        """What scores codes by hidden states, by the present weights."""
+        own = self.config.codebooks
+        levels, codes = self.config.num_quantizers, self.config.num_vq_embeddings
+        lift = self.from_levels.matrices()
+        if self.first_guess is not None:  # the sum of codes is in the coefficients' unit
+            lift = lift / self.unit[..., None]
+        heads = [head for head in self.heads if isinstance(head, Head)]
+        scale, bias = self.scale.reshape(own, levels), self.bias.reshape(own, levels, codes)
+        return CodeScores.of(heads, lift, self._codebook, scale, bias)
+
+    def guess_levels(self) -> list[Level] | None:
+        """Of all levels what the first guess believes of codes; None: there is none."""
+        if self.first_guess is None:
+            return None
+        return [self.first_guess.level(level) for level in range(self.config.num_quantizers)]
+
+    def level_vectors(self, code: Tensor, level: int, start: int) -> Tensor:
+        """Vectors (n, R, D) of codes (n, R) of one level, at positions `start` ... of a frame.
+
+        With a first guess in the unit of the coefficients, else in the codebook's.
+        """
+        if self.first_guess is not None:
+            place = code + self.rows[start : start + len(code)]
+            return F.embedding(place, self.first_guess.book[level].flatten(0, 1))[..., : self.config.vq_embedding_dim]
+        place = code + self._by_place(self.begins, start, len(code))[:, level, None]
+        return F.embedding(place, self.codebook.flatten(0, -2))
 
     # ------------------------------------------------------------------ generation
 
@@ -294,12 +320,6 @@ class GPT(nn.Module):
             times = torch.arange(1 - prompt.shape[1], 1, device=prompt.device)
         draws = Draws(temperature, top_k, network, generator)
         return Rollout(self, prompt, times, outlook, frames, draws, errors).run(progress)
-
-    def level_vectors(self, code: Tensor, level: int, start: int) -> Tensor:
-        """Vectors (b, n, D) of codes (b, n) of one level, at places `start` ..."""
-        if self.config.codebooks == 1:
-            return self.codebook[level][code]
-        return self.codebook[self.positions(start, code), level, code]
 
 
 @dataclass(frozen=True)

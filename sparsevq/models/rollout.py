@@ -6,16 +6,18 @@ members of what is expected is the mean of the ensemble without the noise of its
 Robert, Biometrika 1996).
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from sparsevq.models.causal import Cache
-from sparsevq.models.first_guess import Belief, FirstGuess
+from sparsevq.models.causal import Cache, Rotation
+from sparsevq.models.code_scores import CodeScores
+from sparsevq.models.first_guess import Belief, FirstGuess, Level
 from sparsevq.models.regression import Outlook
 
 if TYPE_CHECKING:
@@ -72,9 +74,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Codes of one block of tokens (b, n, Q); with a first guess what they leave of its belief, and their mean shift.
+    """Codes of one block of tokens (n, b, Q); with a first guess what they leave of its belief, and their mean shift.
 
-    `shift` (b, n, D) is how far the network moves the mean of coefficients through the chances of the codes.
+    `shift` (n, b, D) is how far the network moves the mean of coefficients through the chances of the codes.
     """
 
     codes: Tensor
@@ -82,55 +84,98 @@ class Sampled:
     shift: Tensor | None = None
 
 
-def sample(gpt: "GPT", hidden: Tensor | None, start: int, belief: Belief | None, draws: Draws) -> Sampled:
-    """Draw codes of the tokens `start` ... of a frame.
+class Sampler:
+    """Draws codes by what a GPT's heads and first guess say, whose weights it has in the form that products take.
 
     Parameters
     ----------
-    hidden
-        (b, n, dim) hidden states; None: by the first guess alone.
-    belief
-        (b, n, D) of the tokens, if there is a first guess.
+    gpt
+        Its weights stay as they are while this is in use.
+    draws
+        How codes are drawn.
     """
-    first_guess, shift = gpt.first_guess, None
-    of = belief.mean if hidden is None and belief is not None else hidden
-    assert of is not None
-    seen = torch.zeros(*of.shape[:2], gpt.config.vq_embedding_dim, device=of.device)
-    drawn: list[Tensor] = []
-    for level in range(gpt.config.num_quantizers):
-        logits, guess = _chances(gpt, hidden, seen, level, start, belief, draws)
-        if draws.temperature == 0:
-            code = logits.argmax(-1)
+
+    def __init__(self, gpt: "GPT", draws: Draws):
+        self.gpt, self.draws = gpt, draws
+        self.alone = gpt.first_guess is not None and draws.network == 0
+        config = gpt.config
+        levels = range(config.num_quantizers)
+        blocks = range(0, config.tokens_per_frame, config.block)
+        self._scores: dict[int, list[CodeScores]] = {}
+        if not self.alone:
+            scores = gpt.code_scores()
+            if torch.is_autocast_enabled(gpt.codebook.device.type):  # once, not in each product
+                scores = scores.to(torch.get_autocast_dtype(gpt.codebook.device.type))
+            self._scores = {
+                first: [scores.level(level).at(first, config.block) for level in levels] for first in blocks
+            }
+        guess = gpt.guess_levels()
+        self._guess: dict[int, list[Level]] = {}
+        if guess is not None:
+            self._guess = {first: [one.at(first, config.block) for one in guess] for first in blocks}
+
+    def __call__(self, hidden: Tensor | None, first: int, belief: Belief | None) -> Sampled:
+        """Draw codes of the block of tokens that begins at position `first` of a frame.
+
+        Parameters
+        ----------
+        hidden
+            (n, b, dim) hidden states; None: by the first guess alone.
+        belief
+            (n, b, D) of the tokens, if there is a first guess.
+        """
+        of = belief.mean if hidden is None and belief is not None else hidden
+        assert of is not None
+        seen = torch.zeros(*of.shape[:2], self.gpt.config.vq_embedding_dim, device=of.device)
+        shift, drawn = None, []
+        for level in range(self.gpt.config.num_quantizers):
+            guess = None
+            if belief is not None:
+                one = self._guess[first][level]
+                guess = one.scores(belief, seen)
+            code, logits = self._draw(hidden, seen, guess, first, level)
+            drawn.append(code)
+            vector = self.gpt.level_vectors(code, level, first)
+            if belief is not None and guess is not None:
+                channel = one.channel(belief, guess)
+                about = one.mean(logits) if self.draws.temperature else vector
+                moved = channel.gain * (about - channel.mean)
+                shift = moved if shift is None else shift + moved
+                belief = one.told(belief, channel, vector)
+            seen = seen + vector
+        return Sampled(torch.stack(drawn, dim=-1), belief, shift)
+
+    def _draw(
+        self, hidden: Tensor | None, seen: Tensor, guess: Tensor | None, first: int, level: int
+    ) -> tuple[Tensor, Tensor]:
+        """Codes (n, b) of a level, and the logits (n, b, K) that they are drawn by."""
+        draws = self.draws
+        if hidden is None:
+            assert guess is not None
+            logits = guess
         else:
-            chance = logits.softmax(-1)
-            code = torch.multinomial(chance.flatten(0, 1), 1, generator=draws.generator).view(logits.shape[:-1])
-        drawn.append(code)
-        vector = gpt.level_vectors(code, level, start)
-        if first_guess is not None and belief is not None and guess is not None:
-            channel = first_guess.channel(belief, guess, level, start)
-            gain, without, _ = channel
-            about = first_guess.mean(logits, level, start) if draws.temperature else gpt.raw(vector, start)
-            moved = gain * (about - without)
-            shift = moved if shift is None else shift + moved
-            belief = first_guess.told(belief, channel, gpt.raw(vector, start))
-        seen = seen + vector
-    return Sampled(torch.stack(drawn, dim=-1), belief, shift)
+            scores = self._scores[first][level]
+            logits = scores((scores.lifted(hidden, seen) if level else hidden)[None])[0].float()
+            if guess is not None:
+                logits = torch.add(guess, logits, alpha=draws.network)
+        if draws.top_k and draws.top_k < logits.shape[-1]:
+            logits = logits.masked_fill(logits < logits.topk(draws.top_k).values[..., -1:], -torch.inf)
+        if draws.temperature == 0:
+            return logits.argmax(-1), logits
+        if draws.temperature != 1:
+            logits = logits / draws.temperature
+        return drawn_by(logits.softmax(-1), draws.generator), logits
 
 
-def _chances(
-    gpt: "GPT", hidden: Tensor | None, seen: Tensor, level: int, start: int, belief: Belief | None, draws: Draws
-) -> tuple[Tensor, Tensor | None]:
-    """Logits (b, n, K) that codes of a level are drawn by, and those of the first guess."""
-    guess: Tensor | None
-    if hidden is None:
-        assert belief is not None
-        guess = logits = gpt.guessed(belief, seen, level, start)
-    else:
-        logits, guess = gpt.logits(hidden, seen, level, start, belief)
-        logits = logits.float() if guess is None else guess + draws.network * (logits.float() - guess)
-    if draws.top_k and draws.top_k < logits.shape[-1]:
-        logits = logits.masked_fill(logits < logits.topk(draws.top_k).values[..., -1:], -torch.inf)
-    return (logits / draws.temperature if draws.temperature else logits), guess
+def drawn_by(chance: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Codes (n, b) that are drawn by chances (n, b, K): the first of K arrivals at these rates.
+
+    As `torch.multinomial` draws, which makes the host wait for the device to check the chances. The numbers are in the
+    order of sequences, so that one has the same for whatever is drawn together with it.
+    """
+    arrival = torch.empty_like(chance.transpose(0, 1), memory_format=torch.contiguous_format)
+    arrival.exponential_(generator=generator)
+    return (chance / arrival.transpose(0, 1)).argmax(-1)
 
 
 class Rollout:
@@ -151,24 +196,32 @@ class Rollout:
         self.size, self.block = config.tokens_per_frame, config.block
         self.prompt, self.times = prompt[:, -config.context_frames :], times[-config.context_frames :]
         self.observed = self.prompt.shape[1]
-        # As much as a position sees in training: the frames before the one that it predicts, and of that one the tokens
-        # that are made.
-        room = (config.context_frames + 1) * self.size - self.block
-        self.caches = [Cache(room, self.size) for _ in gpt.layers]
+        self.sampler = Sampler(gpt, draws)
+        if not self.sampler.alone:
+            self._prepare()
         self.guess, self.outlook = gpt.first_guess, outlook
-        self.coming: Tensor | None = None
         if self.guess is not None:
             if outlook is None:
                 raise ValueError("a GPT with a first guess forecasts from an outlook")
             self.outlook = self.guess.until(outlook, frames + 2)  # the last frame is drawn as if others followed
-            self.coming = gpt.coming(self.outlook)
         self.noise: Tensor | None = None
         if self.guess is not None and self.outlook is not None and errors is not None:
             self.noise = self.guess.innovations(errors, self.outlook)
-        self.alone = self.guess is not None and draws.network == 0
         self.codes: list[Tensor] = []
         self.states: list[Tensor] = []
         self.expected: list[Tensor] = []
+
+    def _prepare(self) -> None:
+        """What the network needs in every frame: its tables, its weights in the precision of products, its memory."""
+        config = self.gpt.config
+        self.table = self.gpt.code_table()
+        ever = torch.cat([self.times, torch.arange(self.frames + 1, device=self.times.device)])
+        self.rotation = Rotation(ever, self.gpt.frequencies, self.size, len(ever) * self.size)
+        self.layers = in_precision(self.gpt.layers, self.prompt.device.type)
+        # As much as a position sees in training: the frames before the one that it predicts, and of that one the tokens
+        # that are made.
+        room = (config.context_frames + 1) * self.size - self.block
+        self.caches = [Cache(room, self.size, len(ever) * self.size) for _ in self.layers]
 
     def run(self, progress: Callable[[int], None] | None) -> Drawn:
         """All frames."""
@@ -188,15 +241,14 @@ class Rollout:
             tokens = self.guess.token_belief(belief)
         parts: list[Sampled] = []
         for first in range(0, self.size, self.block):
-            hidden = None if self.alone else self._hidden(given, lead * self.size + first)
+            hidden = None if self.sampler.alone else self._hidden(given, lead * self.size + first)
             mine = None
             if tokens is not None:
-                mine = Belief(
-                    tokens.mean[:, first : first + self.block], tokens.variance[:, first : first + self.block]
-                )
-            parts.append(sample(self.gpt, hidden, first, mine, self.draws))
-            given = parts[-1].codes
-        self.codes.append(torch.cat([part.codes for part in parts], dim=1))
+                some = slice(first, first + self.block)
+                mine = Belief(tokens.mean[some], tokens.variance[some])
+            parts.append(self.sampler(hidden, first, mine))
+            given = parts[-1].codes.transpose(0, 1)
+        self.codes.append(torch.cat([part.codes for part in parts]).transpose(0, 1))
         if self.guess is not None and belief is not None:
             self._settle(self.guess, lead, belief, parts)
         return given
@@ -205,10 +257,8 @@ class Rollout:
         """Draw a frame's coefficients, given its codes, and follow what is expected of them."""
         assert self.outlook is not None
         known = [part.belief for part in parts if part.belief is not None]
-        tokens = Belief(
-            torch.cat([one.mean for one in known], dim=1), torch.cat([one.variance for one in known], dim=1)
-        )
-        moved = torch.cat([part.shift for part in parts if part.shift is not None], dim=1)
+        tokens = Belief(torch.cat([one.mean for one in known]), torch.cat([one.variance for one in known]))
+        moved = torch.cat([part.shift for part in parts if part.shift is not None])
         before = guess.belief(self.outlook, lead, self.expected[-1] if self.expected else None)
         shifted = replace(before, mean=before.mean + guess.to_coefficients(moved, before.mean.shape[-1]))
         self.expected.append(shifted.mean)
@@ -218,25 +268,35 @@ class Rollout:
         self.states.append(guess.drawn(belief, tokens).draw(self.draws.generator, self.draws.temperature, noise))
 
     def _hidden(self, given: Tensor, made: int) -> Tensor:
-        """Hidden states (b, n, dim) that the next block is drawn by, when `made` tokens are; `given` are seen now."""
-        size, count = self.size, given.shape[1]
-        place = self.observed * size + made - count if made else 0
-        now = self.times if not made else torch.tensor([place // size - self.observed], device=given.device)
-        mask = None
-        if not made and (self.block == 1 or self.observed > 1):
-            order = torch.arange(count, device=given.device) // self.block
-            mask = order[:, None] >= order[None, :]
-        x = self.gpt.embed(given, place, self.observed, self._coming(place, count))
-        for layer, cache in zip(self.gpt.layers, self.caches, strict=True):
-            x = layer(x, now.repeat_interleave(size)[:count], mask, cache)
-        return x[:, -self.block :]
+        """Hidden states (n, b, dim) that the next block is drawn by, when `made` tokens are; `given` are seen now."""
+        count = given.shape[1]
+        place = self.observed * self.size + made - count if made else 0
+        x = self.gpt.embed(given, place, self.observed, self._coming(place, count), self.table)
+        rotation = self.rotation.at(place, count)
+        for layer, cache in zip(self.layers, self.caches, strict=True):
+            x = layer(x, rotation, self.block, cache)
+        return x[:, -self.block :].transpose(0, 1)
 
     def _coming(self, place: int, count: int) -> Tensor | None:
-        """Of the tokens at places `place` ..., what is expected a frame later, (b, count, D); 0 before the last."""
-        if self.coming is None:
+        """Of the tokens at places `place` ..., what is expected a frame later, (b, count, dim).
+
+        Before the last observed frame nothing is.
+        """
+        if self.guess is None or self.outlook is None:
             return None
-        if place == 0:
-            return F.pad(self.coming[:, 0], (0, 0, count - self.size, 0))
-        lead = place // self.size - self.observed + 1
-        first = place % self.size
-        return self.coming[:, lead, first : first + count]
+        lead = max(place // self.size - self.observed + 1, 0)
+        one = Outlook(*(part[:, lead : lead + 1] for part in (self.outlook.mean, self.outlook.std)))
+        first, size = place % self.size, min(count, self.size)
+        coming = self.gpt.coming(one, first, size).transpose(0, 1)
+        return F.pad(coming, (0, 0, count - size, 0)) if count > size else coming
+
+
+def in_precision(layers: nn.ModuleList, kind: str) -> nn.ModuleList:
+    """Layers whose weights need not be converted in each product: under autocast copies in its type, else the same."""
+    if not torch.is_autocast_enabled(kind):
+        return layers
+    copies = copy.deepcopy(layers)
+    for module in copies.modules():
+        if isinstance(module, nn.Linear):
+            module.to(torch.get_autocast_dtype(kind))
+    return copies

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
-from sparsevq.models.first_guess import Belief, FirstGuess
+from sparsevq.models.first_guess import FirstGuess
 from sparsevq.models.gpt import GPT
 from sparsevq.models.regression import Regression, Windows, chosen_windows
 from sparsevq.models.residual_codes import level_sums
@@ -100,7 +100,7 @@ def _channel(guess: FirstGuess, flows: Tensor, sequences: Sequences) -> tuple[Te
     codes, training = sequences.codes, sequences.training
     count = flows.shape[0] * flows.shape[1]
     picks = torch.linspace(0, count - 1, min(FRAMES, count), dtype=torch.float64).round().long()
-    tokens = guess.to_tokens(flows.flatten(0, 1)[picks].float().to(codes.codebook.device))  # (f, P, D)
+    tokens = guess.to_tokens(flows.flatten(0, 1)[picks].float().to(codes.codebook.device)).transpose(0, 1)  # (f, P, D)
     indices = sequences.targets[:, training].flatten(0, 2)[picks.to(training.device)]  # (f, P, Q)
     sums = level_sums(indices, codes.codebook).unbind(2)
     before = torch.zeros_like(tokens)
@@ -124,28 +124,25 @@ def _sharpen(guess: FirstGuess, sequences: Sequences) -> None:
     rows = torch.linspace(0, len(learned.where) - 1, size).round().long().to(learned.where.device)
     variant, trajectory, start = learned.where[rows].unbind(-1)
     states = sequences.coefficients(variant, trajectory, start)
-    beliefs, true = guess.beliefs(learned.outlook(rows), states), guess.to_tokens(states).flatten(1, 2)
-    belief = guess.token_belief(beliefs)
-    belief = Belief(belief.mean.flatten(1, 2), belief.variance.flatten(1, 2))  # (b, s P, D)
-    codes = sequences.take(variant, trajectory, start, 1)[:, 1:].flatten(1, 2)  # (b, s P, Q)
-    sums = level_sums(codes.unflatten(1, (-1, guess.tokens)), sequences.codes.codebook).flatten(1, 2)  # (b, s P, Q, D)
+    belief, true = guess.token_belief(guess.beliefs(learned.outlook(rows), states)), guess.to_tokens(states)
+    true = true.flatten(1, 2)  # (P, b s, D)
+    codes = sequences.take(variant, trajectory, start, 1)[:, 1:].flatten(0, 1)  # (b s, P, Q)
+    sums = level_sums(codes, sequences.codes.codebook).transpose(0, 1)  # (P, b s, Q, D)
     seen = torch.zeros_like(sums[:, :, 0])
-    for level in range(sums.shape[2]):
-        scores, target = guess.scores(belief, seen, level, 0), codes[..., level]
+    for level, target in enumerate(codes.transpose(0, 1).unbind(-1)):
+        scores = guess.level(level).scores(belief, seen)
         surprises = []
         for sharpness in SHARPNESSES:
             surprise = F.cross_entropy((sharpness * scores).flatten(0, 1), target.flatten(), reduction="none")
-            surprises.append(surprise.view(-1, guess.tokens).mean(0))
+            surprises.append(surprise.view(guess.tokens, -1).mean(1))
         best = torch.stack(surprises).argmin(0)
         guess.log_sharpness[level] = torch.tensor(SHARPNESSES, device=best.device)[best].log()
-        scores = guess.scores(belief, seen, level, 0)
-        code = sums[:, :, level] - seen
-        further = guess.gain(belief, level, 0) * (code - guess.expected(scores, level, 0)[0])  # (b, s P, D)
-        products, squares = (
-            part.unflatten(1, (-1, guess.tokens)).sum((0, 1)) for part in ((true - belief.mean) * further, further**2)
-        )
+        one = guess.level(level)
+        scores, code = one.scores(belief, seen), sums[:, :, level] - seen
+        further = one.gain(belief) * (code - one.expected(scores)[0])  # (P, b s, D)
+        products, squares = (part.sum(1) for part in ((true - belief.mean) * further, further**2))
         guess.trust[level] = (products / squares.clamp_min(1e-20)).clamp(0, 1.5)
-        belief = guess.update(belief, scores, code, level, 0)
+        belief = guess.level(level).update(belief, scores, code)
         seen = sums[:, :, level]
 
 

@@ -59,9 +59,10 @@ def outlook(count: int = 2, leads: int = LEADS) -> Outlook:
     return Outlook(0.7 * torch.randn(size, generator=draws), 0.2 + 0.8 * torch.rand(size, generator=draws))
 
 
-def belief(count: int = 5, tokens: int = TOKENS) -> Belief:
+def belief(count: int = 5) -> Belief:
+    """Of tokens, position by position: (P, count, D)."""
     draws = seeded(4)
-    size = (count, tokens, CHANNELS)
+    size = (TOKENS, count, CHANNELS)
     return Belief(torch.randn(size, generator=draws), 0.1 + torch.rand(size, generator=draws))
 
 
@@ -140,19 +141,19 @@ def test_coefficients_are_laid_out_as_tokens():
     tokens = model.to_tokens(torch.arange(1.0, 9.0), fill=-1)
     assert tokens.tolist() == [[1, -1, -1], [2, 3, -1], [4, 5, 6]]
     before = Belief(torch.zeros(1, COEFFICIENTS), torch.ones(1, COEFFICIENTS))
-    known = model.drawn(before, Belief(tokens[None], tokens[None]))
+    known = model.drawn(before, Belief(tokens[:, None], tokens[:, None]))
     assert known.mean.tolist() == [[1, 2, 3, 4, 5, 6, 0, 0]], "coefficients in no token are as they were believed"
     assert known.variance.tolist() == [[1, 2, 3, 4, 5, 6, 1, 1]]
     assert not before.mean.any(), "what was believed before is left as it is"
 
 
 def expectations(model: FirstGuess, before: Belief) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and variance of coefficients over the first level's codes by their chances, (b, P, D) each."""
+    """Mean and variance of coefficients over the first level's codes by their chances, (P, b, D) each."""
     seen = torch.zeros_like(before.mean)
-    scores = model.scores(before, seen, 0, 0)
-    chance = scores.softmax(-1)[..., None]  # (b, P, K, 1)
-    codes = model.codes[:, 0].transpose(0, 1)[:, None].expand(-1, len(seen), -1, -1)  # (K, b, P, D)
-    after = [model.update(before, scores, code, 0, 0) for code in codes]
+    scores = model.level(0).scores(before, seen)
+    chance = scores.softmax(-1)[..., None]  # (P, b, K, 1)
+    codes = model.codes[:, 0].transpose(0, 1)[:, :, None].expand(-1, -1, seen.shape[1], -1)  # (K, P, b, D)
+    after = [model.level(0).update(before, scores, code) for code in codes]
     means, variances = (torch.stack([getattr(part, name) for part in after], 2) for name in ("mean", "variance"))
     assert (variances <= before.variance[:, :, None] * (1 + 1e-6)).all()
     mean = (chance * means).sum(2)
@@ -182,12 +183,12 @@ def test_codes_that_are_fine_or_unsharp_keep_mean_and_variance_too(sharpness):
 
 
 def test_codes_tell_more_of_what_is_less_known():
-    model, mean = guess(), torch.zeros(1, TOKENS, CHANNELS)
+    model, mean = guess(), torch.zeros(TOKENS, 1, CHANNELS)
     left = []
     for variance in (1e-4, 1.0):
         before = Belief(mean, torch.full_like(mean, variance))
-        scores = model.scores(before, torch.zeros_like(mean), 0, 0)
-        after = model.update(before, scores, model.codes[:, 0, 3][None], 0, 0)
+        scores = model.level(0).scores(before, torch.zeros_like(mean))
+        after = model.level(0).update(before, scores, model.codes[:, 0, 3][:, None])
         left.append((after.variance / before.variance).flatten()[model.slots])
     assert (left[0] > 0.95).all() and (left[1] < 0.6).all()
 
@@ -195,15 +196,15 @@ def test_codes_tell_more_of_what_is_less_known():
 def test_chances_are_the_channels():
     """Bayes with the code as a noisy reading, over the codes' density, where no network has spoken."""
     model, before, level = guess(), belief(), 1
-    seen = torch.randn(5, TOKENS, CHANNELS, generator=seeded(6))
-    scores = model.scores(before, seen, level, 0)
+    seen = torch.randn(TOKENS, 5, CHANNELS, generator=seeded(6))
+    scores = model.level(level).scores(before, seen)
     for token, size in enumerate(SIZES):
         codes = model.codes[token, level, :, :size]
         slope, noise = model.slope[level, token, :size], model.noise[level, token, :size]
-        about = slope * (before.mean - seen)[:, token, :size]
-        variance = slope.square() * before.variance[:, token, :size] + noise
+        about = slope * (before.mean - seen)[token, :, :size]
+        variance = slope.square() * before.variance[token, :, :size] + noise
         log = -0.5 * ((codes - about[:, None]).square() / variance[:, None]).sum(-1) + model.density[token, level]
-        torch.testing.assert_close(scores[:, token].log_softmax(-1), log.log_softmax(-1), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(scores[token].log_softmax(-1), log.log_softmax(-1), rtol=1e-4, atol=1e-4)
 
 
 def test_without_an_outlook_codes_are_all_as_likely():
@@ -212,26 +213,26 @@ def test_without_an_outlook_codes_are_all_as_likely():
     slopes, noises, spreads = channel(codebook(), model.slots)
     used = spreads > 0
     variance = ((spreads - noises) / slopes.square().clamp_min(1e-12))[0]
-    before = Belief(torch.zeros(1, TOKENS, CHANNELS), torch.where(used[0], variance, 1.0)[None])
-    scores = model.scores(before, torch.zeros(1, TOKENS, CHANNELS), 0, 0)
+    before = Belief(torch.zeros(TOKENS, 1, CHANNELS), torch.where(used[0], variance, 1.0)[:, None])
+    scores = model.level(0).scores(before, torch.zeros(TOKENS, 1, CHANNELS))
     torch.testing.assert_close(scores.softmax(-1), torch.full_like(scores, 1 / CODES), rtol=1e-3, atol=1e-4)
 
 
 def test_channels_that_pad_a_group_do_not_matter():
     model, before = guess(), belief()
-    seen = torch.randn(5, TOKENS, CHANNELS, generator=seeded(6))
+    seen = torch.randn(TOKENS, 5, CHANNELS, generator=seeded(6))
     padding = torch.ones(TOKENS * CHANNELS, dtype=torch.bool)
     padding[model.slots] = False
-    padding = padding.view(TOKENS, CHANNELS)
+    padding = padding.view(TOKENS, 1, CHANNELS).expand(-1, 5, -1)
     other = Belief(before.mean + 1e3 * padding, before.variance * (1 + 1e3 * padding))
     for level in range(LEVELS):
-        scores = model.scores(before, seen, level, 0)
-        assert torch.equal(model.scores(other, seen + 7 * padding, level, 0), scores)
-        code = model.codes[:, level, 2].expand(5, -1, -1)
-        one, two = (model.update(part, scores, code, level, 0) for part in (before, other))
-        assert torch.equal(one.mean[:, ~padding], two.mean[:, ~padding])
-        assert torch.equal(one.variance[:, ~padding], two.variance[:, ~padding])
-        assert torch.equal(one.mean[:, padding], before.mean[:, padding]), "nothing is learned of them"
+        scores = model.level(level).scores(before, seen)
+        assert torch.equal(model.level(level).scores(other, seen + 7 * padding), scores)
+        code = model.codes[:, level, 2][:, None].expand(-1, 5, -1)
+        one, two = (model.level(level).update(part, scores, code) for part in (before, other))
+        assert torch.equal(one.mean[~padding], two.mean[~padding])
+        assert torch.equal(one.variance[~padding], two.variance[~padding])
+        assert torch.equal(one.mean[padding], before.mean[padding]), "nothing is learned of them"
 
 
 def test_channels_without_spread_leave_all_finite():
@@ -240,29 +241,29 @@ def test_channels_without_spread_leave_all_finite():
     codes[1] = 0
     model = FirstGuess(codes, TOKENS, slots, LEADS, COEFFICIENTS)
     model.set(*channel(codes, slots), torch.full((LEADS, COEFFICIENTS), 0.5))
-    before = Belief(torch.zeros(2, TOKENS, CHANNELS), torch.full((2, TOKENS, CHANNELS), 1e-12))
-    scores = model.scores(before, torch.zeros(2, TOKENS, CHANNELS), 0, 0)
-    after = model.update(before, scores, model.codes[:, 0, 0].expand(2, -1, -1), 0, 0)
+    before = Belief(torch.zeros(TOKENS, 2, CHANNELS), torch.full((TOKENS, 2, CHANNELS), 1e-12))
+    scores = model.level(0).scores(before, torch.zeros(TOKENS, 2, CHANNELS))
+    after = model.level(0).update(before, scores, model.codes[:, 0, 0][:, None].expand(-1, 2, -1))
     assert all(part.isfinite().all() for part in (scores, after.mean, after.variance))
-    assert (scores[:, 1] == scores[:, 1, :1]).all()
+    assert (scores[1] == scores[1, :, :1]).all()
     assert (after.variance > 0).all()
 
 
 def test_tokens_of_a_frame_may_come_one_by_one():
-    """`start` is the position of the first; several frames come from position 0."""
-    model, before = guess(), belief(tokens=2 * TOKENS)
-    seen = torch.randn(5, 2 * TOKENS, CHANNELS, generator=seeded(6))
-    code = model.codes[:, 1, 3].repeat(2, 1).expand(5, -1, -1)
-    scores = model.scores(before, seen, 1, 0)
-    after = model.update(before, scores, code, 1, 0)
-    for token in range(2 * TOKENS):
+    """What is believed of one position's codes is that of the position among all."""
+    model, before = guess(), belief()
+    seen = torch.randn(TOKENS, 5, CHANNELS, generator=seeded(6))
+    code = model.codes[:, 1, 3][:, None].expand(-1, 5, -1)
+    scores = model.level(1).scores(before, seen)
+    after = model.level(1).update(before, scores, code)
+    for token in range(TOKENS):
         one = slice(token, token + 1)
-        alone = Belief(before.mean[:, one], before.variance[:, one])
-        mine = model.scores(alone, seen[:, one], 1, token % TOKENS)
-        torch.testing.assert_close(mine, scores[:, one], rtol=1e-4, atol=1e-5)
-        known = model.update(alone, mine, code[:, one], 1, token % TOKENS)
-        torch.testing.assert_close(known.mean, after.mean[:, one], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(known.variance, after.variance[:, one], rtol=1e-4, atol=1e-5)
+        alone, level = Belief(before.mean[one], before.variance[one]), model.level(1).at(token, 1)
+        mine = level.scores(alone, seen[one])
+        torch.testing.assert_close(mine, scores[one], rtol=1e-4, atol=1e-5)
+        known = level.update(alone, mine, code[one])
+        torch.testing.assert_close(known.mean, after.mean[one], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(known.variance, after.variance[one], rtol=1e-4, atol=1e-5)
 
 
 def test_one_codebook_for_all_positions_is_the_same_for_each():
@@ -270,21 +271,21 @@ def test_one_codebook_for_all_positions_is_the_same_for_each():
     one = FirstGuess(shared, TOKENS, slots, LEADS, 9)
     each = FirstGuess(shared.expand(TOKENS, -1, -1, -1), TOKENS, slots, LEADS, 9)
     each.load_state_dict(one.state_dict())
-    before, seen = belief(), torch.zeros(5, TOKENS, CHANNELS)
-    scores = one.scores(before, seen, 0, 0)
-    torch.testing.assert_close(each.scores(before, seen, 0, 0), scores)
-    code = shared[0, 0, 3].expand(5, TOKENS, -1)
+    before, seen = belief(), torch.zeros(TOKENS, 5, CHANNELS)
+    scores = one.level(0).scores(before, seen)
+    torch.testing.assert_close(each.level(0).scores(before, seen), scores)
+    code = shared[0, 0, 3].expand(TOKENS, 5, -1)
     torch.testing.assert_close(
-        each.update(before, scores, code, 0, 0).mean, one.update(before, scores, code, 0, 0).mean
+        each.level(0).update(before, scores, code).mean, one.level(0).update(before, scores, code).mean
     )
 
 
 def test_scores_are_float32_whatever_the_precision_around():
     model, before = guess(), belief()
-    seen = torch.zeros(5, TOKENS, CHANNELS)
-    expected = model.scores(before, seen, 0, 0)
+    seen = torch.zeros(TOKENS, 5, CHANNELS)
+    expected = model.level(0).scores(before, seen)
     with torch.autocast("cpu", torch.bfloat16):
-        found = model.scores(before, seen, 0, 0)
+        found = model.level(0).scores(before, seen)
     assert found.dtype == torch.float32 and torch.equal(found, expected)
 
 

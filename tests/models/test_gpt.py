@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models import rollout
+from sparsevq.models.causal import Rotation, positions_last
 from sparsevq.models.gpt import GPT, Given, GPTConfig, members_of, unit_codes
 from sparsevq.models.regression import Outlook
-from sparsevq.models.rollout import Draws, sample
+from sparsevq.models.rollout import Draws, Sampler
 
 SHAPE = GPTConfig(
     tokens_per_frame=3,
@@ -256,13 +256,12 @@ def test_one_codebook_has_the_weights_that_it_always_had():
 
 def test_one_codebook_scores_codes_as_it_always_did():
     model = gpt()
-    hidden, seen = torch.randn(2, 6, 16, generator=seeded(2)), torch.randn(2, 6, 4, generator=seeded(3))
+    hidden, seen = torch.randn(3, 4, 16, generator=seeded(2)), torch.randn(3, 4, 4, generator=seeded(3))
     normalise, widen, activate, narrow = model.heads[1]
     vector = narrow(activate(widen(normalise(hidden + seen @ model.from_levels.weight.T))))
     expected = vector @ model.codebook[1].T * model.scale[1].exp() + model.bias[1]
-    scores, guess = model.logits(hidden, seen, 1)
-    torch.testing.assert_close(scores, expected)
-    assert guess is None
+    scores = model.code_scores().level(1)
+    torch.testing.assert_close(scores(scores.lifted(hidden, seen)[None])[0], expected, rtol=1e-4, atol=1e-5)
 
 
 @both_predictions
@@ -318,16 +317,14 @@ def test_before_any_training_the_loss_is_the_first_guesss(prediction):
     whole = sequences(2, 4)
     with torch.no_grad():
         found, one, other = loss(model, whole, observed()), given(model, 2, 3), given(model, 2, 3, seed=5)
-        beliefs = model.first_guess.token_belief(model.first_guess.beliefs(one.outlook, one.states))
-        size, level = (2, 9, -1), 0
-        belief = replace(beliefs, mean=beliefs.mean.view(size), variance=beliefs.variance.view(size))
-        seen, losses = torch.zeros(2, 9, 4), []
-        codes = whole[:, 1:].flatten(1, 2)
+        belief = model.first_guess.token_belief(model.first_guess.beliefs(one.outlook, one.states))
+        seen, losses = torch.zeros(3, 6, 4), []
+        codes = whole[:, 1:].flatten(0, 1).transpose(0, 1)  # (P, b s, Q)
         for level in range(2):
-            scores = model.first_guess.scores(belief, seen, level, 0)
+            scores = model.first_guess.level(level).scores(belief, seen)
             losses.append(-scores.log_softmax(-1).gather(-1, codes[..., level, None]).mean())
-            code = model.first_guess.codes[torch.arange(9) % 3, level, codes[..., level]]
-            belief, seen = model.first_guess.update(belief, scores, code, level, 0), seen + code
+            code = model.first_guess.codes[torch.arange(3)[:, None], level, codes[..., level]]
+            belief, seen = model.first_guess.level(level).update(belief, scores, code), seen + code
         assert model(whole, whole[:, 1:], observed(), other) != found
     torch.testing.assert_close(found, torch.stack(losses).mean(), rtol=1e-4, atol=1e-5)
 
@@ -395,12 +392,13 @@ def test_an_outlook_is_needed_where_there_is_a_first_guess():
 def generate_and_watch(model: GPT, prompt: torch.Tensor, frames: int, times: torch.Tensor, monkeypatch):
     """The likeliest forecast with its prompt, (b, n, Q), and the hidden states that each token was drawn from."""
     hidden: list[torch.Tensor] = []
+    sample = Sampler.__call__
 
-    def watched(gpt, states, *more):
-        hidden.append(states)
-        return sample(gpt, states, *more)
+    def watched(sampler, states, *more):
+        hidden.append(states.transpose(0, 1))
+        return sample(sampler, states, *more)
 
-    monkeypatch.setattr(rollout, "sample", watched)
+    monkeypatch.setattr(Sampler, "__call__", watched)
     made = forecast(model, prompt, frames, times)
     return torch.cat([prompt, made], dim=1).flatten(1, 2), torch.cat(hidden, dim=1)
 
@@ -417,9 +415,9 @@ def test_generation_sees_what_training_saw(kind, times, monkeypatch):
     tokens, hidden = generate_and_watch(model, prompt, leads - 1, times, monkeypatch)
     coming = None
     if model.first_guess is not None:
-        expected = model.coming(model.first_guess.until(outlook(model, 4), leads + 1))
-        silent = torch.zeros_like(expected[:, :1]).expand(-1, len(times) - 1, -1, -1)
-        coming = torch.cat([silent, expected], dim=1).flatten(1, 2)[:, :-block]
+        expected = positions_last(model.coming(model.first_guess.until(outlook(model, 4), leads + 1)), 4)
+        silent = torch.zeros_like(expected[:, :1]).expand(-1, 3 * (len(times) - 1), -1)
+        coming = torch.cat([silent, expected], dim=1)[:, :-block]
     with torch.no_grad():
         frames = torch.cat([times, torch.arange(leads)])
         whole = model.trunk(tokens[:, :-block], frames, len(times), coming)[:, 3 * len(times) - block :]
@@ -470,9 +468,9 @@ def test_past_the_trained_context_the_latest_frames_are_seen(prediction, monkeyp
     for target in range(2 * size, tokens.shape[1], block):
         place = torch.arange(max(0, target // size - 4) * size, target)
         with torch.no_grad():
-            causal = place[:, None] // block >= place[None] // block
             embedded = model.embed(tokens[:, place], int(place[0]), 2)
-            expected = model.layers[0](embedded, frames[place // size], causal)[:, -block:]
+            rotation = Rotation(frames[int(place[0]) // size :], model.frequencies, size, len(place))
+            expected = model.layers[0](embedded, rotation, block)[:, -block:]
         made = hidden[:, target - 2 * size : target - 2 * size + block]
         torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-4, msg=f"token {target}")
 
@@ -527,9 +525,9 @@ def test_codes_are_drawn_as_often_as_they_are_likely(temperature, top_k):
     hidden = torch.randn(1, 1, 16, generator=seeded(3))
     with torch.no_grad():
         model.scale.fill_(-1)  # none so likely that the others never come
-        logits = model.logits(hidden, torch.zeros(1, 1, 4), 0)[0][0, 0] / temperature
-        how = Draws(temperature, top_k, generator=seeded(0))
-        codes = sample(model, hidden.expand(draws, 1, 16), 0, None, how).codes[:, 0, 0]
+        logits = model.code_scores().level(0)(hidden[None])[0, 0, 0] / temperature
+        sampler = Sampler(model, Draws(temperature, top_k, generator=seeded(0)))
+        codes = sampler(hidden.expand(3, draws, 16), 0, None).codes[0, :, 0]
     if top_k:
         logits[logits.argsort()[:-top_k]] = -torch.inf
     chance = logits.softmax(-1)

@@ -54,7 +54,7 @@ class Belief:
 
 @dataclass(frozen=True)
 class Channel:
-    """How far coefficients go with their codes, and mean and variance of codes by their scores, (P, R, D) each."""
+    """How far coefficients go with their codes, and mean and variance of codes by their chances, (P, R, D) each."""
 
     gain: Tensor
     mean: Tensor
@@ -106,12 +106,12 @@ class Level:
             both = torch.cat([weight * self.slope * (belief.mean - seen), -0.5 * weight], dim=-1)
             return torch.baddbmm(self.density, both, self.codes.mT)
 
-    def channel(self, belief: Belief, scores: Tensor) -> Channel:
-        """By the scores (P, R, K) of the belief.
+    def channel(self, belief: Belief, chance: Tensor) -> Channel:
+        """By the chances (P, R, K) of codes that the scores of the belief give.
 
         Never so far that codes by these chances would give more than the belief's variance.
         """
-        mean, variance = self.expected(scores)
+        mean, variance = self.expected(chance)
         most = ((1 - LEAST) * belief.variance / variance.clamp_min(1e-30)).sqrt()
         return Channel((self.trust * self.gain(belief)).minimum(most), mean, variance)
 
@@ -123,22 +123,22 @@ class Level:
 
     def update(self, belief: Belief, scores: Tensor, code: Tensor) -> Belief:
         """`told`, by the scores (P, R, K) of the belief."""
-        return self.told(belief, self.channel(belief, scores), code)
+        return self.told(belief, self.channel(belief, scores.detach().softmax(-1)), code)
 
     def gain(self, belief: Belief) -> Tensor:
         """(P, R, D) how far a coefficient goes with its code, in theory."""
         return self.slope * belief.variance / torch.addcmul(self.noise, self.square, belief.variance)
 
-    def expected(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (P, R, D) of codes by their scores (P, R, K)."""
-        with torch.autocast(scores.device.type, enabled=False):
-            mean, square = torch.bmm(scores.detach().softmax(-1), self.codes).chunk(2, dim=-1)
+    def expected(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (P, R, D) of codes by their chances (P, R, K)."""
+        with torch.autocast(chance.device.type, enabled=False):
+            mean, square = torch.bmm(chance, self.codes).chunk(2, dim=-1)
         return mean, torch.addcmul(square, mean, mean, value=-1).clamp_min(0)
 
-    def mean(self, scores: Tensor) -> Tensor:
+    def mean(self, chance: Tensor) -> Tensor:
         """The mean of `expected` alone."""
-        with torch.autocast(scores.device.type, enabled=False):
-            return torch.bmm(scores.softmax(-1), self.codes[..., : self.slope.shape[-1]])
+        with torch.autocast(chance.device.type, enabled=False):
+            return torch.bmm(chance, self.codes[..., : self.slope.shape[-1]])
 
 
 class FirstGuess(nn.Module):

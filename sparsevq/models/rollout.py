@@ -133,13 +133,12 @@ class Sampler:
             if belief is not None:
                 one = self._guess[first][level]
                 guess = one.scores(belief, seen)
-            code, logits = self._draw(hidden, seen, guess, first, level)
+            code, chance = self._draw(hidden, seen, guess, first, level)
             drawn.append(code)
             vector = self.gpt.level_vectors(code, level, first)
             if belief is not None and guess is not None:
-                channel = one.channel(belief, guess)
-                about = one.mean(logits) if self.draws.temperature else vector
-                moved = channel.gain * (about - channel.mean)
+                channel = one.channel(belief, guess.softmax(-1))
+                moved = channel.gain * ((vector if chance is None else one.mean(chance)) - channel.mean)
                 shift = moved if shift is None else shift + moved
                 belief = one.told(belief, channel, vector)
             seen = seen + vector
@@ -147,8 +146,8 @@ class Sampler:
 
     def _draw(
         self, hidden: Tensor | None, seen: Tensor, guess: Tensor | None, first: int, level: int
-    ) -> tuple[Tensor, Tensor]:
-        """Codes (n, b) of a level, and the logits (n, b, K) that they are drawn by."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """Codes (n, b) of a level, and the chances (n, b, K) that they are drawn by; None: they are the likeliest."""
         draws = self.draws
         if hidden is None:
             assert guess is not None
@@ -161,10 +160,9 @@ class Sampler:
         if draws.top_k and draws.top_k < logits.shape[-1]:
             logits = logits.masked_fill(logits < logits.topk(draws.top_k).values[..., -1:], -torch.inf)
         if draws.temperature == 0:
-            return logits.argmax(-1), logits
-        if draws.temperature != 1:
-            logits = logits / draws.temperature
-        return drawn_by(logits.softmax(-1), draws.generator), logits
+            return logits.argmax(-1), None
+        chance = (logits if draws.temperature == 1 else logits / draws.temperature).softmax(-1)
+        return drawn_by(chance, draws.generator), chance
 
 
 def drawn_by(chance: Tensor, generator: torch.Generator | None) -> Tensor:

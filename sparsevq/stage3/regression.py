@@ -139,7 +139,7 @@ def _sharpen(guess: FirstGuess, sequences: Sequences) -> None:
         guess.log_sharpness[level] = torch.tensor(SHARPNESSES, device=best.device)[best].log()
         one = guess.level(level)
         scores, code = one.scores(belief, seen), sums[:, :, level] - seen
-        further = one.gain(belief) * (code - one.expected(scores)[0])  # (P, b s, D)
+        further = one.gain(belief) * (code - one.expected(scores.softmax(-1))[0])  # (P, b s, D)
         products, squares = (part.sum(1) for part in ((true - belief.mean) * further, further**2))
         guess.trust[level] = (products / squares.clamp_min(1e-20)).clamp(0, 1.5)
         belief = guess.level(level).update(belief, scores, code)

@@ -11,6 +11,7 @@ from sparsevq.models.causal import Rotation, positions_last
 from sparsevq.models.gpt import GPT, Given, GPTConfig, members_of, unit_codes
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Draws, Sampler
+from tests.host_waits import NoWaiting
 
 SHAPE = GPTConfig(
     tokens_per_frame=3,
@@ -473,6 +474,16 @@ def test_past_the_trained_context_the_latest_frames_are_seen(prediction, monkeyp
             expected = model.layers[0](embedded, rotation, block)[:, -block:]
         made = hidden[:, target - 2 * size : target - 2 * size + block]
         torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-4, msg=f"token {target}")
+
+
+@observations
+@all_kinds
+def test_a_forecast_never_makes_the_host_wait(kind, times):
+    """Draws are not looked at on their way: the host may run ahead of a GPU, past the trained context too."""
+    model, prompt = gpt(**kind), sequences(2, len(times))
+    one, draws, times = outlook(model, 2), seeded(1), torch.tensor(times)
+    with NoWaiting():
+        model.generate(prompt, 9, times=times, outlook=one, temperature=0.7, top_k=3, network=0.5, generator=draws)
 
 
 def test_without_times_there_is_no_gap():

@@ -15,7 +15,7 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.forecasting.model import Asked, ForecastModel, Seen
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.models.gpt import GPT, members_of
-from sparsevq.models.rollout import Draws, sample
+from sparsevq.models.rollout import Draws, Sampler
 from sparsevq.models.tokenizer import LatentTokenizer
 from sparsevq.runs.codes import Codes
 from sparsevq.runtime.devices.device import Lease, fabric_for
@@ -50,26 +50,25 @@ class Rates:
 
 
 def time_forecasts(
-    config: Config, lease: Lease, cases: int | None, repeats: int, recompute: bool
+    config: Config, lease: Lease, cases: int, members: int, repeats: int, recompute: bool
 ) -> tuple[dict[str, Rates], Rate]:
-    """Rates of each kind of prediction, and of decoding alone; `cases` None: as many as the configuration holds out."""
+    """Rates of each kind of prediction, and of decoding alone."""
     settings = config.forecast
     fabric = fabric_for(lease, config.stage3.precision)
     device = fabric.device
     data = smooth_fields(config, trajectories=4, frames=2)
     fields = DeviceFields(data, Symmetries(), device)
-    cases = cases or config.data_set(config.data_sets[0]).test * len(settings.starts)
 
     def rate(work: Callable[[], object], times: int) -> Rate:
         reset_peak(device)
         taken = seconds(work, device, times)
-        return Rate(cases * settings.members * settings.horizon / taken, taken, peak_mb(device))
+        return Rate(cases * members * settings.horizon / taken, taken, peak_mb(device))
 
     temperature = 1.0 if settings.temperature is None else settings.temperature
     now = torch.zeros(1, dtype=torch.long, device=device)
 
     def tokens(model: ForecastModel, prompt: Tensor) -> Tensor:
-        asked = Asked(settings.horizon, settings.members, temperature, settings.top_k, seed=0)
+        asked = Asked(settings.horizon, members, temperature, settings.top_k, seed=0)
         return model.generate(Seen(prompt, now), asked).codes
 
     def decode(model: ForecastModel, indices: Tensor) -> None:
@@ -81,7 +80,7 @@ def time_forecasts(
         prompt = random_codes(model, cases)
         cached, recomputed, same = rate(lambda: tokens(model, prompt), repeats), None, None
         if recompute:
-            repeated = members_of(prompt, settings.members)
+            repeated = members_of(prompt, members)
             recomputed = rate(lambda: generate_without_cache(model.gpt, repeated, settings.horizon, temperature), 1)
             likeliest = model.gpt.generate(prompt, settings.horizon, temperature=0).codes
             same = float((likeliest == generate_without_cache(model.gpt, prompt, settings.horizon, 0)).float().mean())
@@ -98,14 +97,15 @@ def generate_without_cache(gpt: GPT, prompt: Tensor, frames: int, temperature: f
     """A baseline: `GPT.generate`, with the whole sequence so far recomputed at each prediction."""
     size, block, context = gpt.config.tokens_per_frame, gpt.config.block, gpt.config.context_frames
     draws = Draws(temperature, generator=torch.Generator(prompt.device).manual_seed(0))
+    sample = Sampler(gpt, draws)
     tokens = prompt.flatten(1, 2)
     times = torch.cat([torch.zeros(1), torch.arange(frames + 1)]).long().to(prompt.device)  # observed, completed, ...
     while tokens.shape[1] < size * (2 + frames):
         # The window starts with a whole frame.
         first = max(0, -(-(tokens.shape[1] - size * context) // size))
         hidden = gpt.trunk(tokens[:, size * first :], times[first:], observed=max(0, 1 - first))
-        codes = sample(gpt, hidden[:, -block:], tokens.shape[1] % size, None, draws).codes
-        tokens = torch.cat([tokens, codes], dim=1)
+        codes = sample(hidden[:, -block:].transpose(0, 1), tokens.shape[1] % size, None).codes
+        tokens = torch.cat([tokens, codes.transpose(0, 1)], dim=1)
     return rearrange(tokens[:, size:], "b (s p) q -> b s p q", p=size)
 
 

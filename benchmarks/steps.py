@@ -245,7 +245,12 @@ def attention_not_in_float32() -> Iterator[None]:
     def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
 
-    with mock.patch.object(attention, "attend", attend), mock.patch.object(causal, "attend", attend):
+    def causally(query: Tensor, key: Tensor, value: Tensor, sight: causal.Sight, dropout: float = 0.0) -> Tensor:
+        mask = sight if isinstance(sight, Tensor) else None
+        before = mask is None and sight == "before"
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=before)
+
+    with mock.patch.object(attention, "attend", attend), mock.patch.object(causal, "attend_causally", causally):
         yield
 
 

@@ -56,7 +56,7 @@ class FieldsOf:
         self, model: ForecastModel, data: FieldData, drawn: Drawn, observed: int, places: FloatArray | None = None
     ):
         self._model, self._data, self._places = model, data, places
-        with torch.no_grad():
+        with torch.no_grad(), model.as_trained():
             self._latents = model.latents(drawn)
         members, leads = self._latents.shape[:2]
         self._factor = model.factor(observed, leads)
@@ -94,7 +94,11 @@ class FieldsOf:
         """A part of the array of `shape`, all channels and members of it; NaN where there is no field."""
         leads, box = block[2], block[3:]
         where = box if self._places is None else self._places[box[0]]
-        with self._one_at_a_time, torch.no_grad():  # it has all threads; memory holds one block
+        with (
+            self._one_at_a_time,
+            torch.no_grad(),
+            self._model.as_trained(),
+        ):  # it has all threads; memory holds one block
             fields = self._decoded(where, leads)
         if self._places is None:
             nowhere = ~self._data.learned.reshape(self._data.grid)[box].ravel()

@@ -192,7 +192,7 @@ class Forecaster:
         received = self._intake(observations, self.observed_frames, strict)
         history = received.history
         clock = forecast_clock(self.data, history.date, date)
-        with torch.no_grad():
+        with torch.no_grad(), self._model.as_trained():
             prompt = self._prompt(history, known)
             outlook, regression = self._outlook(history, known) or (None, None)
             seen = Seen(prompt, torch.tensor(history.offsets, device=self._device), outlook, regression)
@@ -234,7 +234,7 @@ class Forecaster:
         steps = steps_later(last.history, further, (last.clock, given), times, steps)
         further = replace(further, counted=counted_on(last.history, further, steps, times))
         history = last.history.appended(further, steps).latest(self.observed_frames)
-        with torch.no_grad():
+        with torch.no_grad(), self._model.as_trained():
             outlook, _ = self._outlook(history, last.known) or (None, None)
             if outlook is None or last.outlook is None or last.drawn.states is None:
                 seen = Seen(self._prompt(history, last.known), torch.tensor(history.offsets, device=self._device))

@@ -26,7 +26,8 @@ from sparsevq.stage2.dump import load_tokenizer
 class ForecastModel:
     """The encoders, the tokenizer and the GPT of one run.
 
-    `parameters`: those of a trajectory that they take; `calibration`: of ensembles, None: there is none yet.
+    `parameters`: those of a trajectory that they take; `calibration`: of ensembles, None: there is none yet; `bf16`:
+    whether the GPT was trained in bf16-mixed.
     """
 
     sparse: Stage1Model
@@ -35,6 +36,17 @@ class ForecastModel:
     gpt: GPT
     parameters: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    bf16: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.gpt.codebook.device
+
+    def as_trained(self) -> torch.autocast:
+        """The precision of training on a GPU; on the CPU float32: there conversions cost what small products gain."""
+        kind = self.device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.bf16 and kind == "cuda")
 
     def generate(self, seen: "Seen", asked: "Asked") -> Drawn:
         """An ensemble (b, members, frames + 1, ...), from the last observed frame on."""
@@ -282,7 +294,13 @@ def load_forecast_model(run: Run, device: torch.device, calibrated: bool = True)
         calibration, made_from = read_calibration(run.file("calibration"), len(run.domain.channels))
         run.check("calibration", made_from, rule="calibrate")
     gpt = gpt.to(device).eval().requires_grad_(False)
-    return ForecastModel(sparse, teacher, tokenizer, gpt, sparse.parameters, calibration)
+    return ForecastModel(sparse, teacher, tokenizer, gpt, sparse.parameters, calibration, trained_in_bf16(file))
+
+
+def trained_in_bf16(file: ModelFile) -> bool:
+    """Whether a model was trained in bf16-mixed; of earlier versions, which do not say it, what was asked for."""
+    asked = file.settings.get("precision", "32-true")
+    return str(file.extra.get("precision", "bf16-mixed" if asked == "auto" else asked)) == "bf16-mixed"
 
 
 def gpt_config_of(file: ModelFile) -> GPTConfig:

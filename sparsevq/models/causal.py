@@ -124,9 +124,8 @@ def attend_causally(query: Tensor, key: Tensor, value: Tensor, sight: Sight, dro
     with torch.autocast("cpu", enabled=False) if on_processor else contextlib.nullcontext():
         if on_processor and dropout:
             return _attention_with_dropout(query, key, value, sight, dropout)
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=sight == "before" if mask is None else False
-        )
+        before = mask is None and sight == "before"
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=before)
 
 
 def _attention_with_dropout(query: Tensor, key: Tensor, value: Tensor, sight: Sight, dropout: float) -> Tensor:

@@ -68,6 +68,7 @@ class GPTStage(Stage):
             from_first(buffer)
         self.val = self.sequences.held_out("val", self.module.outlooks)
         self.made_from = {"codes": codes.digest}
+        self.extra = {"precision": fabric._precision.precision}  # what `auto` came to: forecasts are computed in it
         if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
             self.made_from["tokenizer"] = codes.made_from["tokenizer"]
         self.start_from(start_from, "gpt")

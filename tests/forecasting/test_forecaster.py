@@ -14,10 +14,11 @@ import xarray as xr
 import sparsevq
 from sparsevq.data.layout import write_data
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.model import Asked, ForecastModel, doubt_about_members
+from sparsevq.forecasting.model import Asked, ForecastModel, doubt_about_members, trained_in_bf16
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import Run
 from sparsevq.runtime.files import digest
+from sparsevq.runtime.model_file import load_model
 from tests.chain import REGRESSION, Chain
 from tests.edited import edited
 from tests.flows import travelling_waves
@@ -39,6 +40,34 @@ def test_a_forecast_is_the_workflows(model, run):
     assert valid.mean() > 0.8
     np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(forecast["lead_time"], [0, *lead_time])  # the file tells those that are forecast
+
+
+@pytest.mark.parametrize(
+    ("asked", "came_to", "bf16"),
+    [
+        ("auto", "bf16-mixed", True),
+        ("auto", "32-true", False),
+        ("auto", None, True),
+        ("bf16-mixed", None, True),
+        ("32-true", None, False),
+    ],
+)
+def test_a_model_says_the_precision_that_it_was_trained_in(guessing, asked, came_to, bf16):
+    """Files of earlier versions do not say it: then what was asked for counts."""
+    file = load_model(guessing.model("gpt"), "gpt")
+    assert file.extra["precision"] == "32-true"
+    extra = {} if came_to is None else {"precision": came_to}
+    assert trained_in_bf16(replace(file, settings={"precision": asked}, extra=extra)) == bf16
+
+
+def test_forecasts_are_float32_on_the_cpu_whatever_the_training(model, run):
+    before, readings = model._model, run.readings()
+    expected = model.forecast(readings, 2, 2)
+    model._model = replace(before, bf16=True)
+    try:
+        assert model.forecast(readings, 2, 2).equals(expected)
+    finally:
+        model._model = before
 
 
 def test_readings_become_the_codes_of_the_index_dump(model, run, monkeypatch):

@@ -115,6 +115,8 @@ class GPT(nn.Module):
         ]
         self.layers = nn.ModuleList(layers)
         self.from_levels = PositionLinear(channels, dim, positions, bias=False)
+        if levels == 1:  # there are none before: with several devices every weight that may learn must have a gradient
+            self.from_levels.requires_grad_(False)
         guesses = bool(config.regressions)  # then the network's own scores are added to those of the guess
         self.heads = nn.ModuleList(Head(dim, channels, positions, speaks=not guesses) for _ in range(levels))
         self.bias = nn.Parameter(torch.zeros(*of_positions, levels, codes))

@@ -224,6 +224,15 @@ def test_every_weight_learns(kind):
     assert [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()] == []
 
 
+@both_predictions
+def test_every_weight_that_may_learn_does_with_a_single_level_too(prediction):
+    """Data-parallel training waits for a gradient of each."""
+    model = gpt(prediction=prediction, num_quantizers=1).train()
+    loss(model, sequences(8, 6, model.config), observed()).backward()
+    learning = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    assert [name for name, weight in learning.items() if weight.grad is None or not weight.grad.any()] == []
+
+
 # ------------------------------------------------------------------ a codebook for each position
 
 

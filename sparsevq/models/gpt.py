@@ -98,7 +98,8 @@ class GPT(nn.Module):
         self.unit: Tensor
         # Where each token's codes begin in tables of all codebooks, (P, Q).
         begins = codes * torch.arange(positions * levels).view(positions, levels)
-        self.register_buffer("begins", begins.expand(config.tokens_per_frame, -1), persistent=False)
+        begins = begins.expand(config.tokens_per_frame, -1).contiguous()  # which devices that train together send
+        self.register_buffer("begins", begins, persistent=False)
         self.begins: Tensor
         rows = codes * torch.arange(config.tokens_per_frame)[:, None]  # the same in a table of one level, (P, 1)
         self.register_buffer("rows", rows, persistent=False)

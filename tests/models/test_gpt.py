@@ -578,3 +578,8 @@ def test_a_flow_that_repeats_is_learnt_by_heart(prediction):
         optimizer.step()
     made = forecast(model.eval(), cycle[:, None], 12)
     assert torch.equal(made, cycle[(torch.arange(5)[:, None] + torch.arange(13)) % 5])
+
+
+@all_kinds
+def test_buffers_can_be_sent_to_devices_that_train_together(kind):
+    assert [name for name, buffer in gpt(**kind).named_buffers() if not buffer.is_contiguous()] == []

@@ -192,7 +192,7 @@ def test_a_trained_gpt_completes_near_the_truth(guessing, codes):
     true = one.given.states[:, :1]
     assert (drawn.states - true).square().sum() < 0.5 * true.square().sum()
     vectors = codes_sum(drawn.codes, codes.codebook)
-    tokens = gpt.first_guess.to_tokens(true)
+    tokens = gpt.first_guess.to_tokens(true).movedim(0, -2)
     assert (vectors - tokens).square().sum() < tokens.square().sum()
 
 

@@ -1,6 +1,7 @@
 """The leading POD modes of snapshots that may not fit in memory, by a randomised SVD that passes over blocks."""
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ ITERATIONS = 4
 loses what is below 3e-4 of the largest in one; the others turn them towards the leading ones."""
 KEPT = 2**30
 """Bytes of snapshots that are kept in memory; others are made again in each pass."""
+ROWS, ROWS_A_DIRECTION = 2**13, 64
+"""Values of a snapshot for which directions are multiplied and made orthonormal together: at least, and for each
+direction. What that takes is then little beside the directions."""
 
 
 class Snapshots:
@@ -85,11 +89,16 @@ def leading_modes(blocks: Iterable[Array], shape: tuple[int, int], rank: int, se
     """
     sketch = min(rank + rank // 16 + 10, *shape)
     directions = np.random.default_rng(seed).standard_normal((shape[1], sketch), dtype=np.float32)
+    image, rows = np.empty_like(directions), max(ROWS, ROWS_A_DIRECTION * sketch)
     for _ in range(ITERATIONS):
-        image = np.zeros_like(directions)
+        image.fill(0)
         for block in blocks:
-            image += block.T @ (block @ directions)
-        directions = np.linalg.qr(image)[0]
+            coefficients = block @ directions
+            for start in range(0, shape[1], rows):
+                image[start : start + rows] += block[:, start : start + rows].T @ coefficients
+        orthonormal(image, rows)
+        directions, image = image, directions
+    del image
     gram = np.zeros((sketch, sketch))
     for block in blocks:
         coefficients = (block @ directions).astype(np.float64)
@@ -100,3 +109,28 @@ def leading_modes(blocks: Iterable[Array], shape: tuple[int, int], rank: int, se
     negligible = 10 * np.finfo(np.float32).eps * max(shape) ** 0.5
     kept = min(rank, int((energy > negligible**2 * max(energy[0], 0)).sum()))
     return rotation[:, :kept].T.astype(np.float32) @ directions.T, energy[:kept]
+
+
+def orthonormal(columns: Array, rows: int) -> Array:
+    """QR factorisation of columns ``(P, s)``, about so many rows at a time: they become Q; R ``(s, s)`` is returned.
+
+    Of all at once NumPy's, which is in float64 and copies, would take ten times their memory. Here it is that of each
+    block of rows, then of the blocks' R below each other, and Q of the one times that of the other (Demmel, Grigori,
+    Hoemmen & Langou, SIAM J. Sci. Comput. 2012): as exact. Directions stay in their order, by which products with them
+    are as exact of small modes as of large ones.
+    """
+    size = columns.shape[1]
+    count = max(1, len(columns) // max(rows, 2 * size))
+    ends = np.linspace(0, len(columns), count + 1).astype(int)
+    cuts = [slice(start, end) for start, end in pairwise(ends)]
+    triangles = []
+    for cut in cuts:
+        columns[cut], triangle = np.linalg.qr(columns[cut])
+        triangles.append(triangle.astype(np.float64))
+    if count == 1:
+        return triangles[0]
+    stacked = np.concatenate(triangles)
+    triangle = orthonormal(stacked, rows)
+    for cut, part in zip(cuts, np.split(stacked, count), strict=True):
+        columns[cut] = columns[cut] @ part.astype(columns.dtype)
+    return triangle

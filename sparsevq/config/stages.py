@@ -14,8 +14,8 @@ class BasisConfig(Section):
 
     modes: Count = Field(
         512,
-        description="modes, at most: fewer where the training flows support fewer; to compute them, memory holds three "
-        "times as many frames",
+        description="modes, at most: fewer where the training flows support fewer; to compute them, memory holds twice "
+        "as many frames",
     )
 
 

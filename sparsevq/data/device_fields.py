@@ -11,7 +11,7 @@ from torch import Tensor
 from sparsevq.config import Symmetries
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.mapped_rows import MappedRows
-from sparsevq.data.symmetries import symmetry_group
+from sparsevq.data.symmetries import source_of, symmetry_group
 
 DEVICE_SHARE = 0.5
 """Fraction of a GPU's free memory that fields in memory may take to be copied there; larger ones stay on the host."""
@@ -75,7 +75,7 @@ class DeviceFields:
         self.std = torch.tensor(std, dtype=torch.float32, device=device)
         self._fields = _fields_of(data, device)
         self._mask = torch.from_numpy(data.flat_mask).to(device).reshape(-1)
-        self._source = torch.from_numpy(group.source).to(device)
+        self._along = [torch.from_numpy(table).to(device) for table in group.along]
         self._sign = torch.from_numpy(group.sign).to(device)
         self.num_symmetries = len(group)
         self.weights = torch.tensor(data.weights, dtype=torch.float32, device=device)
@@ -91,7 +91,7 @@ class DeviceFields:
         SparseVQError
             The data set is mapped, and a value at a valid point is not finite.
         """
-        source = self._source[views.symmetry[:, None], points]  # (b, p)
+        source = source_of(self._along, views.symmetry[:, None], points)  # (b, p)
         # A mirrored component changes sign in physical units, before its mean is subtracted.
         values = self._physical(views, source).mul_(self._sign[views.symmetry][:, None])
         return values.sub_(self.mean[points]).div_(self.std), self._mask[

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.config import Symmetries
@@ -46,13 +47,14 @@ class TrainingFlows:
         """
         frames, points, channels = self._data.flat_fields.shape[1:]
         most = max(1, BLOCK // (4 * points * channels))
+        every = np.arange(points)
         for elements in self._elements:
             for trajectory in self._training:
                 element, valid = elements[trajectory], self._data.flat_mask[trajectory]
-                if element:  # 0 is the identity
-                    valid = valid[self._group.source[element]]
+                source = self._group.source(element, every) if element else every  # 0 is the identity
+                valid = valid[source] if element else valid
                 for start in range(0, frames, most):
                     fields = self._data.flat_fields[trajectory, start : start + most]
                     if element:
-                        fields = fields[:, self._group.source[element]] * self._group.sign[element]
+                        fields = fields[:, source] * self._group.sign[element]
                     yield fields, valid

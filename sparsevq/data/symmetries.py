@@ -5,9 +5,10 @@ group is a permutation of the points and a sign for each channel. A batch is aug
 transformed field is ever stored.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress, product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +20,42 @@ from sparsevq.errors import SparseVQError
 
 @dataclass(frozen=True)
 class SymmetryGroup:
-    """G elements, the first of them the identity: ``transformed[n, c] = sign[g, c] * field[source[g, n], c]``.
+    """G elements, the first of them the identity: ``transformed[n, c] = sign[g, c] * field[source(g, n), c]``.
+
+    Every element moves each axis by itself, so that axes are what is stored: on a fine grid whose axes can be shifted
+    there are thousands of elements, and their points would take more memory than the fields.
 
     Attributes
     ----------
-    source
-        ``(G, N)`` int64.
+    along
+        For each axis, of the grid's size ``(size,)``: ``(G, size)`` int64, the place on it that the value at each place
+        comes from, times the stride of the axis in the flat grid.
     sign
         ``(G, C)`` float32.
     """
 
-    source: npt.NDArray[np.int64]
+    along: tuple[npt.NDArray[np.int64], ...]
     sign: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.sign)
+
+    def source(self, element: npt.ArrayLike, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Flat indices of the points that the values of `element` at `points` come from; both broadcast."""
+        found: npt.NDArray[np.int64] = source_of(self.along, np.asarray(element), np.asarray(points))
+        return found
+
+
+def source_of(along: Sequence[Any], element: Any, points: Any) -> Any:
+    """As `SymmetryGroup.source`, of arrays or tensors alike; `along` is the group's, on the same device."""
+    if len(along[0]) == 1:  # the identity alone
+        return 0 * element + points
+    found = 0
+    for table in reversed(along):  # the last axis is the fastest
+        size = table.shape[1]
+        found = found + table[element, points % size]
+        points = points // size
+    return found
 
 
 def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
@@ -50,18 +72,23 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
         not two-dimensional, whose sign under a mirror is unknown.
     """
     _validate(data, symmetries)
-    points = np.arange(data.num_points).reshape(data.grid)
     number = {axis: index for index, axis in enumerate(data.axes)}
     flips = product([False, True], repeat=len(symmetries.reflect))
     mirrors = [list(compress(symmetries.reflect, flipped)) for flipped in flips]
     # 0 first, so that the group's first element is the identity
     shifts = product(*(sorted(range(-reach, reach + 1), key=abs) for reach in symmetries.roll.values()))
-    source, sign = [], []
+    along: list[list[npt.NDArray[np.int64]]] = [[] for _ in data.grid]
+    strides = np.cumprod([1, *data.grid[:0:-1]])[::-1]
+    sign = []
     for mirrored, shift in product(mirrors, shifts):
-        shifted = np.roll(points, shift, [number[axis] for axis in symmetries.roll])
-        source.append(np.flip(shifted, tuple(number[axis] for axis in mirrored)).ravel())
+        of_axis = {number[axis]: by for axis, by in zip(symmetries.roll, shift, strict=True)}
+        flipped = {number[axis] for axis in mirrored}
+        for index, (size, stride) in enumerate(zip(data.grid, strides, strict=True)):
+            places = np.roll(np.arange(size), of_axis.get(index, 0))
+            along[index].append(stride * (places[::-1] if index in flipped else places))
         sign.append([_sign(channel, data.vector, mirrored) for channel in data.channels])
-    return SymmetryGroup(np.array(source, dtype=np.int64), np.array(sign, dtype=np.float32))
+    tables = tuple(np.array(rows, dtype=np.int64) for rows in along)
+    return SymmetryGroup(tables, np.array(sign, dtype=np.float32))
 
 
 def variant_elements(group: int, trajectories: int, variants: int, seed: int) -> npt.NDArray[np.int64]:

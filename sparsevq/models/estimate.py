@@ -72,14 +72,25 @@ def posterior(at_sensors: Tensor, error: Tensor, prior: Tensor) -> Posterior:
 
     Returns
     -------
-    The posterior, float32; computed in float64.
+    The posterior, float32; computed in float64, from as many equations as there are readings or coefficients, whichever
+    are fewer.
     """
-    modes, variance = at_sensors.double(), prior.double().square()
-    seen = modes * variance  # (m, r)
-    factor = torch.linalg.cholesky(seen @ modes.T + torch.diag(error.double().clamp_min(LEAST_ERROR)))
-    solved = torch.cholesky_solve(seen, factor)
-    left = variance - (seen * solved).sum(0)
-    return Posterior(solved.T.float().contiguous(), left.clamp_min(0).sqrt().float())
+    modes, std, error = at_sensors.double(), prior.double(), error.double().clamp_min(LEAST_ERROR)
+    if len(modes) > modes.shape[1]:  # the equations of the coefficients are the fewer
+        scaled = modes * std  # (m, r)
+        over_error = scaled / error[:, None]
+        within = scaled.T @ over_error
+        within.diagonal().add_(1)
+        factor = torch.linalg.cholesky(within)
+        gain = std[:, None] * torch.cholesky_solve(over_error.T, factor)
+        left = std.square() * torch.cholesky_inverse(factor).diagonal()
+    else:
+        variance = std.square()
+        seen = modes * variance  # (m, r)
+        factor = torch.linalg.cholesky(seen @ modes.T + torch.diag(error))
+        solved = torch.cholesky_solve(seen, factor)
+        gain, left = solved.T, variance - (seen * solved).sum(0)
+    return Posterior(gain.float().contiguous(), left.clamp_min(0).sqrt().float())
 
 
 class Estimator(nn.Module):

@@ -356,23 +356,37 @@ def _sum_kernel(places: Tensor, others: Tensor, width: Tensor, linear: Tensor) -
 
 
 class _Ridge:
-    """Coefficients (m, o) of ridge regression from readings (S, m) to targets (S, o), for any penalty."""
+    """Coefficients (m, o) of ridge regression from readings (S, m) to targets (S, o), for any penalty.
+
+    From the products of readings or, where these are fewer, of windows.
+    """
 
     def __init__(self, readings: Tensor, targets: Tensor):
-        self.values, self.vectors = torch.linalg.eigh((readings.T @ readings).double() / len(readings))
-        self.cross = self.vectors.T @ ((readings.T @ targets).double() / len(readings))
+        count, size = readings.shape
+        if size <= count:
+            self.values, self.vectors = torch.linalg.eigh((readings.T @ readings).double() / count)
+            self.cross = self.vectors.T @ ((readings.T @ targets).double() / count)
+            self.mean = self.values.mean()
+        else:
+            values, windows = torch.linalg.eigh((readings @ readings.T).double() / count)
+            kept = values > 1e-12 * values.max()
+            self.values, windows = values[kept], windows[:, kept]
+            self.vectors = readings.T.double() @ windows / (count * self.values).sqrt()
+            self.cross = (self.values / count).sqrt()[:, None] * (windows.T @ targets.double())
+            self.mean = values.sum() / size
 
     def __call__(self, ridge: float) -> Tensor:
-        penalty = ridge * self.values.mean().clamp_min(1e-12)
+        penalty = ridge * self.mean.clamp_min(1e-12)
         return (self.vectors @ (self.cross / (self.values.clamp_min(0) + penalty)[:, None])).float()
 
 
 def _metric(weights: Tensor) -> Tensor:
     """(m, q) coordinates in which distances are those of predictions by weights (m, l, r), over all of them."""
-    product = weights.flatten(1).double() @ weights.flatten(1).double().T / weights.shape[1]
-    values, vectors = torch.linalg.eigh(product)
+    flat, leads = weights.flatten(1).double(), weights.shape[1]
+    many = len(flat) > flat.shape[1]  # then the products of what is predicted are the fewer
+    values, vectors = torch.linalg.eigh((flat.T @ flat if many else flat @ flat.T) / leads)
     kept = values > 1e-8 * values.max()
-    return (vectors[:, kept] * values[kept].sqrt()).float()
+    return (flat @ vectors[:, kept] / leads**0.5 if many else vectors[:, kept] * values[kept].sqrt()).float()
 
 
 def _components(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:

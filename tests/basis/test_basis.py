@@ -1,6 +1,7 @@
 """The basis: orthonormal by area, exact in its span, the same however the flows are read."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,6 +60,42 @@ def test_leading_modes_are_those_of_an_exact_svd_down_to_rounding():
     np.testing.assert_allclose(energy**0.5, values[:10], rtol=1e-3)
     low_rank = (rng.normal(size=(60, 8)) @ rng.normal(size=(8, 200))).astype(np.float32)
     assert len(svd.leading_modes([low_rank], (60, 200), 20)[0]) == 8  # no more than there are
+
+
+@pytest.mark.parametrize("rows", [30, 100, 250, 999, 1000])
+def test_a_factorisation_block_by_block_is_one(rows):
+    rng = np.random.default_rng(0)
+    columns = (rng.standard_normal((1000, 12)) * 0.1 ** np.arange(12) @ rng.standard_normal((12, 12))).astype(
+        np.float32
+    )
+    found = columns.copy()
+    triangle = svd.orthonormal(found, rows)
+    np.testing.assert_allclose(found.T @ found, np.eye(12), atol=1e-5)
+    np.testing.assert_allclose(found.astype(float) @ triangle, columns, atol=1e-5)
+    np.testing.assert_allclose(triangle, np.triu(triangle), atol=0)
+
+
+def test_small_modes_are_as_exact_in_blocks(monkeypatch):
+    """What is 6e-5 of the largest mode: lost where directions are mixed before they are orthonormal."""
+    monkeypatch.setattr(svd, "ROWS", 40)
+    monkeypatch.setattr(svd, "ROWS_A_DIRECTION", 1)
+    rng = np.random.default_rng(0)
+    snapshots = (rng.normal(size=(60, 12)) * 0.3 ** np.arange(12) @ rng.normal(size=(12, 200))).astype(np.float32)
+    _, energy = svd.leading_modes([snapshots[:25], snapshots[25:]], snapshots.shape, 9)
+    values = np.linalg.svd(snapshots.astype(float), compute_uv=False)
+    np.testing.assert_allclose(energy**0.5, values[:9], rtol=1e-3)
+
+
+def test_memory_of_the_modes_is_twice_that_of_the_directions():
+    """A QR factorisation by NumPy took ten times: its copies are in float64."""
+    blocks = [np.random.default_rng(0).standard_normal((20, 300_000), dtype=np.float32)]
+    directions = 4 * 300_000 * (8 + 10)
+    tracemalloc.start()
+    modes, _ = svd.leading_modes(blocks, blocks[0].shape, 8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(modes) == 8
+    assert peak < 2.5 * directions
 
 
 def test_coefficients_of_a_field_in_the_span_are_exact():

@@ -79,8 +79,9 @@ def test_every_symmetry_is_the_transformed_data_set():
     points = torch.tensor([0, 59, 31, 8, 22])
     rows = torch.tensor([(trajectory, frame) for trajectory in range(6) for frame in (0, 4, 11)])
     for element in range(20):
-        stored = (data.flat_fields[:, :, group.source[element]] * group.sign[element]).reshape(data.fields.shape)
-        mask = data.flat_mask[:, group.source[element]].reshape(data.mask.shape)
+        source = group.source(element, np.arange(data.num_points))
+        stored = (data.flat_fields[:, :, source] * group.sign[element]).reshape(data.fields.shape)
+        mask = data.flat_mask[:, source].reshape(data.mask.shape)
         plain = DeviceFields(replace(data, fields=stored, mask=mask), Symmetries(), CPU)
         augmented = fields.gather(Views(rows[:, 0], rows[:, 1], torch.full((18,), element)), points)
         expected = plain.gather(Views(rows[:, 0], rows[:, 1], torch.zeros(18, dtype=torch.long)), points)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sparsevq.models.estimate import Estimator, Examples, kernel, posterior, ridge_regression
+from tests.allocations import Largest
 
 
 def normal(*shape, seed=0):
@@ -43,6 +44,24 @@ def test_with_more_exact_readings_than_modes_it_is_the_least_squares_solution():
     at_sensors = normal(30, 5)
     found = posterior(at_sensors, torch.zeros(30), torch.full((5,), 10.0))
     torch.testing.assert_close(found.gain, torch.linalg.pinv(at_sensors), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("readings", [40, 400])
+def test_of_many_readings_it_is_what_the_equations_of_the_readings_give(readings):
+    at_sensors, prior = normal(readings, 12), torch.logspace(0, -3, 12)
+    error = torch.linspace(1e-4, 0.5, readings)
+    found, modes, variance = posterior(at_sensors, error, prior), at_sensors.double(), prior.double().square()
+    across = variance[:, None] * modes.T
+    gain = across @ torch.linalg.inv(modes @ across + torch.diag(error.double()))
+    torch.testing.assert_close(found.gain, gain.float(), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.std, (variance - (gain * across).sum(1)).sqrt().float(), rtol=1e-4, atol=1e-7)
+
+
+def test_memory_of_the_posterior_is_not_the_square_of_the_readings():
+    readings, modes = 5000, 6
+    with Largest() as made:
+        posterior(normal(readings, modes), torch.full((readings,), 0.1), torch.ones(modes))
+    assert made.largest <= readings * modes
 
 
 def test_with_fewer_exact_readings_than_modes_it_agrees_with_the_readings():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sparsevq.models.regression import BANDS, Choice, Outlook, Outlooks, Regression, Windows, chosen_windows
+from tests.allocations import Largest
 
 TRAJECTORIES, FRAMES, LEADS, COEFFICIENTS, SENSORS = 10, 12, 4, 6, 8
 GIVEN = Choice(ridge=1e-3, width=4.0, linear=0.1, noise=1e-2)
@@ -46,6 +47,35 @@ def fitted(learned: Windows, choice: Choice | None = GIVEN):
 
 def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(((found - wanted).square().sum() / wanted.square().sum()).sqrt())
+
+
+# ------------------------------------------------------------------ many readings
+
+
+def test_more_readings_than_windows_say_what_as_many_as_they_do():
+    """Each sensor is read many times over: the same numbers, the same regression, whichever equations are solved."""
+    learned, unseen = windows(flows(4), every=2, error=0.01), windows(flows(2, seed=3), error=0.01)
+    few, _ = fitted(learned)
+    times = 1 + len(learned.readings) // SENSORS
+
+    def again(readings: torch.Tensor) -> torch.Tensor:
+        return readings.repeat(1, times) / times**0.5
+
+    # The penalty is a share of the mean variance of a reading, which is less by as much.
+    choice = replace(GIVEN, ridge=times * GIVEN.ridge)
+    many, _ = fitted(replace(learned, readings=again(learned.readings)), choice)
+    assert len(many.metric) > len(learned.readings) >= len(few.metric)
+    found, wanted = many(again(unseen.readings)), few(unseen.readings)
+    torch.testing.assert_close(found.mean, wanted.mean, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.std, wanted.std, rtol=1e-3, atol=1e-3)
+
+
+def test_memory_of_a_regression_is_not_the_square_of_the_readings():
+    learned = windows(flows(4), every=2)
+    learned = replace(learned, readings=torch.randn(len(learned.readings), 3000, generator=seeded()))
+    with Largest() as made:
+        fitted(learned)
+    assert made.largest <= 3000 * max(len(learned.readings), LEADS * COEFFICIENTS)
 
 
 # ------------------------------------------------------------------ what is predicted

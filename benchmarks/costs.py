@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sparsevq.basis import layout as basis_layout
+from sparsevq.basis.basis import MODES_A_FRAME
 from sparsevq.basis.leading_modes import ITERATIONS, KEPT
 from sparsevq.config import Config
 from sparsevq.data.flows import BLOCK
@@ -21,6 +22,8 @@ from sparsevq.evaluation.baselines.validation import ERRORS_A_MEMBER
 from sparsevq.evaluation.split_statistics import BLOCK as DESCRIBED_BLOCK
 from sparsevq.stage1.modal import DENSE_VALUES_AT_ONCE
 
+FRAMES_AT_ONCE = 512
+"""Frames that are encoded together at most (`sparsevq.stage1.model.encode_views`)."""
 DRESSED = ("persistence", "pod_dmd", "ridge")
 """Baselines whose members are dressed with errors; one after the other."""
 LINKS = 5
@@ -191,7 +194,7 @@ def _of_data(sizes: Sizes) -> dict[str, Cost]:
         "basis": Cost(
             s.loaded + kept + 2 * 4 * s.values * s.sketch + 5 * 8 * s.values,
             read=s.data if s.data <= IN_MEMORY else passes * s.variants * training,
-            written=basis,
+            written=basis + 2 * frame + 8 * s.points,
             work={
                 "products": (4 * ITERATIONS + 2) * s.snapshots * s.values * s.sketch
                 + 2 * s.values * s.sketch * s.modes,
@@ -216,25 +219,33 @@ def _of_data(sizes: Sizes) -> dict[str, Cost]:
 
 def _of_stages(sizes: Sizes) -> dict[str, Cost]:
     s, frame = sizes, sizes.frame
-    # Gathered together: values, which are sorted by point and normalised, and indices of 8 bytes a point.
-    together = max(1, DENSE_VALUES_AT_ONCE // s.values) * (3 * frame + 16 * s.points)
-    on_device = 2 * s.basis + 2 * frame + together  # the modes by point, and times the area
+    on_device = 2 * s.basis + 2 * frame  # the modes by point, and times the area
     everything = s.trajectories * s.frames * frame + (s.variants - 1) * s.training * s.frames * frame
     training = s.snapshots * frame
 
     def projecting(frames: float, of: float) -> dict[str, Any]:
         return {"read": of + s.basis, "work": {"gathered": of, "products": 2 * frames * s.values * s.modes}}
 
+    def gathered(frames: float) -> float:
+        """Of frames that are projected together: values, which are sorted by point, and indices of 8 bytes a point."""
+        together = max(DENSE_VALUES_AT_ONCE // s.values, s.modes // MODES_A_FRAME, 1)
+        return min(frames, together, FRAMES_AT_ONCE) * (3 * frame + 16 * s.points)
+
     host = s.loaded + s.held + (s.basis if s.held < s.basis else 0)  # of mapped modes a copy is turned on the host
     grows = "2 B on the device, B and T N on the host"
     return {
-        "stage 1": Cost(host, on_device, **projecting(s.examples, s.examples * frame), grows=grows),
+        "stage 1": Cost(
+            host, on_device + gathered(s.examples), **projecting(s.examples, s.examples * frame), grows=grows
+        ),
         "tokenizer": Cost(
-            host, on_device + 8 * s.snapshots * s.modes, **projecting(s.snapshots, training), grows=grows
+            host,
+            on_device + gathered(s.snapshots) + 8 * s.snapshots * s.modes,
+            **projecting(s.snapshots, training),
+            grows=grows,
         ),
         "codes": Cost(
             host,
-            on_device + 12 * s.snapshots * s.modes,
+            on_device + gathered(s.snapshots) + 12 * s.snapshots * s.modes,
             **projecting(s.trajectories * s.frames + (s.variants - 1) * s.training * s.frames, everything),
             grows=grows,
         ),
@@ -245,6 +256,11 @@ def _of_stages(sizes: Sizes) -> dict[str, Cost]:
 def _of_forecasts(sizes: Sizes) -> dict[str, Cost]:
     s, frame = sizes, sizes.frame
     fields, members = s.cases * s.leads * frame, s.members * s.leads * frame  # of all cases; of one
+    # Mapped modes are read for each block of frames that is projected.
+    together = max(1, s.modes // MODES_A_FRAME, BLOCK // frame)
+    projections = s.basis * (
+        1 if s.basis <= basis_layout.IN_MEMORY else s.training * s.variants * s.frames / min(together, s.frames)
+    )
     dressings = s.windows * s.leads * frame // 2
     host = s.loaded + s.held + (s.basis if s.held < s.basis else 0)
     written = (LINKS + 2) * fields + s.cases * members
@@ -262,14 +278,20 @@ def _of_forecasts(sizes: Sizes) -> dict[str, Cost]:
             grows="3 x 4 K L P, 4 x 4 M L P, 2 B on the device",
         ),
         "baselines": Cost(
-            s.loaded + 2 * s.basis + s.cases * frame + max(2 * fields, fields + 2 * dressings) + 4 * frame,
-            read=s.data * s.variants + s.basis,
+            s.loaded
+            + s.held
+            + s.basis
+            + 4 * together * frame
+            + s.cases * frame
+            + max(2 * fields, fields + 2 * dressings)
+            + 4 * frame,
+            read=s.snapshots * frame + projections,
             written=(1 + len(DRESSED)) * fields + len(DRESSED) * dressings,
             work={
                 "products": 2 * (s.snapshots + len(DRESSED) * (s.windows + s.cases) * s.leads) * s.values * s.modes,
                 "dressed": len(DRESSED) * (s.windows + s.cases) * s.leads * s.values,
             },
-            grows="4 K L P + 2 x 2 w L P, 2 B",
+            grows="4 K L P + 2 x 2 w L P, B",
         ),
         "evaluate": Cost(
             s.loaded + s.held + 3 * members + (LINKS + 8) * s.leads * frame,

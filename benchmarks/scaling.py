@@ -27,7 +27,7 @@ from report import REPOSITORY, machine, parser, print_machine, print_table, writ
 
 from sparsevq.config import load
 
-SIDES = (24, 32, 44)
+SIDES = (16, 24, 34)
 """Points along each of three axes of the flows that are measured."""
 SMALL = Sizes(
     grid=(SIDES[0],) * 3,
@@ -116,6 +116,7 @@ def measure(sizes: Sizes, asked: argparse.Namespace) -> dict[str, Any]:
         reset_peak(device)
         before, since = peak_mb(device), time.perf_counter()
         yield
+        print(f"{sizes.grid[0]}^3 {name}", file=sys.stderr, flush=True)
         rules[name] = {"seconds": time.perf_counter() - since, "memory": 1e6 * (peak_mb(device) - before)}
 
     where = tempfile.TemporaryDirectory(prefix=".scaling-", dir=asked.folder)

@@ -22,6 +22,10 @@ from sparsevq.runtime.hdf5 import give_back
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
+MODES_A_FRAME = 16
+"""Dense frames are projected on the modes together, one for so many modes at least: each product reads all modes,
+beside which these frames take little."""
+
 
 @dataclass(frozen=True, eq=False)
 class BasisAt:

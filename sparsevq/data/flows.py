@@ -27,11 +27,13 @@ class TrainingFlows:
         The data set.
     symmetries, seed
         As of stage 1; by default the flows as simulated alone.
+    together
+        Frames of a flow that are in a block at least, though they have more than `BLOCK` bytes.
     """
 
-    def __init__(self, data: FieldData, symmetries: Symmetries | None = None, seed: int = 0):
+    def __init__(self, data: FieldData, symmetries: Symmetries | None = None, seed: int = 0, together: int = 1):
         symmetries = symmetries or Symmetries()
-        self._data = data
+        self._data, self._together = data, together
         self._training = data.trajectories("train")
         self._group = symmetry_group(data, symmetries)
         self._elements = variant_elements(len(self._group), len(data.fields), symmetries.variants, seed)
@@ -46,7 +48,7 @@ class TrainingFlows:
         Values elsewhere mean nothing. A flow of more than `BLOCK` bytes comes in several blocks.
         """
         frames, points, channels = self._data.flat_fields.shape[1:]
-        most = max(1, BLOCK // (4 * points * channels))
+        most = max(self._together, BLOCK // (4 * points * channels))
         every = np.arange(points)
         for elements in self._elements:
             for trajectory in self._training:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparsevq.basis.basis import Basis, BasisAt
+from sparsevq.basis.basis import MODES_A_FRAME, Basis, BasisAt
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.models.estimate import Estimator
@@ -262,7 +262,7 @@ def by_place(sensors: SensorSets, role: Role, device: torch.device) -> tuple[Ten
 def project(modes: Tensor, fields: DeviceFields, views: Views) -> Tensor:
     """Coefficients (b, r) of dense frames in modes (N, C, r); there is no anomaly where there is no field."""
     points = torch.arange(fields.points, device=fields.device)
-    at_once = max(1, DENSE_VALUES_AT_ONCE // (fields.points * fields.channels))
+    at_once = max(1, DENSE_VALUES_AT_ONCE // (fields.points * fields.channels), modes.shape[-1] // MODES_A_FRAME)
     by_area = (modes * (fields.weights / fields.points)[:, None, None]).flatten(0, 1)  # (N C, r)
     found = []
     with torch.autocast(fields.device.type, enabled=False):

@@ -150,6 +150,7 @@ def test_blocks_give_the_same_as_whole_flows(monkeypatch):
     monkeypatch.setattr(flows, "BLOCK", 4 * 512 * 5)  # five frames of twelve
     monkeypatch.setattr(svd, "BLOCK", 4 * 512 * 7)
     assert [len(fields) for fields, _ in TrainingFlows(data)][:4] == [5, 5, 2, 5]
+    assert [len(fields) for fields, _ in TrainingFlows(data, together=8)][:3] == [8, 4, 8]
     blocks = compute_basis(data, symmetries, modes=8)
     np.testing.assert_allclose(blocks.std, whole.std, rtol=1e-4)
     np.testing.assert_allclose(blocks.mean, whole.mean, atol=1e-6)

@@ -156,6 +156,18 @@ def test_dense_frames_are_projected_part_by_part(teacher, modal, monkeypatch):
     torch.testing.assert_close(project(teacher.modes, fields, views), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_the_modes_are_not_read_again_for_every_large_frame(teacher, modal, monkeypatch):
+    fields, gathered = modal.fields(), []
+    gather = fields.gather
+    monkeypatch.setattr(fields, "gather", lambda views, points: (gathered.append(len(views)), gather(views, points))[1])
+    monkeypatch.setattr("sparsevq.stage1.modal.DENSE_VALUES_AT_ONCE", 1)
+    monkeypatch.setattr("sparsevq.stage1.modal.MODES_A_FRAME", 5)
+    count = teacher.modes.shape[-1] // 5
+    assert count > 1
+    project(teacher.modes, fields, frames(fields, count=10))
+    assert gathered[0] == count and sum(gathered) == 10
+
+
 # ------------------------------------------------------------------------------------------------ files
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sparsevq.basis.basis import MODES_A_FRAME
 from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.evaluation.baselines.climatology import climatology
@@ -55,7 +56,7 @@ def run_baselines(
         cases = read_cases(file, data)
         wanted = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
         reconstruction = require_dataset(file, "reconstruction/sparse", wanted)[:, 0]
-    flows = TrainingFlows(data, symmetries, seed)
+    flows = TrainingFlows(data, symmetries, seed, together=max(1, len(basis.modes) // MODES_A_FRAME))
     task = Task(
         data=data,
         basis=basis,

@@ -3,9 +3,9 @@
     python benchmarks/scaling.py --threads 2 --json docs/benchmarks/scaling-cpu.json
 
 First the rules run, by the package's own code, on small synthetic flows in space of three sizes; of each the peak of
-memory and the seconds are compared with the formulas of `costs.py`. From the same runs come this machine's rates. Then
-the formulas are printed for the sizes asked for, with these rates, and with an H100's published peaks times a share
-that is an assumption; and for each rule the largest grid that fits in a machine's memory.
+memory and the processor's seconds, of all cores together, are compared with the formulas of `costs.py`. From the same
+runs come this machine's rates. Then the formulas are printed for large data, with these rates, and with an H100's
+published peaks times a share that is an assumption; and for each rule the largest grid that fits in a machine's memory.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def targets() -> dict[str, Sizes]:
 
 
 def measure(sizes: Sizes, asked: argparse.Namespace) -> dict[str, Any]:
-    """Rule -> seconds, and peak memory above what the process had before (bytes)."""
+    """Rule -> seconds of the processor, and peak memory above what the process had before (bytes)."""
     import torch
 
     sys.path.insert(0, str(REPOSITORY))
@@ -114,10 +114,10 @@ def measure(sizes: Sizes, asked: argparse.Namespace) -> dict[str, Any]:
 
         device = torch.device("cpu")
         reset_peak(device)
-        before, since = peak_mb(device), time.perf_counter()
+        before, since = peak_mb(device), time.process_time()
         yield
         print(f"{sizes.grid[0]}^3 {name}", file=sys.stderr, flush=True)
-        rules[name] = {"seconds": time.perf_counter() - since, "memory": 1e6 * (peak_mb(device) - before)}
+        rules[name] = {"seconds": time.process_time() - since, "memory": 1e6 * (peak_mb(device) - before)}
 
     where = tempfile.TemporaryDirectory(prefix=".scaling-", dir=asked.folder)
     with where as folder, redirect_stdout(io.StringIO()):
@@ -218,7 +218,7 @@ def noisy_waves(sizes: Sizes) -> Any:
 
 
 def rates_of(measured: dict[str, Any]) -> dict[str, float]:
-    """Rate -> amount a second."""
+    """Rate -> amount a second of one core."""
     seconds = {name: one["seconds"] for name, one in measured["rules"].items()}
     sizes = Sizes(**{**measured["sizes"], "grid": tuple(measured["sizes"]["grid"])})
     work = {name: cost.work for name, cost in costs(sizes).items()}
@@ -241,16 +241,16 @@ def rates_of(measured: dict[str, Any]) -> dict[str, float]:
 
 
 def products_a_second(rows: int = 512, columns: int = 32_768, directions: int = 554) -> dict[str, float]:
-    """Operations a second of the products that make a basis, in float32 and in float64."""
+    """Operations a second of one core in the products that make a basis, in float32 and in float64."""
     rng, found = np.random.default_rng(0), {}
     for name, kind in (("products", np.float32), ("float64", np.float64)):
         block = rng.standard_normal((rows, columns)).astype(kind)
         sketch = rng.standard_normal((columns, directions)).astype(kind)
         taken = []
         for _ in range(3):
-            since = time.perf_counter()
+            since = time.process_time()
             block.T @ (block @ sketch)
-            taken.append(time.perf_counter() - since)
+            taken.append(time.process_time() - since)
         found[name] = 4 * rows * columns * directions / min(taken)
     return found
 
@@ -259,7 +259,7 @@ def compare(measured: list[dict[str, Any]], rates: dict[str, float]) -> None:
     """Print how memory and time grow, measured and by the formulas."""
     all_sizes = [Sizes(**{**one["sizes"], "grid": tuple(one["sizes"]["grid"])}) for one in measured]
     by_formula = [costs(sizes) for sizes in all_sizes]
-    print(f"\nmeasured at {', '.join(f'{sizes.grid[0]}^3' for sizes in all_sizes)} points; memory (MB), seconds\n")
+    print(f"\nmeasured at {', '.join(f'{sizes.grid[0]}^3' for sizes in all_sizes)} points; memory (MB), core seconds\n")
     rows = []
     for name in measured[0]["rules"]:
         memory = [one["rules"][name]["memory"] for one in measured]
@@ -273,10 +273,10 @@ def compare(measured: list[dict[str, Any]], rates: dict[str, float]) -> None:
                 " ".join(f"{value / 1e6:.0f}" for value in expected),
                 slope,
                 " ".join(f"{value:.2f}" for value in taken),
-                seconds_of(by_formula[-1][name], rates, disk=None),
+                core_seconds(by_formula[-1][name], rates),
             )
         )
-    print_table(("", "memory", "by formula", "growth / formula's", "seconds", "work / rates, last"), rows)
+    print_table(("", "memory", "by formula", "growth / formula's", "core seconds", "work / rates, last"), rows)
 
 
 def compare_with_run(folder: Path, rates: dict[str, float]) -> None:
@@ -287,44 +287,40 @@ def compare_with_run(folder: Path, rates: dict[str, float]) -> None:
         (found,) = folder.glob(f"**/benchmarks/{named.get(rule, rule)}.tsv")
         names, *_, last = (line.split("\t") for line in found.read_text().splitlines())
         told = dict(zip(names, last, strict=True))
-        work = seconds_of(cost, rates, disk=None)
-        rows.append((rule, float(told["max_rss"]), cost.memory / 2**20, float(told["s"]), work))
+        memory = float(told["max_rss"]), cost.memory / 2**20
+        rows.append((rule, *memory, float(told["cpu_time"]), core_seconds(cost, rates)))
     print(f"\n{folder}: measured by the workflow, libraries and start included\n")
-    print_table(("", "memory (MiB)", "formula", "seconds", "work / rates"), rows)
+    print_table(("", "memory (MiB)", "formula", "core seconds", "work / rates"), rows)
 
 
 # ------------------------------------------------------------------------------------------------ extrapolated
 
 
-def seconds_of(cost: Cost, rates: dict[str, float], disk: float | None = DISK) -> float:
-    """One thing after the other; `disk`: bytes a second, None: what is read is in memory."""
-    work = sum(amount / rates[name] for name, amount in cost.work.items())
-    return work + (0.0 if disk is None else (cost.read + cost.written) / disk)
+def core_seconds(cost: Cost, rates: dict[str, float]) -> float:
+    """Seconds of one core for the work, one thing after the other; what is read is in memory."""
+    return sum(amount / rates[name] for name, amount in cost.work.items())
 
 
 def extrapolate(name: str, sizes: Sizes, rates: dict[str, float]) -> dict[str, Any]:
     """Print what all rules need for data of these sizes."""
-    gpu = {**rates, "products": SHARE * PEAKS["float32"], "gathered": SHARE * PEAKS["host"]}
-    gpu_basis = {"products": rates["products"]}
+    gpu = {"products": SHARE * PEAKS["float32"], "gathered": SHARE * PEAKS["host"]}
     print(
         f"\n{name}: {sizes.values:,} values a frame, {sizes.trajectories} trajectories of {sizes.frames} frames, "
         f"{sizes.data / 1e9:,.3g} GB; {sizes.modes} modes of {sizes.basis / 1e9:,.3g} GB\n"
     )
-    found, rows = {}, []
+    found = {}
     for rule, cost in costs(sizes).items():
-        on_gpu = gpu if cost.device else {**gpu, **gpu_basis}
-        one = {
+        found[rule] = {
             "host_gb": cost.host / 1e9,
             "device_gb": cost.device / 1e9,
             "read_gb": cost.read / 1e9,
             "written_gb": cost.written / 1e9,
-            "cpu_s": seconds_of(cost, rates),
-            "gpu_s": seconds_of(cost, on_gpu) if cost.device else None,
+            "disk_h": (cost.read + cost.written) / DISK / 3600,
+            "core_h": core_seconds(cost, rates) / 3600,
+            "gpu_h": core_seconds(cost, {**rates, **gpu}) / 3600 if cost.device else None,
         }
-        found[rule] = one
-        rows.append((rule, *one.values(), cost.grows))
-    columns = ("", "host GB", "device GB", "read GB", "written GB", "s, this CPU", "s, an H100", "memory grows as")
-    print_table(columns, rows)
+    columns = ("", "host GB", "device GB", "read GB", "written GB", "disk h", "core h", "or H100 h", "memory grows as")
+    print_table(columns, [(rule, *one.values(), costs(sizes)[rule].grows) for rule, one in found.items()])
     return found
 
 

@@ -10,6 +10,7 @@ published peaks times a share that is an assumption; and for each rule the large
 
 import argparse
 import io
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from report import REPOSITORY, machine, parser, print_machine, print_table, writ
 
 from sparsevq.config import load
 
-SIDES = (16, 24, 34)
+SIDES = (12, 20, 28)
 """Points along each of three axes of the flows that are measured."""
 SMALL = Sizes(
     grid=(SIDES[0],) * 3,
@@ -72,19 +73,17 @@ def main() -> None:
         "--folder", type=Path, default=Path(tempfile.gettempdir()), help="where flows are while it runs"
     )
     command.add_argument("--run", type=Path, help="a finished quickstart's data set (results/quickstart/cylinder)")
+    command.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a size, measured in a process of its own
     asked = command.parse_args()
+    if asked.one:
+        print(json.dumps(measure(replace(SMALL, grid=(asked.one,) * 3), asked)))
+        return
     about = machine() | {"threads": asked.threads}
-    if (
-        os.environ.get("MALLOC_MMAP_THRESHOLD_") is None
-    ):  # freed arrays go back to the system, so that peaks can be seen
-        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
-        sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode)
     print_machine(about)
-    measure(replace(SMALL, grid=(10,) * 3), asked)  # imports, and what libraries take when they are used first
-    measured = [measure(replace(SMALL, grid=(side,) * 3), asked) for side in asked.sides]
-    rates = rates_of(measured[-1])
+    measured = [in_a_process(side, asked) for side in asked.sides]
+    rates = rates_of(measured)
     compare(measured, rates)
-    print("\nrates of this machine:", *(f"{name} {rate / 1e9:.3g} G/s" for name, rate in rates.items()))
+    print("\nrates of one core:", *(f"{name} {rate / 1e9:.3g} G/s" for name, rate in rates.items()))
     found = {name: extrapolate(name, sizes, rates) for name, sizes in targets().items()}
     limits = largest()
     if asked.run:
@@ -98,6 +97,15 @@ def targets() -> dict[str, Sizes]:
 
 
 # ------------------------------------------------------------------------------------------------ measured
+
+
+def in_a_process(side: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """What `measure` finds of flows of that size; freed arrays go back to the system: each rule's peak shows."""
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+    given = [f"--one={side}", f"--threads={asked.threads}", f"--folder={asked.folder}"]
+    made = subprocess.run([sys.executable, __file__, *given], env=environment, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    return found
 
 
 def measure(sizes: Sizes, asked: argparse.Namespace) -> dict[str, Any]:
@@ -116,7 +124,6 @@ def measure(sizes: Sizes, asked: argparse.Namespace) -> dict[str, Any]:
         reset_peak(device)
         before, since = peak_mb(device), time.process_time()
         yield
-        print(f"{sizes.grid[0]}^3 {name}", file=sys.stderr, flush=True)
         rules[name] = {"seconds": time.process_time() - since, "memory": 1e6 * (peak_mb(device) - before)}
 
     where = tempfile.TemporaryDirectory(prefix=".scaling-", dir=asked.folder)
@@ -217,17 +224,20 @@ def noisy_waves(sizes: Sizes) -> Any:
     )
 
 
-def rates_of(measured: dict[str, Any]) -> dict[str, float]:
-    """Rate -> amount a second of one core."""
-    seconds = {name: one["seconds"] for name, one in measured["rules"].items()}
-    sizes = Sizes(**{**measured["sizes"], "grid": tuple(measured["sizes"]["grid"])})
-    work = {name: cost.work for name, cost in costs(sizes).items()}
+def rates_of(measured: list[dict[str, Any]]) -> dict[str, float]:
+    """Rate -> amount a second of one core: by what the largest flows take more than the smallest."""
+    ends = measured[0], measured[-1]
+    work = [{name: cost.work for name, cost in costs(sizes_of(one)).items()} for one in ends]
     rates = products_a_second()
 
+    def more(rule: str, rate: str) -> float:
+        return work[1][rule][rate] - work[0][rule][rate]
+
     def of(rate: str, rule: str) -> None:
-        """What is left of a rule's seconds when its other work is done."""
-        others = sum(amount / rates[name] for name, amount in work[rule].items() if name in rates)
-        rates[rate] = work[rule][rate] / max(seconds[rule] - others, 0.1 * seconds[rule])
+        """By what is left of a rule's seconds when its other work is done."""
+        seconds = ends[1]["rules"][rule]["seconds"] - ends[0]["rules"][rule]["seconds"]
+        others = sum(more(rule, name) / rates[name] for name in work[1][rule] if name in rates)
+        rates[rate] = more(rule, rate) / max(seconds - others, 0.1 * seconds, 1e-3)
 
     for rate, rule in (
         ("streamed", "preprocess"),
@@ -238,6 +248,11 @@ def rates_of(measured: dict[str, Any]) -> dict[str, float]:
     ):
         of(rate, rule)
     return rates
+
+
+def sizes_of(measured: dict[str, Any]) -> Sizes:
+    """Of what was measured."""
+    return Sizes(**{**measured["sizes"], "grid": tuple(measured["sizes"]["grid"])})
 
 
 def products_a_second(rows: int = 512, columns: int = 32_768, directions: int = 554) -> dict[str, float]:
@@ -257,7 +272,7 @@ def products_a_second(rows: int = 512, columns: int = 32_768, directions: int = 
 
 def compare(measured: list[dict[str, Any]], rates: dict[str, float]) -> None:
     """Print how memory and time grow, measured and by the formulas."""
-    all_sizes = [Sizes(**{**one["sizes"], "grid": tuple(one["sizes"]["grid"])}) for one in measured]
+    all_sizes = [sizes_of(one) for one in measured]
     by_formula = [costs(sizes) for sizes in all_sizes]
     print(f"\nmeasured at {', '.join(f'{sizes.grid[0]}^3' for sizes in all_sizes)} points; memory (MB), core seconds\n")
     rows = []
@@ -266,6 +281,7 @@ def compare(measured: list[dict[str, Any]], rates: dict[str, float]) -> None:
         expected = [cost[name].memory for cost in by_formula]
         slope = (memory[-1] - memory[0]) / (expected[-1] - expected[0])
         taken = [one["rules"][name]["seconds"] for one in measured]
+        more = core_seconds(by_formula[-1][name], rates) - core_seconds(by_formula[0][name], rates)
         rows.append(
             (
                 name,
@@ -273,10 +289,10 @@ def compare(measured: list[dict[str, Any]], rates: dict[str, float]) -> None:
                 " ".join(f"{value / 1e6:.0f}" for value in expected),
                 slope,
                 " ".join(f"{value:.2f}" for value in taken),
-                core_seconds(by_formula[-1][name], rates),
+                more,
             )
         )
-    print_table(("", "memory", "by formula", "growth / formula's", "core seconds", "work / rates, last"), rows)
+    print_table(("", "memory", "by formula", "growth / formula's", "core seconds", "growth by rates"), rows)
 
 
 def compare_with_run(folder: Path, rates: dict[str, float]) -> None:

@@ -88,3 +88,11 @@ rule all:
 
 onstart:
     before_slurm()
+
+
+onsuccess:
+    wait_for_mlflow()
+
+
+onerror:
+    wait_for_mlflow()

@@ -21,6 +21,7 @@ BASELINES = {
     "python -c pass": "pass",
     "import torch": "import torch",
     "import lightning_fabric": "import lightning_fabric",
+    "import sparsevq's Fabric": "import torch, sparsevq.runtime.devices.fabric",
     "import mlflow": "from mlflow import MlflowClient",
     "import sparsevq's job": "import sparsevq.runtime.job",
 }
@@ -87,7 +88,7 @@ def imports_of(script: Path, repeats: int) -> Imports:
 
     inside = imported(block.body)
     if ".fabric(" in ast.unparse(block):
-        inside.append("import torch, lightning_fabric")
+        inside.append("import torch, sparsevq.runtime.devices.fabric")
     parts = {"preamble": PREAMBLE, "before": imported(tree.body), "block": inside}
     lines = ["import sys"]
     for part, statements in parts.items():

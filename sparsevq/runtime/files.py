@@ -146,7 +146,7 @@ def digest(path: str | Path) -> str:
         known = _known.get(key) or _kept_digest(file.fileno(), before)
         if known is not None:
             return known
-        settled = time.time() - os.fstat(file.fileno()).st_mtime > SETTLED
+        settled = _settled(file.fileno())
         found = checked_digest(file)
         if settled and _state(file.fileno()) == before:
             _known[key] = found
@@ -167,8 +167,11 @@ def known_digest(path: str | Path) -> str:
 DIGEST = "user.sparsevq.sha256"
 LARGE = 2**26
 """Files of at least so many bytes have their digest kept with them."""
-SETTLED = 2.0
-"""Seconds since its last change after which a file's digest is kept: a later change then has another time."""
+SETTLED = 0.1
+"""Seconds since its last change after which a file's digest is kept: a later change then has another time, since file
+systems count in steps of at most 10 ms, some in seconds."""
+SETTLED_COARSE = 2.0
+"""The same where a time is a whole second: it may be one of a file system that counts every second one."""
 ABANDONED = 86400.0
 """Seconds since the last change of a temporary file after which a writer on another machine is taken to be dead."""
 
@@ -179,6 +182,11 @@ _known: dict[tuple[int, str], str] = {}
 def _state(descriptor: int) -> str:
     about = os.fstat(descriptor)
     return f"{about.st_ino} {about.st_size} {about.st_mtime_ns}"
+
+
+def _settled(descriptor: int) -> bool:
+    changed = os.fstat(descriptor).st_mtime_ns
+    return time.time_ns() - changed > 1e9 * (SETTLED if changed % 10**9 else SETTLED_COARSE)
 
 
 def _kept_digest(descriptor: int, state: str) -> str | None:

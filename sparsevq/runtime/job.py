@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sparsevq.runtime.checkpoints import Checkpoints
     from sparsevq.runtime.devices.fabric import Fabric
 
+ALLOCATIONS = 100_000
+"""Objects made before Python looks for garbage: with its 700 that takes a tenth of an import of torch."""
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Faults of the user's disk or folder, wherever they are noticed."""
 
@@ -106,6 +108,7 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
     concludes
         This is the last job of its data set or (data set, number of sensors, seed).
     """
+    gc.set_threshold(ALLOCATIONS)  # before the imports of the work
     atexit.register(gc.freeze)  # otherwise the interpreter collects garbage for half a second at its end
     config = parse(Config, call.config, "configuration")
     identity = _identity(call, config.experiment, part)
@@ -129,6 +132,8 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                     concludes=concludes,
                     source=_script(call),
                     files=Path(call.log[0]).parent.parent,
+                    # The workflow waits at its end. SLURM ends what a job leaves behind.
+                    waits="SLURM_JOB_ID" in os.environ,
                 ) as tracker,
                 together(functools.partial(_both, console)),
             ):

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sparsevq.data.faults import faults
+from sparsevq.data.faults import faults, not_finite
 from sparsevq.data.field_data import FieldData, axis_weights
 from sparsevq.data.layout import read_data, read_domain, write_data
 from sparsevq.errors import SparseVQError
@@ -289,6 +289,17 @@ def test_faulty_data_is_not_written(tmp_path):
     with pytest.raises(SparseVQError, match=r"1 NaN or infinite value at valid points, .* frame 3, channel u"):
         write_data(tmp_path / "data.h5", data)
     assert not list(tmp_path.iterdir())
+
+
+def test_values_whose_squares_are_too_large_and_nan_where_nothing_counts_are_no_fault():
+    """A product of all values, which is fast, says which frames are to be looked at."""
+    data = travelling_waves()
+    data.flat_fields[0, 3, np.flatnonzero(data.flat_mask[0])[5], 0] = 1e30
+    data.flat_fields[2, 1, ~data.flat_mask[2]] = np.nan
+    assert not data.flat_mask[2].all()
+    assert not list(not_finite(data.flat_fields, data.flat_mask, data.channels))
+    data.flat_fields[2, 1, data.flat_mask[2]] = np.inf
+    assert len(list(not_finite(data.flat_fields, data.flat_mask, data.channels))) == 1
 
 
 def test_other_layouts_share_the_checks(tmp_path):

@@ -68,11 +68,20 @@ def test_a_file_put_in_its_place_has_a_new_digest(path):
     assert digest(path) == hashlib.sha256(b"fieldz").hexdigest()
 
 
-def test_a_file_that_may_still_be_changing_is_digested_again(path, computed):
-    os.utime(path)
+@pytest.mark.parametrize(("fraction", "limit"), [(500_000_000, "SETTLED"), (0, "SETTLED_COARSE")])
+def test_a_file_that_may_still_be_changing_is_digested_again(path, computed, monkeypatch, fraction, limit):
+    """Where times are whole seconds, for longer: a later change may have the same."""
+    monkeypatch.setattr(files, "SETTLED", 60.0)
+    monkeypatch.setattr(files, "SETTLED_COARSE", 60.0)
+    os.utime(path, ns=(int(AN_HOUR_AGO) * 10**9 + fraction,) * 2)
+    monkeypatch.setattr(files, limit, 7200.0)
     digest(path)
     digest(path)
     assert len(computed) == 2
+    monkeypatch.setattr(files, limit, 60.0)
+    digest(path)
+    digest(path)
+    assert len(computed) == 3
 
 
 def test_a_folder_is_what_its_files_are_and_are_called(path):

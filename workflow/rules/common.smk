@@ -1,4 +1,11 @@
-# What several topics need: the sweep, what each rule depends on, and what a training job asks for.
+# What several topics need: the sweep, what each rule depends on, what a training job asks for, and the end in MLflow.
+
+from snakemake.logging import logger
+
+from sparsevq.runtime.tracking.leftovers import wait_for_couriers
+from sparsevq.runtime.tracking.mlflow_store import store_uri
+from sparsevq.runtime.tracking.spool import FOLDER
+from sparsevq.runtime.tracking.writer import end_seconds
 
 # Where the experiment has several placements of the sensors, the number has the placement's name: 20-qr.
 SWEEP = {
@@ -104,3 +111,15 @@ if NODES > 1:
     # To SLURM's executor `mpi` means: start the script once, which starts the processes on the other nodes itself.
     TRAINING |= {"mpi": "srun", "tasks": NODES, "tasks_per_gpu": 0}
     TRAINING |= {"gres": f"gpu:{GPU}"} if GPU else {}
+
+
+def wait_for_mlflow():
+    """Jobs leave what they logged to their couriers: the workflow ends when MLflow has it, or does not answer."""
+    if not CONFIG.tracking.enabled:
+        return
+    patience = end_seconds(store_uri(CONFIG.tracking, CONFIG.results))
+    if left := wait_for_couriers(Path(CONFIG.results), patience):
+        logger.warning(
+            f"{left} records wait for MLflow in {CONFIG.results}/{FOLDER}: "
+            "they are delivered with the next job, or by `sparsevq deliver`"
+        )

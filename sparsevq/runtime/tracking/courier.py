@@ -30,6 +30,7 @@ from sparsevq.runtime.tracking.spool import Spool, append, hold, now, spools
 FLUSH_SECONDS = 5.0  # a write costs 10 ms alone and 100 ms among four writers, so records are delivered in batches
 LONGEST_PAUSE = 60.0  # seconds between attempts to reach a store that does not answer
 SAMPLE_SECONDS = 10.0  # between figures of the machine
+NICENESS = 10  # of a courier that nobody waits for: it uses what jobs leave of the processors
 ENVIRONMENT = {  # the user's own settings win
     # Attempts are repeated here, with pauses that the end of the job cuts short.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -210,6 +211,18 @@ class Courier:
             pass
         self._process.stdout.close()  # type: ignore[union-attr]  # it is a pipe: see _start
         self.reason = self.reason or fallback
+
+    def leave(self) -> None:
+        """Tell it that the job has ended, and let it deliver the rest by itself."""
+        if self._process.poll() is not None:  # somebody ended it
+            self._process = self._start()
+        for pipe in (self._process.stdin, self._process.stdout):
+            pipe.close()  # type: ignore[union-attr]  # they are pipes: see _start
+
+    def give_way(self) -> None:
+        """Let other processes compute before it."""
+        with contextlib.suppress(OSError):  # it has ended, or this process gives way itself
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 
     def leave_to_parent(self) -> None:
         """In a forked child: close the pipe."""

@@ -36,6 +36,7 @@ def tracked(
     concludes: bool = False,
     source: Path | None = None,
     files: Path | None = None,
+    waits: bool = True,
 ) -> Iterator[Tracker]:
     """Track what happens in the block as the run of `job`.
 
@@ -60,6 +61,9 @@ def tracked(
         The script that does the job.
     files
         Folder of the results that the parent stands for.
+    waits
+        At its end the job waits until MLflow has what it logged. Otherwise its courier brings that by itself, when the
+        processors are free, and `wait_for_couriers` (`leftovers.py`) waits for those of all jobs.
 
     Raises
     ------
@@ -78,9 +82,10 @@ def tracked(
         with contextlib.suppress(Unreachable):
             certain = looks_well(store)
         of_parent = with_parent(job, shared or {}, concludes, files, source)
-        tracker = opened(job, settings, Path(results), store, params or {}, inputs or {}, of_parent, source)
+        tracker = opened(job, settings, Path(results), store, params or {}, inputs or {}, of_parent, source, waits)
         if not certain:
             tracker.ask_courier()
+        tracker.begin()
         status = "FAILED"
         try:
             yield tracker

@@ -43,8 +43,15 @@ def opened(
     inputs: Mapping[str, str],
     of_parent: Record,
     source: Path | None,
+    waits: bool = True,
 ) -> "SpoolTracker":
-    """A tracker with the job's spool, which it has locked and given the record that opens this attempt."""
+    """A tracker with the job's spool, which it has locked and given the record that opens this attempt.
+
+    Parameters
+    ----------
+    waits
+        Whether the job waits at its end until its records are delivered.
+    """
     folder = folder_id(results)
     key = "/".join((folder, *job.group.values(), job.rule, job.part))
     spool = Spool.of(results, f"{job.experiment}/{key}")
@@ -81,7 +88,12 @@ def opened(
     except OSError as error:
         raise unwritable(spool.path, error) from None
     before.params |= new
-    return SpoolTracker(job, uri, spool, handle, before, size)
+    return SpoolTracker(job, uri, spool, handle, before, size, waits)
+
+
+def end_seconds(uri: str) -> float:
+    """How long an ended job, or a workflow, waits until a store has what was logged."""
+    return END_SERVER if sqlite_file(uri) is None else END_LOCAL
 
 
 def with_parent(
@@ -102,9 +114,9 @@ def with_parent(
 class SpoolTracker(Tracker):
     """Writes what a job logs to its spool; a courier brings it to MLflow."""
 
-    def __init__(self, job: Job, uri: str, spool: Spool, handle: BinaryIO, before: History, size: int):
+    def __init__(self, job: Job, uri: str, spool: Spool, handle: BinaryIO, before: History, size: int, waits: bool):
         self._job, self._uri, self._spool, self._handle = job, uri, spool, handle
-        self._params, self._earlier, self._size = before.params, before.metrics, size
+        self._params, self._earlier, self._size, self._waits = before.params, before.metrics, size, waits
         self._full_disk_said = False
         self._courier = Courier(spool, uri)
         _trackers.add(self)
@@ -133,6 +145,11 @@ class SpoolTracker(Tracker):
             self._spool.abandon(self._size)
             self._handle.close()
             raise unusable(self._uri, self._courier.reason)
+
+    def begin(self) -> None:
+        """From here on nobody waits for what the courier says."""
+        if not self._waits:
+            self._courier.give_way()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         values = {}
@@ -200,11 +217,13 @@ class SpoolTracker(Tracker):
         )
 
     def close(self, status: str) -> None:
-        """End the run, and give the courier some time to deliver the rest."""
+        """End the run; the courier delivers the rest, for which the job waits some time if it is to."""
         self._write(kind="end", status=status)
         self._handle.close()
-        local = sqlite_file(self._uri) is not None
-        patience = END_KILLED if status == "KILLED" else END_LOCAL if local else END_SERVER
+        if status != "KILLED" and not self._waits:
+            self._courier.leave()
+            return
+        patience = END_KILLED if status == "KILLED" else end_seconds(self._uri)
         self._courier.finish(patience, leave=status == "KILLED")
         waiting = self._spool.waiting()
         if waiting:

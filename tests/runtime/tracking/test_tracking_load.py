@@ -15,9 +15,10 @@ import pytest
 from sparsevq.cli.main import main
 from sparsevq.config import TrackingConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.tracking import logs, writer
+from sparsevq.runtime.tracking import courier, leftovers, logs, writer
 from sparsevq.runtime.tracking.courier import ENVIRONMENT, deliver_waiting
 from sparsevq.runtime.tracking.identity import Job
+from sparsevq.runtime.tracking.leftovers import wait_for_couriers
 from sparsevq.runtime.tracking.mlflow_store import LOOK_SECONDS, Unreachable, looks_well
 from sparsevq.runtime.tracking.spool import spools
 from sparsevq.runtime.tracking.tracker import tracked
@@ -199,19 +200,54 @@ def test_an_answer_that_is_lost_makes_nothing_twice(server, tmp_path, monkeypatc
     assert not spools(tmp_path)
 
 
+# ------------------------------------------------------------------------------------------------ left to couriers
+
+
+def test_a_job_that_leaves_its_courier_ends_at_once_and_the_end_of_the_workflow_waits_for_it(server, tmp_path):
+    server.delay = 0.2
+    with tracked(SPARSE, at(server), tmp_path, waits=False) as tracker:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, tracker._courier._process.pid) == max(own, courier.NICENESS)
+        tracker.log_metrics({"loss": 1.0}, 1)
+    assert not any(run["status"] == "FINISHED" for run in server.runs.values())
+    assert wait_for_couriers(tmp_path, 60) == 0
+    assert server.named(SPARSE.run_name)["status"] == "FINISHED"
+    assert server.curve(SPARSE.run_name, "loss") == [(1, 1.0)]
+    until(lambda: not spools(tmp_path))
+
+
+def test_what_no_courier_delivers_is_counted_at_the_end_of_the_workflow(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers, "UNHELD_SECONDS", 0.5)
+    server.stop()
+    with tracked(SPARSE, at(server), tmp_path, waits=False) as tracker:
+        tracker.log_metrics({"loss": 1.0}, 1)
+        assert wait_for_couriers(tmp_path, 60) == 0, "a job that runs is not waited for"
+    (spool,) = spools(tmp_path)
+    assert wait_for_couriers(tmp_path, 60) == spool.waiting() == 3, "opened, the number, ended"
+
+
+def test_a_courier_that_takes_too_long_is_not_waited_for(server, tmp_path):
+    server.delay = 1.0
+    with tracked(SPARSE, at(server), tmp_path, waits=False):
+        pass
+    assert wait_for_couriers(tmp_path, 0.5) == 2
+    server.delay = 0.0
+    until(lambda: not spools(tmp_path))
+
+
 # ------------------------------------------------------------------------------------------------ kills
 
 
 def kill(process: subprocess.Popen, *others: int) -> None:
-    for courier in others:
-        os.kill(courier, signal.SIGKILL)
+    for other in others:
+        os.kill(other, signal.SIGKILL)
     process.kill()
     process.communicate()
 
 
 def courier_of(process: subprocess.Popen) -> int:
-    (courier,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(courier)
+    (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(pid)
 
 
 @pytest.mark.parametrize("recovered_by", ["the next job", "deliver"])

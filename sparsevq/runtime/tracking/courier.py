@@ -24,6 +24,7 @@ from typing import Any
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.tracking.calls import Refused, reach
 from sparsevq.runtime.tracking.delivery import Delivery
+from sparsevq.runtime.tracking.leftovers import wait_for_turn
 from sparsevq.runtime.tracking.mlflow_store import Unreachable, default_store, without_password
 from sparsevq.runtime.tracking.spool import Spool, append, hold, now, spools
 
@@ -78,7 +79,7 @@ def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callab
     -------
     Whether all is delivered.
     """
-    machine, delivery, others_done = Machine(spool), None, False
+    machine, delivery, in_turn, others_done = Machine(spool), None, False, False
     state, failures, next_attempt = "", 0, 0.0
 
     def tell(new: str, reason: str = "") -> None:
@@ -103,6 +104,9 @@ def carry(spool: Spool, uri: str, job_over: Callable[[float], bool], say: Callab
             try:
                 delivery = delivery or Delivery(spool, reach(uri, spool), uri)
                 tell("reached")
+                if not in_turn:
+                    wait_for_turn(spool)
+                    in_turn = True
                 delivery.deliver()
                 failures = 0
                 if not others_done:

@@ -1,4 +1,4 @@
-"""What jobs left to their couriers, for the end of a workflow: its last results are to be in MLflow then."""
+"""What jobs left to their couriers: couriers deliver in the order of the jobs, and a workflow ends after the last."""
 
 import time
 from pathlib import Path
@@ -8,6 +8,8 @@ from sparsevq.runtime.tracking.spool import Spool, hold, spools
 UNHELD_SECONDS = 3.0
 """A courier that has just been started holds no lock for a moment; after this time there is none."""
 SECONDS_BETWEEN_LOOKS = 0.1
+TURN_SECONDS = 60.0
+"""How long a courier waits for those of earlier jobs."""
 
 
 def wait_for_couriers(results: Path, seconds: float) -> int:
@@ -32,8 +34,31 @@ def wait_for_couriers(results: Path, seconds: float) -> int:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
+def wait_for_turn(spool: Spool) -> None:
+    """Wait while couriers of jobs that started before this one, and have ended, deliver: they may replace the parent.
+
+    Such a job may be one that this job depends on. After `TURN_SECONDS` the store is slow, and order matters less.
+    """
+    until = time.monotonic() + TURN_SECONDS
+    start = _opened(spool)
+    while time.monotonic() < until and any(
+        _opened(other) < start and _is_carried(other) and _has_ended(other) and other.waiting()
+        for other in spools(spool.results)
+        if other.path != spool.path
+    ):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _opened(spool: Spool) -> int:
+    """When the job last started (ms)."""
+    opened = spool.history().opened
+    return 0 if opened is None else int(opened["time"])
+
+
 def _has_ended(spool: Spool) -> bool:
-    """Whether no job holds the spool."""
+    """Whether the job has said so, or was killed and holds its spool no more (which its courier does for moments)."""
+    if spool.history().status is not None:
+        return True
     if (handle := hold(spool.path, create=False)) is None:
         return False
     handle.close()

@@ -20,7 +20,7 @@ from sparsevq.runtime.tracking.courier import ENVIRONMENT, deliver_waiting
 from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.leftovers import wait_for_couriers
 from sparsevq.runtime.tracking.mlflow_store import LOOK_SECONDS, Unreachable, looks_well
-from sparsevq.runtime.tracking.spool import spools
+from sparsevq.runtime.tracking.spool import hold, spools
 from sparsevq.runtime.tracking.tracker import tracked
 from tests.in_process import AtOnce
 from tests.servers import postgres_mlflow
@@ -68,6 +68,13 @@ def until(condition, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() - since < seconds
         time.sleep(0.02)
+
+
+class Idle(AtOnce):
+    """A courier that delivers nothing."""
+
+    def finish(self, seconds: float, leave: bool = False) -> None:
+        pass
 
 
 class Late(AtOnce):
@@ -224,6 +231,45 @@ def test_what_no_courier_delivers_is_counted_at_the_end_of_the_workflow(server, 
         assert wait_for_couriers(tmp_path, 60) == 0, "a job that runs is not waited for"
     (spool,) = spools(tmp_path)
     assert wait_for_couriers(tmp_path, 60) == spool.waiting() == 3, "opened, the number, ended"
+    with hold(spool.path):  # as a courier does for a moment
+        assert wait_for_couriers(tmp_path, 60) == 3
+
+
+def test_couriers_deliver_in_the_order_of_the_jobs(server, tmp_path):
+    """The first one replaces the parent, since its settings are others; one that came before it would keep the old."""
+    for rate, delay in ((0.1, 0.0), (0.2, 0.1)):
+        server.delay = delay
+        for job in (SPARSE, GPT):
+            shared = {"stage1": {"lr": rate}} if job is SPARSE else {"stage3": {"lr": 1.0}}
+            with tracked(job, at(server), tmp_path, params=shared, shared=shared, waits=False) as tracker:
+                tracker.log_metrics({"loss": rate}, 1)
+        assert wait_for_couriers(tmp_path, 60) == 0
+    assert server.named(PARENT)["params"] == {
+        "data_set": "cylinder",
+        "num_sensors": "20",
+        "seed": "1",
+        "stage1.lr": "0.2",
+        "stage3.lr": "1.0",
+    }
+    assert server.curve(SPARSE.run_name, "loss") == server.curve(GPT.run_name, "loss") == [(1, 0.2)]
+
+
+def test_a_courier_waits_for_those_of_jobs_that_started_before_and_have_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "Courier", Idle)
+    settings = TrackingConfig(system_metrics=False)
+    with tracked(SPARSE, settings, tmp_path) as first:
+        with tracked(GPT, settings, tmp_path) as second:
+            sparse, gpt = first._spool, second._spool
+            with hold(sparse.lock):
+                leftovers.wait_for_turn(gpt)  # the first one runs: both are at work at once
+        with hold(gpt.lock):
+            leftovers.wait_for_turn(sparse)  # the other started later
+    turn = threading.Thread(target=leftovers.wait_for_turn, args=(gpt,), daemon=True)
+    with hold(sparse.lock):
+        turn.start()
+        turn.join(0.5)
+        assert turn.is_alive()
+    turn.join()
 
 
 def test_a_courier_that_takes_too_long_is_not_waited_for(server, tmp_path):

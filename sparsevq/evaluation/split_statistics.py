@@ -98,6 +98,7 @@ def trajectory_statistics(data: FieldData, seed: int = 0) -> tuple[dict[str, Flo
     at_once = max(1, BLOCK // (4 * data.num_points * channels))
     for index in range(trajectories):
         valid = data.flat_mask[index]
+        inside_domain = np.flatnonzero(valid)
         weights = data.weights[valid] / data.weights[valid].sum()
         drawn = np.sort(generator.integers(0, frames, shares[index]))
         places = generator.choice(len(weights), shares[index], p=weights)
@@ -106,13 +107,14 @@ def trajectory_statistics(data: FieldData, seed: int = 0) -> tuple[dict[str, Flo
         shift, last, sample = None, None, []
         for start in range(0, frames, at_once):
             block = np.asarray(data.flat_fields[index, start : start + at_once])  # (f, N, C)
-            values = block[:, valid]  # (f, n, C)
+            values = block.take(inside_domain, axis=1)  # (f, n, C)
             if shift is None:  # sums of squares of values far from 0 lose digits
                 shift = (weights @ values[0]).astype(np.float32)
             apart = values - shift
             total += np.einsum("n,fnc->c", weights, apart, dtype=np.float64)
             squares += np.einsum("n,fnc,fnc->c", weights, apart, apart, dtype=np.float64)
-            low, high = np.minimum(low, values.min((0, 1))), np.maximum(high, values.max((0, 1)))
+            # Over frames first: a reduction to a few channels at once is many times as slow.
+            low, high = np.minimum(low, values.min(0).min(0)), np.maximum(high, values.max(0).max(0))
             space += _squared_differences(block, valid, data.weights, neighbours)
             steps = np.diff(values if last is None else np.concatenate([last[None], values]), axis=0)
             time += np.einsum("n,fnc,fnc->c", weights, steps, steps, dtype=np.float64)
@@ -153,9 +155,10 @@ def _squared_differences(
     sums, area = np.zeros(block.shape[-1]), 0.0
     for one, other in neighbours:
         both = valid[one] & valid[other]
-        of_pairs = (weights[one] + weights[other])[both] / 2
+        one, other = one[both], other[both]
+        of_pairs = (weights[one] + weights[other]) / 2
         for frame in block:  # all frames at once would copy the block for each axis
-            apart = frame[one[both]] - frame[other[both]]
+            apart = frame.take(one, axis=0) - frame.take(other, axis=0)
             sums += of_pairs @ np.square(apart, dtype=np.float64)
         area += of_pairs.sum()
     return sums / area if area else np.full(len(sums), np.nan)

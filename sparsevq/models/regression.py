@@ -244,7 +244,7 @@ class Regression(nn.Module):
                 values, vectors = torch.linalg.eigh(within)
                 rotated, across = vectors.T @ targets, across @ vectors
                 for noise in NOISES:
-                    guess = across @ (rotated / (values[:, None] + noise))
+                    guess = (across / (values + noise)) @ rotated
                     error = float((guess - wanted).square().sum())
                     found.append((error, Choice(ridge, width, linear, noise)))
         return min(found, key=lambda pair: pair[0])[1]

@@ -54,7 +54,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG whose bytes depend on nothing but what is drawn."""
+    """Write a PNG whose bytes depend on nothing but what is drawn.
+
+    The figure is laid out here, once: matplotlib would draw everything twice to do it.
+    """
+    if figure.axes and (layout := figure.get_layout_engine()) is not None:
+        figure.set_dpi(DPI)
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     with written_whole(path) as part:
         figure.savefig(part, dpi=DPI, metadata={"Software": None})
     return path

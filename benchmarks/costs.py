@@ -281,7 +281,7 @@ def _of_forecasts(sizes: Sizes) -> dict[str, Cost]:
             s.loaded
             + s.held
             + s.basis
-            + 4 * together * frame
+            + 4 * min(together, s.frames) * frame
             + s.cases * frame
             + max(2 * fields, fields + 2 * dressings)
             + 4 * frame,

@@ -28,7 +28,7 @@ from report import REPOSITORY, machine, parser, print_machine, print_table, writ
 
 from sparsevq.config import load
 
-SIDES = (12, 20, 28)
+SIDES = (12, 18, 26)
 """Points along each of three axes of the flows that are measured."""
 SMALL = Sizes(
     grid=(SIDES[0],) * 3,

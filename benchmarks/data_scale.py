@@ -157,7 +157,7 @@ def sample(
     states = ("mapped, cold", "mapped, warm", "in memory")
     seconds: dict[str, list[float]] = {state: [] for state in states}
     watches = {state: Stopwatch(fabric.device) for state in states}
-    generator = torch.Generator(fabric.device)
+    generator = torch.Generator()
     with Memory() as memory:
         large = opened(folder / "large.h5", settings, fabric, in_memory=0)
         small = opened(folder / "small.h5", settings, fabric, in_memory=2**32)

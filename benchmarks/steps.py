@@ -112,7 +112,7 @@ def untrained(stage: Stage, folder: Path) -> Stage:
     """Save a stage's model without training it."""
     stage.objective.to(stage.fabric.device)
     if before := step_before(stage):
-        stage.draw(torch.Generator(stage.fabric.device).manual_seed(0), before)
+        stage.draw(torch.Generator().manual_seed(0), before)
     with mock.patch("sparsevq.training.stage.fit", return_value={"val_loss": 0.0}):
         train(stage, folder, tracker=Tracker())
     return stage

@@ -1,5 +1,6 @@
 """Batches of a data set of any size on the training device, gathered without a loop and normalised there."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,15 +12,18 @@ from torch import Tensor
 from sparsevq.config import Symmetries
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.mapped_rows import MappedRows
+from sparsevq.data.resident import frames_on
 from sparsevq.data.symmetries import source_of, symmetry_group
-
-DEVICE_SHARE = 0.5
-"""Fraction of a GPU's free memory that fields in memory may take to be copied there; larger ones stay on the host."""
+from sparsevq.runtime.devices.memory import fits, host_buffer, sent
+from sparsevq.runtime.devices.processes import is_first
 
 
 @dataclass(frozen=True)
 class Views:
-    """Indices of b frames: trajectory, frame, and element of the symmetry group; each (b,) int64."""
+    """Indices of b frames: trajectory, frame, and element of the symmetry group; each (b,) int64.
+
+    On the host, so that nothing has to come back from a GPU where the fields are on the host; elsewhere they work, too.
+    """
 
     trajectory: Tensor
     frame: Tensor
@@ -30,6 +34,12 @@ class Views:
 
     def __getitem__(self, part: slice | Tensor) -> "Views":
         return Views(self.trajectory[part], self.frame[part], self.symmetry[part])
+
+    def on(self, device: torch.device) -> "Views":
+        """The same, on a device: one copy."""
+        if self.frame.device == device:
+            return self
+        return Views(*sent(torch.stack([self.trajectory, self.frame, self.symmetry]), device).unbind())
 
 
 class Normalisation(Protocol):
@@ -45,8 +55,9 @@ class Normalisation(Protocol):
 class DeviceFields:
     """Fields of a data set, gathered by frame, point and symmetry, and normalised.
 
-    The fields stay in physical units and are not copied: a mapped data set (`sparsevq.data.layout.read_data`) stays in
-    its file, one in memory stays there, unless the device is a GPU with room for a copy. Batches do not depend on it.
+    The fields stay in physical units. Where they are is decided here, where the device is known: on a GPU if they fit
+    (`sparsevq.runtime.devices.memory.fits`), whether the data set is in memory or mapped
+    (`sparsevq.data.layout.read_data`); else where they are, not copied. Batches do not depend on it.
 
     Parameters
     ----------
@@ -59,6 +70,11 @@ class DeviceFields:
     normalisation
         What fields are normalised by; None: one mean and one standard deviation a channel, as models of earlier
         versions have them.
+
+    Raises
+    ------
+    SparseVQError
+        The data set is mapped and fits on the GPU, and a value at a valid point is not finite.
     """
 
     def __init__(
@@ -73,48 +89,69 @@ class DeviceFields:
         mean, std = (data.mean, data.std) if normalisation is None else (normalisation.mean, normalisation.scale)
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device).expand(self.points, -1)  # (N, C)
         self.std = torch.tensor(std, dtype=torch.float32, device=device)
+        self.device = device = self.std.device  # with its number
         self._fields = _fields_of(data, device)
-        self._mask = torch.from_numpy(data.flat_mask).to(device).reshape(-1)
-        self._along = [torch.from_numpy(table).to(device) for table in group.along]
+        self._home = torch.device("cpu") if isinstance(self._fields, MappedRows) else self._fields.device
+        self._mask = torch.from_numpy(data.flat_mask).to(self._home).reshape(-1)
+        self._along = [torch.from_numpy(table).to(self._home) for table in group.along]
         self._sign = torch.from_numpy(group.sign).to(device)
         self.num_symmetries = len(group)
         self.weights = torch.tensor(data.weights, dtype=torch.float32, device=device)
         self.joint_scale = torch.from_numpy(data.joint_scale).to(device)
         self._parameters = data.parameters
-        self.device = device
+        self._known: dict[tuple[str, ...], Tensor] = {}
+
+    @property
+    def slow(self) -> bool:
+        """Whether a batch has to be read from a file, or to cross from the host to another device."""
+        return isinstance(self._fields, MappedRows) or self._home != self.device
 
     def gather(self, views: Views, points: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised values (b, p, c) and validity (b, p) at points (p,) of the transformed frames.
+
+        With indices on the host nothing waits for the device.
 
         Raises
         ------
         SparseVQError
             The data set is mapped, and a value at a valid point is not finite.
         """
-        source = source_of(self._along, views.symmetry[:, None], points)  # (b, p)
+        at = views.on(self._home)
+        source = source_of(self._along, at.symmetry[:, None], sent(points, self._home))  # (b, p)
+        values = sent(self._physical(at, source), self.device)
+        valid = self._valid(at, source)
         # A mirrored component changes sign in physical units, before its mean is subtracted.
-        values = self._physical(views, source).mul_(self._sign[views.symmetry][:, None])
-        return values.sub_(self.mean[points]).div_(self.std), self._mask[
-            views.trajectory[:, None] * self.points + source
-        ]
+        values.mul_(self._sign[sent(views.symmetry, self.device)][:, None])
+        return values.sub_(self.mean[sent(points, self.device)]).div_(self.std), sent(valid, self.device)
 
     def _physical(self, views: Views, source: Tensor) -> Tensor:
-        """Values (b, p, c) at points (b, p) of the frames as stored: a new tensor on the device."""
+        """Values (b, p, c) at points (b, p) of the frames as stored: new memory, of the fields' own device."""
+        out = host_buffer((*source.shape, self.channels), torch.float32, self.device) if self._crosses else None
         if isinstance(self._fields, MappedRows):
-            values = self._fields.gather(views.trajectory.cpu(), views.frame.cpu(), source.cpu())
-        else:
-            row = (views.trajectory * self.frames + views.frame)[:, None] * self.points + source
-            # index_select takes rows of a few channels in a third of the time of an index.
-            values = self._fields.index_select(0, row.flatten().to(self._fields.device))
-            values = values.view(*row.shape, self.channels)
-        if values.device == self.device or self.device.type != "cuda":
-            return values.to(self.device)
-        return values.pin_memory().to(self.device, non_blocking=True)
+            return self._fields.gather(views.trajectory, views.frame, source, out)
+        row = (views.trajectory * self.frames + views.frame)[:, None] * self.points + source
+        # index_select takes rows of a few channels in a third of the time of an index.
+        flat = None if out is None else out.view(-1, self.channels)
+        return torch.index_select(self._fields, 0, row.flatten(), out=flat).view(*row.shape, self.channels)
+
+    def _valid(self, views: Views, source: Tensor) -> Tensor:
+        """(b, p) on the fields' own device."""
+        point = views.trajectory[:, None] * self.points + source
+        if not self._crosses:
+            return self._mask[point]
+        out = host_buffer((point.numel(),), torch.bool, self.device)
+        return torch.index_select(self._mask, 0, point.flatten(), out=out).view(point.shape)
+
+    @property
+    def _crosses(self) -> bool:
+        return self._home != self.device
 
     def known(self, views: Views, names: tuple[str, ...]) -> Tensor:
         """(b, k) float64: parameters of the frames' trajectories, in the data set's units."""
-        columns = [torch.from_numpy(np.asarray(self._parameters[name], dtype=np.float64)) for name in names]
-        return torch.stack(columns, dim=-1).to(self.device)[views.trajectory]
+        if names not in self._known:
+            columns = [torch.from_numpy(np.asarray(self._parameters[name], dtype=np.float64)) for name in names]
+            self._known[names] = torch.stack(columns, dim=-1).to(self.device)
+        return self._known[names][sent(views.trajectory, self.device)]
 
     def physical(self, normalised: Tensor, points: Tensor | None = None) -> Tensor:
         """(..., p, C) at points (p,), None: all, in physical units."""
@@ -128,10 +165,15 @@ class DeviceFields:
 
 
 def _fields_of(data: FieldData, device: torch.device) -> Tensor | MappedRows:
-    """The fields as rows (T F N, C): in their file, in memory, or on a GPU."""
+    """The fields as rows (T F N, C): on a GPU, in their file, or in memory."""
+    size = 4 * math.prod(data.fields.shape)
+    if device.type != "cpu":
+        there = fits(size, device)
+        if is_first():
+            where = f"copied to {device}" if there else "left on the host, too many for the GPU: batches are sent there"
+            print(f"{data.name}: {size / 1e9:.2f} GB of fields {where}", flush=True)
+        if there:
+            return frames_on(device, data)
     if isinstance(data.fields, np.memmap):
         return MappedRows(data.fields, data.flat_mask, data.name)
-    rows = torch.from_numpy(np.ascontiguousarray(data.flat_fields).reshape(-1, len(data.channels)))
-    if device.type == "cuda" and rows.nbytes <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return rows.to(device)
-    return rows
+    return torch.from_numpy(np.ascontiguousarray(data.flat_fields).reshape(-1, len(data.channels)))

@@ -49,8 +49,10 @@ class MappedRows:
             self._rows = torch.from_numpy(rows)
         self._mask = torch.from_numpy(mask.reshape(-1))
 
-    def gather(self, trajectory: Tensor, frame: Tensor, points: Tensor) -> Tensor:
+    def gather(self, trajectory: Tensor, frame: Tensor, points: Tensor, out: Tensor | None = None) -> Tensor:
         """Values (b, p, C) of the frames (b,) at points (b, p), all on the CPU; 0 where the mask is False.
+
+        `out` (b, p, C) gets them, unless it is None.
 
         Raises
         ------
@@ -61,17 +63,14 @@ class MappedRows:
         if self._frame_bytes <= points.shape[1] * PAGE_COST:
             self._read_ahead(frames)
         rows = frames[:, None] * self._points + points
-        values = self._rows.index_select(0, rows.flatten()).view(*rows.shape, self._channels)
+        flat = None if out is None else out.view(-1, self._channels)
+        values = torch.index_select(self._rows, 0, rows.flatten(), out=flat).view(*rows.shape, self._channels)
         valid = self._mask[trajectory[:, None] * self._points + points]
         values.masked_fill_(~valid[..., None], 0)
         finite = torch.isfinite(values)
         if not finite.all():  # a large file is not checked when it is opened
             row = int(torch.nonzero(~finite)[0, 0])
-            raise SparseVQError(
-                f"{self._name}: NaN or infinite values at valid points of trajectory {int(trajectory[row])}, "
-                f"frame {int(frame[row])}",
-                "list all faults with `sparsevq data validate`, and fix or leave out that trajectory",
-            )
+            raise not_finite(self._name, int(trajectory[row]), int(frame[row]))
         return values
 
     def _read_ahead(self, frames: Tensor) -> None:
@@ -79,3 +78,11 @@ class MappedRows:
             start = self._offset + frame * self._frame_bytes
             aligned = start - start % mmap.PAGESIZE
             self._mapping.madvise(mmap.MADV_WILLNEED, aligned, start + self._frame_bytes - aligned)
+
+
+def not_finite(name: str, trajectory: int, frame: int) -> SparseVQError:
+    """What is said of a value of a mapped data set that only its use has found."""
+    return SparseVQError(
+        f"{name}: NaN or infinite values at valid points of trajectory {trajectory}, frame {frame}",
+        "list all faults with `sparsevq data validate`, and fix or leave out that trajectory",
+    )

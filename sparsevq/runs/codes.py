@@ -1,7 +1,7 @@
 """The index dump, which stage 2 writes, as tensors: all that stage 3 reads of the earlier stages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runs.codes_file import codebook_in, open_codes
+from sparsevq.runtime.devices.memory import fits
 from sparsevq.runtime.files import digest
 from sparsevq.runtime.hdf5 import read_dataset, read_made_from
 
@@ -20,8 +21,9 @@ class Codes:
     """Code indices by both encoders, (V, T, F, P, Q) int64; see docs/data-format.md.
 
     The codebook is (P', Q, K, D): one for all token positions, or one for each. Of some tokenizers there are the tokens
-    before quantization, too, (V, T, F, P, D) float16, in the CPU's memory; and what the sparse encoder sees of each
-    frame (V, T, F, m) float32, with the complete coefficients (V, T, F, r) float16, less their `center` (r,).
+    before quantization, too, (V, T, F, P, D) float16; and what the sparse encoder sees of each frame (V, T, F, m)
+    float32, with the complete coefficients (V, T, F, r) float16, less their `center` (r,). These are on the device if
+    they fit there, else on the host.
     """
 
     sparse: Tensor
@@ -38,8 +40,8 @@ class Codes:
     groups: tuple[int, ...] = ()
 
     def of(self, split: str) -> Tensor:
-        """Indices of the trajectories of a split."""
-        return torch.tensor([i for i, name in enumerate(self.split) if name == split], device=self.sparse.device)
+        """Indices of the trajectories of a split, on the host."""
+        return torch.tensor([i for i, name in enumerate(self.split) if name == split], dtype=torch.long)
 
 
 def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
@@ -66,13 +68,17 @@ def read_codes(path: Path, device: torch.device | str = "cpu") -> Codes:
         if "coefficients" in file:
             tokens |= _coefficients(file, sparse.shape[:3])
     positions, levels, codes, _ = codebook.shape
-    fits = sparse.shape == semi_sparse.shape and sparse.shape[-1] == levels and positions in (1, sparse.shape[-2])
-    if not fits:
+    agree = sparse.shape == semi_sparse.shape and sparse.shape[-1] == levels and positions in (1, sparse.shape[-2])
+    if not agree:
         raise SparseVQError(f"{path}: sparse, semi_sparse and codebook do not fit each other", "dump the indices again")
     if max(sparse.max(), semi_sparse.max()) >= codes:
         raise SparseVQError(f"{path}: an index is outside the codebook of {codes}", "dump the indices again")
-    indices = (sparse.to(device), semi_sparse.to(device))
-    return Codes(*indices, codebook.to(device), split, digest(path), made_from, **tokens)
+    device = codebook.to(device).device
+    found = Codes(sparse.to(device), semi_sparse.to(device), codebook.to(device), split, digest(path), made_from)
+    size = sum(part.nbytes for part in tokens.values() if isinstance(part, Tensor))
+    if device.type != "cpu" and fits(size, device):
+        tokens = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in tokens.items()}
+    return replace(found, **tokens)
 
 
 def _coefficients(file: h5py.File, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sparsevq.stage1.modal import ModalModel, by_place, project
 from sparsevq.stage1.model import Role, decode_at, encode_views, points_digest
 from sparsevq.stage1.train import EncoderStage
 from sparsevq.training.fields import (
-    reconstruction_metrics,
+    Truth,
     training_views,
     validation_points,
     validation_views,
@@ -54,7 +54,7 @@ class ModalStage(Stage):
         if len(basis.modes) < settings.modes:
             fabric.print(f"{self.name}: the basis has {len(basis.modes)} modes, not {settings.modes}", flush=True)
         self.fields = DeviceFields(data, settings.symmetries, device, basis)
-        self.val, self.val_points = validation_views(data, self.fields), validation_points(self.fields)
+        self.val, self.val_points = validation_views(data, self.fields), validation_points(self.fields).to(device)
         variants = variant_symmetries(self.fields, settings.symmetries.variants, seed)
         views = training_views(data, self.fields, variants)
         projects = role == "semi_sparse" and settings.complete == "projection"
@@ -75,12 +75,12 @@ class ModalStage(Stage):
         if not projects:
             fabric.print(f"{self.name}: learning from {count} frames and {self.config.readings} readings", flush=True)
             generator = torch.Generator().manual_seed(seed)
-            chosen = torch.randperm(len(views), generator=generator)[:count].sort().values.to(device)
+            chosen = torch.randperm(len(views), generator=generator)[:count].sort().values
             if count:
                 self.module.examples.copy_(project(self.model.modes, self.fields, views[chosen]))
                 self.module.held_out.copy_(project(self.model.modes, self.fields, self.val))
             if self.module.known is not None:
-                training = known[torch.from_numpy(data.trajectories("train")).to(device)]
+                training = known[torch.from_numpy(data.trajectories("train"))]
                 self.module.known.mean.copy_(training.mean(0))
                 self.module.known.std.copy_(training.std(0, correction=0))
                 for kept, of in ((self.module.known.examples, views[chosen]), (self.module.known.held_out, self.val)):
@@ -90,6 +90,7 @@ class ModalStage(Stage):
             self.module.estimator = self.model.sensors.estimator
             for buffer in self.module.buffers():  # ranks may differ in the last bits
                 from_first(buffer)
+        self.truth = Truth(self.fields, self.val, self.val_points)
         self.objective = self.module
         self.made_from = {"data": data.digest, "basis": run.basis.digest, "sensors": sensors.digest}
         self.extra = {"grid": list(data.grid), "points": "" if projects else points_digest(sensors, role)}
@@ -112,7 +113,7 @@ class ModalStage(Stage):
 
     def _metrics(self, latents: torch.Tensor) -> dict[str, float]:
         guess = decode_at(self.model, latents, self.val_points)
-        return reconstruction_metrics(self.fields, self.val, guess, self.val_points)
+        return self.truth.metrics(guess)
 
 
 def encoder_stage(

@@ -261,7 +261,7 @@ def by_place(sensors: SensorSets, role: Role, device: torch.device) -> tuple[Ten
 @torch.no_grad()
 def project(modes: Tensor, fields: DeviceFields, views: Views) -> Tensor:
     """Coefficients (b, r) of dense frames in modes (N, C, r); there is no anomaly where there is no field."""
-    points = torch.arange(fields.points, device=fields.device)
+    points = torch.arange(fields.points)
     at_once = max(1, DENSE_VALUES_AT_ONCE // (fields.points * fields.channels), modes.shape[-1] // MODES_A_FRAME)
     by_area = (modes * (fields.weights / fields.points)[:, None, None]).flatten(0, 1)  # (N C, r)
     found = []

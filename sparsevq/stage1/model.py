@@ -234,6 +234,11 @@ class PerceiverModel(Stage1Model):
         places = self.grid.physical_coordinates[self.where.cpu().numpy()]
         return features_at(self.grid, places, self.settings.space_bands).to(self.device)
 
+    @cached_property
+    def _where_on_host(self) -> Tensor:
+        """As all indices (`sparsevq.data.device_fields.Views`): the fields may be there."""
+        return self.where.cpu()
+
     @property
     def latent_shape(self) -> tuple[int, int]:
         config = self.autoencoder.config
@@ -255,7 +260,7 @@ class PerceiverModel(Stage1Model):
         return self.estimate(self.readings(fields, views), None)
 
     def readings(self, fields: DeviceFields, views: Views) -> Tensor:
-        return fields.gather(views, self.where)[0]
+        return fields.gather(views, self._where_on_host)[0]
 
     def estimate(self, readings: Tensor, known: Tensor | None) -> Tensor:
         return self.autoencoder.encoder(readings, self.sensor_features).float()

@@ -11,17 +11,17 @@ from sparsevq.data.field_data import FieldData
 from sparsevq.models.autoencoder import AutoencoderConfig, SensorAutoencoder
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.devices.memory import sent
 from sparsevq.runtime.devices.parallel import require_rows, weights_of
 from sparsevq.stage1.model import (
     PerceiverModel,
     Role,
     decode_at,
-    encode_views,
     points_digest,
     require_all_channels,
     sensor_points,
 )
-from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
+from sparsevq.training.fields import PointsByArea, Truth, validation_points, validation_views
 from sparsevq.training.stage import Stage
 
 
@@ -85,17 +85,19 @@ class EncoderStage(Stage):
         self.extra = {"grid": list(data.grid), "points": points_digest(sensors, role)}
 
         self.fields = DeviceFields(data, settings.symmetries, device, run.basis)
-        self.frames = training_frames(data, settings, seed).to(device)  # (trajectory, frame)
-        self.area = PointsByArea(data, device)
+        self.frames = training_frames(data, settings, seed)  # (trajectory, frame)
+        self.area = PointsByArea(data)
+        self.where = sensor_points(sensors, role)
         self.model = PerceiverModel(
             settings=settings,
             basis=run.basis,
             autoencoder=self.module,
-            where=sensor_points(sensors, role).to(device),
+            where=self.where.to(device),
             grid=data,
         )
         self.objective = ReconstructionLoss(self.module, self.model.sensor_features, self.model.features)
-        self.val, self.val_points = validation_views(data, self.fields), validation_points(self.fields)
+        val, self.val_points = validation_views(data, self.fields), validation_points(self.fields).to(device)
+        self.val_readings, self.truth = self.fields.gather(val, self.where)[0], Truth(self.fields, val, self.val_points)
         self._warm = start_from is not None
 
     @property
@@ -106,20 +108,23 @@ class EncoderStage(Stage):
 
     def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor, ...]:
         """Readings (b, n_s, c); points (p,), values there (b, p, c), and where there is a field (b, p)."""
-        device, batch = self.fabric.device, self.settings.batch_frames
-        chosen = self.frames[torch.randint(len(self.frames), (batch,), generator=generator, device=device)]
-        symmetry = torch.randint(self.fields.num_symmetries, (batch,), generator=generator, device=device)
+        batch = self.settings.batch_frames
+        chosen = self.frames[torch.randint(len(self.frames), (batch,), generator=generator)]
+        symmetry = torch.randint(self.fields.num_symmetries, (batch,), generator=generator)
         points = self.area.draw(self.settings.batch_pixels, generator)
         views = Views(chosen[:, 0], chosen[:, 1], symmetry)[self.mine]
-        readings, _ = self.fields.gather(views, self.model.where)
-        return readings, points, *self.fields.gather(views, points)
+        readings, _ = self.fields.gather(views, self.where)
+        return readings, sent(points, self.fabric.device), *self.fields.gather(views, points)
+
+    def draws_ahead(self, step: int) -> bool:
+        """Where fields come from a file or cross to a GPU."""
+        return self.fields.slow
 
     def validate(self) -> dict[str, float]:
         """Error of the reconstruction of validation frames."""
         with self.fabric.autocast():
-            latents = encode_views(self.model, self.fields, self.val)
-            guess = decode_at(self.model, latents, self.val_points)
-            return reconstruction_metrics(self.fields, self.val, guess, self.val_points)
+            latents = self.model.estimate(self.val_readings, None)
+            return self.truth.metrics(decode_at(self.model, latents, self.val_points))
 
 
 def autoencoder_config(data: FieldData, settings: Stage1Config) -> AutoencoderConfig:

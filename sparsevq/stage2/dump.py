@@ -109,11 +109,11 @@ def encode_variants(
     That is the tokens before quantization (P, D), what a model with sensors sees (m,), and the coefficients less their
     center (r,). The variants of trajectories that are not for training have -1 and 0.
     """
-    frames = torch.arange(fields.frames, device=fields.device)
-    training = torch.from_numpy(data.split == "train").to(fields.device)
+    frames = torch.arange(fields.frames)
+    training = torch.from_numpy(data.split == "train")
     variants: dict[str, list[Tensor]] = {}
     for variant, elements in enumerate(symmetries):
-        wanted = torch.arange(fields.trajectories, device=fields.device)
+        wanted = torch.arange(fields.trajectories)
         wanted = wanted if variant == 0 else wanted[training]
         views = fields.views(wanted, frames)
         views = Views(views.trajectory, views.frame, elements[views.trajectory])

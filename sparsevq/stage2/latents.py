@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sparsevq.data.device_fields import DeviceFields, Views
-from sparsevq.runtime.devices.parallel import computed_in_shares, rank
+from sparsevq.runtime.devices.memory import fits, taken, total_of
+from sparsevq.runtime.devices.parallel import fill_in_shares, rank, world
 from sparsevq.stage1.model import Stage1Model, encode_views
 
 
@@ -26,49 +27,64 @@ def latents_of(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields,
     return Latents(views, encode_views(sparse, fields, views), encode_views(complete, fields, views))
 
 
-def latents_of_all(sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views) -> Latents:
-    """As `latents_of`, for frames that all devices need: each encodes its share."""
-
-    def encoded(model: Stage1Model) -> Tensor:
-        return computed_in_shares(lambda share: encode_views(model, fields, views[share]), len(views))
-
-    return Latents(views, encoded(sparse), encoded(complete))
-
-
-LATENTS_KEPT = 2**32
-"""Bytes of latents that training may keep."""
+KEPT_SHARE = 0.25
+"""Fraction of the memory of the GPU or of the host, in all, that latents of training may take to be kept."""
 FRAMES_TO_STANDARDISE = 16_384
-"""Frames whose latents the tokenizer is standardised by where they are not kept."""
+"""Frames whose latents the tokenizer is standardised by where they are not kept, or take more than"""
+MOST_TO_STANDARDISE = 2**31
+"""bytes: what is made of them takes a multiple of that."""
 
 
 class TrainingLatents:
-    """Latents of all training views, by row: encoded once and kept where they fit into `LATENTS_KEPT` bytes.
+    """Latents of all training views, by row: encoded once and kept, on the GPU if they fit there, else on the host.
 
-    Else they are encoded anew whenever they are drawn: two passes of frozen encoders in each step, instead of memory
-    that grows with the data set.
+    Whether they are kept (`KEPT_SHARE`) depends on sizes that are the same each time, never on what else runs on the
+    machine: encoded in other batches, latents differ in their last bits. Those that are not kept are encoded anew
+    whenever they are drawn: two passes of frozen encoders in each step, instead of memory that grows with the data set.
     """
 
     def __init__(self, sparse: Stage1Model, complete: Stage1Model, fields: DeviceFields, views: Views):
-        needed = 2 * 4 * len(views) * math.prod(complete.latent_shape)
         self._draw = partial(latents_of, sparse, complete, fields)
-        self._views = views
-        self._kept = latents_of_all(sparse, complete, fields, views) if needed <= LATENTS_KEPT else None
-        if self._kept is None and rank() == 0:
-            print(f"latents of {len(views)} frames take {needed / 1e9:.1f} GB: encoded anew in each step", flush=True)
+        self._views, self._device = views, fields.device
+        self._sparse = self._complete = torch.empty(0)
+        size, shape = 2 * 4 * len(views) * math.prod(complete.latent_shape), (len(views), *complete.latent_shape)
+        self.kept = size <= most_kept(self._device)
+        if self.kept:
+            place = self._device if fits(size, self._device) else torch.device("cpu")
+            self._sparse, self._complete = torch.empty(shape, device=place), torch.empty(shape, device=place)
+            fill_in_shares(lambda part: encode_views(sparse, fields, views[part]), self._sparse, self._device)
+            fill_in_shares(lambda part: encode_views(complete, fields, views[part]), self._complete, self._device)
+        if rank() == 0 and (not self.kept or self.slow):
+            how = "kept on the host" if self.kept else "encoded anew in each step"
+            print(f"latents of {len(views)} frames take {size / 1e9:.1f} GB: {how}", flush=True)
 
     def __len__(self) -> int:
         return len(self._views)
 
+    @property
+    def slow(self) -> bool:
+        """Whether what is taken has to cross from the host to another device."""
+        return self.kept and self._complete.device != self._device
+
     def take(self, rows: Tensor) -> Latents:
-        """Latents of the views at rows (b,)."""
-        if self._kept is None:
+        """Latents of the views at rows (b,), indices on the host."""
+        if not self.kept:
             return self._draw(self._views[rows])
-        return Latents(self._views[rows], self._kept.sparse[rows], self._kept.complete[rows])
+        sparse, complete = (taken(kept, rows, self._device) for kept in (self._sparse, self._complete))
+        return Latents(self._views[rows], sparse, complete)
 
     def complete(self) -> Tensor:
-        """The teacher's latents (b, n, c): all of them where they are kept, else of frames evenly spread."""
-        if self._kept is not None:
-            return self._kept.complete
-        count = min(FRAMES_TO_STANDARDISE, len(self))
-        rows = torch.linspace(0, len(self) - 1, count, device=self._views.frame.device, dtype=torch.float64)
+        """The teacher's latents (b, n, c), on the device: all of them if they are few, else of frames evenly spread."""
+        count = len(self)
+        if not self.kept or 4 * self._complete.numel() > MOST_TO_STANDARDISE:
+            count = min(FRAMES_TO_STANDARDISE, count)
+        elif not self.slow:
+            return self._complete
+        rows = torch.linspace(0, len(self) - 1, count, dtype=torch.float64)
         return self.take(rows.round().long()).complete
+
+
+def most_kept(device: torch.device) -> int:
+    """Bytes of latents that training may keep: in the host's memory, which its processes share, or on its GPU."""
+    host = total_of(torch.device("cpu")) // world()
+    return int(KEPT_SHARE * max(host, total_of(device) if device.type != "cpu" else 0))

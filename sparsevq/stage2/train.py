@@ -15,6 +15,7 @@ from sparsevq.models.groups import GroupQuantizer
 from sparsevq.models.tokenizer import LatentTokenizer, TokenizerConfig
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.devices.memory import sent
 from sparsevq.runtime.devices.parallel import from_first, rank, require_rows, weights_of
 from sparsevq.runtime.model_file import load_model
 from sparsevq.stage1.encoding import load_encoders
@@ -24,7 +25,7 @@ from sparsevq.stage2.latents import TrainingLatents, latents_of
 from sparsevq.stage2.shared_codebooks import share_codebooks
 from sparsevq.training.fields import (
     PointsByArea,
-    reconstruction_metrics,
+    Truth,
     training_views,
     validation_points,
     validation_views,
@@ -98,12 +99,13 @@ class TokenizerStage(Stage):
         sparse, self.teacher = load_encoders(run, device)
         symmetries = sparse.settings.symmetries
         self.fields = DeviceFields(data, symmetries, device, self.teacher.basis)
-        self.area, self.val_points = PointsByArea(data, device), validation_points(self.fields)
+        self.area, self.val_points = PointsByArea(data), validation_points(self.fields).to(device)
         views = training_views(data, self.fields, variant_symmetries(self.fields, symmetries.variants, seed))
         fabric.print(f"{self.name}: latents of {len(views)} frames", flush=True)
         with fabric.autocast():
             self.latents = TrainingLatents(sparse, self.teacher, self.fields, views)
             self.val = latents_of(sparse, self.teacher, self.fields, validation_views(data, self.fields))
+            self.truth = Truth(self.fields, self.val.views, self.val_points)
             unquantized = self._metrics(decode_at(sparse, self.val.sparse, self.val_points))
         self.unquantized_error = unquantized["val_relative_l2"]
 
@@ -132,13 +134,18 @@ class TokenizerStage(Stage):
         if step == self.settings.continuous_steps + 1 and not self.module.quantizer.started:
             self._initialise_codebook(generator)
         batch, device = self.settings.batch_frames, self.fabric.device
-        row = torch.randint(len(self.latents), (batch,), generator=generator, device=device)
-        from_teacher = torch.rand(batch, 1, 1, generator=generator, device=device) < 0.5
+        row = torch.randint(len(self.latents), (batch,), generator=generator)
+        from_teacher = sent(torch.rand(batch, 1, 1, generator=generator) < 0.5, device)
         points = self.area.draw(self.settings.batch_pixels, generator)
         with self.fabric.autocast():
             drawn = self.latents.take(row[self.mine])
         latents = torch.where(from_teacher[self.mine], drawn.complete, drawn.sparse)
-        return latents, drawn.complete, quantize, points, *self.fields.gather(drawn.views, points)
+        return latents, drawn.complete, quantize, sent(points, device), *self.fields.gather(drawn.views, points)
+
+    def draws_ahead(self, step: int) -> bool:
+        """Where fields or latents cross to a GPU, but at the step whose draw begins the codebook."""
+        fetches = self.fields.slow or self.latents.slow
+        return fetches and self.latents.kept and step != self.settings.continuous_steps + 1
 
     def validate(self) -> dict[str, float]:
         """Error of the completed sparse latents' reconstruction, and use of the codebook once there is one."""
@@ -156,7 +163,7 @@ class TokenizerStage(Stage):
     @torch.no_grad()
     def _initialise_codebook(self, generator: torch.Generator) -> None:
         """k-means on the tokens of `KMEANS_FRAMES` frames, by the quantizer at its first batch in training mode."""
-        row = torch.randint(len(self.latents), (KMEANS_FRAMES,), generator=generator, device=self.fabric.device)
+        row = torch.randint(len(self.latents), (KMEANS_FRAMES,), generator=generator)
         with self.fabric.autocast():
             self.module.quantizer(self.module.encode(self.latents.take(row[self.mine]).complete))
 
@@ -164,7 +171,7 @@ class TokenizerStage(Stage):
         """Levels few of whose codes occur among training frames."""
         rows = torch.linspace(0, len(self.latents) - 1, min(KMEANS_FRAMES, len(self.latents)), dtype=torch.float64)
         with self.fabric.autocast():
-            drawn = self.latents.take(rows.round().long().to(self.fabric.device))
+            drawn = self.latents.take(rows.round().long())
             counts = self._counts(self.module.tokenize(drawn.complete))
         most = counts.sum(-1).clamp_max(counts.shape[-1])  # (P', Q): codes that so many tokens can have
         few = ((counts > 0).sum(-1) < FEW_CODES * most).nonzero().tolist()
@@ -215,8 +222,8 @@ class TokenizerStage(Stage):
         """
         if rank() == 0:
             half = min(len(self.latents), FITTED_FRAMES // 2)
-            generator = torch.Generator(device=self.fabric.device).manual_seed(self.seed)
-            rows = torch.randperm(len(self.latents), generator=generator, device=self.fabric.device)
+            generator = torch.Generator().manual_seed(self.seed)
+            rows = torch.randperm(len(self.latents), generator=generator)
             with self.fabric.autocast():
                 mixed = torch.cat([self.latents.take(rows[:half]).complete, self.latents.take(rows[-half:]).sparse])
             tokens = self.module.encode(mixed)
@@ -245,7 +252,7 @@ class TokenizerStage(Stage):
         return {"val_error_over_bound": math.sqrt(float(found) / least)} if least else {}
 
     def _metrics(self, guess: Tensor) -> dict[str, float]:
-        return reconstruction_metrics(self.fields, self.val.views, guess, self.val_points)
+        return self.truth.metrics(guess)
 
 
 def _new_tokenizer(config: TokenizerConfig) -> LatentTokenizer:

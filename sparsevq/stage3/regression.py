@@ -48,7 +48,7 @@ def learn_regressions(sequences: Sequences, settings: Stage3Config, seed: int) -
         held_out = codes.of("val")
         starts = sequences.starts_of(count)
         picks = torch.linspace(0, len(starts) - 1, min(2 * VALIDATION_STARTS, len(starts))).round().long()
-        trajectory, start = torch.cartesian_prod(held_out, starts[picks.to(starts.device)]).unbind(-1)
+        trajectory, start = torch.cartesian_prod(held_out, starts[picks]).unbind(-1)
         unseen = torch.stack([torch.zeros_like(start), trajectory, start], dim=-1)
         regression, left_out = Regression.fitted(
             _windows(sequences, where, count), _windows(sequences, unseen, count), seed
@@ -58,12 +58,11 @@ def learn_regressions(sequences: Sequences, settings: Stage3Config, seed: int) -
 
 def _training_windows(sequences: Sequences, count: int, most: int, seed: int) -> Tensor:
     """(S, 3) variant, trajectory and last observed frame."""
-    device = sequences.starts.device
-    flows = torch.cartesian_prod(torch.arange(sequences.variants, device=device), sequences.training)
+    flows = torch.cartesian_prod(torch.arange(sequences.variants), sequences.training)
     if len(sequences.starts) == 1:  # the start is fixed
         return torch.cat([flows, sequences.starts.expand(len(flows), 1)], dim=1)[:most]
     frames = int(sequences.starts[-1]) + sequences.length
-    flow, start = chosen_windows(len(flows), frames, sequences.length, count, most, seed).to(device).unbind(-1)
+    flow, start = chosen_windows(len(flows), frames, sequences.length, count, most, seed).unbind(-1)
     return torch.cat([flows[flow], start[:, None]], dim=1)
 
 
@@ -74,7 +73,8 @@ def _windows(sequences: Sequences, where: Tensor, count: int) -> Windows:
     of_training = torch.searchsorted(training, trajectory.contiguous()).clamp_max(len(training) - 1)
     flow = variant * len(training) + of_training
     coefficients = sequences.coefficients(variant, trajectory, start)
-    return Windows(readings, coefficients, trajectory, torch.stack([flow, start], dim=-1))
+    where = torch.stack([flow, start], dim=-1)
+    return Windows(readings, coefficients, trajectory.to(readings.device), where.to(readings.device))
 
 
 @torch.no_grad()
@@ -86,7 +86,7 @@ def set_first_guess(gpt: GPT, sequences: Sequences) -> None:
     assert codes.coefficients is not None and codes.center is not None
     for count, learned in sequences.learned.items():
         outlooks.own[str(count)].load_state_dict(learned.regression.state_dict())
-    flows = codes.coefficients[:, sequences.training.cpu()].flatten(0, 1)  # (V T, F, r)
+    flows = codes.coefficients[:, sequences.training].flatten(0, 1)  # (V T, F, r)
     outlooks.flows.copy_(flows)
     outlooks.trajectory.copy_(sequences.training.repeat(sequences.variants))
     outlooks.center.copy_(codes.center)
@@ -101,7 +101,7 @@ def _channel(guess: FirstGuess, flows: Tensor, sequences: Sequences) -> tuple[Te
     count = flows.shape[0] * flows.shape[1]
     picks = torch.linspace(0, count - 1, min(FRAMES, count), dtype=torch.float64).round().long()
     tokens = guess.to_tokens(flows.flatten(0, 1)[picks].float().to(codes.codebook.device)).transpose(0, 1)  # (f, P, D)
-    indices = sequences.targets[:, training].flatten(0, 2)[picks.to(training.device)]  # (f, P, Q)
+    indices = sequences.targets[:, training].flatten(0, 2)[picks]  # (f, P, Q)
     sums = level_sums(indices, codes.codebook).unbind(2)
     before = torch.zeros_like(tokens)
     found = []
@@ -121,7 +121,7 @@ def _sharpen(guess: FirstGuess, sequences: Sequences) -> None:
     """
     learned = next(iter(sequences.learned.values()))
     size = min(SHARPENING, len(learned.where))
-    rows = torch.linspace(0, len(learned.where) - 1, size).round().long().to(learned.where.device)
+    rows = torch.linspace(0, len(learned.where) - 1, size).round().long()
     variant, trajectory, start = learned.where[rows].unbind(-1)
     states = sequences.coefficients(variant, trajectory, start)
     belief, true = guess.token_belief(guess.beliefs(learned.outlook(rows), states)), guess.to_tokens(states)
@@ -152,7 +152,7 @@ def _correlation(sequences: Sequences) -> Tensor:
     for learned in sequences.learned.values():
         products: Tensor | float = 0.0
         squares: Tensor | float = 0.0
-        for rows in torch.arange(len(learned.where), device=learned.where.device).split(512):
+        for rows in torch.arange(len(learned.where)).split(512):
             outlook = learned.outlook(rows)
             errors = (sequences.coefficients(*learned.where[rows].unbind(-1)) - outlook.mean) / outlook.std
             products = products + (errors[:, 1:] * errors[:, :-1]).sum(0)

@@ -11,6 +11,7 @@ from sparsevq.models.gpt import Given
 from sparsevq.models.regression import LeftOut, Outlook, Outlooks, Regression
 from sparsevq.models.residual_codes import codes_sum, residual_codes
 from sparsevq.runs.codes import Codes
+from sparsevq.runtime.devices.memory import generator_on, sent, taken
 
 VALIDATION_STARTS = 4
 """Validation sequences of each trajectory, evenly spaced."""
@@ -51,7 +52,8 @@ class Batch:
 class Sequences:
     """Sequences of `stage2_frames` complete frames, by `targets`; before them the observed ones, by the sparse encoder.
 
-    Where regressions have been learned (`learn`), training sequences are the windows that these know, each with its
+    Which sequences is decided on the host; what they hold is on the device of the codes. Where regressions have been
+    learned (`learned`), training sequences are the windows that these know, each with its
     outlook by the other trajectories.
 
     Raises
@@ -86,16 +88,23 @@ class Sequences:
                 "lower one of them",
             )
         self.starts = torch.arange(last + 1) if fixed < 0 else torch.tensor([fixed])
-        self.starts = self.starts.to(codes.sparse.device)
-        self.training = codes.of("train")
+        self.training, self.device = codes.of("train"), codes.sparse.device
+        self._starts_of = {count: self.starts[self.starts >= count - 1] for count in self.counts}
+        self._times_of = {count: times_of(count, self.device) for count in self.counts}
         # Fine codes hold more than a few hundred trajectories can teach: the GPT would learn them by heart. With noise
         # before they are coded, neighbouring codes are neighbours for it.
         self.noise = settings.code_noise * self.quantization_error() if settings.code_noise else None
         self.learned: dict[int, Learned] = {}
 
+    @property
+    def slow(self) -> bool:
+        """Whether a part of a sequence has to cross from the host to another device."""
+        parts = (self.codes.tokens_sparse, self.codes.coefficients)
+        return any(part is not None and part.device != self.device for part in parts)
+
     def starts_of(self, count: int) -> Tensor:
-        """Last observed frames that have `count` frames up to them."""
-        return self.starts[self.starts >= count - 1]
+        """Last observed frames that have `count` frames up to them, one of `counts`."""
+        return self._starts_of[count]
 
     def draw(self, rows: int, generator: torch.Generator, step: int = 0) -> Batch:
         """Random training sequences, b = `rows`; with `code_noise` the network sees others, of disturbed tokens.
@@ -105,21 +114,21 @@ class Sequences:
         count = self.counts[step % len(self.counts)]
 
         def choose(options: Tensor) -> Tensor:
-            return options[torch.randint(len(options), (rows,), generator=generator, device=options.device)]
+            return options[torch.randint(len(options), (rows,), generator=generator)]
 
         given = None
         if self.learned:
             learned = self.learned[count]
-            row = choose(torch.arange(len(learned.where), device=self.starts.device))
+            row = torch.randint(len(learned.where), (rows,), generator=generator)
             variant, trajectory, start = learned.where[row].unbind(-1)
             given = Given(learned.outlook(row), self.coefficients(variant, trajectory, start))
         else:
-            variant = torch.randint(self.variants, (rows,), generator=generator, device=self.starts.device)
+            variant = torch.randint(self.variants, (rows,), generator=generator)
             trajectory, start = choose(self.training), choose(self.starts_of(count))
         codes, inputs = self.take(variant, trajectory, start, count), None
         if self.noise is not None:
             inputs = self.take_disturbed(variant, trajectory, start, count, generator)
-        return Batch(codes, times_of(count, codes.device), given, inputs)
+        return Batch(codes, self._times_of[count], given, inputs)
 
     def held_out(self, split: str = "val", outlooks: Outlooks | None = None) -> list[Batch]:
         """Sequences of the validation (or test) split, the same every time: a batch for each number of observed frames.
@@ -138,28 +147,25 @@ class Sequences:
         for count in self.counts:
             starts = self.starts_of(count)
             picks = torch.linspace(0, len(starts) - 1, min(VALIDATION_STARTS, len(starts)))
-            trajectory, start = torch.cartesian_prod(held_out, starts[picks.round().long().to(starts.device)]).unbind(
-                -1
-            )
+            trajectory, start = torch.cartesian_prod(held_out, starts[picks.round().long()]).unbind(-1)
             which = torch.zeros_like(trajectory), trajectory, start
             given = None
             if outlooks is not None:
                 regression = outlooks.by(count)[1]
                 given = Given(regression(self.readings(*which, count)), self.coefficients(*which))
-            batches.append(Batch(self.take(*which, count), times_of(count, start.device), given))
+            batches.append(Batch(self.take(*which, count), self._times_of[count], given))
         return batches
 
     def readings(self, variant: Tensor, trajectory: Tensor, start: Tensor, count: int) -> Tensor:
         """(b,), (b,), (b,) -> (b, count m) what was seen in the observed frames, in the order of time."""
         assert self.codes.readings is not None
-        frame = start[:, None] + times_of(count, start.device)
-        return chosen(self.codes.readings, variant[:, None], trajectory[:, None], frame).flatten(1)
+        return self._chosen(self.codes.readings, variant, trajectory, start[:, None] + _observed(count)).flatten(1)
 
     def coefficients(self, variant: Tensor, trajectory: Tensor, start: Tensor) -> Tensor:
         """(b,), (b,), (b,) -> (b, s, r) complete coefficients."""
         assert self.codes.coefficients is not None
-        frame = start[:, None] + torch.arange(self.length, device=start.device)
-        return chosen(self.codes.coefficients, variant[:, None], trajectory[:, None], frame).float()
+        frame = start[:, None] + torch.arange(self.length)
+        return self._chosen(self.codes.coefficients, variant, trajectory, frame).float()
 
     def unquantized(self) -> tuple[Tensor, Tensor]:
         """Tokens before quantization by the sparse encoder, and of the targets, (V, T, F, P, D) float16.
@@ -182,7 +188,7 @@ class Sequences:
     def quantization_error(self) -> Tensor:
         """Root mean square over the training frames of what the codes leave of each token's channels, (P, D)."""
         _, tokens = self.unquantized()
-        square = torch.zeros(tokens.shape[-2:], dtype=torch.float64, device=self.starts.device)
+        square = torch.zeros(tokens.shape[-2:], dtype=torch.float64, device=self.device)
         for trajectory in self.training.tolist():
             found = codes_sum(self.targets[:, trajectory], self.codes.codebook)
             square += (tokens[:, trajectory].to(found) - found).square().double().mean((0, 1))
@@ -195,6 +201,7 @@ class Sequences:
         assert self.noise is not None
         sparse, targets = self.unquantized()
         tokens = self._joined(sparse, targets, variant, trajectory, start, count).float()
+        generator = generator_on(tokens.device, generator)
         tokens += self.noise * torch.randn(tokens.shape, generator=generator, device=tokens.device)
         return residual_codes(tokens.flatten(0, 1), self.codes.codebook, beam=1).unflatten(0, tokens.shape[:2])
 
@@ -206,22 +213,28 @@ class Sequences:
         self, sparse: Tensor, complete: Tensor, variant: Tensor, trajectory: Tensor, start: Tensor, count: int
     ) -> Tensor:
         """(b, k + s, P, ...) of the observed frames by the sparse encoder, and of the complete ones."""
-        where = variant[:, None], trajectory[:, None]
-        observed = start[:, None] + times_of(count, start.device)
-        following = start[:, None] + torch.arange(self.length, device=start.device)
-        return torch.cat([chosen(sparse, *where, observed), chosen(complete, *where, following)], dim=1)
+        observed, following = start[:, None] + _observed(count), start[:, None] + torch.arange(self.length)
+        parts = ((sparse, observed), (complete, following))
+        return torch.cat([self._chosen(values, variant, trajectory, frame) for values, frame in parts], dim=1)
+
+    def _chosen(self, values: Tensor, variant: Tensor, trajectory: Tensor, frame: Tensor) -> Tensor:
+        """Of values (V, T, F, ...), wherever they are, those of frames (b, f), on the device: (b, f, ...)."""
+        _, trajectories, frames = values.shape[:3]
+        row = ((variant * trajectories + trajectory) * frames)[:, None] + frame
+        return taken(values.flatten(0, 2), row, self.device)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A regression, the windows that it is of (S, 3: variant, trajectory, start), and its guesses of these."""
+    """A regression, the windows that it is of (S, 3: variant, trajectory, start), on the host, and its guesses."""
 
     where: Tensor
     regression: Regression
     left_out: LeftOut
 
     def outlook(self, rows: Tensor) -> Outlook:
-        """Of windows, by the other trajectories."""
+        """Of windows (b,), by the other trajectories."""
+        rows = sent(rows, self.left_out.parts.device)
         return self.regression.outlook(self.left_out.parts[rows], self.left_out.scales[rows])
 
 
@@ -238,6 +251,5 @@ def times_of(count: int, device: torch.device) -> Tensor:
     return torch.arange(1 - count, 1, device=device)
 
 
-def chosen(tokens: Tensor, *places: Tensor) -> Tensor:
-    """Entries of a tensor at places, on the places' device wherever the tensor is: it may be too large for a GPU."""
-    return tokens[tuple(place.to(tokens.device) for place in places)].to(places[0].device)
+def _observed(count: int) -> Tensor:
+    return times_of(count, torch.device("cpu"))

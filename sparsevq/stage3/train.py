@@ -9,6 +9,7 @@ from sparsevq.config import Stage3Config
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.runtime.devices.memory import generator_on
 from sparsevq.runtime.devices.parallel import from_first, require_rows, weights_of
 from sparsevq.stage3.regression import learn_regressions, set_first_guess
 from sparsevq.stage3.sequences import Batch, Sequences
@@ -78,8 +79,12 @@ class GPTStage(Stage):
         """Sequences with noise, and without."""
         batch = self.sequences.draw(self.batch, generator, step)
         share, codes = self.settings.token_noise, self.config.num_vq_embeddings
-        inputs = noisy(batch.inputs, len(batch.times), share, codes, generator)
+        inputs = noisy(batch.inputs, len(batch.times), share, codes, generator_on(self.fabric.device, generator))
         return inputs[self.mine], batch.part(self.mine)
+
+    def draws_ahead(self, step: int) -> bool:
+        """Where tokens or coefficients cross to a GPU."""
+        return self.sequences.slow
 
     def validate(self) -> dict[str, float]:
         """Cross-entropy of the validation sequences."""

@@ -19,6 +19,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.checkpoints import Checkpoint, Checkpoints, read_checkpoint
 from sparsevq.runtime.files import written_whole
 from sparsevq.runtime.signals import Requests, deferred_stop
+from sparsevq.training.batches import Batches, batches, mixed
 from sparsevq.version import VERSION
 
 if TYPE_CHECKING:
@@ -54,7 +55,11 @@ def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoi
     Terminated, KeyboardInterrupt
         The job was asked to stop; there is a checkpoint of the last step.
     """
-    training = _Training(stage, tracker, history)
+    with batches(stage, stage.budget.accum_grads, stage.budget.max_steps) as drawn:
+        return _fit(_Training(stage, drawn, tracker, history), stage, checkpoints)
+
+
+def _fit(training: "_Training", stage: "Stage", checkpoints: Checkpoints | None) -> dict[str, float]:
     fabric, settings = stage.fabric, stage.budget
     made_of = {
         "training": stage.name,
@@ -97,8 +102,8 @@ def fit(stage: "Stage", *, tracker: "Logs", history: Path, checkpoints: Checkpoi
 class _Training:
     """A training between two steps."""
 
-    def __init__(self, stage: "Stage", tracker: "Logs", history: Path):
-        self._stage, self._tracker, self._history = stage, tracker, history
+    def __init__(self, stage: "Stage", drawn: Batches, tracker: "Logs", history: Path):
+        self._stage, self._batches, self._tracker, self._history = stage, drawn, tracker, history
         self._fabric, self._objective, self._settings = stage.fabric, stage.objective, stage.budget
         if self._settings.max_steps:  # else there may be nothing to train, which neither AdamW nor DDP accepts
             self._prepare()
@@ -120,7 +125,6 @@ class _Training:
         )
         self._model, self._optimizer = fabric.setup(self._objective, self._adamw)
         self._model.train()
-        self._generator = torch.Generator(device=fabric.device)
 
     @property
     def finished(self) -> bool:
@@ -133,11 +137,10 @@ class _Training:
         for group in self._adamw.param_groups:
             group["lr"] = settings.lr * learning_rate(self.step - 1, settings)
         for part in range(settings.accum_grads):
-            mixed = _mix(self._stage.seed, self.step, part)
-            self._generator.manual_seed(mixed)  # the same on all devices, which share the batch
-            torch.manual_seed(mixed + 1_000_000_007 * (fabric.global_rank + 1))  # dropout, codes drawn anew
+            own = mixed(self._stage.seed, self.step, part) + 1_000_000_007 * (fabric.global_rank + 1)
+            torch.manual_seed(own)  # dropout, codes drawn anew
             with fabric.no_backward_sync(self._model, enabled=part + 1 < settings.accum_grads):
-                terms = self._model(*self._stage.draw(self._generator, self.step))
+                terms = self._model(*self._batches.take(self.step, part))
                 terms = {key: value / settings.accum_grads for key, value in terms.items()}
                 fabric.backward(terms["loss"])
             self._sums = {key: self._sums.get(key, 0.0) + value.detach() for key, value in terms.items()}
@@ -278,8 +281,3 @@ def learning_rate(step: int, settings: TrainingConfig) -> float:
         return 1.0
     done = (step - settings.warmup_steps) / max(1, settings.max_steps - settings.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def _mix(seed: int, step: int, part: int) -> int:
-    """Distinct generator seeds for neighbouring (seed, step, part)."""
-    return (seed * 1_000_003 + step) * 1009 + part

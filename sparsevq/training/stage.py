@@ -70,7 +70,18 @@ class Stage(ABC):
 
     @abstractmethod
     def draw(self, generator: torch.Generator, step: int) -> tuple[Any, ...]:
-        """The batch of a step, on the device; in data-parallel training, this rank's part of it."""
+        """The batch of a step, on the device; in data-parallel training, this rank's part of it.
+
+        `generator` is the host's, whatever the device: batches do not depend on where they are drawn for.
+        """
+
+    def draws_ahead(self, step: int) -> bool:
+        """Whether a thread may draw the batch of a step while the step before is taken.
+
+        True where it is worth that: data come from a file, or cross from the host to a GPU. Drawing must then neither
+        read nor change what a step changes, and take nothing from torch's own generators.
+        """
+        return False
 
     @abstractmethod
     def validate(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 
 from sparsevq.basis.basis import compute_basis
 from sparsevq.config import Symmetries
-from sparsevq.data import mapped_rows
+from sparsevq.data import device_fields, mapped_rows
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import read_data, write_data
@@ -223,3 +223,86 @@ def test_a_mapped_data_set_needs_memory_for_its_batches_alone(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 0.1 * size
+
+
+# ------------------------------------------------------------------------------------------------ on another device
+
+
+ELSEWHERE = torch.device("meta")
+"""Nothing can come back from it: what would need it is an error."""
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """No data set fits on a device."""
+    monkeypatch.setattr(device_fields, "fits", lambda size, device: False)
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**32])
+def test_of_fields_on_the_host_nothing_has_to_come_back_from_the_device(tmp_path, large, capsys, in_memory):
+    data = read_data(written(travelling_waves(grid=(6, 10)), tmp_path), in_memory)
+    fields = DeviceFields(data, SYMMETRIES, ELSEWHERE)
+    assert "left on the host" in capsys.readouterr().out
+    values, valid = fields.gather(views((1, 5, 0), (4, 0, 7)), torch.tensor([3, 20, 17]))
+    assert values.device == valid.device == ELSEWHERE
+    assert (values.shape, valid.shape, valid.dtype) == ((2, 3, 2), (2, 3), torch.bool)
+    assert fields.slow
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**32])
+def test_what_is_sent_was_gathered_once_into_the_memory_that_is_copied(tmp_path, monkeypatch, large, in_memory):
+    data = read_data(written(travelling_waves(), tmp_path), in_memory)
+    fields, made, make = DeviceFields(data, Symmetries(), ELSEWHERE), [], device_fields.host_buffer
+    crossed, send = [], device_fields.sent
+
+    def noted(shape, kind, device):
+        assert device == ELSEWHERE
+        made.append(make(shape, kind, device))
+        return made[-1]
+
+    def crossing(tensor, device):
+        if tensor.device.type == "cpu" and device == ELSEWHERE:
+            crossed.append(tensor)
+        return send(tensor, device)
+
+    monkeypatch.setattr(device_fields, "host_buffer", noted)
+    monkeypatch.setattr(device_fields, "sent", crossing)
+    chosen, points = views((1, 5, 0), (4, 0, 0)), torch.tensor([3, 200, 17])
+    fields.gather(chosen, points)
+    expected = DeviceFields(data, Symmetries(), CPU)
+    values, valid = made
+    truth, where = expected.gather(chosen, points)
+    torch.testing.assert_close((values - expected.mean[points]) / expected.std, truth)
+    assert torch.equal(valid.view(2, 3), where)
+    for buffer in made:
+        assert any(tensor.data_ptr() == buffer.data_ptr() for tensor in crossed)
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**32])
+def test_fields_that_fit_are_copied_to_the_device_mapped_or_not(tmp_path, monkeypatch, capsys, in_memory):
+    copied, asked = [], []
+
+    def copy(device, data):
+        copied.append(device)
+        return torch.empty(data.fields[..., 0].size, 2, device=device)
+
+    def fit(size, device):
+        asked.append(size)
+        return True
+
+    monkeypatch.setattr(device_fields, "frames_on", copy)
+    monkeypatch.setattr(device_fields, "fits", fit)
+    data = read_data(written(travelling_waves(), tmp_path), in_memory)
+    fields = DeviceFields(data, Symmetries(), ELSEWHERE)
+    assert copied == [ELSEWHERE]
+    assert asked == [data.fields.nbytes]
+    assert not fields.slow
+    assert "copied to meta" in capsys.readouterr().out
+    assert fields.gather(views((1, 5, 0)), torch.tensor([3]))[0].device == ELSEWHERE
+
+
+def test_on_the_cpu_only_a_file_is_slow(tmp_path, capsys):
+    path = written(travelling_waves(), tmp_path)
+    assert not DeviceFields(read_data(path), Symmetries(), CPU).slow
+    assert DeviceFields(read_data(path, in_memory=0), Symmetries(), CPU).slow
+    assert not capsys.readouterr().out

@@ -204,13 +204,13 @@ def test_some_frames_of_each_training_trajectory(consecutive):
 
 def test_points_are_drawn_by_the_area_that_they_stand_for():
     data = on_a_sphere(grid=(12, 24))
-    drawn = PointsByArea(data, CPU).draw(200_000, torch.Generator().manual_seed(0))
+    drawn = PointsByArea(data).draw(200_000, torch.Generator().manual_seed(0))
     rows = np.bincount(drawn.numpy() // 24, minlength=12) / len(drawn)
     np.testing.assert_allclose(rows, data.weights.reshape(12, 24).sum(axis=1) / data.num_points, atol=0.003)
 
 
 def test_points_of_equal_area_are_all_alike():
-    drawn = PointsByArea(travelling_waves(grid=(8, 8)), CPU).draw(64_000, torch.Generator().manual_seed(0))
+    drawn = PointsByArea(travelling_waves(grid=(8, 8))).draw(64_000, torch.Generator().manual_seed(0))
     assert np.bincount(drawn.numpy(), minlength=64).min() > 800
 
 

@@ -109,7 +109,7 @@ def test_latents_that_are_not_kept_train_the_same_tokenizer(trained, tmp_path, m
         encoded.append(len(models_fields_and_views[-1]))
         return encode(*models_fields_and_views)
 
-    monkeypatch.setattr(latents, "LATENTS_KEPT", 0)
+    monkeypatch.setattr(latents, "KEPT_SHARE", 0)
     monkeypatch.setattr(latents, "latents_of", watched)
     _, drawn = trained.tokenizer(tmp_path / "drawn", **budget)
     assert encoded == [80, *[STAGE2.batch_frames] * 3, stage2.KMEANS_FRAMES, *[STAGE2.batch_frames] * 2, 80]

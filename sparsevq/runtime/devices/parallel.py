@@ -79,21 +79,22 @@ def whole_batch(rows: Tensor) -> Tensor:
     return torch.stack(parts, dim=1).flatten(0, 1)[: int(total)]
 
 
-def from_first(tensor: Tensor) -> Tensor:
-    """Overwrite a tensor with that of rank 0, and return it."""
+def from_first(tensor: Tensor, source: int = 0) -> Tensor:
+    """Overwrite a tensor with that of rank 0 (or another), and return it."""
     if world() > 1:
-        distributed.broadcast(tensor, src=0)
+        distributed.broadcast(tensor, src=source)
     return tensor
 
 
-def computed_in_shares(compute: Callable[[slice], Tensor], rows: int) -> Tensor:
-    """``compute(slice(rows))``, (rows, ...), of which each rank computes a share and gets all."""
-    if world() == 1 or rows < world():
-        return compute(slice(0, rows))
-    shares = [slice(rows * r // world(), rows * (r + 1) // world()) for r in range(world())]
-    mine = compute(shares[rank()])
-    whole = mine.new_empty(rows, *mine.shape[1:])
-    whole[shares[rank()]] = mine
-    for source, share in enumerate(shares):
-        distributed.broadcast(whole[share], src=source)  # in place: rows are contiguous
-    return whole
+def fill_in_shares(compute: Callable[[slice], Tensor], out: Tensor, device: torch.device, at_once: int = 512) -> None:
+    """Make ``out`` (rows, ...), anywhere, ``compute(slice(rows))``, of which each rank computes a share, and gets all.
+
+    Computed on a device, the same `at_once` rows together whatever the number of ranks: bounds the memory there.
+    """
+    parts = [slice(start, min(start + at_once, len(out))) for start in range(0, len(out), at_once)]
+    for first in range(0, len(parts), world()):
+        mine = compute(parts[first + rank()]).contiguous() if first + rank() < len(parts) else None
+        for source, part in enumerate(parts[first : first + world()]):
+            shape = (part.stop - part.start, *out.shape[1:])
+            found = mine if mine is not None and source == rank() else torch.empty(shape, device=device)
+            out[part] = from_first(found, source)

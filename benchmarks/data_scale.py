@@ -122,7 +122,7 @@ def measure(folder: Path, trajectories: dict[str, int], arguments: argparse.Name
     reference = sampling["in memory"]
     print(f"\nstage 1, {settings.batch_frames} frames and {settings.batch_pixels} points a batch")
     print_table(
-        ("", "batches/s", "frames/s", "ratio", "ms a step", "of it draw", "ratio"),
+        ("", "batches/s", "frames/s", "ratio", "ms a step", "of it draw", "ratio", "drawn ahead", "ratio"),
         [
             (
                 name,
@@ -132,6 +132,8 @@ def measure(folder: Path, trajectories: dict[str, int], arguments: argparse.Name
                 1e3 * one["step"],
                 1e3 * one["draw"],
                 one["step"] / reference["step"],
+                1e3 * one["ahead"],
+                one["ahead"] / one["at_once"],
             )
             for name, one in sampling.items()
         ],
@@ -150,12 +152,13 @@ def sample(
     """Draw batches and train, in turns: batches not read before (cold), the same again (warm), and in memory."""
     import torch
     from measuring import now
-    from steps import Stopwatch, timed_steps
+    from steps import Stopwatch, free_running, timed_steps
 
     lease = claim_devices(arguments.device)
     fabric = fabric_for(lease, settings.precision)
     states = ("mapped, cold", "mapped, warm", "in memory")
     seconds: dict[str, list[float]] = {state: [] for state in states}
+    paces: dict[tuple[str, bool], list[float]] = {(state, ahead): [] for state in states for ahead in (False, True)}
     watches = {state: Stopwatch(fabric.device) for state in states}
     generator = torch.Generator()
     with Memory() as memory:
@@ -169,8 +172,11 @@ def sample(
                 for batch in range(arguments.batches):
                     stage.draw(generator.manual_seed(round_ * arguments.batches + batch), batch)
                 seconds[state].append(now(fabric.device) - since)
-                if state != "mapped, cold" or round_ == 0:  # later rounds train on the same frames
-                    timed_steps(stage, fabric, arguments.steps, watches[state])
+                new = 3 * round_ + 1 if state == "mapped, cold" else 0  # the seed of frames never seen, or seen before
+                timed_steps(stage, fabric, arguments.steps, watches[state], seed=new)
+                for ahead in (False, True):
+                    seed = new and new + 1 + ahead
+                    paces[state, ahead].append(free_running(stage, fabric, arguments.steps, ahead=ahead, seed=seed))
         with torch.no_grad():
             large.validate()
     found = {}
@@ -180,6 +186,8 @@ def sample(
             "batches_per_second": arguments.batches / median(seconds[state]),
             "step": timing.step,
             "draw": timing.draw,
+            "at_once": median(paces[state, False]),
+            "ahead": median(paces[state, True]),
         }
     return found, {"own_mb": memory.own_mb, "file_mb": memory.file_mb}
 

@@ -19,7 +19,7 @@ from measuring import now, peak_mb, reset_peak
 from synthetic import write_codes, write_inputs
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from sparsevq.config import Config, Stage2Config, TrainingConfig
 from sparsevq.data.device_fields import DeviceFields, Views
@@ -182,8 +182,8 @@ class Stopwatch:
         return Timing(median(sum(step.values()) for step in self.steps), **parts)
 
 
-def timed_steps(stage: Stage, fabric: Fabric, steps: int, watch: Stopwatch) -> None:
-    """Train for some steps, after some more to warm up."""
+def timed_steps(stage: Stage, fabric: Fabric, steps: int, watch: Stopwatch, seed: int = 0) -> None:
+    """Train for some steps, after some more to warm up; the seed decides which frames are drawn, none of them ahead."""
     before = len(watch.steps)
 
     def draw(generator: torch.Generator, step: int) -> tuple[Any, ...]:
@@ -198,27 +198,31 @@ def timed_steps(stage: Stage, fabric: Fabric, steps: int, watch: Stopwatch) -> N
 
     hook = register_optimizer_step_pre_hook(lambda *_: watch.begin("optimizer"))
     try:
-        _fit(stage, fabric, WARM_UP + steps, draw, validate)
+        _fit(_Timed(stage, fabric, WARM_UP + steps, draw, validate, seed=seed))
     finally:
         hook.remove()
     del watch.steps[before : before + WARM_UP]
 
 
-def free_running(stage: Stage, fabric: Fabric, steps: int) -> float:
-    """Seconds of a step when the host waits for the device only at the end."""
-    bounds: list[float] = []
+def free_running(stage: Stage, fabric: Fabric, steps: int, *, ahead: bool = True, seed: int = 0) -> float:
+    """Seconds of a step when the host waits for the device only at the end.
+
+    As it is trained: with `ahead` batches are drawn ahead where the stage does so.
+    """
+    ends: list[float] = []
+
+    def ended(*_: object) -> None:
+        ends.append(now(fabric.device, wait=len(ends) + 1 in (WARM_UP, WARM_UP + steps)))
 
     def draw(generator: torch.Generator, step: int) -> tuple[Any, ...]:
-        if step == WARM_UP + 1 and not bounds:
-            bounds.append(now(fabric.device))
         return stage.draw(generator, step_before(stage) + step)
 
-    def validate() -> dict[str, float]:
-        bounds.append(now(fabric.device))
-        return {"val_loss": 0.0}
-
-    _fit(stage, fabric, WARM_UP + steps, draw, validate)
-    return (bounds[1] - bounds[0]) / steps
+    hook = register_optimizer_step_post_hook(ended)
+    try:
+        _fit(_Timed(stage, fabric, WARM_UP + steps, draw, lambda: {"val_loss": 0.0}, ahead, seed))
+    finally:
+        hook.remove()
+    return (ends[-1] - ends[WARM_UP - 1]) / steps
 
 
 @contextlib.contextmanager
@@ -257,9 +261,19 @@ def attention_not_in_float32() -> Iterator[None]:
 class _Timed(Stage):
     """Training of another stage for some steps, with other functions to draw and to validate."""
 
-    def __init__(self, stage: Stage, fabric: Fabric, steps: int, draw: Draw, validate: Validate):
+    def __init__(
+        self,
+        stage: Stage,
+        fabric: Fabric,
+        steps: int,
+        draw: Draw,
+        validate: Validate,
+        ahead: bool = False,
+        seed: int = 0,
+    ):
         vars(self).update(vars(stage), fabric=fabric)
-        self.name, self.seed, self.best_after = stage.name, 0, 0
+        self.name, self.seed, self.best_after = stage.name, seed, 0
+        self._ahead = (lambda step: stage.draws_ahead(step_before(stage) + step)) if ahead else (lambda step: False)
         self.settings = stage.settings.model_copy(update={"max_steps": steps, "val_every": steps})
         self._draw, self._validate = draw, validate
 
@@ -269,10 +283,12 @@ class _Timed(Stage):
     def validate(self) -> dict[str, float]:
         return self._validate()
 
+    def draws_ahead(self, step: int) -> bool:
+        return self._ahead(step)
 
-def _fit(stage: Stage, fabric: Fabric, steps: int, draw: Draw, validate: Validate) -> None:
+
+def _fit(timed: "_Timed") -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        timed = _Timed(stage, fabric, steps, draw, validate)
         fit(timed, tracker=Tracker(), history=Path(folder) / "history.csv")
 
 

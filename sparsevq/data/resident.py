@@ -73,7 +73,7 @@ def _reader(data: FieldData) -> Iterator[Read]:
     with open(Path(fields.filename), "rb", buffering=0) as file:
 
         def read(start: int, into: Tensor) -> None:
-            bytes_ = memoryview(into.numpy()).cast("B")
+            bytes_ = into.numpy().data.cast("B")
             file.seek(fields.offset + 4 * start * into[0].numel())
             while bytes_:
                 got = file.readinto(bytes_)

@@ -1,7 +1,9 @@
 """Training an encoder: what it writes, what it never looks at, and that it learns."""
 
 import csv
+import threading
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,12 +12,12 @@ import torch
 
 from sparsevq.config import SensorsConfig, Stage1Config, Symmetries
 from sparsevq.data.device_fields import DeviceFields
-from sparsevq.data.layout import write_data
+from sparsevq.data.layout import read_data, write_data
 from sparsevq.errors import SparseVQError
 from sparsevq.models.autoencoder import SensorAutoencoder
 from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import place_sensors, write_sensors
-from sparsevq.stage1.train import ReconstructionLoss, autoencoder_config, training_frames
+from sparsevq.stage1.train import EncoderStage, ReconstructionLoss, autoencoder_config, training_frames
 from sparsevq.training.fields import PointsByArea, reconstruction_metrics, validation_points, validation_views
 from tests.chain import STAGE1, Chain
 from tests.flows import on_a_sphere, travelling_waves
@@ -40,6 +42,36 @@ def test_the_same_seed_gives_the_same_file(trained, tmp_path):
     assert (again / "model.safetensors").read_bytes() == trained.model("sparse").read_bytes()
     other, _ = trained.encoder("sparse", tmp_path / "other", seed=2)
     assert (other / "model.safetensors").read_bytes() != trained.model("sparse").read_bytes()
+
+
+def test_an_encoder_does_not_depend_on_where_its_data_are(trained, tmp_path, monkeypatch):
+    """Of a mapped data set the batches are drawn ahead, by a thread."""
+    threads, draw = set(), EncoderStage.draw
+
+    def noted(self, generator, step):
+        threads.add(threading.current_thread().name)
+        return draw(self, generator, step)
+
+    monkeypatch.setattr(EncoderStage, "draw", noted)
+    trained.encoder("sparse", tmp_path / "read")
+    assert len(threads) == 1
+    monkeypatch.setattr("sparsevq.runs.run.read_data", partial(read_data, in_memory=0))
+    mapped, _ = trained.encoder("sparse", tmp_path / "mapped")
+    assert len(threads) == 2
+    assert (mapped / "model.safetensors").read_bytes() == trained.model("sparse").read_bytes()
+
+
+def test_a_validation_gathers_nothing_anew(trained, tmp_path, monkeypatch):
+    """What is true of the validation frames, and what is read of them, is kept."""
+    gathered, gather = [], DeviceFields.gather
+
+    def counted(self, views, points):
+        gathered.append(len(views))
+        return gather(self, views, points)
+
+    monkeypatch.setattr(DeviceFields, "gather", counted)
+    trained.encoder("sparse", tmp_path, max_steps=4, val_every=1)
+    assert gathered == [10, 10, *[STAGE1.batch_frames] * 8]
 
 
 def test_a_run_may_start_from_another_models_weights(trained, tmp_path):

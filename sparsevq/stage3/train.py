@@ -25,7 +25,7 @@ class NextCodeLoss(nn.Module):
 
     def forward(self, inputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Codes (b, k + s, P, Q) as the network sees them, and the sequences as they are."""
-        weight = weights_of(torch.tensor(len(inputs), device=inputs.device))[0]
+        weight = weights_of(torch.full((), len(inputs), device=inputs.device))[0]
         return {"loss": weight * self.gpt(inputs, batch.targets, batch.times, batch.given)}
 
 

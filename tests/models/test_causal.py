@@ -101,6 +101,15 @@ def test_attention_with_dropout_is_the_same_on_average(block):
     assert torch.equal(again[:, :, :3], found[:, :, :3])
 
 
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_layer_with_dropout_trains_in_bf16(block):
+    """A past bug: the mask stayed bf16 where the attention of training is float32."""
+    layer, x = Layer(16, 2, dropout=0.5), torch.randn(2, 6, 16, generator=seeded())
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x, rotation(count=6), block).float().sum().backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in layer.parameters())
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_a_share_is_dropped_and_the_mean_stays(share):
     torch.manual_seed(0)

@@ -75,6 +75,10 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
         ({"stage2": {"quantizer": "kmeans"}}, "stage2.quantizer='kmeans' is not allowed: write vq, rvq or fsq"),
         ({"stage3": {"dropout": 1.0}}, "stage3.dropout=1.0 is not allowed: write a number of at least 0 and below 1"),
         ({"stage1": 7}, "stage1=7 is not allowed"),
+        (
+            {"resources": {"jobs_per_gpu": 3, "gpu": 2}},
+            "resources: jobs_per_gpu=3 is for jobs of one GPU, but gpu=2 and nodes=1: lower one of them to 1",
+        ),
         ({"num_sensors": 20}, r"num_sensors=20 is not allowed: write \[20\]"),
         ({"seeds": []}, r"seeds=\[\] is not allowed: write a list of whole numbers of at least 0"),
         ({"seeds": [1, 2, 1]}, "seeds: 1 is named more than once"),

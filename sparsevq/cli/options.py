@@ -92,6 +92,8 @@ class Machine(Flags):
     """CPU threads (default: OMP_NUM_THREADS, else all)"""
     checkpoint_minutes: Annotated[float, Field(ge=0)] = ResourcesConfig().checkpoint_minutes
     """minutes between checkpoints, from which --resume continues"""
+    deterministic: Truth = ResourcesConfig().deterministic
+    """sum in a fixed order: the same seed gives the same bytes; False: the fastest algorithms"""
     runs: Annotated[Path, "FOLDER"] = Path("runs")
     """folder of the runs"""
     results: Annotated[Path, "FOLDER"] = Path("results")

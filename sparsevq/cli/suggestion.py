@@ -16,6 +16,7 @@ from sparsevq.data.clock import Clock
 from sparsevq.data.dates import date_of
 from sparsevq.data.source import Source
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.gpus import is_there
 
 WHOLE = 4
 """Trajectories from which on they are held out whole: two to learn from, one for validation, one for the test."""
@@ -128,7 +129,7 @@ def _with_values(
 
 def _fitting(source: Source, settings: FileConfig, values: int) -> tuple[Sizes, Split, int]:
     """Sizes that fit the budget, and every how many-th frame is used for that."""
-    frames, gpu = len(source.time), _has_gpu()
+    frames, gpu = len(source.time), is_there()
     for stride in (1, 2, 3, 5, 10, 20, 50, 100):
         split = _split(source, settings, -(-frames // stride))
         sizes = sizes_for(split.training, split.validation, split.test, split.frames, values, gpu)
@@ -136,18 +137,6 @@ def _fitting(source: Source, settings: FileConfig, values: int) -> tuple[Sizes, 
         if sizes.minutes() <= MOST_MINUTES or following < SHORTEST or settings.split == "time":
             break
     return sizes, split, stride
-
-
-def _has_gpu() -> bool:
-    try:
-        import pynvml
-    except ImportError:
-        return False
-    try:
-        pynvml.nvmlInit()
-        return bool(pynvml.nvmlDeviceGetCount() > 0)
-    except pynvml.NVMLError:  # no driver, or one that does not answer
-        return False
 
 
 def usable_channels(source: Source, found: Survey) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from sparsevq.cli.flags import HelpFormatter
 from sparsevq.cli.options import Options, add_options, settings_of
 from sparsevq.config import ForecastConfig, Stage3Config, TrackingConfig
 from sparsevq.errors import SparseVQError
+from sparsevq.runtime.devices.determinism import unordered_sums_named
 from sparsevq.runtime.devices.device import Lease, claim_devices, fabric_for, set_threads, visible_gpus
+from sparsevq.runtime.devices.gpus import unused
 from sparsevq.runtime.devices.processes import together
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ def _train(options: Options, given: dict[str, Any], argv: list[str], interrupted
 
 
 @together()
+@unordered_sums_named()
 def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> None:
     from sparsevq.evaluation.calibration import calibrate
     from sparsevq.runs.folder import CHECKPOINTS, read_record
@@ -122,7 +125,7 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
     stages: dict[str, Callable[..., Stage]] = {"stage1": encoder, "stage2": TokenizerStage, "stage3": GPTStage}
     record, seed = read_record(run), options.seed
     settings = settings_of(options.training_stage, record["settings"], given)
-    fabric = fabric_for(_devices(options.gpu_device), settings.precision)
+    fabric = fabric_for(_devices(options.gpu_device), settings.precision, deterministic=options.deterministic)
     checkpoints = Checkpoints(run.path / CHECKPOINTS, options.checkpoint_minutes)
     data, sensors = record["data"]["name"], record["num_sensors"]
     job = Job(options.experiment, options.training_stage, data, sensors, seed, part=run.path.name)
@@ -138,6 +141,8 @@ def _train_on_devices(options: Options, given: dict[str, Any], run: "Run") -> No
         source=Path(sys.argv[0]),
         files=run.path,
     ) as tracker:
+        if unused():
+            tracker.log_tags({"gpu_unused": unused()})
         start = record["started_from"].get("start")
         start_from = Path(start["path"]) if start else None
         stage = stages[options.training_stage](run, settings=settings, seed=seed, fabric=fabric, start_from=start_from)

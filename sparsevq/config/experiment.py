@@ -69,9 +69,14 @@ class TrackingConfig(Section):
 class ResourcesConfig(Section):
     """What a job requests from Snakemake's scheduler."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU if there is one that torch can use; cuda: without one jobs fail"
+    )
     gpu: NonNegative = Field(
         1, description="GPUs of each training job on each of its nodes; with device=cpu, processes that train together"
+    )
+    jobs_per_gpu: Count = Field(
+        1, description="jobs that share one GPU, on a workstation: of --resources gpu=N each of them counts as one"
     )
     nodes: Count = Field(1, description="nodes of each training job (more than one: on SLURM)")
     threads: Count = Field(2, description="CPU threads of each of these processes")
@@ -80,6 +85,20 @@ class ResourcesConfig(Section):
     checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
         10, description="minutes between checkpoints of a training, from which a killed job resumes"
     )
+    deterministic: bool = Field(
+        True,
+        description="sum in a fixed order: the same seed gives the same bytes on the same kind of device; false: the "
+        "fastest algorithms, and the same within rounding",
+    )
+
+    @model_validator(mode="after")
+    def _shared_by_jobs_of_one_gpu(self) -> Self:
+        if self.jobs_per_gpu > 1 and (self.gpu > 1 or self.nodes > 1):
+            raise ValueError(
+                f"jobs_per_gpu={self.jobs_per_gpu} is for jobs of one GPU, but gpu={self.gpu} and nodes={self.nodes}: "
+                "lower one of them to 1"
+            )
+        return self
 
 
 class Config(Section):

@@ -27,6 +27,7 @@ from sparsevq.forecasting.wanted import Chunks, Wanted
 from sparsevq.models.regression import Outlook
 from sparsevq.models.rollout import Drawn
 from sparsevq.runs.run import PARTS, Run
+from sparsevq.runtime.devices.device import kind_of_device
 from sparsevq.sensors.history import History
 
 
@@ -80,7 +81,7 @@ class Forecaster:
         self.run.needs(*PARTS)
         self.called = str(self.run.path)
         """What it says that it is made from: the run's folder, or the URI that this was found by."""
-        self._device = _device(device)
+        self._device = torch.device(kind_of_device(device))
         self.data, self.sensors = self.run.domain, self.run.sensors
         self._model = load_forecast_model(self.run, self._device)
         self._outlook = OutlookFromReadings(self._model, self.data)
@@ -289,9 +290,3 @@ class Forecaster:
             points=None if points is None else points.given,
             quantiles=(wanted.quantiles, quantiles_of(fields, wanted.quantiles)) if wanted.quantiles else None,
         )
-
-
-def _device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise SparseVQError("device=cuda needs a GPU that torch can use, but there is none", "use auto or cpu")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")

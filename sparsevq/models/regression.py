@@ -254,7 +254,9 @@ class Regression(nn.Module):
         errors = errors.unflatten(1, (self.leads, self.coefficients))
         variance = errors.square().mean(0)
         self.variance.copy_(variance.clamp_min(LEAST_SHARE * float(variance.max())))
-        share = self.variance.sum(0).cumsum(0) / self.variance.sum()
+        spent = self.variance.sum(0)
+        # By NumPy, since CUDA's cumsum has no fixed order.
+        share = torch.from_numpy(spent.double().cpu().numpy().cumsum()).to(spent) / spent.sum()
         self.band.copy_((share * BANDS).long().clamp_max(BANDS - 1))
         one = nn.functional.one_hot(self.band, BANDS).to(errors)  # (r, B)
         whole = self.variance @ one  # (L, B)

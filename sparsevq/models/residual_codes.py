@@ -5,6 +5,8 @@ codes of D channels. Greedy residual coding takes the nearest code of each level
 partial sums (as in additive quantization, Babenko & Lempitsky 2014), which gains about a tenth of the error.
 """
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,8 @@ def codes_sum(indices: Tensor, codebook: Tensor) -> Tensor:
 
 def level_sums(indices: Tensor, codebook: Tensor) -> Tensor:
     """Sums (..., P, Q, D) of the codes of the first 1, 2 ... Q levels."""
-    return _vectors(indices, codebook).cumsum(-2)
+    # As additions, since CUDA's cumsum has no fixed order.
+    return torch.stack([*accumulate(_vectors(indices, codebook).unbind(-2))], dim=-2)
 
 
 def _vectors(indices: Tensor, codebook: Tensor) -> Tensor:

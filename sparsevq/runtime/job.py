@@ -10,6 +10,7 @@ import errno
 import functools
 import gc
 import os
+import re
 import sys
 import time
 import traceback
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from sparsevq.config import Config, number_and_placement, parse
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.devices.device import Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.runtime.devices.determinism import unordered_sums_named
+from sparsevq.runtime.devices.device import Device, Lease, Precision, claim_devices, fabric_for, set_threads
+from sparsevq.runtime.devices.gpus import unused
 from sparsevq.runtime.devices.processes import is_first, together
 from sparsevq.runtime.files import digest, unwritable
 from sparsevq.runtime.signals import stop_with_snakemake
@@ -66,11 +69,13 @@ class Work:
 
     def fabric(self, precision: Precision) -> "Fabric":
         """The job's devices, as Fabric; it imports torch, which jobs without training do not need."""
-        fabric = fabric_for(self.lease, precision, nodes=self.nodes)
+        fabric = fabric_for(self.lease, precision, nodes=self.nodes, deterministic=self.config.resources.deterministic)
         self._first = fabric.is_global_zero
         self.tracker.log_params(
             {"device": str(fabric.device), "devices": fabric.world_size, "precision": fabric._precision.precision}
         )
+        if unused():
+            self.tracker.log_tags({"gpu_unused": unused()})
         return fabric
 
     def checkpoints(self, model: Path) -> "Checkpoints":
@@ -116,10 +121,11 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
         try:
             set_threads(call.threads)
             stop_with_snakemake()
-            gpus = int(call.resources.get("gpu", 0))
+            gpus = gpus_of(call.resources)
             # `gpu` is what the scheduler counts, of all nodes; `processes` are those of each, on the CPU too.
             processes = int(call.resources.get("processes", max(1, gpus)))
-            lease = claim_devices(config.resources.device if gpus else "cpu", processes)
+            device: Device = config.resources.device if gpus else "cpu"
+            lease = claim_devices(device, processes, jobs_per_gpu=config.resources.jobs_per_gpu)
             files = {name: Path(path) for name, path in call.input.items() if isinstance(path, str)}
             with (
                 tracked(
@@ -136,6 +142,7 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
                     waits="SLURM_JOB_ID" in os.environ,
                 ) as tracker,
                 together(functools.partial(_both, console)),
+                unordered_sums_named(),
             ):
                 tracker.log_params({"threads": call.threads})  # with others, a rerun still continues the same run
                 since = time.perf_counter()
@@ -147,6 +154,12 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
         except Exception as error:
             _both(console, _last_line(error, identity.name, config.results, call.log[0]))
             raise SystemExit(1) from None
+
+
+def gpus_of(resources: Any) -> int:
+    """GPUs that a job was given, all its nodes together; 1 for the share of one that a profile asks SLURM for."""
+    share = re.search(r"\b(gpu|shard|mps)\b", str(resources.get("gres", "")))
+    return int(resources.get("gpu", 0)) or int(share is not None)
 
 
 def _last_line(error: Exception, name: str, results: Path, log: str) -> str:

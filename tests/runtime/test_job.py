@@ -102,6 +102,33 @@ def test_a_job_that_asks_for_no_gpu_sees_none(tmp_path, gpus):
     assert log(tmp_path) == "''\n"
 
 
+def test_a_job_has_a_gpu_by_number_or_by_the_share_that_slurm_gave():
+    from sparsevq.runtime.job import gpus_of
+
+    for resources, count in (({"gpu": 2}, 2), ({"gpu": 0}, 0), ({}, 0), ({"gpu": 4, "gres": "gpu:2"}, 4)):
+        assert gpus_of(resources) == count, resources
+    for gres in ("shard:2", "mps:50", "gpu:1g.5gb:1"):
+        assert gpus_of({"gpu": 0, "gres": gres}) == 1, gres
+    assert gpus_of({"gpu": 0, "gres": "tmp:10G"}) == 0
+
+
+def test_a_gpu_in_vain_is_a_tag_of_the_run(monkeypatch):
+    from sparsevq.config import Config
+    from sparsevq.runtime import job
+    from sparsevq.runtime.devices.device import Lease
+    from sparsevq.runtime.tracking.logs import Tracker
+
+    tags: list[dict[str, str]] = []
+    monkeypatch.setattr(Tracker, "log_tags", lambda self, given: tags.append(given))
+    monkeypatch.setattr(job, "unused", lambda: "")
+    work = job.Work(Config(), Tracker(), Lease("cpu", (), "cpu"))
+    work.fabric("32-true")
+    assert tags == []
+    monkeypatch.setattr(job, "unused", lambda: "there is a GPU, but ...")
+    work.fabric("32-true")
+    assert tags == [{"gpu_unused": "there is a GPU, but ..."}]
+
+
 def test_a_full_disk_is_one_line_whoever_meets_it(tmp_path):
     ended = run(tmp_path, "open('/dev/full', 'w', buffering=1).write('much text\\n')")
     assert ended.returncode == 1

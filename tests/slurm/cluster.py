@@ -67,13 +67,14 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 EnforcePartLimits=ALL
-GresTypes=gpu
+GresTypes=gpu,shard
 {nodes}
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=1-00:00:00 State=UP
 PartitionName=short Nodes=ALL MaxTime=5 State=UP
 """
 NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}"
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} "
+    "Gres=gpu:{gpus},shard:{shards}"
 )
 
 
@@ -157,10 +158,11 @@ def _configure(folder: Path) -> None:
     host = socket.gethostname().split(".")[0]
     ports = _free_ports(1 + len(NODES))
     nodes = "\n".join(
-        NODE.format(name=name, host=host, port=port, cpus=CPUS, memory=MEMORY, gpus=GPUS)
+        NODE.format(name=name, host=host, port=port, cpus=CPUS, memory=MEMORY, gpus=GPUS, shards=2 * GPUS)
         for name, port in zip(NODES, ports[1:], strict=True)
     )
-    (folder / "gres.conf").write_text(f"AutoDetect=off\nName=gpu File={folder}/dev/nvidia[0-{GPUS - 1}]\n")
+    devices = f"Name=gpu File={folder}/dev/nvidia[0-{GPUS - 1}]\nName=shard Count={2 * GPUS}\n"
+    (folder / "gres.conf").write_text(f"AutoDetect=off\n{devices}")
     (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, ports=ports, folder=folder, nodes=nodes))
     LINK.parent.mkdir(parents=True, exist_ok=True)
     LINK.symlink_to(folder / "slurm.conf")

@@ -149,6 +149,21 @@ def test_a_job_that_needs_a_gpu_was_given_one_by_slurm(by_slurm):
     assert "GPU" not in (by_slurm[0] / RUN / "logs/evaluate.log").read_text()
 
 
+def test_a_job_with_a_share_of_a_gpu_sees_that_gpu(cluster, finished, tmp_path):
+    """As docs/cluster.md has it; without that, `jobs_per_gpu` shares nothing, which is said."""
+    shutil.copytree(finished, tmp_path / "run")
+    before = last_job()
+    share = ("--set-resources", "sparse:gpu=0", "sparse:gres='shard:1'")
+    forced = ("--forcerun", "sparse", "tokenizer", "--until", "tokenizer")
+    shared = ("--config", "resources={device: auto, jobs_per_gpu: 2}")
+    ended = through_slurm(tmp_path / "run", *share, *forced, *shared)
+    assert ended.status == 0, ended.output
+    assert "resources.jobs_per_gpu=2: SLURM gives each job a whole GPU" in ended.output
+    (sparse,), (tokenizer,) = of_rule("sparse", before), of_rule("tokenizer", before)
+    assert (sparse.get("TresPerNode"), tokenizer.get("TresPerJob")) == ("gres:shard:1", "gres:gpu:1")
+    assert "there is a GPU, but torch" in (tmp_path / "run" / RUN / "logs/sparse.log").read_text()
+
+
 def test_a_training_that_is_warned_killed_and_retried_goes_on_from_its_checkpoint(cluster, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     checkpoints, log = (tmp_path / "run" / RUN / name for name in ("checkpoints/semi_sparse", "logs/semi_sparse.log"))

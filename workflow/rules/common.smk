@@ -89,6 +89,7 @@ RUNTIME = CONFIG.resources.runtime
 GPU = 0 if CONFIG.resources.device == "cpu" else CONFIG.resources.gpu
 PROCESSES = max(1, CONFIG.resources.gpu)  # that train together on each node: one a GPU
 NODES = CONFIG.resources.nodes
+JOBS_PER_GPU = CONFIG.resources.jobs_per_gpu  # with several, `gpu` counts places on GPUs: one for each job
 
 
 def scaled(amount):

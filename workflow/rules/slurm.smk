@@ -39,4 +39,9 @@ def before_slurm():
         require_possible(map(request, submitted), workflow.executor_settings.status_command)
     except SparseVQError as error:
         raise WorkflowError(str(error)) from None
+    if JOBS_PER_GPU > 1 and any(job.resources.get("gpu", 0) and not job.resources.get("gres") for job in submitted):
+        logger.warning(
+            f"resources.jobs_per_gpu={JOBS_PER_GPU}: SLURM gives each job a whole GPU, and it uses a part of the memory: "
+            "set it to 1, or ask for shares of GPUs in the profile (docs/cluster.md)"
+        )
     watch(logger.warning)

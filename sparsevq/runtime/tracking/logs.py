@@ -17,6 +17,9 @@ class Tracker:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings; nested ones get dotted names."""
 
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Log what is to be noticed of this attempt."""
+
     def log_artifact(self, path: str | Path) -> None:
         """Keep a copy of a file with the run."""
 

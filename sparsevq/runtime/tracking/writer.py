@@ -170,6 +170,9 @@ class SpoolTracker(Tracker):
         if changed:
             self._write(kind="tags", tags=changed)
 
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        self._write(kind="tags", tags=dict(tags))
+
     def log_artifact(self, path: str | Path) -> None:
         if copy := self._copy(path):
             self._write(kind="file", name=copy)

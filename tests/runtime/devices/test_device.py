@@ -1,6 +1,7 @@
 """Which GPUs a job may use, how many threads and which precision."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -8,17 +9,25 @@ import textwrap
 import pytest
 
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.devices import device
-from sparsevq.runtime.devices.device import claim_devices, fabric_for, resolve_precision, set_threads
+from sparsevq.runtime.devices import device, gpus, leases
+from sparsevq.runtime.devices.device import (
+    Lease,
+    claim_devices,
+    fabric_for,
+    kind_of_device,
+    resolve_precision,
+    set_threads,
+)
 
 
 @pytest.fixture(autouse=True)
 def own_host(monkeypatch, tmp_path):
     """A host of its own: no GPUs but those a test pretends, no leases of other processes."""
-    for variable in ("SPARSEVQ_GPUS", "SLURM_JOB_ID", "LOCAL_RANK", *device.THREAD_VARIABLES):
+    for variable in ("SPARSEVQ_GPUS", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "LOCAL_RANK", *device.THREAD_VARIABLES):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SPARSEVQ_LEASES", str(tmp_path / "leases"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(gpus, "_unused", "")
     yield
     if device._held is not None:
         device._held.release()
@@ -55,17 +64,119 @@ def test_a_value_that_is_set_already_is_the_pool(monkeypatch):
     assert claim_devices("auto", 1) is lease, "a process has one lease"
 
 
-def test_fabric_on_the_cpu_says_so_when_torch_cannot_use_the_gpu(monkeypatch, capsys):
+# ------------------------------------------------------------------------------------------------ a GPU in vain
+
+
+@pytest.fixture(params=[None, "12.8"], ids=["a build for the CPU", "a build for CUDA"])
+def useless_torch(monkeypatch, request):
+    """A torch that cannot use a GPU; the pattern of what it says."""
     import torch
 
+    monkeypatch.setattr(torch.version, "cuda", request.param)
+
+    def ones(*_sizes, device):
+        assert device == "cuda:0"
+        raise RuntimeError("CUDA error: no kernel image is available for execution.\nCUDA kernel errors might ...")
+
+    if request.param is None:
+        return rf"there is a GPU, but torch {re.escape(torch.__version__)} is built without CUDA"
+    monkeypatch.setattr(torch, "ones", ones)
+    return r"there is a GPU, but torch .* cannot use it \(CUDA error: no kernel image is available for execution\)"
+
+
+def test_a_gpu_that_torch_cannot_use_is_said_once(monkeypatch, capsys, useless_torch):
+    """With auto. Whoever means the GPU says cuda, and the job fails."""
     monkeypatch.setenv("SPARSEVQ_GPUS", "0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    fabric = fabric_for(claim_devices("auto", 1), "32-true")
-    assert fabric.device.type == "cpu"
-    assert "training on the CPU" in capsys.readouterr().out
+    for _ in range(2):
+        assert fabric_for(claim_devices("auto", 1), "32-true").device.type == "cpu"
+    (said,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(f"WARNING: {useless_torch}: working on the CPU; install a torch .*", said)
+    assert re.fullmatch(useless_torch, gpus.unused())
+    leases.lease({"0": "0"}, 1, timeout=0)["0"].release()  # whoever can use it may have it
     device._held.release()
-    with pytest.raises(SparseVQError, match="cannot use it"):
+    with pytest.raises(SparseVQError, match=f"device=cuda needs a GPU that torch can use, but {useless_torch}"):
         fabric_for(claim_devices("cuda", 1), "32-true")
+
+
+def test_of_processes_that_train_together_none_goes_to_the_cpu_alone(monkeypatch, useless_torch):
+    """The others would wait for it for ever."""
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(SparseVQError, match=f"of the processes that train together: {useless_torch}"):
+        fabric_for(claim_devices("auto", 2), "32-true")
+
+
+@pytest.fixture
+def kernels_driver(monkeypatch, tmp_path):
+    """A host whose kernel has a GPU, but NVIDIA's library does not answer."""
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr(gpus, "DEVICE_FILES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(gpus, "_listed", lambda: ((), "its driver does not answer (Driver/library version mismatch)"))
+    return rf"there is a GPU \({tmp_path}/nvidia0\), but its driver does not answer \(Driver/library version mismatch\)"
+
+
+def test_a_gpu_that_the_driver_does_not_list_is_said(monkeypatch, capsys, kernels_driver):
+    assert claim_devices("auto", 1).kind == "cpu"
+    assert re.match(f"WARNING: {kernels_driver}: working on the CPU; see that nvidia-smi", capsys.readouterr().out)
+    device._held = None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with pytest.raises(SparseVQError, match=f"device=cuda needs a GPU, but {kernels_driver}"):
+        claim_devices("cuda", 1)
+
+
+@pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "SPARSEVQ_GPUS", "SLURM_JOB_ID"])
+def test_who_hides_the_gpus_hears_nothing_of_them(monkeypatch, capsys, kernels_driver, variable):
+    monkeypatch.setenv(variable, "7" if variable == "SLURM_JOB_ID" else "")
+    assert claim_devices("auto", 1).kind == "cpu"
+    assert kind_of_device("auto") == "cpu"
+    assert capsys.readouterr().out == gpus.unused() == ""
+
+
+def test_a_job_on_the_cpu_hears_nothing_of_gpus(capsys, kernels_driver):
+    assert claim_devices("cpu", 1).kind == "cpu"
+    device._held = None
+    assert claim_devices("auto", 0).kind == "cpu"
+    assert kind_of_device("cpu") == "cpu"
+    assert capsys.readouterr().out == gpus.unused() == ""
+
+
+def test_forecasts_say_it_too(monkeypatch, capsys, kernels_driver):
+    """A `Forecaster` leases nothing."""
+    assert kind_of_device("auto") == "cpu"
+    assert re.match(f"WARNING: {kernels_driver}: working on the CPU", capsys.readouterr().out)
+    with pytest.raises(SparseVQError, match=kernels_driver):
+        kind_of_device("cuda")
+
+
+def test_a_gpu_that_works_is_taken(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch, "ones", lambda *_sizes, device: torch.zeros(1))
+    assert kind_of_device("auto") == kind_of_device("cuda") == "cuda"
+
+
+def test_jobs_that_share_a_gpu_share_its_memory(monkeypatch):
+    """One that needs more than its part fails, and not whoever asks next."""
+    import torch
+
+    class Bounded(Exception):
+        pass
+
+    def bound(share, gpu):
+        raise Bounded(share, gpu)
+
+    monkeypatch.setattr(device, "kind_of_device", lambda wanted, gpu: "cuda")
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", bound)
+    with pytest.raises(Bounded) as asked:
+        fabric_for(Lease("cuda", ("0",), "auto", jobs_per_gpu=4), "32-true")
+    assert asked.value.args == (pytest.approx(0.95 / 4), 0)
+
+
+# ------------------------------------------------------------------------------------------------ precision, threads
 
 
 @pytest.mark.parametrize(
@@ -95,11 +206,15 @@ def test_threads_are_those_asked_for_and_no_more():
         "from sparsevq.runtime.devices.device import set_threads; set_threads(1)\n"
         "import torch, threading, os\n"
         "a = torch.rand(600, 600)\nfor _ in range(5): a @ a\n"
-        "print(torch.get_num_threads(), len(os.listdir('/proc/self/task')), os.environ['OMP_WAIT_POLICY'])"
+        "print(torch.get_num_threads(), len(os.listdir('/proc/self/task')))\n"
+        "print(*(os.environ[name] for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME')))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    own = {name: value for name, value in os.environ.items() if name not in device.WAITING} | {"KMP_BLOCKTIME": "3"}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own
+    ).stdout.split()
     assert answer[0] == "1"
-    assert answer[2] == "PASSIVE"
+    assert answer[2:] == ["PASSIVE", "1000", "3"], "what the user has set stays"
     import torch
 
     before = torch.get_num_threads()

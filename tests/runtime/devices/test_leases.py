@@ -15,6 +15,7 @@ import pytest
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices import device, leases
+from sparsevq.runtime.devices import gpus as gpus_here
 from sparsevq.runtime.devices.device import claim_devices
 
 
@@ -25,11 +26,12 @@ def own_host(monkeypatch, tmp_path):
         monkeypatch.setenv(variable, "")  # so that what a test changes is undone
         monkeypatch.delenv(variable)
     monkeypatch.setenv("SPARSEVQ_LEASES", str(tmp_path / "leases"))
-    device._gpus.cache_clear()
+    monkeypatch.setattr(gpus_here, "_unused", "")
+    gpus_here._listed.cache_clear()
     yield
     if device._held is not None:
         device._held.release()
-    device._gpus.cache_clear()
+    gpus_here._listed.cache_clear()
 
 
 @pytest.fixture
@@ -37,10 +39,10 @@ def start():
     """Starts processes that lease GPUs, print them and continue; they are killed at the end of the test."""
     started = []
 
-    def start_one(count=1, then="time.sleep(60)", before="", **environment):
+    def start_one(count=1, then="time.sleep(60)", before="", jobs_per_gpu=1, **environment):
         code = (
             f"import os, subprocess, sys, time\nfrom sparsevq.runtime.devices import device, leases\n{before}\n"
-            f"print(*device.claim_devices('cuda', {count}).gpus, flush=True)\n{then}"
+            f"print(*device.claim_devices('cuda', {count}, jobs_per_gpu={jobs_per_gpu}).gpus, flush=True)\n{then}"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
@@ -56,8 +58,8 @@ def start():
 
 
 def gpus(process) -> list[str]:
-    """What a process leased: its first line that is no news of waiting."""
-    while (line := process.stdout.readline()).startswith("waiting"):
+    """What a process leased: its first line that is no news of waiting or sharing."""
+    while (line := process.stdout.readline()).startswith(("waiting", "up to")):
         pass
     return line.split()
 
@@ -119,7 +121,7 @@ def driver(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
 
     def lists(gpus):
-        device._gpus.cache_clear()
+        gpus_here._listed.cache_clear()
         monkeypatch.delitem(sys.modules, "pynvml", raising=False)
         (folder / "pynvml.py").write_text(PYNVML.format(gpus=gpus))
         importlib.invalidate_caches()
@@ -334,7 +336,7 @@ def test_without_pynvml_there_are_no_gpus(monkeypatch):
 
 def test_the_real_pynvml_has_what_is_used_of_it():
     """The tests above pretend one."""
-    used = set(re.findall(r"pynvml\.(\w+)", Path(device.__file__).read_text()))
+    used = set(re.findall(r"pynvml\.(\w+)", Path(gpus_here.__file__).read_text()))
     assert len(used) >= 8
     assert used <= set(dir(importlib.import_module("pynvml")))
 
@@ -353,6 +355,70 @@ def test_slices_of_a_gpu_cannot_train_together(driver):
     with pytest.raises(SparseVQError, match="2 GPUs were asked for, but there are 1 here beside 2 MIG slices"):
         claim_devices("auto", 2)
     assert claim_devices("auto", 1).gpus == ("MIG-cc33",)
+
+
+# ------------------------------------------------------------------------------------------------ shared devices
+
+
+def test_jobs_that_share_fill_the_gpus_evenly_and_no_more_than_they_may(monkeypatch, start):
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
+    jobs = [start(jobs_per_gpu=2) for _ in range(2)]
+    assert {gpu for job in jobs for gpu in gpus(job)} == {"0", "1"}, "the second gets the GPU that is empty"
+    jobs += [start(jobs_per_gpu=2) for _ in range(2)]
+    assert {gpu for job in jobs[2:] for gpu in gpus(job)} == {"0", "1"}
+    with pytest.raises(SparseVQError, match=r"waited 0.2 s for a place among 2 on a GPU, .* and process "):
+        claim_devices("cuda", 1, timeout=0.2, jobs_per_gpu=2)
+    kill(jobs[1])
+    lease = claim_devices("cuda", 1, timeout=5, jobs_per_gpu=2)
+    assert lease.jobs_per_gpu == 2
+    assert len(lease.gpus) == 1
+
+
+def test_who_needs_a_whole_gpu_never_shares_it(monkeypatch, start):
+    """Jobs of another experiment, or of several GPUs."""
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0,1")
+    sharing = start(jobs_per_gpu=3)
+    assert gpus(sharing) == ["0"]
+    with pytest.raises(SparseVQError, match=f"for 2 free .*0: process {sharing.pid} of "):
+        claim_devices("cuda", 2, timeout=0.2, jobs_per_gpu=3)
+    whole = start()
+    assert gpus(whole) == ["1"]
+    lease = claim_devices("cuda", 1, timeout=1, jobs_per_gpu=3)
+    assert lease.gpus == ("0",)
+    lease.release()
+    kill(sharing)
+    assert gpus(start(jobs_per_gpu=3)) == ["0"]
+    kill(whole)
+    assert claim_devices("cuda", 1, timeout=5).gpus == ("1",)
+    device._held.release()
+
+
+def test_sharing_jobs_do_not_starve_one_that_needs_the_whole(monkeypatch, start):
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0")
+    first, second = start(jobs_per_gpu=2), start(jobs_per_gpu=2)
+    assert [gpus(first), gpus(second)] == [["0"], ["0"]]
+    collector = start(before="leases.COLLECT_AFTER = 0")
+    assert collector.stdout.readline().startswith("waiting for 1")
+    time.sleep(1.0)  # it looks twice a second
+    kill(first)
+    with pytest.raises(SparseVQError, match="a place among 2"):
+        claim_devices("cuda", 1, timeout=1, jobs_per_gpu=2)
+    kill(second)
+    assert gpus(collector) == ["0"]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_whether_kernels_run_at_once_is_said(monkeypatch, tmp_path, capsys, runs):
+    """The daemon of MPS leaves its files where it was killed."""
+    monkeypatch.setenv("SPARSEVQ_GPUS", "0")
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    os.mkfifo(tmp_path / "control")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / "nvidia-cuda-mps-control.pid").write_text(f"{os.getpid() if runs else ended.pid}\n")
+    claim_devices("cuda", 1, jobs_per_gpu=3)
+    said = "at once, by MPS" if runs else "in turns: no MPS answers (nvidia-cuda-mps-control -d)"
+    assert capsys.readouterr().out == f"up to 3 jobs compute on GPU 0 {said}\n"
 
 
 # ------------------------------------------------------------------------------------------------ SLURM

@@ -139,6 +139,6 @@ def noisy(indices: Tensor, observed: int, share: float, codes: int, generator: t
     if not share:
         return indices
     chance = torch.rand(indices.shape[:-1], generator=generator, device=indices.device)
-    chance[:, :observed] = 1
+    chance[:, :observed].fill_(1)
     other = torch.randint(codes, indices.shape, generator=generator, device=indices.device)
     return torch.where((chance < share)[..., None], other, indices)

@@ -11,6 +11,7 @@ so that its output isn't tied to a grid.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sparsevq.models.attention import (
@@ -77,8 +78,7 @@ class SensorEncoder(nn.Module):
         self.later = EncoderBlock(config) if config.num_layers > 1 else None
 
     def forward(self, readings: Tensor, features: Tensor) -> Tensor:
-        features = features.expand(*readings.shape[:2], -1)
-        sensors = self.preprocess(torch.cat([readings, features], dim=-1))  # (b, n_s, enc_preproc_ch)
+        sensors = self._sensors(readings, features)
         latents = self.queries.expand(len(readings), -1, -1)
         latents = self.first(latents, self.first.look.attention.keys_values(sensors))
         if self.later is not None:
@@ -87,6 +87,15 @@ class SensorEncoder(nn.Module):
             for _ in range(self.num_layers - 1):
                 latents = self.later(latents, keys_values)
         return latents
+
+    def _sensors(self, readings: Tensor, features: Tensor) -> Tensor:
+        """What the linear layer makes of readings and positions, (b, n_s, enc_preproc_ch).
+
+        The positions' part is the same for all frames, and is computed once if they come without a batch dimension.
+        """
+        channels = readings.shape[-1]
+        of_readings, of_positions = self.preprocess.weight.split([channels, features.shape[-1]], dim=1)
+        return F.linear(readings, of_readings) + F.linear(features, of_positions, self.preprocess.bias)
 
 
 class CoordinateDecoder(nn.Module):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from vector_quantize_pytorch import FSQ, ResidualVQ
+from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 
 from sparsevq.models.residual_codes import codes_sum
 
@@ -21,6 +22,40 @@ FSQ_LEVELS = {
     4096: (8, 8, 8, 8),
 }
 """Levels a dimension for a number of codes, near those that FSQ recommends (Mentzer et al. 2023, table 1)."""
+
+
+class PromptCodebook(Codebook):
+    """The library's codebook, without questions to the device, each of which makes the host wait in every step.
+
+    The library asks whether the codebook has been initialised, and whether any code is dead. Here the first answer is
+    kept once it is yes; and dead codes are replaced by a choice between old and new ones that needs no answer.
+    """
+
+    _has_started = False
+
+    def init_embed_(self, data: Tensor, mask: Tensor | None = None) -> None:
+        if not self._has_started:
+            super().init_embed_(data, mask=mask)
+            self._has_started = bool(self.initted)
+
+    def expire_codes_(self, batch_samples: Tensor, seq_mask: Tensor | None = None) -> None:
+        """Put dead codes where vectors (1, ..., D) of the batch are, each another; of more codes the last ones wait."""
+        if self.use_ddp:  # vectors come from all ranks, which has to ask how many each has
+            super().expire_codes_(batch_samples, seq_mask=seq_mask)
+            return
+        if not self.training:
+            return
+        vectors = batch_samples.flatten(0, -2).to(self.embed)
+        count = len(vectors)
+        dead = self.cluster_size < self.threshold_ema_dead_code  # (1, K)
+        rank = dead.cumsum(-1) - 1
+        dead = dead & (rank < count)
+        chosen = torch.randperm(count, device=vectors.device)[rank.clamp(0, count - 1)]
+        new = vectors[chosen]  # (1, K, D)
+        size = self.reset_cluster_size
+        self.embed.data.copy_(torch.where(dead[..., None], new, self.embed))
+        self.embed_avg.data.copy_(torch.where(dead[..., None], size * new, self.embed_avg))
+        self.cluster_size.data.copy_(torch.where(dead, size, self.cluster_size))
 
 
 class Quantizer(nn.Module):
@@ -50,6 +85,8 @@ class Quantizer(nn.Module):
                 threshold_ema_dead_code=1,
                 rotation_trick=True,
             )
+            for layer in self.core.layers:
+                layer._codebook.__class__ = PromptCodebook
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantized tokens (b, P, D), indices (b, P, Q), commitment loss ()."""

@@ -120,8 +120,9 @@ class _Training:
     def _prepare(self) -> None:
         fabric, settings = self._fabric, self._settings
         parameters = [p for p in self._objective.parameters() if p.requires_grad]
+        # Fused: all weights by one kernel; a loop over them takes 3 (CPU) times as long.
         self._adamw = torch.optim.AdamW(
-            parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
         )
         self._model, self._optimizer = fabric.setup(self._objective, self._adamw)
         self._model.train()

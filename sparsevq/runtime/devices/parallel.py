@@ -57,9 +57,15 @@ def weights_of(*counts: Tensor | int) -> Tensor:
     small all-reduce, without gradient; with one process, ones.
     """
     where = next((count.device for count in counts if isinstance(count, Tensor)), None)
-    mine = torch.stack([torch.as_tensor(count, dtype=torch.float32, device=where) for count in counts])
     if world() == 1:
-        return torch.ones_like(mine)
+        return torch.ones(len(counts), device=where)
+    # A number is filled in on the device: copied from the host it would make the host wait in every step.
+    mine = torch.stack(
+        [
+            count.float() if isinstance(count, Tensor) else torch.full((), float(count), device=where)
+            for count in counts
+        ]
+    )
     total = mine.clone()
     distributed.all_reduce(total)
     return world() * mine / total.clamp_min(1)

@@ -61,10 +61,7 @@ def weights_of(*counts: Tensor | int) -> Tensor:
         return torch.ones(len(counts), device=where)
     # A number is filled in on the device: copied from the host it would make the host wait in every step.
     mine = torch.stack(
-        [
-            count.float() if isinstance(count, Tensor) else torch.full((), float(count), device=where)
-            for count in counts
-        ]
+        [count.float() if isinstance(count, Tensor) else torch.full((), float(count), device=where) for count in counts]
     )
     total = mine.clone()
     distributed.all_reduce(total)

@@ -110,10 +110,10 @@ def test_a_checkpoint_of_another_precision_is_not_resumed(chain, tmp_path, capsy
     """`auto` may come to another precision where the rest of a training runs."""
     kept = Checkpoints(tmp_path / "checkpoints", minutes=0)
     settings = {"max_steps": 4, "precision": "auto"}
-    monkeypatch.setattr(device, "instruction_sets", lambda: frozenset({"avx512_bf16"}))
+    monkeypatch.setattr(device, "bf16_pays", lambda: True)
     with pytest.raises(RuntimeError):
         chain.gpt(out=tmp_path / "out", checkpoints=kept, tracker=Signalled(2, None), **settings)
-    monkeypatch.setattr(device, "instruction_sets", frozenset)
+    monkeypatch.setattr(device, "bf16_pays", lambda: False)
     chain.gpt(out=tmp_path / "out", checkpoints=kept, **settings)
     said = capsys.readouterr().out
     assert "is of another training (precision: bf16-mixed there, 32-true here): not used" in said

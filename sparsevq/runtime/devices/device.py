@@ -14,7 +14,7 @@ from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.determinism import sum_in_fixed_order
 from sparsevq.runtime.devices.gpus import multi_process_service, names, pool, say_unused, unlisted
 from sparsevq.runtime.devices.processes import join, under_torchrun
-from sparsevq.runtime.devices.processor import MULTIPLIES_BF16, instruction_sets
+from sparsevq.runtime.devices.processor import bf16_pays
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -258,19 +258,16 @@ SHARED_MEMORY = 0.95
 
 
 def resolve_precision(precision: Precision, *, cuda: bool) -> Literal["32-true", "bf16-mixed"]:
-    """``auto`` is bf16-mixed where the device multiplies bf16 matrices in hardware, else 32-true.
+    """``auto`` is bf16-mixed where the device multiplies bf16 matrices faster, else 32-true.
 
-    A rule rather than a timing: the same processor must take the same precision each time, in a training that resumes
-    too.
+    On a CPU that is measured, with a margin: the same processor must take the same precision each time, in a training
+    that resumes too.
     """
     if precision != "auto":
         return precision
     import torch
 
-    if cuda:
-        faster = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:  # without oneDNN torch multiplies bf16 in loops of its own
-        faster = torch.backends.mkldnn.is_available() and not instruction_sets().isdisjoint(MULTIPLIES_BF16)
+    faster = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else bf16_pays()
     return "bf16-mixed" if faster else "32-true"
 
 

@@ -179,26 +179,12 @@ def test_jobs_that_share_a_gpu_share_its_memory(monkeypatch):
 # ------------------------------------------------------------------------------------------------ precision, threads
 
 
-@pytest.mark.parametrize(
-    ("has", "expected"),
-    [
-        ({"avx512f", "avx512_bf16", "amx_bf16"}, "bf16-mixed"),
-        ({"avx512f", "avx512_bf16"}, "bf16-mixed"),
-        ({"asimd", "bf16"}, "bf16-mixed"),
-        ({"avx512f", "avx512bw", "avx512_vnni"}, "32-true"),  # emulates it
-        (set(), "32-true"),
-    ],
-)
-def test_auto_precision_is_bf16_where_the_processor_multiplies_it(monkeypatch, has, expected):
-    import torch
-
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(device, "instruction_sets", lambda: frozenset(has))
+@pytest.mark.parametrize(("pays", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_precision_is_bf16_where_it_pays(monkeypatch, pays, expected):
+    monkeypatch.setattr(device, "bf16_pays", lambda: pays)
     assert resolve_precision("auto", cuda=False) == expected
     assert resolve_precision("32-true", cuda=False) == "32-true"
     assert resolve_precision("bf16-mixed", cuda=False) == "bf16-mixed"
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert resolve_precision("auto", cuda=False) == "32-true"
 
 
 def test_threads_are_those_asked_for_and_no_more():

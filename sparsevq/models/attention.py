@@ -57,13 +57,19 @@ class CrossAttention(nn.Module):
             self.to_key_value(self.context_norm(context)), "b k (two h d) -> two b h k d", two=2, h=self.heads
         )
 
+    def projected(self, queries: Tensor) -> Tensor:
+        """Queries (b, q, query_dim) -> (b, h, q, d): computed once for queries that meet several contexts."""
+        return rearrange(self.to_query(self.query_norm(queries)), "b q (h d) -> b h q d", h=self.heads)
+
+    def mixed(self, projected: Tensor, keys_values: Tensor) -> Tensor:
+        """What `projected` gave of queries, and `keys_values` of the context -> (b, q, dim)."""
+        key, value = keys_values
+        mixed = attend(projected.expand(len(key), -1, -1, -1), key, value)
+        return self.out(rearrange(mixed, "b h q d -> b q (h d)"))
+
     def forward(self, queries: Tensor, keys_values: Tensor) -> Tensor:
         """Queries (b, q, query_dim), and what `keys_values` of the context -> (b, q, dim)."""
-        query = rearrange(self.to_query(self.query_norm(queries)), "b q (h d) -> b h q d", h=self.heads)
-        key, value = keys_values
-        query = query.expand(len(key), -1, -1, -1)
-        mixed = attend(query, key, value)
-        return self.out(rearrange(mixed, "b h q d -> b q (h d)"))
+        return self.mixed(self.projected(queries), keys_values)
 
 
 class CrossAttentionBlock(nn.Module):

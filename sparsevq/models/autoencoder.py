@@ -114,9 +114,20 @@ class CoordinateDecoder(nn.Module):
         self.out = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, config.channels))
 
     def forward(self, latents: Tensor, features: Tensor) -> Tensor:
-        # Positions are the same for every frame of the batch: their queries are computed once, (1, p, dec_preproc_ch).
+        return self.answer(latents, self.asked(features))
+
+    def asked(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What positions (p, f) ask of any latents, (1, h, p, d), and their direct path, (1, p, dim).
+
+        They are the same for all frames, and computed once.
+        """
         queries = self.preprocess(torch.cat([features, self.query.expand(len(features), -1)], dim=-1))[None]
-        values = self.position(queries) + self.attention(queries, self.attention.keys_values(latents))  # (b, p, dim)
+        return self.attention.projected(queries), self.position(queries)
+
+    def answer(self, latents: Tensor, asked: tuple[Tensor, Tensor]) -> Tensor:
+        """Latents (b, num_latents, dim), and what `asked` gave -> (b, p, c)."""
+        queries, direct = asked
+        values = direct + self.attention.mixed(queries, self.attention.keys_values(latents))  # (b, p, dim)
         values = values + self.feed_forward(values)
         return self.out(values)
 

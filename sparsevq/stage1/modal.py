@@ -212,21 +212,24 @@ class ModalModel(Stage1Model):
         with torch.autocast(device.type, enabled=False):
             return Estimator.fitted(at_sensors, error, prior, self.latents.learned_from())
 
-    def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
-        modes = self.modes if points is None else self.modes[points]
-        with torch.autocast(latents.device.type, enabled=False):
-            values = self.latents.to_coefficients(latents.float()) @ modes.flatten(0, 1).T
-        return values.unflatten(1, (-1, modes.shape[1]))
+    def decoder(self, where: Tensor | Target | None) -> Callable[[Tensor], Tensor]:
+        if isinstance(where, Target):
+            modes = where.queries  # (r, p, C)
+            matrix, channels = modes.flatten(1), modes.shape[2]
+        else:
+            modes = self.modes if where is None else self.modes[where]  # (p, C, r)
+            matrix, channels = modes.flatten(0, 1).T, modes.shape[1]
+
+        def decode(latents: Tensor) -> Tensor:
+            with torch.autocast(latents.device.type, enabled=False):
+                values = self.latents.to_coefficients(latents.float()) @ matrix
+            return values.unflatten(1, (-1, channels))
+
+        return decode
 
     def target(self, data: FieldData, where: FloatArray | Box) -> Target:
         at = self.basis.at(data, where)
         return self._target(torch.from_numpy(at.modes).to(self.device), data, len(at.mean), at)
-
-    def decode_target(self, latents: Tensor, target: Target) -> Tensor:
-        modes = target.queries  # (r, p, C)
-        with torch.autocast(latents.device.type, enabled=False):
-            values = self.latents.to_coefficients(latents.float()) @ modes.flatten(1)
-        return values.unflatten(1, modes.shape[1:])
 
     def _latents(self, estimate: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):  # bf16 would round off what the estimate gains

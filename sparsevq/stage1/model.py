@@ -2,9 +2,9 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import compress
 from types import MappingProxyType
 from typing import ClassVar, Literal, Self
@@ -156,16 +156,19 @@ class Stage1Model(ABC):
         """
 
     @abstractmethod
+    def decoder(self, where: "Tensor | Target | None") -> Callable[[Tensor], Tensor]:
+        """Latents (b, num_latents, dim) -> normalised values (b, p, c) at grid points (p,), None: all, or at places.
+
+        What all frames share is computed now, once.
+        """
+
     def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
         """Normalised values (b, p, c) at grid points (p,), None: all, of latents (b, num_latents, dim)."""
+        return self.decoder(points)(latents)
 
     @abstractmethod
     def target(self, data: FieldData, where: FloatArray | Box) -> Target:
         """Places (p, d) in the axes' units, anywhere in the domain, or a part of the grid, to be decoded at."""
-
-    @abstractmethod
-    def decode_target(self, latents: Tensor, target: Target) -> Tensor:
-        """Normalised values (b, p, c) at places, of latents (b, num_latents, dim)."""
 
     def _target(self, queries: Tensor, data: FieldData, places: int, at: BasisAt | None) -> Target:
         """`at`: the basis at the places; None: there is none."""
@@ -196,13 +199,14 @@ def decode_at(model: Stage1Model, latents: Tensor, points: Tensor) -> Tensor:
 @torch.no_grad()
 def decode_places(model: Stage1Model, latents: Tensor, target: Target) -> Tensor:
     """Fields (b, p, c) in physical units at places, of latents (b, num_latents, dim), float32."""
+    decode = model.decoder(target)
     parts = latents.split(max(1, model.points_at_once // max(target.places, 1)))
-    return torch.cat([target.physical(model.decode_target(part, target).float()) for part in parts])
+    return torch.cat([target.physical(decode(part).float()) for part in parts])
 
 
 def _decode(model: Stage1Model, latents: Tensor, points: Tensor | None, count: int) -> Tensor:
-    parts = latents.split(max(1, model.points_at_once // count))
-    return torch.cat([model.decode(part, points).float() for part in parts])
+    decode = model.decoder(points)
+    return torch.cat([decode(part).float() for part in latents.split(max(1, model.points_at_once // count))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,16 +286,17 @@ class PerceiverModel(Stage1Model):
         positions = features_at(data, read.places, self.settings.space_bands).to(device)
         return self.autoencoder.encoder(readings, positions).float()
 
-    def decode(self, latents: Tensor, points: Tensor | None = None) -> Tensor:
-        return self.autoencoder.decoder(latents, self.features if points is None else self.features[points])
+    def decoder(self, where: Tensor | Target | None) -> Callable[[Tensor], Tensor]:
+        if isinstance(where, Target):
+            features = where.queries
+        else:
+            features = self.features if where is None else self.features[where]
+        return partial(self.autoencoder.decoder.answer, asked=self.autoencoder.decoder.asked(features))
 
     def target(self, data: FieldData, where: FloatArray | Box) -> Target:
         places = data.part(where) if isinstance(where, tuple) else where
         queries = features_at(data, places, self.settings.space_bands).to(self.device)
         return self._target(queries, data, len(places), None if self.basis is None else self.basis.at(data, where))
-
-    def decode_target(self, latents: Tensor, target: Target) -> Tensor:
-        return self.autoencoder.decoder(latents, target.queries)
 
 
 def sensor_points(sensors: SensorSets, role: Role) -> Tensor:

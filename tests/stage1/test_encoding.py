@@ -108,3 +108,16 @@ def test_decoding_at_some_points_is_decoding_everywhere_and_looking_there(traine
     latents = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0))
     points = torch.tensor([5, 0, 95, 40])
     torch.testing.assert_close(decode_at(model, latents, points), decode_everywhere(model, latents)[:, points])
+
+
+def test_what_points_ask_is_computed_once_for_all_frames(trained, monkeypatch):
+    model = loaded(trained, "semi_sparse")
+    latents = encode_views(model, fields := trained.fields(), all_views(fields))
+    expected = model.autoencoder.decoder(latents, model.features)
+    decoder, asked = type(model.autoencoder.decoder), []
+    monkeypatch.setattr(
+        decoder, "asked", lambda self, features, of=decoder.asked: asked.append(1) or of(self, features)
+    )
+    monkeypatch.setattr(stage1, "VALUES_AT_ONCE", 96)  # each frame alone
+    torch.testing.assert_close(decode_everywhere(model, latents), expected, rtol=1e-4, atol=1e-5)
+    assert len(asked) == 1

@@ -164,6 +164,7 @@ def _step(name: str, stage: Any, steps: int) -> Row:
     import torch
     from measuring import peak_mb, reset_peak
     from steps import Stopwatch, step_before, timed_steps
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     device = stage.fabric.device
@@ -172,7 +173,8 @@ def _step(name: str, stage: Any, steps: int) -> Row:
     timed_steps(stage, stage.fabric, steps, watch)
     peak = peak_mb(device)
     batch = stage.draw(torch.Generator(device).manual_seed(0), step_before(stage) + 1)
-    with FlopCounterMode(display=False) as counter, stage.fabric.autocast():
+    # Operations of the CPU's fused attention are not counted: they are as many as those of plain products.
+    with FlopCounterMode(display=False) as counter, stage.fabric.autocast(), sdpa_kernel(SDPBackend.MATH):
         stage.objective(*batch)["loss"].backward()
     weights = sum(p.numel() for p in stage.objective.parameters() if p.requires_grad)
     what = f"{weights / 1e6:.2f} M weights, {stage.fabric._precision.precision}"

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import torch
 
-from sparsevq.basis.layout import make_basis
+from sparsevq.basis.layout import make_basis, read_basis
 from sparsevq.config import Config
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.layout import write_data
@@ -68,7 +68,9 @@ def write_inputs(folder: Path, config: Config, trajectories: int | None) -> tupl
     )
     write_data(folder / "data.h5", data)
     make_basis(folder / "data.h5", folder / "basis.h5", config.basis, config.stage1.symmetries)
-    write_sensors(folder / "sensors.h5", place_sensors(data, config.sensors, config.num_sensors[0], config.seeds[0]))
+    basis = read_basis(folder / "basis.h5") if config.sensors.needs_basis else None
+    sensors = place_sensors(data, config.sensors, config.num_sensors[0], config.seeds[0], basis)
+    write_sensors(folder / "sensors.h5", sensors)
     return folder / "data.h5", folder / "sensors.h5"
 
 

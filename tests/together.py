@@ -25,7 +25,7 @@ CASES: dict[str, Callable] = {
     "stage1": lambda chain, out: chain.encoder("sparse", out, batch_frames=ODD, **MORE),
     "accumulated": lambda chain, out: chain.encoder("sparse", out, batch_frames=ODD, accum_grads=2, **MORE),
     "vq": lambda chain, out: tokenizer(chain, out, seed=16, quantizer="vq", tokenizer="conv"),
-    "rvq": lambda chain, out: tokenizer(chain, out, seed=8, quantizer="rvq", field_weight=0.5),
+    "rvq": lambda chain, out: tokenizer(chain, out, seed=40, quantizer="rvq", field_weight=0.5),
     "fsq": lambda chain, out: tokenizer(chain, out, seed=7, quantizer="fsq"),
     "stage3": lambda chain, out: chain.gpt(out, batch_frames=25, token_noise=0.3, dropout=0.0, **MORE),
 }

@@ -1,5 +1,6 @@
 """The quantizers of vector-quantize-pytorch, with one interface."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,8 +30,17 @@ class PromptCodebook(Codebook):
 
     The library asks whether the codebook has been initialised, and whether any code is dead. Here the first answer is
     kept once it is yes; and dead codes are replaced by a choice between old and new ones that needs no answer.
+
+    Attributes
+    ----------
+    of_all_ranks
+        A batch's vectors (1, n, D) -> those of all ranks in their order on one device; None: there is one rank.
+    from_first
+        Overwrites a tensor with that of the first rank.
     """
 
+    of_all_ranks: Callable[[Tensor], Tensor] | None = None
+    from_first: Callable[[Tensor], Tensor] | None = None
     _has_started = False
 
     def init_embed_(self, data: Tensor, mask: Tensor | None = None) -> None:
@@ -39,23 +49,31 @@ class PromptCodebook(Codebook):
             self._has_started = bool(self.initted)
 
     def expire_codes_(self, batch_samples: Tensor, seq_mask: Tensor | None = None) -> None:
-        """Put dead codes where vectors (1, ..., D) of the batch are, each another; of more codes the last ones wait."""
-        if self.use_ddp:  # vectors come from all ranks, which has to ask how many each has
-            super().expire_codes_(batch_samples, seq_mask=seq_mask)
-            return
+        """Put dead codes where vectors (1, ..., D) of the batch are, each another; of more codes the last ones wait.
+
+        The vectors are evenly spaced from a random one on. One number is drawn whether codes are dead or not, so that
+        several ranks, which do ask, since they would have to exchange vectors, draw what one does.
+        """
         if not self.training:
             return
+        dead = self.cluster_size < self.threshold_ema_dead_code  # (1, K)
+        start = torch.rand((), device=dead.device)
+        if self.of_all_ranks is not None:
+            if not dead.any():
+                return
+            batch_samples = self.of_all_ranks(batch_samples)
         vectors = batch_samples.flatten(0, -2).to(self.embed)
         count = len(vectors)
-        dead = self.cluster_size < self.threshold_ema_dead_code  # (1, K)
         rank = dead.cumsum(-1) - 1
         dead = dead & (rank < count)
-        chosen = torch.randperm(count, device=vectors.device)[rank.clamp(0, count - 1)]
-        new = vectors[chosen]  # (1, K, D)
+        new = vectors[((start * count).long() + rank.clamp_min(0) * max(1, count // self.codebook_size)) % count]
         size = self.reset_cluster_size
         self.embed.data.copy_(torch.where(dead[..., None], new, self.embed))
         self.embed_avg.data.copy_(torch.where(dead[..., None], size * new, self.embed_avg))
         self.cluster_size.data.copy_(torch.where(dead, size, self.cluster_size))
+        if self.from_first is not None:
+            for state in (self.embed, self.embed_avg, self.cluster_size):
+                self.from_first(state.data)
 
 
 class Quantizer(nn.Module):

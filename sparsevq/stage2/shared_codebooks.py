@@ -45,13 +45,6 @@ def _share(codebook: Any, tokens: int) -> None:
     def first_means(samples: Tensor, count: int) -> Tensor:
         return from_first(batched_sample_vectors(all_of(samples), count).contiguous())
 
-    replace = codebook.replace
-
-    def replace_together(batch_samples: Tensor, **dead: Tensor | None) -> None:
-        replace(all_of(batch_samples), **dead)
-        for state in (codebook.embed, codebook.cluster_size, codebook.embed_avg):
-            from_first(state.data)
-
-    codebook.sample_fn, codebook.replace_sample_fn = first_means, batched_sample_vectors
+    codebook.sample_fn = first_means
+    codebook.of_all_ranks, codebook.from_first = all_of, from_first
     codebook.kmeans_all_reduce_fn = codebook.all_reduce_fn = distributed.all_reduce
-    codebook.replace = replace_together

@@ -258,6 +258,7 @@ def test_a_courier_waits_for_those_of_jobs_that_started_before_and_have_ended(tm
     monkeypatch.setattr(writer, "Courier", Idle)
     settings = TrackingConfig(system_metrics=False)
     with tracked(SPARSE, settings, tmp_path) as first:
+        time.sleep(0.01)  # their starts are told in milliseconds
         with tracked(GPT, settings, tmp_path) as second:
             sparse, gpt = first._spool, second._spool
             with hold(sparse.lock):

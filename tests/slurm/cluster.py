@@ -57,7 +57,7 @@ MailProg=/bin/true
 SwitchType=switch/none
 # Everything soon: a test waits for it.
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
-MinJobAge=300
+MinJobAge=3600
 KillWait=10
 ReturnToService=2
 SlurmctldTimeout=300

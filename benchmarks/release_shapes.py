@@ -14,6 +14,7 @@ to fields, of one case and of 16 members.
 """
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from sparsevq.config import Config
     from sparsevq.runtime.devices.device import Lease
+    from sparsevq.training.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -200,13 +202,24 @@ def _whole_stages(lease: "Lease") -> Any:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder, config, trajectories=272)
-        for role, like in (("semi_sparse", ""), ("sparse", "stage 1 step, 20 sensors"), ("tokenizer", "stage 2 step")):
+        made: dict[str, tuple[str, Callable[[], Stage]]] = {
+            "semi_sparse": (
+                "",
+                lambda: encoder_stage(Run(folder), "semi_sparse", config.stage1, seed=seed, fabric=fabric),
+            ),
+            "sparse": (
+                "stage 1 step, 20 sensors",
+                lambda: encoder_stage(Run(folder), "sparse", config.stage1, seed=seed, fabric=fabric),
+            ),
+            "tokenizer": (
+                "stage 2 step",
+                lambda: TokenizerStage(Run(folder), config.stage2, seed=seed, fabric=fabric),
+            ),
+        }
+        for role, (like, make) in made.items():
             reset_peak(device)
             since = now(device)
-            if role == "tokenizer":
-                stage: Any = TokenizerStage(Run(folder), config.stage2, seed=seed, fabric=fabric)
-            else:
-                stage = encoder_stage(Run(folder), role, config.stage1, seed=seed, fabric=fabric)  # type: ignore[arg-type]
+            stage = make()
             untrained(stage, folder / role)
             seconds = now(device) - since
             yield Row(f"whole stage, {role}", "on POD modes, beside one step", like, seconds, peak_mb(device), 0)

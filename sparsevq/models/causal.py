@@ -57,6 +57,7 @@ class Rotation:
         """Queries, keys and values side by side, (b, n, 3 h d) -> rotated queries and keys, values; (b, h, n, d)."""
         parts = joined.unflatten(-1, (3, heads, -1))
         cos, sin = (table.to(joined.dtype) for table in (self.cos, self.sin))
+        # torch has no types for `apply`.
         found: tuple[Tensor, Tensor, Tensor] = _Rotated.apply(parts, cos, sin)  # type: ignore[no-untyped-call]
         return found
 

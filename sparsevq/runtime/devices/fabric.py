@@ -31,6 +31,7 @@ class _OptimizedModule(metaclass=_AsksCompiler):
 def _import() -> ModuleType:
     """Import Fabric, with a stand-in for the compiler if that is not there yet."""
     stand_in = ModuleType(COMPILER)
+    # A module's type does not name what is put into it.
     stand_in.OptimizedModule = _OptimizedModule  # type: ignore[attr-defined]
     if sys.modules.setdefault(COMPILER, stand_in) is stand_in:
         before = set(sys.modules)

@@ -7,13 +7,14 @@ replaced since its figures have, is a new version; earlier versions stay, as som
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sparsevq.runtime.files import digest
-from sparsevq.runtime.tracking.calls import Calls, Refused, Rejected
+from sparsevq.runtime.tracking.calls import Calls, Gone, Refused, Rejected
 from sparsevq.runtime.tracking.mlflow_store import Unreachable, current_store, locked
 
 KEY = "sparsevq.model"
@@ -25,6 +26,8 @@ VERSIONS = "mlflow.modelVersions"
 SCORE = "sparsevq.score"
 BEST = "best"
 """Alias of the version with the smallest score, of the latest ones of each run."""
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts: writers of an SQLite store may keep each other out for longer than its own patience."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,22 @@ def enter(calls: Calls, results: Path, run: str, parent: str, job: str, record: 
     Unreachable, Gone
         The store is away, or one of the runs is gone. If only the model cannot be taken, that is printed.
     """
-    for attempt in (1, 2):
+    for pause in (*PAUSES, None):
         try:
             _enter(calls, results, run, parent, job, record)
             return
         except (Rejected, Refused, Unreachable) as error:
             calls.call(calls.client.get_run, run)
-            if attempt == 2 or not isinstance(error, Unreachable):
+            if isinstance(error, Gone) and _is_deleted(calls, parent):  # replaced since: the spool begins again
+                raise
+            if pause is None or not isinstance(error, Unreachable):
                 print(f"MLflow did not take the model {record['path']} ({error})", file=sys.stderr, flush=True)
                 return
+            time.sleep(pause)
+
+
+def _is_deleted(calls: Calls, run: str) -> bool:
+    return bool(calls.call(calls.client.get_run, run).info.lifecycle_stage == "deleted")
 
 
 def _enter(calls: Calls, results: Path, run: str, parent: str, job: str, record: Mapping[str, Any]) -> None:

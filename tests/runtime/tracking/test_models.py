@@ -7,7 +7,7 @@ import pytest
 
 from sparsevq.config import TrackingConfig
 from sparsevq.runtime.tracking import models
-from sparsevq.runtime.tracking.calls import Calls, Refused, Rejected
+from sparsevq.runtime.tracking.calls import Calls, Gone, Refused, Rejected
 from sparsevq.runtime.tracking.identity import Job
 from sparsevq.runtime.tracking.mlflow_store import Unreachable
 from sparsevq.runtime.tracking.models import Entry
@@ -161,7 +161,8 @@ class Store:
             raise self._error
 
 
-def test_if_only_the_model_is_not_taken_that_is_said(results, capsys):
+def test_if_only_the_model_is_not_taken_that_is_said(results, capsys, monkeypatch):
+    monkeypatch.setattr(models, "PAUSES", (0.0, 0.0))
     record = {**ENTRY.record(a_model(results / "model")), "time": 1}
     for error in (Rejected("no registry"), Refused("no registry"), Unreachable("no bucket")):
         models.enter(Store(error, has_run=True), results, "run", "parent", "job", record)
@@ -172,3 +173,47 @@ def test_if_the_store_is_away_the_model_waits(results):
     record = {**ENTRY.record(a_model(results / "model")), "time": 1}
     with pytest.raises(Unreachable):
         models.enter(Store(Unreachable("away"), has_run=False), results, "run", "parent", "job", record)
+
+
+class Failing:
+    """A client whose requests of one name fail so many times before they are sent."""
+
+    def __init__(self, store, request: str, error: Exception, times: int):
+        self._store, self._request, self._error, self.left = store, request, error, times
+
+    def __getattr__(self, name):
+        if name == self._request and self.left:
+            self.left -= 1
+
+            def fail(*arguments, **options):
+                raise self._error
+
+            return fail
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("request_", ["create_registered_model", "create_model_version", "set_registered_model_alias"])
+def test_a_model_waits_for_a_database_that_others_write_to(results, monkeypatch, request_):
+    from sqlalchemy.exc import OperationalError
+
+    monkeypatch.setattr(models, "PAUSES", (0.0,) * 3)
+    store = client(results)
+    experiment = store.create_experiment("flow", artifact_location=(results / "artifacts").as_uri())
+    run, above = (store.create_run(experiment).info.run_id for _ in range(2))
+    record = {**ENTRY.record(a_model(results / "model")), "time": 1}
+    busy = Failing(store, request_, OperationalError("", None, Exception("database is locked")), times=3)
+    models.enter(Calls(busy), results, run, above, "job", record)
+    assert not busy.left
+    for alias in (ENTRY.alias, "best"):
+        assert store.get_model_version_by_alias(ENTRY.registered, alias).run_id == above
+
+
+def test_a_model_of_a_parent_that_was_replaced_goes_to_the_new_one(results, capsys):
+    store = client(results)
+    experiment = store.create_experiment("flow", artifact_location=(results / "artifacts").as_uri())
+    run, above = (store.create_run(experiment).info.run_id for _ in range(2))
+    store.delete_run(above)
+    record = {**ENTRY.record(a_model(results / "model")), "time": 1}
+    with pytest.raises(Gone):  # after which the spool is delivered from its beginning
+        models.enter(Calls(store), results, run, above, "job", record)
+    assert "did not take" not in capsys.readouterr().err

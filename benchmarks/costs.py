@@ -11,6 +11,7 @@ terms that grow with the data; what is there whatever the data are (libraries, a
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from sparsevq.baselines.validation import ERRORS_A_MEMBER
 from sparsevq.basis import layout as basis_layout
 from sparsevq.basis.basis import MODES_A_FRAME
 from sparsevq.basis.leading_modes import ITERATIONS, KEPT
@@ -18,7 +19,6 @@ from sparsevq.config import Config
 from sparsevq.data.flows import BLOCK
 from sparsevq.data.layout import IN_MEMORY
 from sparsevq.data.preprocess import BLOCK as PREPROCESS_BLOCK
-from sparsevq.evaluation.baselines.validation import ERRORS_A_MEMBER
 from sparsevq.evaluation.split_statistics import BLOCK as DESCRIBED_BLOCK
 from sparsevq.stage1.modal import DENSE_VALUES_AT_ONCE
 

@@ -136,6 +136,7 @@ def run_rules(folder: Path, sizes: Sizes, rule: Callable[[str], Any]) -> None:
     """All rules whose costs grow with the data, as the workflow calls them."""
     import pandas as pd
 
+    from sparsevq.baselines.registry import run_baselines
     from sparsevq.basis.layout import make_basis
     from sparsevq.config import (
         BasisConfig,
@@ -147,7 +148,6 @@ def run_rules(folder: Path, sizes: Sizes, rule: Callable[[str], Any]) -> None:
     )
     from sparsevq.data.layout import read_data, read_domain
     from sparsevq.data.preprocess import preprocess
-    from sparsevq.evaluation.baselines.registry import run_baselines
     from sparsevq.evaluation.scores import score
     from sparsevq.evaluation.split_statistics import split_statistics
     from sparsevq.runs.run import FILES

@@ -21,8 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsevq.errors import SparseVQError
-
 Array = NDArray[Any]
 
 BANDS = ("low", "mid", "high")
@@ -30,47 +28,6 @@ BANDS = ("low", "mid", "high")
 
 INTERVALS = (0.5, 0.9)
 """Central intervals of an ensemble whose coverage is counted."""
-
-
-def require_finite(
-    prediction: Array,
-    method: str,
-    case: int,
-    weights: Array | None = None,
-    lead_axis: int = 0,
-    first_lead: int = 1,
-) -> None:
-    """Refuse a prediction that is NaN or infinite at any point that is scored.
-
-    Parameters
-    ----------
-    prediction
-        ``(..., N, C)``, physical units; `lead_axis` runs over lead times, from `first_lead` up.
-    method, case
-        Whose prediction it is: the message names them.
-    weights
-        ``(N,)``; points of weight 0 are not checked.
-
-    Raises
-    ------
-    SparseVQError
-        Names the method, the case and the first lead time that is not finite.
-    """
-    everywhere = np.isfinite(prediction)
-    if everywhere.all():
-        return
-    finite = np.asarray(everywhere.all(axis=-1))
-    if weights is not None:
-        finite |= np.asarray(weights) <= 0
-    if bool(finite.all()):
-        return
-    others = tuple(axis for axis in range(finite.ndim) if axis != lead_axis % prediction.ndim)
-    bad_lead = int(np.argmin(finite.all(axis=others))) + first_lead
-    share = 1 - finite.mean()
-    raise SparseVQError(
-        f"{method}: case {case} is NaN or infinite from lead {bad_lead} on ({share:.2%} of all its values)",
-        "a model that diverges can't be scored: train it longer or at a lower learning rate, or leave it out",
-    )
 
 
 # --------------------------------------------------------------------------------------------- errors of one prediction

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.evaluation import metrics
-from sparsevq.evaluation.cases import Cases
+from sparsevq.forecasting.cases import Cases
 
 Array = NDArray[Any]
 

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparsevq.baselines.ensembles import members
 from sparsevq.basis.basis import Basis
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
 from sparsevq.evaluation.anomalies import hidden_in_energy
-from sparsevq.evaluation.baselines.ensembles import members
-from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases, same_cases
 from sparsevq.evaluation.score_tables import by_case, calibration, coverage_name, every, tidy
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.evaluation.table_files import write_csv
+from sparsevq.forecasting.cases import SCHEMA, VERSION, Cases, read_cases, require_finite, same_cases
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout, read_dataset, read_made_from, require_dataset
 from sparsevq.sensors.placement import SensorSets
@@ -219,7 +219,7 @@ class _Scorer:
         fields = require_dataset(file, name, wanted)[case]
         fields = fields.reshape(*fields.shape[: len(of_members) + 1], self._data.num_points, -1)
         where = f"{method} ({self._cases.name(case)})"
-        metrics.require_finite(fields, where, case, valid, len(of_members), first)
+        require_finite(fields, where, case, valid, len(of_members), first)
         return self._scaled(fields, valid)
 
     def _members(self, file: h5py.File, name: str, case: int, valid: Array) -> Array | None:
@@ -230,7 +230,7 @@ class _Scorer:
         if found is None:
             return None
         where = f"{name}'s ensemble ({self._cases.name(case)})"
-        metrics.require_finite(found, where, case, valid, 1, self._baselines_from)
+        require_finite(found, where, case, valid, 1, self._baselines_from)
         return self._scaled(found, valid)
 
     def _scaled(self, fields: Array, valid: Array) -> Array:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from sparsevq.data.clock import frame_date
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.cases import SCHEMA, VERSION, Cases, read_cases
 from sparsevq.evaluation.metrics import relative_l2
 from sparsevq.explore.content import Content, channels_described, fitted, shown
 from sparsevq.explore.domain import Domain
@@ -18,6 +17,7 @@ from sparsevq.explore.fields import Fields, packed_fields, scales
 from sparsevq.explore.headline import ENSEMBLE, error_curves, headline
 from sparsevq.explore.packing import packed, rounded
 from sparsevq.explore.sensors import AtSensors, sensors_described
+from sparsevq.forecasting.cases import SCHEMA, VERSION, Cases, read_cases
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout, read_made_from
 from sparsevq.version import VERSION as RELEASE

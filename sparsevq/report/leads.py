@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sparsevq.data.lead_units import lead_unit
-from sparsevq.evaluation.cases import SCHEMA, VERSION
+from sparsevq.forecasting.cases import SCHEMA, VERSION
 from sparsevq.runtime.hdf5 import open_layout, read_dataset
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
+from sparsevq.forecasting.cases import require_finite
 
 
 @pytest.fixture
@@ -314,9 +315,9 @@ def test_a_diverged_prediction_is_refused_by_name():
     prediction[2, 3, 1] = np.nan
     prediction[4, 3, 1] = np.inf
     with pytest.raises(SparseVQError, match="pod_dmd: case 7 is NaN or infinite from lead 3 on"):
-        metrics.require_finite(prediction, "pod_dmd", 7)
+        require_finite(prediction, "pod_dmd", 7)
     with pytest.raises(SparseVQError, match="lead 3"):
-        metrics.require_finite(np.stack([np.ones_like(prediction), prediction]), "sparsevq", 7, lead_axis=1)
+        require_finite(np.stack([np.ones_like(prediction), prediction]), "sparsevq", 7, lead_axis=1)
     weights = np.ones(10)
     weights[3] = 0
-    metrics.require_finite(prediction, "pod_dmd", 7, weights)
+    require_finite(prediction, "pod_dmd", 7, weights)

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparsevq.baselines.registry import run_baselines
 from sparsevq.config import EvaluationConfig
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.baselines.registry import run_baselines
-from sparsevq.evaluation.cases import read_cases
 from sparsevq.evaluation.codebook import codebook_use, perplexity
 from sparsevq.evaluation.scores import BOUND, CHAIN, score
 from sparsevq.evaluation.table_files import identity_of
+from sparsevq.forecasting.cases import read_cases
 from tests.evaluation.conftest import HORIZON, MEMBERS, make_experiment
 from tests.flows import on_a_sphere, scattered_waves
 

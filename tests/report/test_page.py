@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.cases import SCHEMA, VERSION
 from sparsevq.evaluation.scores import ALL
 from sparsevq.evaluation.table_files import write_csv, write_text
 from sparsevq.evaluation.tables import tabulate
+from sparsevq.forecasting.cases import SCHEMA, VERSION
 from sparsevq.report.captions import FIGURES
 from sparsevq.report.headline import headline
 from sparsevq.report.page import write_report

@@ -17,6 +17,7 @@ import pytest
 from safetensors import safe_open
 
 import sparsevq
+from sparsevq.baselines.registry import run_baselines
 from sparsevq.cli.main import main
 from sparsevq.cli.options import Options
 from sparsevq.cli.prepare import prepare_run
@@ -24,7 +25,6 @@ from sparsevq.config import DataSetConfig, EvaluationConfig, PreprocessConfig, S
 from sparsevq.data.layout import read_data, write_data
 from sparsevq.data.preprocess import preprocess
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.baselines.registry import run_baselines
 from sparsevq.evaluation.scores import score
 from sparsevq.evaluation.table_files import identity_of
 from sparsevq.readers.data_set import open_data_set

@@ -6,7 +6,7 @@ from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
-    from sparsevq.evaluation.baselines.registry import run_baselines
+    from sparsevq.baselines.registry import run_baselines
     from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
 

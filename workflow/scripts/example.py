@@ -7,7 +7,7 @@ from sparsevq.runtime.job import job
 with job(snakemake, concludes=True) as work:
     import pandas as pd
 
-    from sparsevq.evaluation.cases import median_case
+    from sparsevq.evaluation.median import median_case
     from sparsevq.runs.run import Run
     from sparsevq.sensors.example import write_example
 

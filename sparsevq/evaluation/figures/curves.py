@@ -11,11 +11,11 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from sparsevq.data.field_data import Split
 from sparsevq.data.lead_units import lead_unit
 from sparsevq.evaluation.anomalies import OF_ENERGY
-from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.codebook import code_counts
 from sparsevq.evaluation.labels import LINKS, METRICS, channels_title, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL, ENSEMBLE
 from sparsevq.evaluation.table_texts import setting_of, title_of
+from sparsevq.forecasting.cases import Cases
 from sparsevq.plotting.numbers import told_apart
 from sparsevq.plotting.style import legend_below, new_figure, save, styled, title, with_unit
 from sparsevq.runs.codes_file import codebook_in, open_codes

@@ -11,7 +11,6 @@ import pandas as pd
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.anomalies import hidden_in_energy, hidden_in_pictures
-from sparsevq.evaluation.cases import SCHEMA, VERSION, median_case, read_cases
 from sparsevq.evaluation.figures.curves import (
     draw_calibration,
     draw_chain,
@@ -23,7 +22,9 @@ from sparsevq.evaluation.figures.fields import PicturedCase, draw_animation, dra
 from sparsevq.evaluation.figures.spectra import draw_spectra
 from sparsevq.evaluation.figures.training import draw_training
 from sparsevq.evaluation.labels import OURS, run_title
+from sparsevq.evaluation.median import median_case
 from sparsevq.evaluation.spectrum import spectrum_of
+from sparsevq.forecasting.cases import SCHEMA, VERSION, read_cases
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import open_layout
 from sparsevq.sensors.placement import SensorSets

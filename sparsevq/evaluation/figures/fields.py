@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.lead_units import lead_unit
-from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.labels import method_style
+from sparsevq.forecasting.cases import Cases
 from sparsevq.plotting.film import filmed, write_film
 from sparsevq.plotting.painter import FieldPainter, error_colours, value_colours
 from sparsevq.plotting.style import channel_label, lead_label, lines_of, new_figure, save, styled, with_unit

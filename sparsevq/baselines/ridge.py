@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsevq.baselines.task import Array, BaselineForecast, Task
+from sparsevq.baselines.validation import Validation, Windows, dressed, windows_spread
 from sparsevq.basis.basis import Basis
-from sparsevq.evaluation.baselines.task import Array, BaselineForecast, Task
-from sparsevq.evaluation.baselines.validation import Validation, Windows, dressed, windows_spread
 
 STRENGTHS = tuple(float(f"{strength:.2g}") for strength in np.logspace(-7, 1, 17))
 """Of the regularisation, in units of the mean variance of the readings' principal components."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.baselines.ensembles import Dressing
 from sparsevq.basis.basis import Basis
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.baselines.ensembles import Dressing
 
 if TYPE_CHECKING:
-    from sparsevq.evaluation.baselines.task import Task
+    from sparsevq.baselines.task import Task
 
 Array = NDArray[Any]
 

@@ -5,12 +5,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.labels import OURS
 from sparsevq.runtime.hdf5 import read_dataset
 
 SCHEMA = "sparsevq-forecast"
@@ -105,19 +103,6 @@ def read_cases(file: h5py.File, data: FieldData) -> Cases:
     return Cases(trajectory, start_frame, observed_frames, lead_time, units, first_lead)
 
 
-def median_case(by_case: pd.DataFrame) -> int:
-    """The number of the case whose mean relative L2 is the median of all (the lower of two): neither best nor worst.
-
-    Parameters
-    ----------
-    by_case
-        Table of ``cases.csv``; its rows of sparsevq are compared, over leads from 1 on.
-    """
-    ours = by_case[(by_case["lead_time"] > 0) & (by_case["method"] == OURS[0])]
-    errors = ours.groupby("case", sort=False)["relative_l2"].mean().sort_values(kind="stable")
-    return int(errors.index[(len(errors) - 1) // 2])
-
-
 def write_cases(file: h5py.File, cases: Cases) -> None:
     """Write what `read_cases` reads."""
     file["trajectory"], file["start_frame"] = cases.trajectory, cases.start_frame
@@ -134,4 +119,45 @@ def same_cases(one: Cases, other: Cases) -> bool:
         and np.array_equal(one.start_frame, other.start_frame)
         and np.array_equal(one.observed_frames, other.observed_frames)
         and one.horizon == other.horizon
+    )
+
+
+def require_finite(
+    prediction: Array,
+    method: str,
+    case: int,
+    weights: Array | None = None,
+    lead_axis: int = 0,
+    first_lead: int = 1,
+) -> None:
+    """Refuse a prediction that is NaN or infinite at any point that is scored.
+
+    Parameters
+    ----------
+    prediction
+        ``(..., N, C)``, physical units; `lead_axis` runs over lead times, from `first_lead` up.
+    method, case
+        Whose prediction it is: the message names them.
+    weights
+        ``(N,)``; points of weight 0 are not checked.
+
+    Raises
+    ------
+    SparseVQError
+        Names the method, the case and the first lead time that is not finite.
+    """
+    everywhere = np.isfinite(prediction)
+    if everywhere.all():
+        return
+    finite = np.asarray(everywhere.all(axis=-1))
+    if weights is not None:
+        finite |= np.asarray(weights) <= 0
+    if bool(finite.all()):
+        return
+    others = tuple(axis for axis in range(finite.ndim) if axis != lead_axis % prediction.ndim)
+    bad_lead = int(np.argmin(finite.all(axis=others))) + first_lead
+    share = 1 - finite.mean()
+    raise SparseVQError(
+        f"{method}: case {case} is NaN or infinite from lead {bad_lead} on ({share:.2%} of all its values)",
+        "a model that diverges can't be scored: train it longer or at a lower learning rate, or leave it out",
     )

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from sparsevq.evaluation.baselines.ridge import physical
-from sparsevq.evaluation.baselines.task import Array, BaselineForecast, Task
-from sparsevq.evaluation.baselines.validation import Validation, Windows, dressed, windows_from
+from sparsevq.baselines.ridge import physical
+from sparsevq.baselines.task import Array, BaselineForecast, Task
+from sparsevq.baselines.validation import Validation, Windows, dressed, windows_from
 
 Propagation = Callable[[Array, int], Array]
 

@@ -6,18 +6,18 @@ import h5py
 import numpy as np
 import pytest
 
+from sparsevq.baselines import pod_dmd
+from sparsevq.baselines.ensembles import members
+from sparsevq.baselines.registry import BASELINES, run_baselines
+from sparsevq.baselines.ridge import Regression
+from sparsevq.baselines.task import Task
+from sparsevq.baselines.validation import Validation, windows_from, windows_spread
 from sparsevq.basis.basis import compute_basis
 from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.baselines import pod_dmd
-from sparsevq.evaluation.baselines.ensembles import members
-from sparsevq.evaluation.baselines.registry import BASELINES, run_baselines
-from sparsevq.evaluation.baselines.ridge import Regression
-from sparsevq.evaluation.baselines.task import Task
-from sparsevq.evaluation.baselines.validation import Validation, windows_from, windows_spread
-from sparsevq.evaluation.cases import Cases
 from sparsevq.evaluation.metrics import relative_l2
+from sparsevq.forecasting.cases import Cases
 from tests.evaluation.conftest import HORIZON, make_experiment
 from tests.flows import on_a_sphere, scattered_waves
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sparsevq.evaluation.baselines.ridge import Regression, physical
-from sparsevq.evaluation.baselines.task import Array, BaselineForecast, Task
-from sparsevq.evaluation.baselines.validation import Windows, dressed
+from sparsevq.baselines.ridge import Regression, physical
+from sparsevq.baselines.task import Array, BaselineForecast, Task
+from sparsevq.baselines.validation import Windows, dressed
 
 
 def persistence(task: Task) -> BaselineForecast:

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from sparsevq.baselines.climatology import climatology
+from sparsevq.baselines.persistence import persistence
+from sparsevq.baselines.pod_dmd import pod_dmd
+from sparsevq.baselines.ridge import ridge
+from sparsevq.baselines.task import Baseline, Task
 from sparsevq.basis.basis import MODES_A_FRAME
 from sparsevq.config import EvaluationConfig, Symmetries
 from sparsevq.data.flows import TrainingFlows
-from sparsevq.evaluation.baselines.climatology import climatology
-from sparsevq.evaluation.baselines.persistence import persistence
-from sparsevq.evaluation.baselines.pod_dmd import pod_dmd
-from sparsevq.evaluation.baselines.ridge import ridge
-from sparsevq.evaluation.baselines.task import Baseline, Task
-from sparsevq.evaluation.cases import SCHEMA, VERSION, read_cases, write_cases
-from sparsevq.evaluation.metrics import require_finite
+from sparsevq.forecasting.cases import SCHEMA, VERSION, read_cases, require_finite, write_cases
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
 

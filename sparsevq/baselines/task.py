@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.baselines.ensembles import Draws, Dressing
 from sparsevq.basis.basis import Basis
 from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.flows import TrainingFlows
-from sparsevq.evaluation.baselines.ensembles import Draws, Dressing
-from sparsevq.evaluation.cases import Cases
+from sparsevq.forecasting.cases import Cases
 
 Array = NDArray[Any]
 

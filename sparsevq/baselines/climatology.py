@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sparsevq.evaluation.baselines.ensembles import Draws
-from sparsevq.evaluation.baselines.task import BaselineForecast, Task
+from sparsevq.baselines.ensembles import Draws
+from sparsevq.baselines.task import BaselineForecast, Task
 
 
 def climatology(task: Task) -> BaselineForecast:

@@ -17,6 +17,11 @@ class Symmetries(Section):
     roll: dict[str, NonNegative] = Field(
         {}, description="periodic axes and the largest random shift along each (grid points)"
     )
+    roll_together: dict[str, int] = Field(
+        {},
+        description="periodic axes that are shifted together, and by how many grid points each: any multiple of that, "
+        "as where a force varies along x + y alone ({x: 1, y: -1})",
+    )
     variants: Count = Field(
         1, description="versions of each training trajectory that stages 2 and 3 see: itself, then random ones"
     )

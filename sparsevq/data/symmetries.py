@@ -5,6 +5,7 @@ group is a permutation of the points and a sign for each channel. A batch is aug
 transformed field is ever stored.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress, product
@@ -75,13 +76,12 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
     number = {axis: index for index, axis in enumerate(data.axes)}
     flips = product([False, True], repeat=len(symmetries.reflect))
     mirrors = [list(compress(symmetries.reflect, flipped)) for flipped in flips]
-    # 0 first, so that the group's first element is the identity
-    shifts = product(*(sorted(range(-reach, reach + 1), key=abs) for reach in symmetries.roll.values()))
+    shifts = _shifts(data, symmetries)
     along: list[list[npt.NDArray[np.int64]]] = [[] for _ in data.grid]
     strides = np.cumprod([1, *data.grid[:0:-1]])[::-1]
     sign = []
     for mirrored, shift in product(mirrors, shifts):
-        of_axis = {number[axis]: by for axis, by in zip(symmetries.roll, shift, strict=True)}
+        of_axis = {number[axis]: by for axis, by in shift.items()}
         flipped = {number[axis] for axis in mirrored}
         for index, (size, stride) in enumerate(zip(data.grid, strides, strict=True)):
             places = np.roll(np.arange(size), of_axis.get(index, 0))
@@ -89,6 +89,22 @@ def symmetry_group(data: FieldData, symmetries: Symmetries) -> SymmetryGroup:
         sign.append([_sign(channel, data.vector, mirrored) for channel in data.channels])
     tables = tuple(np.array(rows, dtype=np.int64) for rows in along)
     return SymmetryGroup(tables, np.array(sign, dtype=np.float32))
+
+
+def _shifts(data: FieldData, symmetries: Symmetries) -> list[dict[str, int]]:
+    """Axis -> grid points, for every shift; the first is none, so that the group's first element is the identity."""
+    alone = product(*(sorted(range(-reach, reach + 1), key=abs) for reach in symmetries.roll.values()))
+    together = symmetries.roll_together
+    size = {axis: len(at) for axis, at in data.axes.items()}
+    # After so many steps each of the axes is where it was.
+    steps = math.lcm(*(size[axis] // math.gcd(size[axis], by) for axis, by in together.items()))
+    found = []
+    for shift, step in product(alone, range(steps)):
+        of_axis = dict(zip(symmetries.roll, shift, strict=True))
+        for axis, by in together.items():
+            of_axis[axis] = of_axis.get(axis, 0) + step * by
+        found.append(of_axis)
+    return found
 
 
 def variant_elements(group: int, trajectories: int, variants: int, seed: int) -> npt.NDArray[np.int64]:
@@ -106,22 +122,24 @@ def variant_elements(group: int, trajectories: int, variants: int, seed: int) ->
 
 def _validate(data: FieldData, symmetries: Symmetries) -> None:
     """Raise unless the data set has these symmetries."""
-    if data.scattered and (symmetries.reflect or symmetries.roll):
+    named = (*symmetries.reflect, *symmetries.roll, *symmetries.roll_together)
+    if data.scattered and named:
         raise SparseVQError(
             f"stage1.symmetries: the points of {data.name} are not a grid, which no mirror or shift maps onto itself",
             "leave out stage1.symmetries",
         )
-    for axis in (*symmetries.reflect, *symmetries.roll):
+    for axis in named:
         if axis not in data.axes:
             raise SparseVQError(
                 f"stage1.symmetries: {data.name} has no axis {axis!r}", f"choose among {', '.join(data.axes)}"
             )
     for axis in symmetries.reflect:
         _validate_mirror(data, axis)
-    for axis in symmetries.roll:
+    shifted = [("roll", axis) for axis in symmetries.roll]
+    for key, axis in (*shifted, *(("roll_together", axis) for axis in symmetries.roll_together)):
         if axis not in data.periodic:
             raise SparseVQError(
-                f"stage1.symmetries.roll: axis {axis!r} of {data.name} is not periodic",
+                f"stage1.symmetries.{key}: axis {axis!r} of {data.name} is not periodic",
                 f"periodic are: {', '.join(data.periodic) or 'none'}",
             )
 

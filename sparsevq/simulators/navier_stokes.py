@@ -2,7 +2,8 @@
 
 The recipe of Li et al. (Fourier Neural Operator, ICLR 2021), as Yin et al. (DINo, ICLR 2023) use it: a Gaussian random
 field is stirred by a steady wave along the diagonal. All quantities are dimensionless. The forcing is fixed in space: a
-flow that is shifted along one axis, or mirrored, is not a flow of the same forcing.
+flow that is shifted along one axis, or mirrored, is not a flow of the same forcing; one that is shifted along the
+wave's crests, as far in x as back in y, is.
 """
 
 import functools

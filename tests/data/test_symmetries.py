@@ -9,6 +9,7 @@ import pytest
 from sparsevq.config import Symmetries
 from sparsevq.data.symmetries import symmetry_group
 from sparsevq.errors import SparseVQError
+from sparsevq.simulators.torus import Torus
 from tests.flows import on_a_sphere, scattered_waves, travelling_waves
 
 
@@ -47,6 +48,25 @@ def test_a_shift_rolls_the_field():
     assert len(group) == 7, "-3 ... 3"
     for shift in range(-3, 4):
         index_of(data, group, np.roll(data.fields, shift, 3))
+
+
+def test_axes_that_are_shifted_together_go_all_the_way_round():
+    data = replace(travelling_waves(grid=(6, 10)), periodic=("x", "y"))
+    group = symmetry_group(data, Symmetries(roll_together={"x": 1, "y": -2}))
+    assert len(group) == 30, "x is back after 10 steps, y after 3"
+    for step in range(30):
+        rolled = np.roll(data.fields, (step, -2 * step), (3, 2))
+        np.testing.assert_array_equal(transformed(data, group, step), rolled)
+
+
+def test_a_shift_along_its_crests_leaves_the_forcing_of_navier_stokes_as_it_is():
+    torus = Torus(16, 1e-3, 0.1, 0.02)
+    start = np.random.default_rng(0).standard_normal((16, 16))
+    first, shifted = (
+        torus.fields(torus.run(torus.spectrum(field), 50))[..., 0] for field in (start, np.roll(start, (3, -3), (1, 0)))
+    )
+    assert np.abs(first - start).max() > 0.1
+    np.testing.assert_allclose(np.roll(first, (3, -3), (1, 0)), shifted, atol=1e-10)
 
 
 def test_mirrors_and_shifts_combine_and_the_first_is_the_identity():
@@ -124,6 +144,8 @@ def vorticity_in_space(data):
         (None, {"reflect": ("z",)}, "waves has no axis 'z': choose among y, x"),
         (None, {"roll": {"time": 1}}, "waves has no axis 'time': choose among y, x"),
         (None, {"roll": {"y": 1}}, "axis 'y' of waves is not periodic: periodic are: x"),
+        (None, {"roll_together": {"x": 1, "z": 1}}, "waves has no axis 'z': choose among y, x"),
+        (None, {"roll_together": {"x": 1, "y": 1}}, "axis 'y' of waves is not periodic: periodic are: x"),
         (uneven, {"reflect": ("y",)}, "axis 'y' of waves is not evenly spaced"),
         (vorticity_in_space, {"reflect": ("y",)}, "vorticity is a pseudo-scalar in two dimensions only"),
     ],

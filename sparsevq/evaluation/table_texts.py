@@ -35,6 +35,10 @@ HEADINGS = {
     "sparse_reconstruction": "reconstruction",
     "quantized_reconstruction": "quantized",
     "codes_used": "used",
+    "in_s_in_t": "In-s, In-t",
+    "out_s_in_t": "Out-s, In-t",
+    "in_s_out_t": "In-s, Out-t",
+    "out_s_out_t": "Out-s, Out-t",
     "share_used": "share used",
     "share_of_top_code": "share of the commonest",
 }
@@ -74,7 +78,7 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, 
     return mean, std, groups.size()
 
 
-def mean_and_std(table: pd.DataFrame, first: str, certainty: Certainty) -> pd.DataFrame:
+def mean_and_std(table: pd.DataFrame, first: str, certainty: Certainty | None = None) -> pd.DataFrame:
     """Mean, standard deviation over seeds and ends of the confidence interval side by side, as numbers."""
     mean, std, seeds = over_seeds(table, [first])
     columns = {"seeds": seeds}
@@ -83,7 +87,7 @@ def mean_and_std(table: pd.DataFrame, first: str, certainty: Certainty) -> pd.Da
             columns[f"{column}_median"] = mean[column]
         else:
             columns[f"{column}_mean"], columns[f"{column}_std"] = mean[column], std[column]
-        if column in certainty.low:
+        if certainty is not None and column in certainty.low:
             for name, ends in (("low", certainty.low), ("high", certainty.high)):
                 columns[f"{column}_{name}"] = ends[column].reindex(mean.index)
     return pd.DataFrame(columns).reset_index()

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.in_and_out import in_and_out
 from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
 from sparsevq.evaluation.labels import LINKS, METHODS, OURS, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
@@ -42,6 +43,7 @@ def tabulate(
     codebooks: Sequence[Path],
     robustness: Sequence[Path],
     out_dir: str | Path,
+    trained: int,
 ) -> None:
     """Put the tables of all runs together.
 
@@ -58,6 +60,9 @@ def tabulate(
         correlation time); of what ``cases.csv`` has, also the ends of a 95 % confidence interval (``..._low``,
         ``..._high``), by resampling trajectories. The best of a column is bold where the interval of its difference to
         the next best does not hold 0.
+    ``in_out.csv``, ``in_out.md``, ``in_out.tex``
+        Relative L2 at the sensors' points and at others (In-s, Out-s), within the trained lead times and beyond (In-t,
+        Out-t).
     ``calibration.md``
         Spread over skill at some lead times, and coverage.
     ``chain.md``, ``chain.tex``
@@ -80,6 +85,8 @@ def tabulate(
         run; any but `scores` may be empty.
     out_dir
         Folder to write to.
+    trained
+        The last lead time of a training sequence (frames).
 
     Raises
     ------
@@ -96,6 +103,9 @@ def tabulate(
     labels = {name: style.label for name, style in METHODS.items()}
     horizons = forecast.groupby(setting_of(forecast))["lead_time"].max().to_dict()
     write_texts(out_dir, "summary", summary, "method", labels, certainty, horizons)
+    places = _in_order(in_and_out(forecast, trained), "method", METHODS)
+    write_csv(out_dir / "in_out.csv", mean_and_std(places, "method"))
+    write_texts(out_dir, "in_out", places, "method", labels)
     of_links = None
     if chains:
         chain = stacked(chains)

@@ -81,7 +81,7 @@ def runs(tmp_path):
 
 
 def tables(runs, out):
-    tabulate(*(list(paths) for paths in zip(*runs, strict=True)), out)
+    tabulate(*(list(paths) for paths in zip(*runs, strict=True)), out, trained=20)
     return out
 
 
@@ -236,7 +236,7 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
     names = sorted(path.name for path in one.iterdir())
     assert names == sorted(
         ["forecast.csv", "chain.csv", "calibration.csv", "calibration.md", "codebook.csv", "summary.csv", "summary.md",
-         "summary.tex", "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
+         "summary.tex", "in_out.csv", "in_out.md", "in_out.tex", "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
     )  # fmt: skip
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
@@ -244,7 +244,7 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(SparseVQError, match=r"gone\.csv can't be read as a table"):
-        tabulate([tmp_path / "gone.csv"], [], [], [], [], [], tmp_path)
+        tabulate([tmp_path / "gone.csv"], [], [], [], [], [], tmp_path, trained=20)
 
 
 # ------------------------------------------------------------------------------------------------ how sure

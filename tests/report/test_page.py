@@ -55,7 +55,7 @@ def experiment(folder: Path, seeds=(1,), **more) -> tuple[list[Path], list[Path]
     runs = [folder / f"cylinder/n20/seed{seed}" for seed in seeds]
     for run, seed in zip(runs, seeds, strict=True):
         evaluated(run, seed, **more)
-    tabulate([run / "scores.csv" for run in runs], [], [], [], [], [], folder / "tables")
+    tabulate([run / "scores.csv" for run in runs], [], [], [], [], [], folder / "tables", trained=20)
     picture(folder / "figures/lead_time.png", (1575, 525))
     picture(folder / "cylinder/figures/contact_sheet.png", (1200, 900))
     text = "### cylinder: channels by split\n\n| quantity | mean |\n|---|---:|\n| u (U) | 1.5 |\n"

@@ -99,7 +99,7 @@ def test_every_file_of_the_architecture_is_there(finished):
         assert (finished / RUN / stage / "model.safetensors").stat().st_size > 0
         history = pd.read_csv(finished / RUN / stage / "history.csv")
         assert {"step", "train_loss", "val_loss"} <= set(history.columns)
-    named = "summary.csv summary.md summary.tex chain.md chain.tex calibration.md codebook.md robustness.md"
+    named = "summary.csv summary.md summary.tex chain.md chain.tex in_out.md calibration.md codebook.md robustness.md"
     for name in named.split():
         assert (finished / "results/miniature/tables" / name).stat().st_size > 0
     for name in ("figures/contact_sheet.png", "split_statistics.csv", "split_statistics.md"):

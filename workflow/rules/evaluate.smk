@@ -211,6 +211,9 @@ rule tables:
         summary="<experiment>/tables/summary.csv",
         summary_markdown="<experiment>/tables/summary.md",
         summary_latex="<experiment>/tables/summary.tex",
+        in_out="<experiment>/tables/in_out.csv",
+        in_out_markdown="<experiment>/tables/in_out.md",
+        in_out_latex="<experiment>/tables/in_out.tex",
         chain="<experiment>/tables/chain.csv",
         chain_markdown="<experiment>/tables/chain.md",
         chain_latex="<experiment>/tables/chain.tex",
@@ -233,6 +236,7 @@ rule tables:
         mem_mb=scaled(4000),
         runtime=scaled(30),
     params:
+        trained=CONFIG.stage3.stage2_frames - 1,
         version=VERSION,
     message:
         "Tables and figures over all seeds of {CONFIG.experiment}"

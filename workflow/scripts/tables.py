@@ -11,7 +11,8 @@ with job(snakemake) as work:
 
     kinds = ("scores", "cases", "chain", "calibration", "codebook", "robustness")
     folder = Path(snakemake.output.forecast).parent
-    tabulate(*([Path(path) for path in snakemake.input[kind]] for kind in kinds), folder)
+    read = ([Path(path) for path in snakemake.input[kind]] for kind in kinds)
+    tabulate(*read, folder, trained=snakemake.params.trained)
     draw_summary_figures(snakemake.output.forecast, Path(snakemake.output.lead_time).parent)
     for path in snakemake.output:
         work.tracker.log_artifact(path)

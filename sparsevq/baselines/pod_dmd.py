@@ -20,7 +20,7 @@ import numpy as np
 
 from sparsevq.baselines.ridge import physical
 from sparsevq.baselines.task import Array, BaselineForecast, Task
-from sparsevq.baselines.validation import Validation, Windows, dressed, windows_from
+from sparsevq.baselines.validation import Windows, dressed, windows_from
 
 Propagation = Callable[[Array, int], Array]
 
@@ -36,34 +36,54 @@ def pod_dmd(task: Task) -> BaselineForecast:
     SparseVQError
         There is no validation trajectory to choose the rank on.
     """
-    cases, horizon = task.cases, task.cases.horizon
-    basis = task.basis.leading(max(task.settings.pod_ranks))
-    coefficients = task.learned_from[1][..., : len(basis.modes)]  # (flow, F, r)
-    at_sensors = basis.modes[:, task.sparse][:, task.reads].T  # (m, r): a row for each channel that a sensor reads
-
-    def forecast(readings: Array, propagate: Propagation, rank: int, strength: float) -> Array:
-        start = gappy_pod(readings[:, -1], at_sensors[:, :rank], basis.std[:rank], strength)
-        return np.concatenate([start[:, None], propagate(start, horizon)], axis=1)  # (B, L + 1, rank)
-
-    windows = windows_from(task, np.unique(cases.start_frame))
-    validation, readings = Validation(task, windows, basis, horizon + 1), task.anomalies(*windows)
-    best_error, rank, strength = np.inf, 1, 0.0
-    for candidate in sorted({min(candidate, len(basis.modes)) for candidate in task.settings.pod_ranks}):
-        propagate = fit_dmd(coefficients[..., :candidate])
-        for candidate_strength in STRENGTHS:
-            guess = forecast(readings, propagate, candidate, candidate_strength)
-            error = float(validation.relative_l2(guess)[1:].mean())
-            if error < best_error:
-                best_error, rank, strength = error, candidate, candidate_strength
-    best = fit_dmd(coefficients[..., :rank])
+    cases, model = task.cases, Propagated(task)
 
     def fields_of(windows: Windows, observed_frames: int) -> Iterator[Array]:
-        for guess in forecast(task.anomalies(*windows), best, rank, strength):
-            yield physical(basis, guess)
+        for coefficients in model.coefficients(task.anomalies(*windows)):
+            yield physical(model.basis, coefficients)
 
-    chosen = {"rank": rank, "regularisation": strength, "validation_relative_l2": best_error}
     fields = np.stack(list(fields_of(Windows(cases.trajectory, cases.start_frame), 1)))
-    return BaselineForecast(fields, dressed(task, fields_of), chosen)
+    return BaselineForecast(fields, dressed(task, fields_of), model.chosen)
+
+
+class Propagated:
+    """Gappy POD of the last observed frame, propagated by DMD; both as the validation split prefers them.
+
+    Attributes
+    ----------
+    basis
+        With the modes that may be used.
+    chosen
+        Rank and strength, and their error on the validation split.
+    """
+
+    def __init__(self, task: Task):
+        self._horizon = task.cases.horizon
+        self.basis = task.basis.leading(max(task.settings.pod_ranks))
+        coefficients = task.learned_from[1][..., : len(self.basis.modes)]  # (flow, F, r)
+        self._at_sensors = self.basis.modes[:, task.sparse][:, task.reads].T  # (m, r): a row for each channel read
+        windows = windows_from(task, np.unique(task.cases.start_frame))
+        validation = task.validation(windows, self.basis, self._horizon + 1)
+        readings = task.anomalies(*windows)
+        best_error, rank, strength = np.inf, 1, 0.0
+        for candidate in sorted({min(candidate, len(self.basis.modes)) for candidate in task.settings.pod_ranks}):
+            propagate = fit_dmd(coefficients[..., :candidate])
+            for candidate_strength in STRENGTHS:
+                guess = self._forecast(readings, propagate, candidate, candidate_strength)
+                error = float(validation.relative_l2(guess)[1:].mean())
+                if error < best_error:
+                    best_error, rank, strength = error, candidate, candidate_strength
+        self._best = fit_dmd(coefficients[..., :rank])
+        self._rank, self._strength = rank, strength
+        self.chosen = {"rank": rank, "regularisation": strength, "validation_relative_l2": best_error}
+
+    def coefficients(self, readings: Array) -> Array:
+        """``(B, horizon + 1, r)`` from normalised anomalies ``(B, k, m)``, the last frame of which counts."""
+        return self._forecast(readings, self._best, self._rank, self._strength)
+
+    def _forecast(self, readings: Array, propagate: Propagation, rank: int, strength: float) -> Array:
+        start = gappy_pod(readings[:, -1], self._at_sensors[:, :rank], self.basis.std[:rank], strength)
+        return np.concatenate([start[:, None], propagate(start, self._horizon)], axis=1)  # (B, L + 1, rank)
 
 
 # ------------------------------------------------------------------------------------------------ the three parts

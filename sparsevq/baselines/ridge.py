@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sparsevq.baselines.task import Array, BaselineForecast, Task
-from sparsevq.baselines.validation import Validation, Windows, dressed, windows_spread
+from sparsevq.baselines.validation import Windows, dressed, windows_spread
 from sparsevq.basis.basis import Basis
 
 STRENGTHS = tuple(float(f"{strength:.2g}") for strength in np.logspace(-7, 1, 17))
@@ -105,7 +105,7 @@ class Regression:
         """
         windows = windows_spread(task, self._observed)
         leads = len(self.strength)
-        validation = Validation(task, windows, task.basis, leads)
+        validation = task.validation(windows, task.basis, leads)
         readings = task.anomalies(*windows, self._observed)
         errors = np.stack([validation.relative_l2(self.coefficients(readings, strength)) for strength in STRENGTHS])
         self.strength = np.array(STRENGTHS)[errors.argmin(axis=0)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsevq.baselines.ensembles import Draws, Dressing
+from sparsevq.baselines.validation import Validation, Windows
 from sparsevq.basis.basis import Basis
 from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
@@ -66,6 +67,10 @@ class Task:
         frames = np.asarray(last_frame)[:, None, None] + np.arange(1 - observed_frames, 1)[:, None]
         values = self.data.flat_fields[np.asarray(trajectory)[:, None, None], frames, self.sparse]
         return ((values - self.basis.mean[self.sparse]) / self.basis.scale)[..., self.reads]
+
+    def validation(self, windows: Windows, basis: Basis, leads: int) -> Validation:
+        """The truth of some windows, to choose by."""
+        return Validation(self, windows, basis, leads)
 
     @cached_property
     def learned_from(self) -> tuple[Array, Array]:

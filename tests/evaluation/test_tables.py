@@ -236,7 +236,8 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(runs, tmp_path):
     names = sorted(path.name for path in one.iterdir())
     assert names == sorted(
         ["forecast.csv", "chain.csv", "calibration.csv", "calibration.md", "codebook.csv", "summary.csv", "summary.md",
-         "summary.tex", "in_out.csv", "in_out.md", "in_out.tex", "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
+         "summary.tex", "in_out.csv", "in_out.md", "in_out.tex",
+         "chain.md", "chain.tex", "codebook.md", "robustness.csv", "robustness.md"]
     )  # fmt: skip
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name

@@ -1,12 +1,6 @@
 """What is believed of a frame's coefficients before its codes are drawn, and with them: Gaussians.
 
-Before: the outlook from the readings (`sparsevq.models.regression`), and how far a forecast has gone from it. Each
-coefficient's error, in units of its std, follows an autoregressive process of order 1 over lead times:
-
-    z_l ~ N(mean_l + c s_l / s_(l-1) (z_(l-1) - mean_(l-1)), (1 - c^2) s_l^2)
-
-with mean and std s of the outlook and the correlation c of one lead time's error with the next, so that at every lead
-time errors have the outlook's std.
+Before: the outlook from the readings, and how far a forecast has gone from it (`sparsevq.models.course`).
 
 With codes: of a coefficient that was N(m, v) before it, a level's code c tells what a noisy channel would (the forward
 test channel of rate-distortion theory: Berger 1971, section 4.3; levels as in successive refinement: Equitz & Cover
@@ -30,26 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sparsevq.models.regression import Outlook
+from sparsevq.models.course import Belief, Course
 
 LEAST = 1e-6
 """Least variance that is left, or that a code's noise has, as a share of the whole."""
-
-
-@dataclass(frozen=True)
-class Belief:
-    """Mean and variance of coefficients, (..., r) each."""
-
-    mean: Tensor
-    variance: Tensor
-
-    def draw(self, generator: torch.Generator | None, temperature: float, noise: Tensor | None = None) -> Tensor:
-        """A draw whose variance is `temperature` times the belief's; by `noise` of variance 1, None: Gaussian."""
-        if temperature == 0:
-            return self.mean
-        if noise is None:
-            noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
-        return self.mean + noise * (temperature * self.variance).sqrt()
 
 
 @dataclass(frozen=True)
@@ -141,7 +119,7 @@ class Level:
             return torch.bmm(chance, self.codes[..., : self.slope.shape[-1]])
 
 
-class FirstGuess(nn.Module):
+class FirstGuess(Course):
     """See the module's docstring; `set` gives it numbers.
 
     Parameters
@@ -155,9 +133,9 @@ class FirstGuess(nn.Module):
     """
 
     def __init__(self, codebook: Tensor, tokens: int, slots: Tensor, leads: int, coefficients: int):
-        super().__init__()
+        super().__init__(leads, coefficients)
         _, levels, codes, channels = codebook.shape
-        self.tokens, self.channels, self.leads = tokens, channels, leads
+        self.tokens, self.channels = tokens, channels
         self.register_buffer("slots", slots, persistent=False)
         places = torch.full((tokens * channels,), len(slots))  # of each token channel its coefficient; else none
         places[slots] = torch.arange(len(slots))
@@ -170,18 +148,10 @@ class FirstGuess(nn.Module):
         self.slope: Tensor
         self.noise: Tensor
         self.trust: Tensor
-        self.correlation: Tensor
         self.density: Tensor
         self.register_buffer("slope", torch.zeros(levels, tokens, channels))
         self.register_buffer("noise", torch.ones(levels, tokens, channels))
         self.register_buffer("trust", torch.ones(levels, tokens, channels))
-        self.register_buffer("correlation", torch.zeros(leads, coefficients))  # with the lead time before
-        self.register_buffer("propagator", torch.zeros(coefficients, coefficients))  # of one frame to the next, rows
-        self.register_buffer("growth", torch.zeros(coefficients))  # variance of its errors
-        self.register_buffer("spread", torch.ones(coefficients))  # variance of coefficients
-        self.propagator: Tensor
-        self.growth: Tensor
-        self.spread: Tensor
         self.register_buffer("density", torch.zeros(tokens, levels, codes))  # of codes, negative logarithm
         self.log_weight = nn.Parameter(torch.zeros(levels, tokens, channels))
         # Errors have heavier tails than Gaussians, in all channels at once: chances are less sharp than these would be.
@@ -191,44 +161,6 @@ class FirstGuess(nn.Module):
     def codes(self) -> Tensor:
         """(P, Q, K, D)."""
         return self.book[..., : self.channels].transpose(0, 1)
-
-    # -------------------------------------------------------------------------------------------- before the codes
-
-    def beliefs(self, outlook: Outlook, states: Tensor) -> Belief:
-        """Of all lead times, given the coefficients (b, L, r) of each one's frame before."""
-        apart = F.pad(states - outlook.mean, (0, 0, 1, 0))[:, :-1]
-        std_before = F.pad(outlook.std, (0, 0, 1, 0), value=1.0)[:, :-1]
-        correlation = self.correlation[: outlook.mean.shape[1]]
-        gain = correlation * outlook.std / std_before
-        return Belief(outlook.mean + gain * apart, (1 - correlation.square()) * outlook.std.square())
-
-    def belief(self, outlook: Outlook, lead: int, state: Tensor | None) -> Belief:
-        """Of one lead time, given the coefficients (b, r) of the frame before; None: there is none."""
-        mean, std = outlook.mean[:, lead], outlook.std[:, lead]
-        if state is None:
-            return Belief(mean, std.square())
-        correlation = self.correlation[min(lead, self.leads - 1)]
-        gain = correlation * std / outlook.std[:, lead - 1]
-        apart = state - outlook.mean[:, lead - 1]
-        return Belief(mean + gain * apart, (1 - correlation.square()) * std.square())
-
-    def innovations(self, errors: Tensor, outlook: Outlook) -> Tensor:
-        """(b, L, r) of variance about 1: what errors (b, L, r), over the outlook's std, do not go on as by correlation.
-
-        Drawn as noise, they make a forecast go from its outlook as the errors do.
-        """
-        leads = min(errors.shape[1], outlook.std.shape[1])  # of a short forecast there are more errors than asked for
-        apart, correlation = errors[:, :leads] / outlook.std[:, :leads], self.correlation[:leads]
-        before = F.pad(apart, (0, 0, 1, 0))[:, :-1]
-        return (apart - correlation * before) / (1 - correlation.square()).sqrt()
-
-    def until(self, outlook: Outlook, frames: int) -> Outlook:
-        """The outlook for `frames` lead times: past its own a linear propagator continues it, less and less sure."""
-        means, stds = [outlook.mean[:, :frames]], [outlook.std[:, :frames]]
-        for _ in range(frames - means[0].shape[1]):
-            means.append(means[-1][:, -1:] @ self.propagator)
-            stds.append((stds[-1][:, -1:].square() + self.growth).minimum(self.spread).sqrt())
-        return Outlook(torch.cat(means, dim=1), torch.cat(stds, dim=1))
 
     # -------------------------------------------------------------------------------------------- with codes
 
@@ -272,13 +204,6 @@ class FirstGuess(nn.Module):
     # -------------------------------------------------------------------------------------------- numbers
 
     @torch.no_grad()
-    def continue_by(self, propagator: Tensor, growth: Tensor, spread: Tensor) -> None:
-        """Take a propagator (r, r) of rows, the variance of its errors and that of coefficients, (r,) each."""
-        self.propagator.copy_(propagator)
-        self.growth.copy_(growth)
-        self.spread.copy_(spread)
-
-    @torch.no_grad()
     def set(self, slope: Tensor, noise: Tensor, spread: Tensor, correlation: Tensor) -> None:
         """Take numbers of codes, (Q, P, D) each, and correlations (L, r); those of lead 0 are not used.
 
@@ -288,8 +213,7 @@ class FirstGuess(nn.Module):
         used = spread > 0
         self.slope.copy_(torch.where(used, slope, torch.zeros_like(slope)))
         self.noise.copy_(torch.where(used, noise.maximum(LEAST * spread), torch.ones_like(noise)))
-        self.correlation.copy_(correlation)
-        self.correlation[0] = 0
+        self.correlate(correlation)
         weight = torch.where(used, 1 / spread.clamp_min(1e-20), torch.zeros_like(spread))
         squares = self.book[..., self.channels :]
         self.density.copy_(0.5 * (squares * weight[:, :, None]).sum(-1).transpose(0, 1))

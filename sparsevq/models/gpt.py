@@ -39,7 +39,8 @@ from sparsevq.models.causal import (
     rotary_frequencies,
 )
 from sparsevq.models.code_scores import CodeScores
-from sparsevq.models.first_guess import Belief, FirstGuess, Level
+from sparsevq.models.course import Belief
+from sparsevq.models.first_guess import FirstGuess, Level
 from sparsevq.models.groups import group_slots
 from sparsevq.models.regression import Outlook, Outlooks
 from sparsevq.models.rollout import Drawn, Draws, Rollout

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from sparsevq.models.causal import Cache, Rotation
 from sparsevq.models.code_scores import CodeScores
-from sparsevq.models.first_guess import Belief, FirstGuess, Level
+from sparsevq.models.course import Belief
+from sparsevq.models.first_guess import FirstGuess, Level
 from sparsevq.models.regression import Outlook
 
 if TYPE_CHECKING:

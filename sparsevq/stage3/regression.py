@@ -6,9 +6,10 @@ from torch import Tensor
 
 from sparsevq.config import Stage3Config
 from sparsevq.errors import SparseVQError
+from sparsevq.models.course import Course
 from sparsevq.models.first_guess import FirstGuess
 from sparsevq.models.gpt import GPT
-from sparsevq.models.regression import Regression, Windows, chosen_windows
+from sparsevq.models.regression import Outlooks, Regression, Windows, chosen_windows
 from sparsevq.models.residual_codes import level_sums
 from sparsevq.stage3.sequences import VALIDATION_STARTS, Learned, Sequences
 
@@ -80,9 +81,23 @@ def _windows(sequences: Sequences, where: Tensor, count: int) -> Windows:
 @torch.no_grad()
 def set_first_guess(gpt: GPT, sequences: Sequences) -> None:
     """Give a GPT's first guess its numbers, if it has one: by the regressions that `sequences` keep."""
-    guess, outlooks, codes = gpt.first_guess, gpt.outlooks, sequences.codes
+    guess, outlooks = gpt.first_guess, gpt.outlooks
     if guess is None or outlooks is None:
         return
+    flows = set_course(guess, outlooks, sequences)
+    guess.set(*_channel(guess, flows, sequences), guess.correlation)
+    _sharpen(guess, sequences)
+
+
+@torch.no_grad()
+def set_course(course: Course, outlooks: Outlooks, sequences: Sequences) -> Tensor:
+    """Give outlooks, and the course of forecasts about them, their numbers by the regressions that `sequences` keep.
+
+    Returns
+    -------
+    The coefficients of the training flows, (V T, F, r).
+    """
+    codes = sequences.codes
     assert codes.coefficients is not None and codes.center is not None
     for count, learned in sequences.learned.items():
         outlooks.own[str(count)].load_state_dict(learned.regression.state_dict())
@@ -90,9 +105,9 @@ def set_first_guess(gpt: GPT, sequences: Sequences) -> None:
     outlooks.flows.copy_(flows)
     outlooks.trajectory.copy_(sequences.training.repeat(sequences.variants))
     outlooks.center.copy_(codes.center)
-    guess.set(*_channel(guess, flows, sequences), _correlation(sequences))
-    _sharpen(guess, sequences)
-    guess.continue_by(*_propagator(flows.to(guess.spread.device)))
+    course.correlate(_correlation(sequences))
+    course.continue_by(*_propagator(flows.to(course.spread.device)))
+    return flows
 
 
 def _channel(guess: FirstGuess, flows: Tensor, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor]:

@@ -111,24 +111,29 @@ class Sequences:
 
         The number of observed frames changes from step to step.
         """
+        count, which, given = self.drawn(rows, generator, step)
+        codes, inputs = self.take(*which, count), None
+        if self.noise is not None:
+            inputs = self.take_disturbed(*which, count, generator)
+        return Batch(codes, self._times_of[count], given, inputs)
+
+    def drawn(
+        self, rows: int, generator: torch.Generator, step: int
+    ) -> tuple[int, tuple[Tensor, Tensor, Tensor], Given | None]:
+        """Which sequences `draw` draws: how many observed frames; variant, trajectory and start (b,) each."""
         count = self.counts[step % len(self.counts)]
 
         def choose(options: Tensor) -> Tensor:
             return options[torch.randint(len(options), (rows,), generator=generator)]
 
-        given = None
         if self.learned:
             learned = self.learned[count]
             row = torch.randint(len(learned.where), (rows,), generator=generator)
             variant, trajectory, start = learned.where[row].unbind(-1)
             given = Given(learned.outlook(row), self.coefficients(variant, trajectory, start))
-        else:
-            variant = torch.randint(self.variants, (rows,), generator=generator)
-            trajectory, start = choose(self.training), choose(self.starts_of(count))
-        codes, inputs = self.take(variant, trajectory, start, count), None
-        if self.noise is not None:
-            inputs = self.take_disturbed(variant, trajectory, start, count, generator)
-        return Batch(codes, self._times_of[count], given, inputs)
+            return count, (variant, trajectory, start), given
+        variant = torch.randint(self.variants, (rows,), generator=generator)
+        return count, (variant, choose(self.training), choose(self.starts_of(count))), None
 
     def held_out(self, split: str = "val", outlooks: Outlooks | None = None) -> list[Batch]:
         """Sequences of the validation (or test) split, the same every time: a batch for each number of observed frames.
@@ -199,8 +204,7 @@ class Sequences:
     ) -> Tensor:
         """What `take` returns, with noise in the tokens before they are coded."""
         assert self.noise is not None
-        sparse, targets = self.unquantized()
-        tokens = self._joined(sparse, targets, variant, trajectory, start, count).float()
+        tokens = self.take_unquantized(variant, trajectory, start, count)
         generator = generator_on(tokens.device, generator)
         tokens += self.noise * torch.randn(tokens.shape, generator=generator, device=tokens.device)
         return residual_codes(tokens.flatten(0, 1), self.codes.codebook, beam=1).unflatten(0, tokens.shape[:2])
@@ -208,6 +212,10 @@ class Sequences:
     def take(self, variant: Tensor, trajectory: Tensor, start: Tensor, count: int) -> Tensor:
         """(b,), (b,), (b,) -> (b, k + s, P, Q)."""
         return self._joined(self.codes.sparse, self.targets, variant, trajectory, start, count)
+
+    def take_unquantized(self, variant: Tensor, trajectory: Tensor, start: Tensor, count: int) -> Tensor:
+        """(b,), (b,), (b,) -> (b, k + s, P, D) tokens before quantization, float32; raises as `unquantized`."""
+        return self._joined(*self.unquantized(), variant, trajectory, start, count).float()
 
     def _joined(
         self, sparse: Tensor, complete: Tensor, variant: Tensor, trajectory: Tensor, start: Tensor, count: int

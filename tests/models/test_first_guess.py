@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sparsevq.models.first_guess import Belief, FirstGuess
+from sparsevq.models.course import Belief
+from sparsevq.models.first_guess import FirstGuess
 from sparsevq.models.gpt import GPT, GPTConfig
 from sparsevq.models.groups import group_slots
 from sparsevq.models.regression import Outlook

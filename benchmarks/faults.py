@@ -35,7 +35,7 @@ RULES = (
     "report",
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
-RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking", "MLmodel", "report.html"}
+RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking", "MLmodel", "report.html", "cost.json", "costs.csv"}
 """Folders and files with records of the runs themselves (when, how long), which differ between any two."""
 TIMEOUT = 600.0
 

@@ -21,4 +21,5 @@ def climatology(task: Task) -> BaselineForecast:
     return BaselineForecast(
         np.broadcast_to(mean, (len(task.cases), leads, *mean.shape)),
         Draws(training[drawn // frames].astype(np.int64), drawn % frames),
+        parameters=mean.size,
     )

@@ -29,4 +29,5 @@ def persistence(task: Task) -> BaselineForecast:
         np.broadcast_to(task.reconstruction[:, None], (cases, *shape)),
         dressed(task, persisted),
         {"regularisation_of_validation": float(analysis.strength[0])},
+        parameters=analysis.parameters + task.basis.modes.size,
     )

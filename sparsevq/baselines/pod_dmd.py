@@ -43,7 +43,7 @@ def pod_dmd(task: Task) -> BaselineForecast:
             yield physical(model.basis, coefficients)
 
     fields = np.stack(list(fields_of(Windows(cases.trajectory, cases.start_frame), 1)))
-    return BaselineForecast(fields, dressed(task, fields_of), model.chosen)
+    return BaselineForecast(fields, dressed(task, fields_of), model.chosen, model.parameters)
 
 
 class Propagated:
@@ -76,6 +76,11 @@ class Propagated:
         self._best = fit_dmd(coefficients[..., :rank])
         self._rank, self._strength = rank, strength
         self.chosen = {"rank": rank, "regularisation": strength, "validation_relative_l2": best_error}
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the modes, their variances and the propagation."""
+        return int(self.basis.modes[: self._rank].size + self._rank + self._rank**2)
 
     def coefficients(self, readings: Array) -> Array:
         """``(B, horizon + 1, r)`` from normalised anomalies ``(B, k, m)``, the last frame of which counts."""

@@ -1,21 +1,30 @@
 """The baselines by name, and the file of their forecasts."""
 
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sparsevq.baselines.climatology import climatology
+from sparsevq.baselines.cost import Cost, write_costs
 from sparsevq.baselines.persistence import persistence
 from sparsevq.baselines.pod_dmd import pod_dmd
 from sparsevq.baselines.ridge import ridge
-from sparsevq.baselines.task import Baseline, Task
+from sparsevq.baselines.task import Baseline, BaselineForecast, Task
 from sparsevq.basis.basis import MODES_A_FRAME
 from sparsevq.config import EvaluationConfig, Symmetries
+from sparsevq.config.networks import ORACLES
 from sparsevq.data.flows import TrainingFlows
+from sparsevq.errors import SparseVQError
 from sparsevq.forecasting.cases import SCHEMA, VERSION, read_cases, require_finite, write_cases
 from sparsevq.runs.run import Run
 from sparsevq.runtime.hdf5 import created, open_layout, read_made_from, require_dataset, stamp
+
+if TYPE_CHECKING:
+    import torch
 
 BASELINES: dict[str, Baseline] = {
     "persistence": persistence,
@@ -27,7 +36,15 @@ BASELINES: dict[str, Baseline] = {
 
 
 def run_baselines(
-    run: Run, out: str | Path, settings: EvaluationConfig, symmetries: Symmetries | None = None, seed: int = 0
+    run: Run,
+    out: str | Path,
+    settings: EvaluationConfig,
+    symmetries: Symmetries | None = None,
+    seed: int = 0,
+    *,
+    models: Mapping[str, Path] | None = None,
+    device: "torch.device | str" = "cpu",
+    costs: Path | None = None,
 ) -> None:
     """Forecast the cases of a forecast file with each baseline, and write ``baselines.h5`` (``docs/data-format.md``).
 
@@ -43,6 +60,12 @@ def run_baselines(
     symmetries, seed
         As of stage 1: baselines learn from the same flows as sparsevq, the mirrored ones too. `seed` is also that of
         the members' draws.
+    models
+        Name -> model file of each trained baseline that the settings name.
+    device
+        Where those forecast.
+    costs
+        A table to write, of what each baseline took; None: none.
 
     Raises
     ------
@@ -66,16 +89,23 @@ def run_baselines(
         reconstruction=reconstruction.reshape(wanted[0], data.num_points, -1),
         settings=settings,
         seed=seed,
+        models=models or {},
+        digests={"data": data.digest, "basis": basis.digest, "sensors": sensors.digest},
+        device=device,
     )
 
     with created(out) as file:
         learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
         made_from = run.paths(*(name for name in ("data", "basis", "sensors", "forecast") if run.has(name)))
+        made_from |= {f"baseline_{name}": path for name, path in task.models.items()}
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         write_cases(file, replace(cases, first_lead=0))
+        found: dict[str, Cost] = {}
         for name in settings.baselines:
             print(f"{name}: {len(cases)} forecasts of {cases.horizon} frames", flush=True)
-            forecast = BASELINES[name](task)
+            since = time.perf_counter()
+            forecast = baseline(name, task)
+            found[name] = forecast.cost or Cost(forecast.parameters, time.perf_counter() - since)
             shape = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
             stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32)
             for case, fields in enumerate(forecast.fields):
@@ -83,3 +113,23 @@ def run_baselines(
                 stored[case] = fields.reshape(shape[1:])
             stored.attrs.update(forecast.chosen)
             forecast.ensemble.write(file.create_group(f"ensembles/{name}"), data)
+    if costs is not None:
+        write_costs(costs, found)
+
+
+def baseline(name: str, task: Task) -> BaselineForecast:
+    """The forecast of a baseline by its name.
+
+    Raises
+    ------
+    SparseVQError
+        It is a trained one whose model is missing.
+    """
+    if name in BASELINES:
+        return BASELINES[name](task)
+    from sparsevq.baselines.networks.forecast import of_network  # imports torch, which the others do without
+
+    of = ORACLES.get(name, name)
+    if of not in task.models:
+        raise SparseVQError(f"baseline {name}: there is no model of {of}", "train it: rule baseline_network")
+    return of_network(task, task.models[of], dense=name in ORACLES)

@@ -43,7 +43,8 @@ def ridge(task: Task) -> BaselineForecast:
         for coefficients in regressions[observed_frames].coefficients(readings):
             yield physical(task.basis, coefficients)
 
-    return BaselineForecast(fields, dressed(task, forecast, cases.observed_frames), chosen)
+    parameters = task.basis.modes.size + sum(regression.parameters for regression in regressions.values())
+    return BaselineForecast(fields, dressed(task, forecast, cases.observed_frames), chosen, parameters)
 
 
 def physical(basis: Basis, coefficients: Array) -> Array:
@@ -85,6 +86,11 @@ class Regression:
         self._means, self._products = np.stack(means), products
         self._observed = observed_frames
         self.strength = np.full(horizon + 1, STRENGTHS[0])
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the weights and intercepts of all leads."""
+        return int(self._means.size + sum(product.size for product in self._products))
 
     def coefficients(self, readings: Array, strength: float | None = None) -> Array:
         """``(B, horizon + 1, r)`` from normalised anomalies ``(B, k, m)``; `strength`: another than the chosen ones."""

@@ -1,13 +1,15 @@
 """What a baseline is given, and what it gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsevq.baselines.cost import Cost
 from sparsevq.baselines.ensembles import Draws, Dressing
 from sparsevq.baselines.validation import Validation, Windows
 from sparsevq.basis.basis import Basis
@@ -15,6 +17,9 @@ from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.forecasting.cases import Cases
+
+if TYPE_CHECKING:
+    import torch
 
 Array = NDArray[Any]
 
@@ -47,6 +52,12 @@ class Task:
         Ranks to choose from, members, and the like.
     seed
         Of the members' draws.
+    models
+        Name -> model file of the trained baselines.
+    digests
+        Name -> SHA-256 of the data set, basis and sensors: trained baselines must be made from them.
+    device
+        Where those forecast.
     """
 
     data: FieldData
@@ -58,6 +69,9 @@ class Task:
     reconstruction: NDArray[np.float32]
     settings: EvaluationConfig
     seed: int = 0
+    models: Mapping[str, Path] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    device: "torch.device | str" = "cpu"
 
     def anomalies(self, trajectory: Array, last_frame: Array, observed_frames: int = 1) -> Array:
         """``(B, k, m)``: what the sensors read in the last `k` frames of trajectories ``(B,)``, normalised anomalies.
@@ -100,11 +114,17 @@ class BaselineForecast:
         What it says of the uncertainty: how its members are made, without their fields.
     chosen
         What it chose on the validation split; stored as attributes beside the forecast.
+    parameters
+        Numbers that it learned and forecasts with; of what is solved for.
+    cost
+        What a training took; None: there was none.
     """
 
     fields: NDArray[np.float32]
     ensemble: Draws | Dressing
     chosen: dict[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+    cost: Cost | None = None
 
 
 Baseline = Callable[[Task], BaselineForecast]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from sparsevq.config.data_sets import FileConfig, PreprocessConfig, SimulatedConfig, SimulationConfig, Symmetries
 from sparsevq.config.faults import lines_of
+from sparsevq.config.networks import ORACLES, NetworkName, NetworksConfig
 from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep, each_once
 from sparsevq.config.stages import BasisConfig, Placement, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.config.yaml_file import read_yaml
@@ -41,11 +42,16 @@ class ForecastConfig(Section):
         return self
 
 
+BaselineName = Literal["persistence", "climatology", "pod_dmd", "ridge", NetworkName, "dense_fno", "dense_unet"]
+
+
 class EvaluationConfig(Section):
     """Baselines and tables."""
 
-    baselines: tuple[Literal["persistence", "climatology", "pod_dmd", "ridge"], ...] = Field(
-        ("persistence", "climatology", "pod_dmd", "ridge"), description="what sparsevq is compared with"
+    baselines: Annotated[tuple[BaselineName, ...], AfterValidator(each_once)] = Field(
+        ("persistence", "climatology", "pod_dmd", "ridge"),
+        description="what sparsevq is compared with; those from fno on are trained (section networks), dense_fno and "
+        "dense_unet are oracles: the rollouts of fno and unet from the true, dense frame",
     )
     members: Count = Field(
         20, description="ensemble members of each baseline; from 19 on they have a 90 % interval (coverage)"
@@ -53,6 +59,12 @@ class EvaluationConfig(Section):
     pod_ranks: tuple[Count, ...] = Field(
         (2, 5, 10, 20, 40, 80), description="ranks of gappy POD; the best on the validation split is used"
     )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The trained baselines that are named, or whose rollouts an oracle uses."""
+        wanted = [ORACLES.get(name, name) for name in self.baselines]
+        return tuple(name for name in get_args(NetworkName) if name in wanted)
 
 
 class TrackingConfig(Section):
@@ -123,6 +135,7 @@ class Config(Section):
     stage3: Stage3Config = Stage3Config()
     forecast: ForecastConfig = ForecastConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    networks: NetworksConfig = NetworksConfig()
     tracking: TrackingConfig = TrackingConfig()
     resources: ResourcesConfig = ResourcesConfig()
 

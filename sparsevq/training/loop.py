@@ -90,6 +90,7 @@ def _fit(training: "_Training", stage: "Stage", checkpoints: Checkpoints | None)
             if stop:
                 fabric.print(f"{stage.name}: asked to stop, stopped after step {training.step}", flush=True)
                 raise requests.why
+    stage.steps, stage.seconds = training.step, training.seconds
     if not training.best_weights:
         raise SparseVQError(f"{stage.name}: no validation gave a finite loss", "lower lr")
     stage.objective.load_state_dict(training.best_weights)
@@ -113,6 +114,7 @@ class _Training:
         self._rows: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}  # of each term since the last validation
         self._waited = 0  # validations without improvement
+        self._began, self._earlier = time.perf_counter(), 0.0  # seconds of the attempts before this one
         self._since, self._from = time.perf_counter(), 0
         self._first, self._since_first, self._estimated = 0, self._since, False  # where this process began
         self._agreed, self._agreed_at, self._agree_at = time.perf_counter(), 0, 1
@@ -126,6 +128,11 @@ class _Training:
         )
         self._model, self._optimizer = fabric.setup(self._objective, self._adamw)
         self._model.train()
+
+    @property
+    def seconds(self) -> float:
+        """What the training has taken, over all attempts."""
+        return self._earlier + time.perf_counter() - self._began
 
     @property
     def finished(self) -> bool:
@@ -230,7 +237,7 @@ class _Training:
             of_ranks: Any = self._fabric.all_gather(sums) if self._fabric.world_size > 1 else sums[None]
             tensors |= {f"sum.{key}": of_ranks[:, place] for place, key in enumerate(self._sums)}
         tensors |= {f"optimizer.{i}.{key}": value for i, kept in optimizer.items() for key, value in kept.items()}
-        values = {"rows": self._rows, "best": self.best, "waited": self._waited}
+        values = {"rows": self._rows, "best": self.best, "waited": self._waited, "seconds": self.seconds}
         return Checkpoint(self.step, tensors, values)
 
     def resume(self, checkpoints: Checkpoints, made_of: Mapping[str, Any]) -> None:
@@ -260,6 +267,7 @@ class _Training:
         self._agree_at = self.step + 1
         self._rows, self.best = checkpoint.values["rows"], checkpoint.values["best"]
         self._waited = checkpoint.values["waited"]
+        self._earlier = checkpoint.values.get("seconds", 0.0)  # checkpoints of earlier versions do not tell
         self._write_history()  # the workflow removed it with the other outputs of the killed job
         self._since = time.perf_counter()
         self._fabric.print(f"{self._stage.name}: resumes after step {self.step}, from {path}", flush=True)

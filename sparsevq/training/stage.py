@@ -51,6 +51,8 @@ class Stage(ABC):
     validates_first
         Whether the weights that training begins with are validated too, as step 0, and compete for the best: where they
         are a solution already, which training may only improve on.
+    steps, seconds
+        What the training took, set at its end: optimizer steps, and wall time over all attempts.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Stage(ABC):
     extra: dict[str, Any]
     best_after = 0
     validates_first = False
+    steps = 0
+    seconds = 0.0
 
     def __init__(self, settings: TrainingConfig, seed: int, fabric: Fabric):
         self.settings, self.seed, self.fabric = settings, seed, fabric

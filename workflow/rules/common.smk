@@ -24,6 +24,7 @@ wildcard_constraints:
     num_sensors=r"\d+(-[a-z]+)?",
     seed=r"\d+",
     shard=r"\d+",
+    network="[a-z_]+",
 
 
 def settings(section, without=()):

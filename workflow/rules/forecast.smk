@@ -1,5 +1,5 @@
-# Forecasts of the held-out trajectories, by sparsevq and by what it is compared with: of the test split, and of those from
-# outside the training range where the data set has any.
+# Forecasts of the held-out trajectories: of the test split, and of those from outside the training range where the data
+# set has any.
 
 
 rule calibrate:
@@ -77,46 +77,6 @@ use rule forecast as forecast_ood with:
         split="ood",
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting outside the training range"
-
-
-rule baselines:
-    input:
-        data="<data>/data.h5",
-        basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        forecast="<held_out>/forecast.h5",
-    output:
-        baselines="<held_out>/baselines.h5",
-    log:
-        "<run>/logs/baselines.log",
-    benchmark:
-        "<run>/benchmarks/baselines.tsv"
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        gpu=0,
-        mem_mb=scaled(MEM_MB),
-        runtime=scaled(120),
-    params:
-        symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
-        evaluation=settings("evaluation"),
-        version=VERSION,
-    message:
-        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting by the baselines"
-    script:
-        "../scripts/baselines.py"
-
-
-use rule baselines as baselines_ood with:
-    log:
-        "<run>/logs/baselines_ood.log",
-    benchmark:
-        "<run>/benchmarks/baselines_ood.tsv"
-    pathvars:
-        held_out="<run>/ood",
-    message:
-        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: baselines outside the training range"
 
 
 rule robustness:

@@ -1,4 +1,4 @@
-"""data.h5, basis.h5, sensors.h5, forecast.h5 -> baselines.h5: the same cases, forecast by the baselines."""
+"""data.h5, basis.h5, sensors.h5, forecast.h5, trained baselines -> baselines.h5: the same cases; costs.csv."""
 
 from pathlib import Path
 
@@ -12,10 +12,14 @@ with job(snakemake) as work:
 
     run = Run.of(snakemake.input.items())
     work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), "train", "val"))
+    models = {Path(path).parent.name: Path(path) for path in snakemake.input.networks}
     run_baselines(
         run,
         Path(snakemake.output.baselines),
         EvaluationConfig(**snakemake.params.evaluation),
         Symmetries(**snakemake.params.symmetries),
         seed=int(snakemake.wildcards.seed),
+        models=models,
+        device=work.fabric("32-true").device if models else "cpu",
+        costs=Path(snakemake.output.costs),
     )

@@ -1,0 +1,1 @@
+"""Baselines that are trained: networks that forecast from the same readings, learned from the same flows."""

@@ -1,0 +1,75 @@
+# What sparsevq is compared with. Trained baselines need the data set, its basis and the sensors alone, so they are trained
+# beside sparsevq; all of them forecast the cases of its forecast file.
+
+TRAINED_BASELINES = CONFIG.evaluation.networks
+
+
+rule baseline_network:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+    output:
+        model="<run>/baselines/{network}/model.safetensors",
+        history="<run>/baselines/{network}/history.csv",
+        cost="<run>/baselines/{network}/cost.json",
+    log:
+        "<run>/logs/baseline_network_{network}.log",
+    benchmark:
+        "<run>/benchmarks/baseline_network_{network}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS * PROCESSES
+    resources:
+        **TRAINING,
+    params:
+        symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
+        network=lambda wildcards: CONFIG.networks.of(wildcards.network).model_dump(mode="json"),
+        horizon=CONFIG.forecast.horizon,
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: training the baseline {wildcards.network}"
+    script:
+        "../scripts/baseline_network.py"
+
+
+rule baselines:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+        forecast="<held_out>/forecast.h5",
+        networks=expand("<run>/baselines/{network}/model.safetensors", network=TRAINED_BASELINES, allow_missing=True),
+        network_costs=expand("<run>/baselines/{network}/cost.json", network=TRAINED_BASELINES, allow_missing=True),
+    output:
+        baselines="<held_out>/baselines.h5",
+        costs="<held_out>/costs.csv",
+    log:
+        "<run>/logs/baselines.log",
+    benchmark:
+        "<run>/benchmarks/baselines.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        **(INFERENCE if TRAINED_BASELINES else {**INFERENCE, "gpu": 0}),
+        runtime=scaled(120),
+    params:
+        symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
+        evaluation=settings("evaluation"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting by the baselines"
+    script:
+        "../scripts/baselines.py"
+
+
+use rule baselines as baselines_ood with:
+    log:
+        "<run>/logs/baselines_ood.log",
+    benchmark:
+        "<run>/benchmarks/baselines_ood.tsv"
+    pathvars:
+        held_out="<run>/ood",
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: baselines outside the training range"

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sparsevq.basis.basis import compute_basis
 from sparsevq.baselines.networks.registry import settings_of
 from sparsevq.baselines.networks.stage import NetworkStage
+from sparsevq.basis.basis import compute_basis
 from sparsevq.config import SensorsConfig, Symmetries
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.device import Lease, fabric_for

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sparsevq.data.field_data import SPLITS
 from sparsevq.errors import SparseVQError
-from sparsevq.evaluation.labels import OURS
+from sparsevq.evaluation.labels import NO_BASELINES, OURS
 from sparsevq.evaluation.tables import certainty_of, stacked, summarize
 from sparsevq.runs.calibration import read_calibration
 from sparsevq.runs.folder import RECORD, read_record
@@ -173,7 +173,9 @@ def _scores(folder: Path) -> dict[str, Any] | None:
     for observed, rows in summary.groupby("observed_frames"):
         by_method = rows.set_index("method")
         ours = by_method.loc[OURS[0]]
-        baselines = {str(name): _digits(value) for name, value in by_method["relative_l2"].items() if name not in OURS}
+        baselines = {
+            str(name): _digits(value) for name, value in by_method["relative_l2"].items() if name not in NO_BASELINES
+        }
         numbers = {name: _digits(value) for name, value in ours.items() if isinstance(value, float)}
         found[str(observed)] = {
             **{name: value for name, value in numbers.items() if value is not None},

@@ -41,8 +41,9 @@ class RolloutConfig(NetworkConfig):
 class FNOConfig(RolloutConfig):
     """Fourier neural operator, of neuraloperator."""
 
-    width: Count = Field(32, description="channels")
-    modes: Annotated[int, Field(ge=2)] = Field(16, description="Fourier modes along each axis")
+    lr: Rate = Field(3e-3, description="peak learning rate of AdamW")
+    width: Count = Field(24, description="channels")
+    modes: Annotated[int, Field(ge=2)] = Field(12, description="Fourier modes along each axis")
     layers: Count = Field(4, description="Fourier layers")
 
 
@@ -50,7 +51,7 @@ class UNetConfig(RolloutConfig):
     """U-Net of MONAI: five levels, each of half the resolution of the one before."""
 
     widths: tuple[Count, Count, Count, Count, Count] = Field(
-        (24, 32, 64, 128, 128), description="channels of each level, from the grid's on: multiples of 4"
+        (16, 32, 64, 128, 128), description="channels of each level, from the grid's on: multiples of 4"
     )
 
     @model_validator(mode="after")

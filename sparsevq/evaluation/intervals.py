@@ -70,11 +70,18 @@ class Resampled:
         means = {name: mean for name, mean in self.mean.items() if among is None or name in among}
         return min(means, key=lambda name: means[name]) if means else None
 
-    def surely_best(self) -> str | None:
-        """The best method, if the interval of its difference to the next best does not hold 0."""
-        if not self._known or len(self.mean) < 2:
+    def surely_best(self, without: Sequence[str] = ()) -> str | None:
+        """The best method, if the interval of its difference to the next best does not hold 0.
+
+        Parameters
+        ----------
+        without
+            Methods that do not compete.
+        """
+        competing = sorted((name for name in self.mean if name not in without), key=lambda name: self.mean[name])
+        if not self._known or len(competing) < 2:
             return None
-        first, second = sorted(self.mean, key=lambda name: self.mean[name])[:2]
+        first, second = competing[:2]
         return None if self.difference(first, second).holds_zero else first
 
     def _interval(self, draws: Array | None) -> Interval:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from sparsevq.config.networks import ORACLES as ORACLE_NAMES
+
 MOST_NAMED = 4
 """Channels that a title names one by one."""
 
@@ -27,11 +29,22 @@ METHODS = {
     "climatology": MethodStyle("climatology", "#7F7F7F", ":", "^"),
     "pod_dmd": MethodStyle("gappy POD + DMD", "#009E73", "-", "D"),
     "ridge": MethodStyle("ridge regression", "#CC79A7", "-", "P"),
+    "fno": MethodStyle("FNO rollout", "#D55E00", "-", "X"),
+    "unet": MethodStyle("U-Net rollout", "#882255", "-", "h"),
+    "voronoi_fno": MethodStyle("Voronoi + FNO rollout", "#D55E00", "--", "x"),
+    "voronoi_unet": MethodStyle("Voronoi + U-Net rollout", "#882255", "--", "*"),
+    "dense_fno": MethodStyle("oracle: FNO, dense first frame", "#D55E00", ":", "1"),
+    "dense_unet": MethodStyle("oracle: U-Net, dense first frame", "#882255", ":", "2"),
 }
 _OTHERS = ("#D55E00", "#F0E442")
 
 OURS = ("sparsevq", "sparsevq_member")
-"""All other methods are baselines."""
+"""All other methods are baselines, or oracles."""
+
+ORACLES = tuple(ORACLE_NAMES)
+"""They see what no sensors can: in tables for comparison, never the best of anything."""
+
+NO_BASELINES = (*OURS, *ORACLES)
 
 # First two that no training made.
 LINKS = {

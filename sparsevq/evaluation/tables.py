@@ -12,7 +12,7 @@ import pandas as pd
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.in_and_out import in_and_out
 from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
-from sparsevq.evaluation.labels import LINKS, METHODS, OURS, in_usual_order
+from sparsevq.evaluation.labels import LINKS, METHODS, NO_BASELINES, ORACLES, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
 from sparsevq.evaluation.placements_table import placements_markdown, placements_summary, placements_table
 from sparsevq.evaluation.scores import ALL, BOUND
@@ -171,7 +171,7 @@ def summarize(forecast: pd.DataFrame, calibration: pd.DataFrame | None) -> pd.Da
         times = correlation_time(correlation.to_numpy(), correlation.columns.to_numpy())
         columns[TIME] = pd.Series(times, index=correlation.index)
     summary = columns.reset_index()
-    baselines = summary[~summary["method"].isin(OURS)]
+    baselines = summary[~summary["method"].isin(NO_BASELINES)]
     for name, quantity in RATIOS.items():
         best = baselines.groupby(forecasts_of(baselines))[quantity].min().rename("best")
         summary = summary.merge(best.reset_index(), on=forecasts_of(baselines), how="left")
@@ -195,15 +195,15 @@ def certainty_of(cases: pd.DataFrame | None) -> Certainty:
         for name, of in resampled.items():
             for method in of.mean:
                 low[(*setting, method), name], high[(*setting, method), name] = of.of(method)
-                bold[(*setting, method), name] = method == of.surely_best()
+                bold[(*setting, method), name] = method == of.surely_best(ORACLES)
         for name, quantity in RATIOS.items():
             of = resampled[quantity]
-            best = of.best([method for method in of.mean if method not in OURS])
+            best = of.best([method for method in of.mean if method not in NO_BASELINES])
             for method in of.mean:
                 if best is None:
                     continue
                 low[(*setting, method), name], high[(*setting, method), name] = of.ratio(method, best)
-                bold[(*setting, method), name] = method == of.surely_best()
+                bold[(*setting, method), name] = method == of.surely_best(ORACLES)
     return Certainty(*(_unstacked(cells, names) for cells in (low, high, bold)))
 
 

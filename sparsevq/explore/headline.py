@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
-from sparsevq.evaluation.labels import METHODS, OURS, in_usual_order, method_style
+from sparsevq.evaluation.labels import METHODS, NO_BASELINES, OURS, in_usual_order, method_style
 from sparsevq.evaluation.scores import ALL
 from sparsevq.explore.packing import rounded
 
@@ -40,7 +40,7 @@ def headline(scores: pd.DataFrame, cases: pd.DataFrame, calibration: pd.DataFram
     }
     for metric, name in (("relative_l2", "error"), ("crps", "CRPS")):
         of = means[metric].dropna() if metric in means else pd.Series(dtype=float)
-        baselines = of.drop(list(OURS), errors="ignore")
+        baselines = of.drop(list(NO_BASELINES), errors="ignore")
         if ENSEMBLE not in of or not len(baselines):
             continue
         best = str(baselines.idxmin())

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import pandas as pd
 
-from sparsevq.evaluation.labels import OURS, method_style
+from sparsevq.evaluation.labels import NO_BASELINES, method_style
 
 RATIO, CRPS_RATIO = "ratio_to_best_baseline", "crps_ratio_to_best_ensemble"
 
@@ -32,7 +32,7 @@ def headline(methods: pd.DataFrame) -> Headline:
     """
     rows: dict[str, Mapping[Any, Any]] = {row["method"]: row for row in methods.to_dict("records")}
     ours = rows["sparsevq"]
-    baselines = {name: float(row["relative_l2_mean"]) for name, row in rows.items() if name not in OURS}
+    baselines = {name: float(row["relative_l2_mean"]) for name, row in rows.items() if name not in NO_BASELINES}
     if not baselines:
         return Headline(
             _number(ours["relative_l2_mean"]), "is the relative L2 error; no baseline was made", [], is_ratio=False

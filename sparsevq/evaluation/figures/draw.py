@@ -21,7 +21,7 @@ from sparsevq.evaluation.figures.curves import (
 from sparsevq.evaluation.figures.fields import PicturedCase, draw_animation, draw_strip
 from sparsevq.evaluation.figures.spectra import draw_spectra
 from sparsevq.evaluation.figures.training import draw_training
-from sparsevq.evaluation.labels import OURS, run_title
+from sparsevq.evaluation.labels import NO_BASELINES, run_title
 from sparsevq.evaluation.median import median_case
 from sparsevq.evaluation.spectrum import spectrum_of
 from sparsevq.forecasting.cases import SCHEMA, VERSION, read_cases
@@ -91,7 +91,12 @@ def _pictured(
 ) -> PicturedCase:
     """The case with the median error, and the baseline with the smallest."""
     case = median_case(by_case)
-    means = by_case[by_case["lead_time"] > 0].groupby("method")["relative_l2"].mean().drop(list(OURS), errors="ignore")
+    means = (
+        by_case[by_case["lead_time"] > 0]
+        .groupby("method")["relative_l2"]
+        .mean()
+        .drop(list(NO_BASELINES), errors="ignore")
+    )
     name = str(means.idxmin()) if len(means) else ""
     cases = read_cases(forecast, data)
 

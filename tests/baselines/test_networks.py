@@ -31,6 +31,8 @@ PACKAGES = {"fno": "neuralop", "unet": "monai"}
 
 
 class Silent:
+    """A tracker that keeps nothing."""
+
     def log_metrics(self, metrics, step):
         pass
 
@@ -147,7 +149,7 @@ def test_a_channel_that_no_sensor_reads_is_zero_in_the_mosaic(tmp_path):
 # ------------------------------------------------------------------------------------------------ networks
 
 
-@pytest.mark.parametrize("grid", [(12, 15), (8, 9, 10)])
+@pytest.mark.parametrize("grid", [(12, 15), (8, 12, 10)])
 def test_the_spectral_convolution_is_that_of_neuraloperator(grid):
     convolution = pytest.importorskip("neuralop.layers.spectral_convolution")
     modes = (4, 6, 4)[: len(grid)]
@@ -164,7 +166,7 @@ def test_a_u_net_sees_across_periodic_ends_alone():
     torch.manual_seed(0)
     net = nets.BasicUNet(2, 1, 1, features=(4, 4, 4, 4, 4, 4), norm=("group", {"num_groups": 4}))
     wrap_around(net, (False, True))
-    x = torch.randn(1, 1, 16, 32)
+    x = torch.randn(1, 1, 32, 32)
     torch.testing.assert_close(net(x.roll(16, 3)), net(x).roll(16, 3), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(net(x.roll(16, 2))[..., :8, :], net(x).roll(16, 2)[..., :8, :], atol=1e-3)
 
@@ -177,9 +179,10 @@ def test_rollouts_grow_in_the_last_part_of_the_training(made):
     assert rows[1].shape[:2] == (1, 6) and rows[3] is None
 
 
-@pytest.mark.parametrize("network", list(SMALL) + ["voronoi_fno", "voronoi_unet"])
+@pytest.mark.parametrize("network", [*SMALL, "voronoi_fno", "voronoi_unet"])
 def test_a_trained_network_beats_persistence_and_forecasts_from_its_file(made, tmp_path, network):
-    stage = small_stage(made, network, max_steps=60, val_every=20)
+    steps = 120 if network.startswith("voronoi") else 60
+    stage = small_stage(made, network, max_steps=steps, val_every=20)
     before = stage.validate()["val_relative_l2_anomalies"]
     train(stage, tmp_path / network, tracker=Silent())
     after = stage.validate()["val_relative_l2_anomalies"]
@@ -195,7 +198,7 @@ def test_a_trained_network_beats_persistence_and_forecasts_from_its_file(made, t
     task = task_of(made, {network: path})
     found = baseline(network, task)
     assert found.fields.shape == (4, 5, made.data.num_points, 2)
-    assert found.cost.parameters == stage.module.parameters_count() and found.cost.steps == 60
+    assert found.cost.parameters == stage.module.parameters_count() and found.cost.steps == steps
     truth = np.stack([task.cases.truth(made.data, case) for case in range(4)])
     valid = made.data.flat_mask[task.cases.trajectory][:, None]
     mean = made.basis.mean
@@ -241,9 +244,10 @@ def test_a_training_gives_the_same_weights_again(made, tmp_path):
     assert models[0] == models[1]
 
 
-@pytest.mark.parametrize(
-    "data", [travelling_waves(8, 8, (16, 16, 16)), on_a_sphere(8, 8, (16, 32))], ids=["3d", "globe"]
-)
+DATA = {"3d": travelling_waves(8, 8, (16, 16, 16)), "globe": on_a_sphere(8, 8, (16, 32))}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
 @pytest.mark.parametrize("network", ["fno", "voronoi_unet"])
 def test_networks_of_three_dimensions_and_of_the_globe(tmp_path, data, network):
     made = make_scene(tmp_path, data=data, modes=10)

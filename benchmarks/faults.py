@@ -32,7 +32,7 @@ MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RULES = (
     *("simulate", "preprocess", "basis", "describe_data", "sensors", "semi_sparse", "sparse", "tokenizer", "codes"),
     *("gpt", "calibrate", "forecast", "example", "model", "baselines", "robustness", "evaluate", "explore", "tables"),
-    "report",
+    *("robustness_forecast", "report"),
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
 RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking", "MLmodel", "report.html", "cost.json", "costs.csv"}

@@ -265,6 +265,14 @@ def test_what_simulated_trajectories_cannot_give_is_a_fault_of_the_configuration
             {"forecast": {"observed_frames": [1, 5], "starts": [4]}},
             "forecast.observed_frames=5 is more than stage3.observed_frames=1, which the GPT is trained for",
         ),
+        (
+            {
+                "robustness": {"start": 1},
+                "forecast": {"observed_frames": [3], "starts": [4]},
+                "stage3": {"observed_frames": 3},
+            },
+            "robustness.start=1 has 2 frames up to it, but forecast.observed_frames=3: start later",
+        ),
         ({"stage3": {"first_guess": "regression"}}, "stage3.first_guess=regression is of the coefficients that"),
     ],
 )

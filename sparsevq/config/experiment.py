@@ -67,6 +67,41 @@ class EvaluationConfig(Section):
         return tuple(name for name in get_args(NetworkName) if name in wanted)
 
 
+class RobustnessConfig(Section):
+    """Curves of forecasts under other conditions than in training, where nothing is trained again."""
+
+    curves: tuple[Literal["sensors", "noise", "missing", "moved", "horizon", "outside"], ...] = Field(
+        ("sensors", "noise", "missing", "moved", "horizon", "outside"),
+        description="over what: number of sensors, errors of the readings, sensors missing, sensors moved, twice the "
+        "horizon, trajectories outside the training range where there are any; none: no curves",
+    )
+    baselines: tuple[Literal["ridge", "pod_dmd", "fno", "unet", "voronoi_fno", "voronoi_unet"], ...] = Field(
+        ("ridge", "pod_dmd"),
+        description="of evaluation.baselines; those from fno on take minutes, the first two are solved for in seconds",
+    )
+    start: NonNegative | None = Field(
+        None, description="last observed frame; null: the first of forecast.starts. Earlier ones leave longer horizons"
+    )
+    cases: Count = Field(12, description="test trajectories, at most")
+    members: Annotated[int, Field(ge=2)] = Field(10, description="ensemble members")
+    examples: Annotated[int, Field(ge=2)] = Field(
+        2000,
+        description="training frames and windows, at most, that what is solved for at other sensors learns from: a "
+        "solve takes the cube of their number",
+    )
+    numbers: tuple[Count, ...] = Field((5, 10, 20, 40, 80, 160, 300), description="numbers of sensors")
+    noise_db: tuple[float, ...] = Field(
+        (10, 20, 30, 40, 60, 80),
+        description="signal to noise of the readings (dB); 20: a tenth of the anomalies' std",
+    )
+    missing: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5), description="shares of the sensors that are missing"
+    )
+    moved: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1, 2, 4, 8), description="how far each sensor is moved, in grid cells"
+    )
+
+
 class TrackingConfig(Section):
     """MLflow."""
 
@@ -136,6 +171,7 @@ class Config(Section):
     forecast: ForecastConfig = ForecastConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     networks: NetworksConfig = NetworksConfig()
+    robustness: RobustnessConfig = RobustnessConfig()
     tracking: TrackingConfig = TrackingConfig()
     resources: ResourcesConfig = ResourcesConfig()
 
@@ -196,6 +232,15 @@ class Config(Section):
                 fault = self._too_short(name, -(-section.frames // self.preprocess.time_sub))
                 if fault is not None:
                     raise ValueError(": ".join(fault))
+        return self
+
+    @model_validator(mode="after")
+    def _robustness_has_its_frames(self) -> Self:
+        if self.robustness.start is not None and self.robustness.start < min(self.forecast.observed_frames) - 1:
+            raise ValueError(
+                f"robustness.start={self.robustness.start} has {self.robustness.start + 1} frames up to it, but "
+                f"forecast.observed_frames={min(self.forecast.observed_frames)}: start later"
+            )
         return self
 
     def _require_placeable(self, placement: str) -> None:

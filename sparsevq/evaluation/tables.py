@@ -15,6 +15,7 @@ from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
 from sparsevq.evaluation.labels import LINKS, METHODS, NO_BASELINES, ORACLES, in_usual_order
 from sparsevq.evaluation.metrics import correlation_time
 from sparsevq.evaluation.placements_table import placements_markdown, placements_summary, placements_table
+from sparsevq.evaluation.robustness.table import robustness_forecast_markdown
 from sparsevq.evaluation.scores import ALL, BOUND
 from sparsevq.evaluation.table_files import write_csv, write_text
 from sparsevq.evaluation.table_texts import (
@@ -127,6 +128,20 @@ def tabulate(
         errors = stacked(robustness)
         write_csv(out_dir / "robustness.csv", errors)
         write_text(out_dir / "robustness.md", robustness_markdown(errors))
+
+
+def tabulate_robustness(robustness_forecasts: Sequence[Path], out_dir: str | Path) -> pd.DataFrame:
+    """Put ``robustness_forecast.csv`` of all runs together, and write it and ``robustness_forecast.md``.
+
+    Raises
+    ------
+    SparseVQError
+        There is none, or one is missing or empty.
+    """
+    errors = stacked(robustness_forecasts)
+    write_csv(Path(out_dir) / "robustness_forecast.csv", errors)
+    write_text(Path(out_dir) / "robustness_forecast.md", robustness_forecast_markdown(errors))
+    return errors
 
 
 # ------------------------------------------------------------------------------------------------ what is tabulated

@@ -82,18 +82,18 @@ class ForecastModel:
         """Draws (..., P, Q) -> fields in physical units (..., N, C), float32; at points (p,) of the grid, or all."""
         return fields.physical(self.decode_normalised(drawn, points), points)
 
-    def mean(self, drawn: Drawn, fields: DeviceFields) -> Tensor:
+    def mean(self, drawn: Drawn, fields: DeviceFields, points: Tensor | None = None) -> Tensor:
         """Draws of members (M, L + 1, P, Q) -> their mean in physical units (L + 1, N, C), without members' noise.
 
-        Without a first guess it is the mean of the members.
+        Without a first guess it is the mean of the members. At points (p,) of the grid, or all.
         """
         if drawn.expected is None:
-            return self.decode(drawn, fields).mean(0)
-        return self.decode(drawn.mean(), fields)
+            return self.decode(drawn, fields, points).mean(0)
+        return self.decode(drawn.mean(), fields, points)
 
-    def ensemble(self, drawn: Drawn, fields: DeviceFields, observed: int) -> Tensor:
+    def ensemble(self, drawn: Drawn, fields: DeviceFields, observed: int, points: Tensor | None = None) -> Tensor:
         """Draws of members (M, L + 1, P, Q) -> calibrated fields in physical units (M, L + 1, N, C), float32."""
-        return self.calibrated(self.decode(drawn, fields), observed)
+        return self.calibrated(self.decode(drawn, fields, points), observed)
 
     def calibrated(self, members: Tensor, observed: int) -> Tensor:
         """Members (M, L + 1, N, C), drawn from `observed` frames, as far from their mean as they are wrong."""

@@ -319,7 +319,9 @@ class Outlooks(nn.Module):
         return count, regression
 
     @torch.no_grad()
-    def fitted_to(self, times: Tensor, modes: list[Tensor], errors: list[Tensor]) -> Regression:
+    def fitted_to(
+        self, times: Tensor, modes: list[Tensor], errors: list[Tensor], most: int | None = None
+    ) -> Regression:
         """A regression from readings at any sensors, in frames at times (k,), the last of them 0.
 
         Parameters
@@ -328,10 +330,14 @@ class Outlooks(nn.Module):
             Of each frame, (m, r) the modes where a reading is taken, of its channel.
         errors
             Of each frame, (m,) variance of each reading's error: of the instrument, and of what the modes leave there.
+        most
+            Windows to learn from, at most, which it takes the cube of their number to solve for; None: as many as the
+            regression from the run's own sensors has.
         """
         span = 1 - int(times[0])
         _, like = self.by(min(span, self.counts[-1]))
-        windows = chosen_windows(len(self.flows), self.flows.shape[1], like.leads, span, len(like.places), seed=0)
+        count = len(like.places) if most is None else min(most, len(like.places))
+        windows = chosen_windows(len(self.flows), self.flows.shape[1], like.leads, span, count, seed=0)
         flow, frame = windows.to(self.flows.device).unbind(-1)
         leads = torch.arange(like.leads, device=flow.device)
         generator = torch.Generator().manual_seed(0)

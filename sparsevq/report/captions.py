@@ -38,6 +38,13 @@ FIGURES = {
 """File of a run's figure, without its ending -> caption; in the report's order."""
 
 OUTSIDE = "This is the test set from outside the training range."
+ROBUSTNESS = (
+    "Error and CRPS of forecasts over the number of sensors, errors of the readings, sensors missing and moved, and "
+    "lead time. Solid: fitted to what is read; dashed: as trained, not told. Bands: 95 % intervals over trajectories. "
+    "Dotted: sparsevq with its own sensors."
+)
+"""Under the figure of the table `robustness_forecast`."""
+
 SEEDS = "Mean over seeds of the errors against lead time; bands: the smallest and the largest of the seeds."
 CONTACT_SHEET = (
     "Some trajectories of each split, at frames spread evenly in time; the title says how many of all. All "
@@ -71,6 +78,14 @@ TABLES = {
         "encoder is told of or not, and any number at random places. Beside it the error of the linear estimate "
         "(optimal interpolation) from the same readings, which needs no training."
     ),
+    "robustness_forecast": (
+        "Errors of forecasts under other conditions than in training, without training anything again: other numbers "
+        "of sensors, errors of the readings, sensors missing or moved, longer forecasts, and flows from outside the "
+        "training range where the data set has any. Fitted anew: what is solved for in closed form, the estimate and "
+        "the regressions of sparsevq and all of the baselines, is solved for the sensors that are read, and for the "
+        "size of their errors; as trained: for the run's own sensors, which nobody was told are others. In parentheses "
+        "95 % intervals by resampling trajectories."
+    ),
     "split_statistics": (
         "Statistics by split, in physical units, means by area: of each channel over all points and frames, of "
         "each parameter over the trajectories. Space step and time step are the root mean squares of the "
@@ -87,5 +102,6 @@ TITLES = {
     "chain": "Where the error comes from",
     "codebook": "Use of the codebook",
     "robustness": "Other sensors, and noise",
+    "robustness_forecast": "Forecasts from other sensors, with noise, and further",
 }
 """Tables over all runs that stand below the results."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.labels import sensors_title
-from sparsevq.report.captions import CONTACT_SHEET, FIGURES, OUTSIDE, SEEDS, TABLES, TITLES
+from sparsevq.report.captions import CONTACT_SHEET, FIGURES, OUTSIDE, ROBUSTNESS, SEEDS, TABLES, TITLES
 from sparsevq.report.headline import Headline, headline
 from sparsevq.report.leads import leads_in_time
 from sparsevq.report.made import Cost, costs, settings_text
@@ -122,7 +122,8 @@ def write_report(
         runs=[(run, run.figures(_not_yet(run, results))) for run in evaluated],
         tables=[(TITLES[key], key, TABLES[key], _tables(folder, key)) for key in TITLES if _tables(folder, key)],
         captions=TABLES,
-        over_seeds=_over_seeds(folder, name) if len(evaluated) > 1 else None,
+        curves={"robustness_forecast": _of_all(folder, "robustness", ROBUSTNESS, name)},
+        over_seeds=_of_all(folder, "lead_time", SEEDS, name) if len(evaluated) > 1 else None,
         data_sets=[_data_set(path) for path in data_sets],
         costs=costs(folder),
         total=Cost.told(sum(cost.seconds for cost in costs(folder))),
@@ -200,9 +201,10 @@ def _tables(folder: Path, name: str) -> list[Table]:
     return read_tables(path) if path.exists() else []
 
 
-def _over_seeds(folder: Path, name: str) -> Figure | None:
-    path = folder / "figures/lead_time.png"
-    return _figure(path, SEEDS, name) if path.exists() else None
+def _of_all(folder: Path, file: str, caption: str, name: str) -> Figure | None:
+    """A figure of all runs, where there is one."""
+    path = folder / f"figures/{file}.png"
+    return _figure(path, caption, name) if path.exists() else None
 
 
 def _data_set(folder: Path) -> DataSet:

@@ -196,9 +196,34 @@ class ModalModel(Stage1Model):
         modes = torch.from_numpy(at.modes[:, reads].T.astype(np.float32)).to(self.device)
         return modes, torch.from_numpy(error.astype(np.float32)).to(self.device)
 
-    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
+    def seen_from(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+        """As `seen_at`, of sensors at points (n_s,) of the grid; `noise`: std of their errors, normalised."""
+        at, chosen = self._at_points(where), reads.cpu().numpy()
+        modes = torch.from_numpy(at.modes[:, chosen].T.astype(np.float32)).to(self.device)
+        error = (at.residual + noise**2)[chosen].astype(np.float32)
+        return modes, torch.from_numpy(error).to(self.device)
+
+    def with_fewer_examples(self, most: int) -> Self:
+        """The same, whose estimates from other sensors than its own learn from so many of its examples at most."""
+        config = self.latents.config
+        if config.examples <= most:
+            return self
+        kept = torch.linspace(0, config.examples - 1, most).round().long().to(self.device)
+        fewer = ModalLatents(replace(config, examples=most, readings=0)).to(self.device)
+        fewer.examples.copy_(self.latents.examples[kept])
+        fewer.held_out.copy_(self.latents.held_out)
+        if self.latents.known is not None and fewer.known is not None:
+            known = self.latents.known
+            fewer.known.load_state_dict({**known.state_dict(), "examples": known.examples[kept]})
+        return replace(self, latents=fewer, fitted={}, places={})
+
+    def _at_points(self, where: Tensor) -> BasisAt:
+        """The basis at points (n_s,) of the grid."""
         points = where.cpu().numpy()
-        at = BasisAt(self.basis.mean[points], self.basis.modes_at(points), self.basis.residual[points])
+        return BasisAt(self.basis.mean[points], self.basis.modes_at(points), self.basis.residual[points])
+
+    def seeing(self, where: Tensor, reads: Tensor, noise: float = 0.0) -> Self:
+        at = self._at_points(where)
         estimator = self.estimator(at, reads.cpu().numpy(), np.full(reads.shape, noise))
         device = self.device
         return replace(self, sensors=Seen(where.to(device), reads.to(device), estimator), fitted={}, places={})

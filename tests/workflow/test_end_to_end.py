@@ -32,6 +32,7 @@ JOBS_OF_A_RUN = (
     "forecast",
     "baselines",
     "robustness",
+    "robustness_forecast",
     "evaluate",
     "example",
     "explore",
@@ -87,6 +88,7 @@ def test_every_file_of_the_architecture_is_there(finished):
         "forecast.h5",
         "baselines.h5",
         "robustness.csv",
+        "robustness_forecast.csv",
         "readings_example.csv",
         "readings_example.json",
         "scores.csv",
@@ -100,6 +102,7 @@ def test_every_file_of_the_architecture_is_there(finished):
         history = pd.read_csv(finished / RUN / stage / "history.csv")
         assert {"step", "train_loss", "val_loss"} <= set(history.columns)
     named = "summary.csv summary.md summary.tex chain.md chain.tex in_out.md calibration.md codebook.md robustness.md"
+    named += " robustness_forecast.csv robustness_forecast.md ../figures/robustness.png"
     for name in named.split():
         assert (finished / "results/miniature/tables" / name).stat().st_size > 0
     for name in ("figures/contact_sheet.png", "split_statistics.csv", "split_statistics.md"):

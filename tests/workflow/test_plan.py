@@ -22,6 +22,7 @@ TRAINING = (
     "forecast",
     "baselines",
     "robustness",
+    "robustness_forecast",
     "evaluate",
     "example",
     "explore",

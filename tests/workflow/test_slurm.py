@@ -33,7 +33,7 @@ FOLLOWED = (
 )
 RUN = "results/miniature/cylinder/n8/seed1"
 TRAININGS = ("semi_sparse", "sparse", "tokenizer", "gpt")
-ON_GPUS = (*TRAININGS, "codes", "calibrate", "forecast", "robustness")
+ON_GPUS = (*TRAININGS, "codes", "calibrate", "forecast", "robustness", "robustness_forecast")
 ENDLESS = "stage1={max_steps: 1000000, val_every: 50}"
 
 
@@ -124,13 +124,13 @@ def by_slurm(cluster, too_short, tmp_path_factory):
 
 def test_tables_through_slurm_equal_those_of_one_machine(by_slurm, finished):
     tables = {path.name: path.read_bytes() for path in (finished / "results/miniature/tables").iterdir()}
-    assert len(tables) == 13
+    assert len(tables) == 18
     assert {path.name: path.read_bytes() for path in (by_slurm[0] / "results/miniature/tables").iterdir()} == tables
 
 
 def test_each_job_was_slurms_with_what_its_rule_asks_for(by_slurm):
     everything = [job for job in by_slurm[1] if job["WorkDir"] == str(by_slurm[0])]
-    assert len(everything) == 21
+    assert len(everything) == 22
     for job in everything:
         rule = re.match(r"rule_(.+?)(_wildcards|$)", job["Comment"])[1]
         assert job["JobState"] == "COMPLETED", rule

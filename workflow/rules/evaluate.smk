@@ -197,6 +197,19 @@ PLACEMENT_TABLES = (
 )
 
 
+# Forecasts under other conditions than in training, where the configuration asks for any.
+ROBUSTNESS = CONFIG.robustness.curves
+ROBUSTNESS_TABLES = (
+    {
+        "robustness_forecast": "<experiment>/tables/robustness_forecast.csv",
+        "robustness_forecast_markdown": "<experiment>/tables/robustness_forecast.md",
+        "robustness_figure": "<experiment>/figures/robustness.png",
+    }
+    if ROBUSTNESS
+    else {}
+)
+
+
 rule tables:
     input:
         scores=of_all_runs("scores"),
@@ -205,8 +218,10 @@ rule tables:
         calibration=of_all_runs("calibration"),
         codebook=of_all_runs("codebook"),
         robustness=expand(rules.robustness.output.robustness, **SWEEP),
+        robustness_forecast=(expand(rules.robustness_forecast.output.robustness, **SWEEP) if ROBUSTNESS else []),
     output:
         **PLACEMENT_TABLES,
+        **ROBUSTNESS_TABLES,
         forecast="<experiment>/tables/forecast.csv",
         summary="<experiment>/tables/summary.csv",
         summary_markdown="<experiment>/tables/summary.md",

@@ -104,3 +104,45 @@ rule robustness:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: reconstruction from other sensors"
     script:
         "../scripts/robustness.py"
+
+
+# Planned unless `robustness.curves` is empty.
+rule robustness_forecast:
+    input:
+        data="<data>/data.h5",
+        basis="<data>/basis.h5",
+        sensors="<run>/sensors.h5",
+        sparse="<run>/sparse/model.safetensors",
+        semi_sparse="<run>/semi_sparse/model.safetensors",
+        tokenizer="<run>/tokenizer/model.safetensors",
+        gpt="<run>/gpt/model.safetensors",
+        calibration="<run>/calibration.h5",
+        networks=expand(
+            "<run>/baselines/{network}/model.safetensors",
+            network=[name for name in CONFIG.evaluation.networks if name in CONFIG.robustness.baselines],
+            allow_missing=True,
+        ),
+    output:
+        robustness="<run>/robustness_forecast.csv",
+    log:
+        "<run>/logs/robustness_forecast.log",
+    benchmark:
+        "<run>/benchmarks/robustness_forecast.tsv"
+    conda:
+        "../../environment.yml"
+    # As `robustness`.
+    threads: max(1, THREADS // 2)
+    resources:
+        **INFERENCE,
+        runtime=scaled(120),
+    params:
+        robustness=settings("robustness"),
+        forecast=settings("forecast"),
+        evaluation=settings("evaluation"),
+        trained=CONFIG.stage3.stage2_frames - 1,
+        symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasts under other conditions than in training"
+    script:
+        "../scripts/robustness_forecast.py"

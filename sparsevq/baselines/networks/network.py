@@ -24,6 +24,8 @@ class Network(nn.Module, ABC):
         Key of its settings in the section `networks` of the configuration.
     observed_frames
         Frames of readings that it is given, up to the last observed one.
+    any_sensors
+        Whether it takes the readings of other sensors than those it was trained with: its weights are not of them.
     config
         The dataclass of sizes that rebuilds it.
 
@@ -40,6 +42,7 @@ class Network(nn.Module, ABC):
     section: ClassVar[str]
     Sizes: ClassVar[type]
     observed_frames: int = 1
+    any_sensors: ClassVar[bool] = False
     config: "DataclassInstance"
 
     def __init__(self, scene: Scene, config: "DataclassInstance", settings: NetworkConfig):

@@ -54,6 +54,7 @@ class Rollout(Network):
         Whether the first frame is made by a network of its own from the Voronoi tessellation of the readings.
     """
 
+    any_sensors = True
     tessellated: ClassVar[bool] = False
     settings: RolloutConfig
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "stage3": TRAINED,
     "plotting": PLUMBING | {"data"},
     "forecasting": TRAINED | {"stage1", "stage2", "stage3", "plotting"},
-    "baselines": TRAINED | {"forecasting"},
+    "baselines": TRAINED | {"stage3", "forecasting"},
     "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting", "baselines"},
     "report": PLUMBING | {"data", "forecasting", "evaluation"},
     "explore": PLUMBING | {"data", "sensors", "runs", "plotting", "forecasting", "evaluation"},

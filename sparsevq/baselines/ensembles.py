@@ -22,6 +22,15 @@ from sparsevq.runtime.hdf5 import read_dataset, require_dataset
 Array = NDArray[Any]
 
 
+GIVEN = "observed_frames"
+"""Attribute of a method's forecasts: numbers of observed frames that there are forecasts from; without it, all."""
+
+
+def forecasts_from(stored: h5py.Dataset, observed_frames: int) -> bool:
+    """Whether a method's forecasts (``methods/<name>``) are of cases with so many observed frames, too."""
+    return GIVEN not in stored.attrs or observed_frames in stored.attrs[GIVEN]
+
+
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Frames of the training split, each a member.

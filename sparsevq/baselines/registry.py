@@ -10,6 +10,8 @@ import numpy as np
 
 from sparsevq.baselines.climatology import climatology
 from sparsevq.baselines.cost import Cost, write_costs
+from sparsevq.baselines.ensembles import GIVEN, forecasts_from
+from sparsevq.baselines.outlook import outlook
 from sparsevq.baselines.persistence import persistence
 from sparsevq.baselines.pod_dmd import pod_dmd
 from sparsevq.baselines.ridge import ridge
@@ -31,6 +33,7 @@ BASELINES: dict[str, Baseline] = {
     "climatology": climatology,
     "pod_dmd": pod_dmd,
     "ridge": ridge,
+    "outlook": outlook,
 }
 """Name -> baseline. A new one is a module beside this, an entry here, and its name in `EvaluationConfig.baselines`."""
 
@@ -52,7 +55,7 @@ def run_baselines(
     ----------
     run
         Its data set, basis, sensors (baselines see the sparse ones alone) and forecast are read: which cases, and the
-        reconstruction of the observed frame (for persistence).
+        reconstruction of the observed frame (for persistence). And `EvaluationConfig.parts_of_run`.
     out
         The file to write.
     settings
@@ -92,11 +95,13 @@ def run_baselines(
         models=models or {},
         digests={"data": data.digest, "basis": basis.digest, "sensors": sensors.digest},
         device=device,
+        run=run,
     )
 
     with created(out) as file:
         learned = {"symmetries": (symmetries or Symmetries()).model_dump(mode="json"), "seed": seed}
-        made_from = run.paths(*(name for name in ("data", "basis", "sensors", "forecast") if run.has(name)))
+        read = ("data", "basis", "sensors", "forecast", *settings.parts_of_run)
+        made_from = run.paths(*(name for name in read if run.has(name)))
         made_from |= {f"baseline_{name}": path for name, path in task.models.items()}
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         write_cases(file, replace(cases, first_lead=0))
@@ -107,8 +112,12 @@ def run_baselines(
             forecast = baseline(name, task)
             found[name] = forecast.cost or Cost(forecast.parameters, time.perf_counter() - since)
             shape = (len(cases), cases.horizon + 1, *data.grid, len(data.channels))
-            stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32)
+            stored = file.create_dataset(f"methods/{name}", shape=shape, dtype=np.float32, fillvalue=np.nan)
+            if forecast.observed_frames is not None:
+                stored.attrs[GIVEN] = forecast.observed_frames
             for case, fields in enumerate(forecast.fields):
+                if not forecasts_from(stored, cases.observed_frames[case]):
+                    continue
                 require_finite(fields, name, case, data.flat_mask[cases.trajectory[case]], first_lead=0)
                 stored[case] = fields.reshape(shape[1:])
             stored.attrs.update(forecast.chosen)
@@ -127,9 +136,13 @@ def baseline(name: str, task: Task) -> BaselineForecast:
     """
     if name in BASELINES:
         return BASELINES[name](task)
-    from sparsevq.baselines.networks.forecast import of_network  # imports torch, which the others do without
+    # They import torch, which the others do without.
+    from sparsevq.baselines.networks.controls import of_control
+    from sparsevq.baselines.networks.forecast import of_network
 
     of = ORACLES.get(name, name)
     if of not in task.models:
         raise SparseVQError(f"baseline {name}: there is no model of {of}", "train it: rule baseline_network")
+    if name in task.settings.controls:
+        return of_control(task, task.models[of])
     return of_network(task, task.models[of], dense=name in ORACLES)

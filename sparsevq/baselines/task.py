@@ -17,6 +17,7 @@ from sparsevq.config import EvaluationConfig
 from sparsevq.data.field_data import FieldData
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.forecasting.cases import Cases
+from sparsevq.runs.run import Run
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ class Task:
 
     A baseline learns from the training split, chooses its settings and takes its errors from the validation split, and
     sees of a test trajectory nothing but `anomalies`, what the sensors read, or what sparsevq itself made of it,
-    `reconstruction`. The test trajectory's mask is not given.
+    `reconstruction` and the readings of the run's index dump. The test trajectory's mask is not given.
 
     Attributes
     ----------
@@ -58,6 +59,8 @@ class Task:
         Name -> SHA-256 of the data set, basis and sensors: trained baselines must be made from them.
     device
         Where those forecast.
+    run
+        The files of the run, for methods that are parts of sparsevq; None: there are none.
     """
 
     data: FieldData
@@ -72,6 +75,7 @@ class Task:
     models: Mapping[str, Path] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     device: "torch.device | str" = "cpu"
+    run: Run | None = None
 
     def anomalies(self, trajectory: Array, last_frame: Array, observed_frames: int = 1) -> Array:
         """``(B, k, m)``: what the sensors read in the last `k` frames of trajectories ``(B,)``, normalised anomalies.
@@ -118,6 +122,9 @@ class BaselineForecast:
         Numbers that it learned and forecasts with; of what is solved for.
     cost
         What a training took; None: there was none.
+    observed_frames
+        Numbers of observed frames that it forecasts from; None: any. Of other cases `fields` mean nothing: they are
+        not stored, and not scored.
     """
 
     fields: NDArray[np.float32]
@@ -125,6 +132,7 @@ class BaselineForecast:
     chosen: dict[str, Any] = field(default_factory=dict)
     parameters: int = 0
     cost: Cost | None = None
+    observed_frames: tuple[int, ...] | None = None
 
 
 Baseline = Callable[[Task], BaselineForecast]

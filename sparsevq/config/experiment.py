@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from sparsevq.config.data_sets import FileConfig, PreprocessConfig, SimulatedConfig, SimulationConfig, Symmetries
 from sparsevq.config.faults import lines_of
-from sparsevq.config.networks import ORACLES, NetworkName, NetworksConfig
+from sparsevq.config.networks import ORACLES, ControlName, NetworkName, NetworksConfig
 from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep, each_once
 from sparsevq.config.stages import BasisConfig, Placement, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
 from sparsevq.config.yaml_file import read_yaml
@@ -42,7 +42,17 @@ class ForecastConfig(Section):
         return self
 
 
-BaselineName = Literal["persistence", "climatology", "pod_dmd", "ridge", NetworkName, "dense_fno", "dense_unet"]
+BaselineName = Literal[
+    "persistence",
+    "climatology",
+    "pod_dmd",
+    "ridge",
+    NetworkName,
+    "dense_fno",
+    "dense_unet",
+    "outlook",
+    ControlName,
+]
 
 
 class EvaluationConfig(Section):
@@ -51,7 +61,9 @@ class EvaluationConfig(Section):
     baselines: Annotated[tuple[BaselineName, ...], AfterValidator(each_once)] = Field(
         ("persistence", "climatology", "pod_dmd", "ridge"),
         description="what sparsevq is compared with; those from fno on are trained (section networks), dense_fno and "
-        "dense_unet are oracles: the rollouts of fno and unet from the true, dense frame",
+        "dense_unet are oracles: the rollouts of fno and unet from the true, dense frame; outlook: the GPT's first "
+        "guess alone (stage3.first_guess); continuous, continuous_frames: the GPT's Transformer without codes, on "
+        "groups of coefficients, and on whole frames as the paper's release has it, trained by the settings of stage3",
     )
     members: Count = Field(
         20, description="ensemble members of each baseline; from 19 on they have a 90 % interval (coverage)"
@@ -65,6 +77,18 @@ class EvaluationConfig(Section):
         """The trained baselines that are named, or whose rollouts an oracle uses."""
         wanted = [ORACLES.get(name, name) for name in self.baselines]
         return tuple(name for name in get_args(NetworkName) if name in wanted)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Of those that are named the Transformers without codes, which are trained from the run's index dump."""
+        return tuple(name for name in get_args(ControlName) if name in self.baselines)
+
+    @property
+    def parts_of_run(self) -> tuple[str, ...]:
+        """Files of sparsevq itself that baselines read: those that are parts of it do."""
+        if "outlook" in self.baselines:
+            return ("codes", "gpt")
+        return ("codes",) if self.controls else ()
 
 
 class RobustnessConfig(Section):
@@ -240,6 +264,28 @@ class Config(Section):
             raise ValueError(
                 f"robustness.start={self.robustness.start} has {self.robustness.start + 1} frames up to it, but "
                 f"forecast.observed_frames={min(self.forecast.observed_frames)}: start later"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _baselines_have_what_they_need(self) -> Self:
+        if self.evaluation.controls and self.stage2.tokenizer != "groups":
+            raise ValueError(
+                f"evaluation.baselines: {self.evaluation.controls[0]} is of the coefficients that "
+                f"stage2.tokenizer=groups codes, and it is {self.stage2.tokenizer}: set that, or leave it out"
+            )
+        for name in self.evaluation.networks:
+            needed = getattr(self.networks.of(name), "observed_frames", 1)
+            if needed > max(self.forecast.observed_frames):
+                raise ValueError(
+                    f"evaluation.baselines: {name} is given networks.{name}.observed_frames={needed} frames of "
+                    f"readings, and forecast.observed_frames={max(self.forecast.observed_frames)} has fewer: observe "
+                    "more, lower it, or leave it out"
+                )
+        if "outlook" in self.evaluation.baselines and self.stage3.first_guess == "none":
+            raise ValueError(
+                "evaluation.baselines: outlook is the GPT's first guess, and stage3.first_guess=none: set that to "
+                "regression, or leave outlook out"
             )
         return self
 

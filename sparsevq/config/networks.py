@@ -7,8 +7,11 @@ from pydantic import Field, model_validator
 from sparsevq.config.section import Count, Fraction, Rate, Section
 from sparsevq.config.stages import TrainingConfig
 
-NetworkName = Literal["fno", "unet", "voronoi_fno", "voronoi_unet"]
+NetworkName = Literal["fno", "unet", "voronoi_fno", "voronoi_unet", "senseiver", "shred"]
 """Trained baselines."""
+
+ControlName = Literal["continuous", "continuous_frames"]
+"""The GPT's Transformer without codes: on groups of coefficients, and on whole frames as the paper's release has it."""
 
 ORACLES = {"dense_fno": "fno", "dense_unet": "unet"}
 """Name -> the trained baseline whose rollout starts from the true, dense frame: what no sensors can give."""
@@ -62,6 +65,45 @@ class UNetConfig(RolloutConfig):
         return self
 
 
+class SenseiverConfig(NetworkConfig):
+    """Attention from the readings straight to points and lead times, each trained for by itself."""
+
+    observed_frames: Count = Field(
+        1, description="frames of readings that it is given; with several, only forecasts from as many are compared"
+    )
+    batch_frames: Count = Field(64, description="frames of a batch: batch_frames // leads_a_batch windows")
+    leads_a_batch: Count = Field(4, description="lead times of a batch, drawn at random")
+    batch_pixels: Count = Field(512, description="points of each frame, drawn at random")
+    space_bands: Count = Field(16, description="sine-cosine frequencies per dimension")
+    time_bands: Count = Field(8, description="sine-cosine frequencies of the time")
+    width: Count = Field(64, description="channels of the latents, and of encoder and decoder")
+    latents: Count = Field(64, description="length of the learned query array")
+    layers: Count = Field(3, description="encoder blocks; the later ones share weights")
+    heads: Count = Field(4, description="attention heads")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width} must be a multiple of heads={self.heads}")
+        return self
+
+
+class ShredConfig(NetworkConfig):
+    """SHRED: an LSTM over a history of readings, and a shallow decoder to POD coefficients at all lead times."""
+
+    observed_frames: Count = Field(
+        10, description="frames of readings that it is given: only forecasts from as many or more are compared"
+    )
+    batch_frames: Count = Field(1344, description="frames of a batch: batch_frames // (horizon + 1) windows")
+    modes: Count = Field(256, description="leading modes of the basis that it forecasts, at most")
+    layers: Count = Field(2, description="layers of the LSTM")
+    width: Count = Field(64, description="width of the LSTM")
+    decoder: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        (350, 400), description="widths of the decoder's hidden layers"
+    )
+    dropout: Fraction = Field(0.1, description="dropout in the decoder")
+
+
 class NetworksConfig(Section):
     """Trained baselines: those that `evaluation.baselines` names are trained, from data, basis and sensors alone."""
 
@@ -72,3 +114,6 @@ class NetworksConfig(Section):
         """The settings of a trained baseline: those of `voronoi_fno` are those of `fno`."""
         found: NetworkConfig = getattr(self, network.removeprefix("voronoi_"))
         return found
+
+    senseiver: SenseiverConfig = SenseiverConfig()
+    shred: ShredConfig = ShredConfig()

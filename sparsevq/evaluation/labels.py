@@ -33,18 +33,26 @@ METHODS = {
     "unet": MethodStyle("U-Net rollout", "#882255", "-", "h"),
     "voronoi_fno": MethodStyle("Voronoi + FNO rollout", "#D55E00", "--", "x"),
     "voronoi_unet": MethodStyle("Voronoi + U-Net rollout", "#882255", "--", "*"),
+    "senseiver": MethodStyle("Senseiver", "#332288", "-", "p"),
+    "shred": MethodStyle("SHRED (given a history)", "#117733", "--", "d"),
+    "continuous_frames": MethodStyle("ours without codes, whole frames", "#AA4499", ":", ">"),
+    "continuous": MethodStyle("ours without codes", "#AA4499", "-", "<"),
+    "outlook": MethodStyle("our regression alone", "#0072B2", ":", "3"),
     "dense_fno": MethodStyle("oracle: FNO, dense first frame", "#D55E00", ":", "1"),
     "dense_unet": MethodStyle("oracle: U-Net, dense first frame", "#882255", ":", "2"),
 }
 _OTHERS = ("#D55E00", "#F0E442")
 
 OURS = ("sparsevq", "sparsevq_member")
-"""All other methods are baselines, or oracles."""
+"""All other methods are baselines, oracles, or parts of it."""
 
 ORACLES = tuple(ORACLE_NAMES)
 """They see what no sensors can: in tables for comparison, never the best of anything."""
 
-NO_BASELINES = (*OURS, *ORACLES)
+PARTS = ("continuous", "outlook")
+"""Parts of sparsevq, its regression among them: what the others add is how much it is better than these."""
+
+NO_BASELINES = (*OURS, *ORACLES, *PARTS)
 
 # First two that no training made.
 LINKS = {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sparsevq.baselines.ensembles import members
+from sparsevq.baselines.ensembles import forecasts_from, members
 from sparsevq.basis.basis import Basis
 from sparsevq.data.field_data import FieldData, Split
 from sparsevq.errors import SparseVQError
@@ -191,7 +191,9 @@ class _Scorer:
         self._spectrum("truth", truth, valid, leads)
         self._add(ENSEMBLE, links["forecast"], ensemble, truth, valid)
         self._add(MEMBER, ensemble[0], ensemble[:1], truth, valid)
-        for name in baselines["methods"]:
+        for name, stored in baselines["methods"].items():
+            if not forecasts_from(stored, self._cases.observed_frames[case]):
+                continue
             fields = self._fields(baselines, f"methods/{name}", case, name, valid)
             self._add(name, fields, self._members(baselines, name, case, valid), truth, valid)
 

@@ -3,9 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 from sparsevq.baselines.networks.registry import settings_of
+from sparsevq.baselines.networks.scene import Scene
 from sparsevq.baselines.networks.stage import NetworkStage
+from sparsevq.baselines.networks.windows import Flows
 from sparsevq.basis.basis import compute_basis
 from sparsevq.config import SensorsConfig, Symmetries
 from sparsevq.runs.run import Run
@@ -44,3 +47,12 @@ def persistence_error(stage):
 
 def as_numpy(tensor):
     return np.asarray(tensor.detach())
+
+
+def small_waves(folder, data=None, sensors=6):
+    """A scene, and its flows with their mirror images: of few points and frames."""
+    data = data or travelling_waves(trajectories=10, frames=12, grid=(8, 12))
+    made = make_scene(folder, data, sensors=sensors, modes=20, held_out=1)
+    scene = Scene.of(data, made.basis, made.sparse, made.reads, torch.device("cpu"))
+    symmetries = Symmetries(reflect=("y",), variants=2) if data.vector else Symmetries()
+    return scene, Flows(scene, symmetries, seed=0)

@@ -27,6 +27,7 @@ TRAINING = (
     "example",
     "explore",
 )
+RUN = "results/quickstart/cylinder/n20/seed1"
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
@@ -68,6 +69,25 @@ def test_several_placements_are_a_sweep_on_one_data_set(snakemake):
     for placement, needed in {"random": False, "qr": True, "variance": True}.items():
         reason = plan.output.partition(f"placing 20-{placement} sensors, seed 7")[2].split("\n")[1]
         assert ("basis.h5" in reason) == needed, reason
+
+
+def test_baselines_that_are_parts_of_sparsevq_wait_for_it(snakemake, tmp_path):
+    """The Transformers without codes for the index dump, the first guess for the GPT too; the others for neither."""
+    config = yaml.safe_load((REPOSITORY / "config/quickstart.yaml").read_text())
+    config["evaluation"] = {"baselines": ["outlook", "continuous", "continuous_frames", "senseiver"]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    plan = snakemake("--dry-run", "--configfile", str(tmp_path / "config.yaml"))
+    assert plan.status == 0, plan.output
+    assert (plan.jobs["baseline_continuous"], plan.jobs["baseline_network"]) == (2, 1)
+
+    def inputs(said: str) -> str:
+        return plan.output.partition(f"seed 1: {said}")[2].partition("output:")[0]
+
+    for name in ("continuous", "continuous_frames"):
+        assert inputs(f"training the baseline {name}\n").split("input:")[1].split() == [f"{RUN}/codes.h5"]
+    assert "codes.h5" not in inputs("training the baseline senseiver\n")
+    of_all = inputs("forecasting by the baselines\n")
+    assert all(f"{RUN}/{part}" in of_all for part in ("codes.h5", "gpt/model.safetensors", "baselines/continuous/"))
 
 
 def test_one_placement_has_the_folders_that_it_always_had(snakemake):

@@ -1,7 +1,10 @@
 # What sparsevq is compared with. Trained baselines need the data set, its basis and the sensors alone, so they are trained
 # beside sparsevq; all of them forecast the cases of its forecast file.
 
-TRAINED_BASELINES = CONFIG.evaluation.networks
+TRAINED_BASELINES = [*CONFIG.evaluation.networks, *CONFIG.evaluation.controls]
+
+# What baselines that are parts of sparsevq read of it.
+OF_SPARSEVQ = {"codes": "<run>/codes.h5", "gpt": "<run>/gpt/model.safetensors"}
 
 
 rule baseline_network:
@@ -17,6 +20,8 @@ rule baseline_network:
         "<run>/logs/baseline_network_{network}.log",
     benchmark:
         "<run>/benchmarks/baseline_network_{network}.tsv"
+    wildcard_constraints:
+        network="(?!continuous)[a-z_]+",
     conda:
         "../../environment.yml"
     threads: THREADS * PROCESSES
@@ -33,8 +38,37 @@ rule baseline_network:
         "../scripts/baseline_network.py"
 
 
+# The GPT's Transformer without codes: of the run's index dump, by the settings of stage 3.
+rule baseline_continuous:
+    input:
+        codes="<run>/codes.h5",
+    output:
+        model="<run>/baselines/{network}/model.safetensors",
+        history="<run>/baselines/{network}/history.csv",
+        cost="<run>/baselines/{network}/cost.json",
+    log:
+        "<run>/logs/baseline_continuous_{network}.log",
+    benchmark:
+        "<run>/benchmarks/baseline_continuous_{network}.tsv"
+    wildcard_constraints:
+        network="continuous|continuous_frames",
+    conda:
+        "../../environment.yml"
+    threads: THREADS * PROCESSES
+    resources:
+        **TRAINING,
+    params:
+        stage3=settings("stage3"),
+        version=VERSION,
+    message:
+        "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: training the baseline {wildcards.network}"
+    script:
+        "../scripts/baseline_continuous.py"
+
+
 rule baselines:
     input:
+        **{part: OF_SPARSEVQ[part] for part in CONFIG.evaluation.parts_of_run},
         data="<data>/data.h5",
         basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",

@@ -34,21 +34,31 @@ def of_network(task: Task, path: Path, *, dense: bool = False) -> BaselineForeca
     Raises
     ------
     SparseVQError
-        The file is missing or damaged, or the network has no rollout.
+        The file is missing or damaged, the network has no rollout, or no case has as many observed frames as it needs.
     """
     network, file = load_network(path, task.data, task.basis, task.sparse, task.reads, torch.device(task.device))
     require_made_from(path, file.made_from, task.digests, f"baseline_network ({file.extra['network']})")
     if dense and not isinstance(network, Rollout):
         raise SparseVQError(f"{path} has no rollout to start from a dense frame", "leave its oracle out")
-    cases = task.cases
-    observed = cases.observed_frames
+    cases, needed = task.cases, network.observed_frames
+    given = cases.observed_frames >= needed
+    if not given.any():
+        raise SparseVQError(
+            f"baseline {file.extra['network']} is given {needed} frames of readings, and no forecast has as many",
+            f"add {needed} to forecast.observed_frames, or lower networks.{network.section}.observed_frames",
+        )
 
     def forecast(windows: Windows, observed_frames: int) -> Iterator[Array]:
         yield from _forecasts(network, task, windows, dense)
 
-    fields = np.stack(list(forecast(Windows(cases.trajectory, cases.start_frame), 1)))
+    windows = Windows(cases.trajectory[given], cases.start_frame[given])
+    fields = np.full((len(cases), cases.horizon + 1, *task.basis.mean.shape), np.nan, np.float32)
+    for case, field in zip(np.flatnonzero(given), forecast(windows, needed), strict=True):
+        fields[case] = field
     chosen = {"regularisation": float(file.extra["strength"]), "validation_relative_l2": _validated(file.extra)}
-    return BaselineForecast(fields, dressed(task, forecast, np.ones_like(observed)), chosen, cost=read_cost(path))
+    ensemble = dressed(task, forecast, np.full(len(cases), needed))
+    of = None if given.all() else tuple(np.unique(cases.observed_frames[given]).tolist())
+    return BaselineForecast(fields, ensemble, chosen, cost=read_cost(path), observed_frames=of)
 
 
 @torch.no_grad()

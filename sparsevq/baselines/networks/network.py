@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sparsevq.baselines.networks.scene import Scene
 from sparsevq.baselines.networks.windows import Flows
 from sparsevq.config.networks import NetworkConfig
+from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.parallel import weights_of
 
 if TYPE_CHECKING:
@@ -79,9 +80,28 @@ class Network(nn.Module, ABC):
     def forecast(self, readings: Tensor, horizon: int) -> Tensor:
         """Normalised anomalies ``(b, horizon + 1, N, C)`` from readings ``(b, k, m)``, lead 0 first."""
 
+    def require_leads(self, horizon: int, trained: int) -> None:
+        """Check that a network that is trained for each lead time by itself knows those of a horizon.
+
+        Raises
+        ------
+        SparseVQError
+            It is longer than the trained one.
+        """
+        if horizon > trained:
+            raise SparseVQError(
+                f"baseline {self.section} is trained for {trained} frames ahead, not for {horizon}",
+                "train it with that forecast.horizon, or forecast no further",
+            )
+
     def parameters_count(self) -> int:
         """Numbers that are trained."""
         return sum(weight.numel() for weight in self.parameters())
+
+
+def windows_of(frames: int, leads: int, mine: slice) -> int:
+    """Windows of a batch of so many frames, `leads` of each: one at least for each rank, whose rows are `mine`."""
+    return max(1 if mine.step is None else mine.step, frames // leads)
 
 
 def mean_square(guess: Tensor, truth: Tensor, valid: Tensor, area: Tensor) -> Tensor:

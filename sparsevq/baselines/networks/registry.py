@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sparsevq.baselines.networks.fno import FNORollout, VoronoiFNO
 from sparsevq.baselines.networks.network import Network
 from sparsevq.baselines.networks.scene import Scene
+from sparsevq.baselines.networks.senseiver import Senseiver
+from sparsevq.baselines.networks.shred import Shred
 from sparsevq.baselines.networks.unet import UNetRollout, VoronoiUNet
 from sparsevq.basis.basis import Basis
 from sparsevq.config.networks import NetworkConfig, NetworksConfig
@@ -23,6 +25,8 @@ NETWORKS: dict[str, type[Network]] = {
     "unet": UNetRollout,
     "voronoi_fno": VoronoiFNO,
     "voronoi_unet": VoronoiUNet,
+    "senseiver": Senseiver,
+    "shred": Shred,
 }
 """Name -> class. A new one is a module beside this, a line here, and its name in `sparsevq.config.networks`."""
 

@@ -91,12 +91,9 @@ def _pictured(
 ) -> PicturedCase:
     """The case with the median error, and the baseline with the smallest."""
     case = median_case(by_case)
-    means = (
-        by_case[by_case["lead_time"] > 0]
-        .groupby("method")["relative_l2"]
-        .mean()
-        .drop(list(NO_BASELINES), errors="ignore")
-    )
+    there = by_case.loc[by_case["case"] == case, "method"]  # some methods forecast from several frames alone
+    later = by_case[(by_case["lead_time"] > 0) & by_case["method"].isin(there)]
+    means = later.groupby("method")["relative_l2"].mean().drop(list(NO_BASELINES), errors="ignore")
     name = str(means.idxmin()) if len(means) else ""
     cases = read_cases(forecast, data)
 

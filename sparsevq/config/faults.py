@@ -117,6 +117,11 @@ def _wrong_name(place: str, fault: Any, values: Any) -> str:
 # ------------------------------------------------------------------------------------------------ unknown keys
 
 
+def _depth(path: str) -> int:
+    """Of a section: how many names lead to it."""
+    return len(path.split(".")) if path else 0
+
+
 def _unknown(section: type[BaseModel], place: str, key: str, value: Any, owner: type[BaseModel]) -> str:
     """An unknown key with the nearest known one, of its own section or the place where it is known."""
     known = list(owner.model_fields)
@@ -128,6 +133,9 @@ def _unknown(section: type[BaseModel], place: str, key: str, value: Any, owner: 
     places = [path for path in _places(section) if path != where]
     elsewhere = list(dict.fromkeys(path.rpartition(".")[0] for path in places if path.rpartition(".")[2] == key))
     if elsewhere:
+        # Whoever writes a key at the top means a section, not a part of one.
+        least = min(map(_depth, elsewhere))
+        elsewhere = [section_name for section_name in elsewhere if _depth(section_name) == least]
         move = f"move it to {' or '.join(elsewhere)}" if elsewhere != [""] else "move it to the top of the file"
         return f"{said} is not a known key here: {move}"
     far = _nearest(key, [path.rpartition(".")[2] for path in places])

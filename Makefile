@@ -54,7 +54,8 @@ clean:
 	$(PIP) install --requirement requirements.lock
 	@touch $@
 
-.venv/package: .venv/dependencies pyproject.toml
+.venv/package: .venv/dependencies pyproject.toml requirements-networks.lock
+	$(PIP) install --no-deps --requirement requirements-networks.lock
 	$(PIP) install --no-deps --editable .
 	@touch $@
 

@@ -1,12 +1,9 @@
 """What a method costs: how many numbers it keeps, how long it was fitted or trained, and on what."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import written_whole
@@ -60,10 +57,3 @@ def read_cost(model: Path) -> Cost:
         raise SparseVQError(
             f"{path} does not tell what the training of {model} took ({error})", "train it again"
         ) from None
-
-
-def write_costs(path: Path, costs: Mapping[str, Cost]) -> None:
-    """The costs of some methods as a table, ``costs.csv``."""
-    rows = [{"method": name, **asdict(cost)} for name, cost in costs.items()]
-    with written_whole(path) as part:
-        pd.DataFrame(rows, columns=["method", "parameters", "seconds", "steps", "device"]).to_csv(part, index=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsevq.baselines.climatology import climatology
-from sparsevq.baselines.cost import Cost, write_costs
+from sparsevq.baselines.cost import Cost
 from sparsevq.baselines.ensembles import GIVEN, forecasts_from
 from sparsevq.baselines.outlook import outlook
 from sparsevq.baselines.persistence import persistence
@@ -47,8 +47,7 @@ def run_baselines(
     *,
     models: Mapping[str, Path] | None = None,
     device: "torch.device | str" = "cpu",
-    costs: Path | None = None,
-) -> None:
+) -> dict[str, Cost]:
     """Forecast the cases of a forecast file with each baseline, and write ``baselines.h5`` (``docs/data-format.md``).
 
     Parameters
@@ -67,8 +66,10 @@ def run_baselines(
         Name -> model file of each trained baseline that the settings name.
     device
         Where those forecast.
-    costs
-        A table to write, of what each baseline took; None: none.
+
+    Returns
+    -------
+    What each baseline took.
 
     Raises
     ------
@@ -122,8 +123,7 @@ def run_baselines(
                 stored[case] = fields.reshape(shape[1:])
             stored.attrs.update(forecast.chosen)
             forecast.ensemble.write(file.create_group(f"ensembles/{name}"), data)
-    if costs is not None:
-        write_costs(costs, found)
+    return found
 
 
 def baseline(name: str, task: Task) -> BaselineForecast:

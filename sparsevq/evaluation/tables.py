@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.costs import costs_markdown
 from sparsevq.evaluation.in_and_out import in_and_out
 from sparsevq.evaluation.intervals import Resampled, errors_by_trajectory
 from sparsevq.evaluation.labels import LINKS, METHODS, NO_BASELINES, ORACLES, in_usual_order
@@ -45,6 +46,7 @@ def tabulate(
     robustness: Sequence[Path],
     out_dir: str | Path,
     trained: int,
+    costs: Sequence[Path] = (),
 ) -> None:
     """Put the tables of all runs together.
 
@@ -71,6 +73,8 @@ def tabulate(
         of the complete latents also its ratio to the rate-distortion bound.
     ``codebook.md``
         Codes in use.
+    ``baselines.csv``, ``baselines.md``
+        What each method took: parameters, wall time of its fit or training, optimizer steps, device.
     ``robustness.md``
         Relative L2 of reconstructions from other sensors than the run's own, by the encoder and by the linear estimate.
     ``placements.csv``, ``placements.md``
@@ -86,6 +90,8 @@ def tabulate(
         run; any but `scores` may be empty.
     out_dir
         Folder to write to.
+    costs
+        ``costs.csv`` of each run.
     trained
         The last lead time of a training sequence (frames).
 
@@ -124,6 +130,10 @@ def tabulate(
         codebook = stacked(codebooks)
         write_csv(out_dir / "codebook.csv", codebook)
         write_text(out_dir / "codebook.md", codebook_markdown(codebook))
+    if costs:
+        took = stacked(costs)
+        write_csv(out_dir / "baselines.csv", took)
+        write_text(out_dir / "baselines.md", costs_markdown(took))
     if robustness:
         errors = stacked(robustness)
         write_csv(out_dir / "robustness.csv", errors)

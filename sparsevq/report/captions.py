@@ -72,6 +72,11 @@ TABLES = {
     ),
     "chain": FIGURES["chain"],
     "codebook": "Codes of each level that occur, and their perplexity (effective number of codes).",
+    "baselines": (
+        "What each method took: numbers that it has learned and forecasts with, wall time of its training (of what is "
+        "solved for: of its fit, with its forecasts; of sparsevq: of the jobs of its four parts), optimizer steps, "
+        "device. An oracle has no training of its own."
+    ),
     "robustness": (
         "Error of the reconstruction from other sensors than the run's own, on frames of the test split: some of "
         "them missing, further ones, others, with noise (in units of the anomalies' standard deviation) that the "

@@ -146,5 +146,11 @@ def train(stage: Stage, folder: Path, *, tracker: Logs, checkpoints: Checkpoints
             shape=asdict(stage.config),
             settings=stage.settings.model_dump(mode="json"),
             made_from=stage.made_from,
-            extra={"seed": stage.seed, "validation": best, **stage.extra},
+            extra={
+                "seed": stage.seed,
+                "validation": best,
+                "steps": stage.steps,
+                "device": stage.fabric.device.type,
+                **stage.extra,
+            },
         )

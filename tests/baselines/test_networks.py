@@ -28,6 +28,7 @@ SMALL = {
     "unet": {"widths": (8, 8, 16, 16, 16), "lr": 4e-3},
 }
 PACKAGES = {"fno": "neuralop", "unet": "monai"}
+MISSING = "optional packages of requirements-networks.lock are missing"
 
 
 class Silent:
@@ -44,7 +45,7 @@ def made(tmp_path_factory):
 
 def small_stage(made, network, **settings):
     kind = network.removeprefix("voronoi_")
-    pytest.importorskip(PACKAGES[kind])
+    pytest.importorskip(PACKAGES[kind], reason=MISSING)
     return stage_of(made, network, **{"warmup_steps": 5, "batch_frames": 8, **SMALL[kind], **settings})
 
 
@@ -151,7 +152,7 @@ def test_a_channel_that_no_sensor_reads_is_zero_in_the_mosaic(tmp_path):
 
 @pytest.mark.parametrize("grid", [(12, 15), (8, 12, 10)])
 def test_the_spectral_convolution_is_that_of_neuraloperator(grid):
-    convolution = pytest.importorskip("neuralop.layers.spectral_convolution")
+    convolution = pytest.importorskip("neuralop.layers.spectral_convolution", reason=MISSING)
     modes = (4, 6, 4)[: len(grid)]
     theirs = convolution.SpectralConv(3, 5, modes, bias=False)
     x = torch.randn(2, 3, *grid)
@@ -162,7 +163,7 @@ def test_the_spectral_convolution_is_that_of_neuraloperator(grid):
 
 
 def test_a_u_net_sees_across_periodic_ends_alone():
-    nets = pytest.importorskip("monai.networks.nets")
+    nets = pytest.importorskip("monai.networks.nets", reason=MISSING)
     torch.manual_seed(0)
     net = nets.BasicUNet(2, 1, 1, features=(4, 4, 4, 4, 4, 4), norm=("group", {"num_groups": 4}))
     wrap_around(net, (False, True))

@@ -1,6 +1,9 @@
 # What sparsevq is compared with. Trained baselines need the data set, its basis and the sensors alone, so they are trained
 # beside sparsevq; all of them forecast the cases of its forecast file.
 
+# The parts of sparsevq, whose costs stand beside those of the baselines.
+PARTS = ("semi_sparse", "sparse", "tokenizer", "gpt")
+
 TRAINED_BASELINES = [*CONFIG.evaluation.networks, *CONFIG.evaluation.controls]
 
 # What baselines that are parts of sparsevq read of it.
@@ -73,6 +76,7 @@ rule baselines:
         basis="<data>/basis.h5",
         sensors="<run>/sensors.h5",
         forecast="<held_out>/forecast.h5",
+        parts=expand("<run>/{part}/model.safetensors", part=PARTS, allow_missing=True),
         networks=expand("<run>/baselines/{network}/model.safetensors", network=TRAINED_BASELINES, allow_missing=True),
         network_costs=expand("<run>/baselines/{network}/cost.json", network=TRAINED_BASELINES, allow_missing=True),
     output:
@@ -91,6 +95,7 @@ rule baselines:
     params:
         symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
         evaluation=settings("evaluation"),
+        split="test",
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: forecasting by the baselines"
@@ -105,5 +110,7 @@ use rule baselines as baselines_ood with:
         "<run>/benchmarks/baselines_ood.tsv"
     pathvars:
         held_out="<run>/ood",
+    params:
+        split="ood",
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: baselines outside the training range"

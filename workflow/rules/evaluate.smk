@@ -219,6 +219,7 @@ rule tables:
         codebook=of_all_runs("codebook"),
         robustness=expand(rules.robustness.output.robustness, **SWEEP),
         robustness_forecast=(expand(rules.robustness_forecast.output.robustness, **SWEEP) if ROBUSTNESS else []),
+        costs=expand(rules.baselines.output.costs, **SWEEP),
     output:
         **PLACEMENT_TABLES,
         **ROBUSTNESS_TABLES,
@@ -234,6 +235,8 @@ rule tables:
         chain_latex="<experiment>/tables/chain.tex",
         calibration="<experiment>/tables/calibration.csv",
         calibration_markdown="<experiment>/tables/calibration.md",
+        baselines="<experiment>/tables/baselines.csv",
+        baselines_markdown="<experiment>/tables/baselines.md",
         codebook="<experiment>/tables/codebook.csv",
         codebook_markdown="<experiment>/tables/codebook.md",
         robustness="<experiment>/tables/robustness.csv",

@@ -7,13 +7,16 @@ from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.baselines.registry import run_baselines
+    from sparsevq.config import number_and_placement
+    from sparsevq.evaluation.costs import cost_of_parts, write_costs
+    from sparsevq.evaluation.table_files import identity_of
     from sparsevq.runs.data_sets import data_sets
     from sparsevq.runs.run import Run
 
     run = Run.of(snakemake.input.items())
     work.tracker.log_data_sets(data_sets(run.domain, run.file("data"), "train", "val"))
     models = {Path(path).parent.name: Path(path) for path in snakemake.input.networks}
-    run_baselines(
+    costs = run_baselines(
         run,
         Path(snakemake.output.baselines),
         EvaluationConfig(**snakemake.params.evaluation),
@@ -21,5 +24,9 @@ with job(snakemake) as work:
         seed=int(snakemake.wildcards.seed),
         models=models,
         device=work.fabric("32-true").device if models else "cpu",
-        costs=Path(snakemake.output.costs),
     )
+    which, split = snakemake.wildcards, snakemake.params.split
+    data_set = which.data_set if split == "test" else f"{which.data_set}-{split}"
+    identity = identity_of(data_set, *number_and_placement(which.num_sensors), int(which.seed))
+    ours = {"sparsevq": cost_of_parts([Path(path) for path in snakemake.input.parts])}
+    write_costs(Path(snakemake.output.costs), identity, ours | costs)

@@ -13,7 +13,7 @@ with job(snakemake) as work:
     kinds = ("scores", "cases", "chain", "calibration", "codebook", "robustness")
     folder = Path(snakemake.output.forecast).parent
     read = ([Path(path) for path in snakemake.input[kind]] for kind in kinds)
-    tabulate(*read, folder, trained=snakemake.params.trained)
+    tabulate(*read, folder, trained=snakemake.params.trained, costs=list(map(Path, snakemake.input.costs)))
     draw_summary_figures(snakemake.output.forecast, Path(snakemake.output.lead_time).parent)
     if snakemake.input.get("robustness_forecast"):
         paths = [Path(path) for path in snakemake.input.robustness_forecast]

@@ -18,5 +18,6 @@ def needed(module: str, name: str, network: str) -> Any:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         raise SparseVQError(
-            f"the baseline {network} needs the package {error.name}", "pip install 'sparsevq[networks]'"
+            f"the baseline {network} needs the package {error.name}",
+            "pip install --no-deps -r requirements-networks.lock, or pip install 'sparsevq[networks]'",
         ) from None

@@ -107,6 +107,7 @@ TITLES = {
     "chain": "Where the error comes from",
     "codebook": "Use of the codebook",
     "robustness": "Other sensors, and noise",
+    "baselines": "What each method took",
     "robustness_forecast": "Forecasts from other sensors, with noise, and further",
 }
 """Tables over all runs that stand below the results."""

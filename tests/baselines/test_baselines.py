@@ -298,8 +298,8 @@ def test_the_file_holds_the_forecasts_cases_and_each_method(experiment):
         assert file["lead_time"].attrs["units"] == "s"
         np.testing.assert_array_equal(file["observed_frames"], 1)
         assert file.attrs["first_lead"] == 0
-        assert set(file["methods"]) == set(file["ensembles"]) == set(BASELINES)
-        assert all(file[f"methods/{name}"].shape == (4, HORIZON + 1, 16, 16, 2) for name in BASELINES)
+        assert set(file["methods"]) == set(file["ensembles"]) == set(settings.baselines)
+        assert all(file[f"methods/{name}"].shape == (4, HORIZON + 1, 16, 16, 2) for name in settings.baselines)
         assert file["methods/pod_dmd"].attrs["rank"] in (2, 4)
     before = out.read_bytes()
     run_baselines(experiment.run(), out, settings)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "evaluation": PLUMBING | {"data", "basis", "sensors", "runs", "plotting", "forecasting", "baselines"},
     "report": PLUMBING | {"data", "forecasting", "evaluation"},
     "explore": PLUMBING | {"data", "sensors", "runs", "plotting", "forecasting", "evaluation"},
-    "serving": PLUMBING | {"data", "sensors", "runs", "forecasting"},
+    "serving": PLUMBING | {"data", "basis", "sensors", "models", "runs", "stage1", "stage2", "forecasting"},
     "cli": TRAINED
     | {
         "simulators",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sparsevq.cli.data import add_data
 from sparsevq.cli.deliver import add_deliver
+from sparsevq.cli.demo import add_demo
 from sparsevq.cli.explore import add_explore
 from sparsevq.cli.flags import HelpFormatter, Parser
 from sparsevq.cli.forecast import add_forecast
@@ -58,6 +59,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="sparsevq", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("--version", action="version", version=f"sparsevq {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    add_demo(commands)
     add_data(commands)
     add_train(commands)
     add_forecast(commands)

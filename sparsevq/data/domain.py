@@ -11,11 +11,13 @@ from sparsevq.data.layout import SCHEMA as DATA_SCHEMA
 from sparsevq.data.layout import VERSION as DATA_VERSION
 from sparsevq.data.layout import read_described, read_domain, write_header
 from sparsevq.data.sampled import FRAMES, SAMPLED, STEPS, FloatArray, Points, cases
-from sparsevq.runtime.hdf5 import created, open_layout, read_attribute, read_dataset, require_dataset, stamp
+from sparsevq.runtime.hdf5 import created, open_layout, read_attribute, read_dataset, remade, require_dataset, stamp
 
 SCHEMA, VERSION = "sparsevq-domain", 1
 CHUNK = 2**20
 """Bytes of sampled frames that are read together: few points of all frames are asked for."""
+THINNED = 32
+"""Of each split, at most, in a small packed run."""
 PACKED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 
@@ -65,6 +67,35 @@ def _change(fields: h5py.Dataset, data: FieldData) -> FloatArray:
         still |= step == 0
         total += np.square(step)
     return np.where(still, 0, np.sqrt(total / max(len(chosen), 1)))
+
+
+def write_thinned(path: Path, source: Path, share: float) -> None:
+    """Write a domain with fewer sampled frames, `THINNED` of a split, and values that are rounded.
+
+    Parameters
+    ----------
+    path, source
+        The file to write, and one that `write_domain` wrote.
+    share
+        Rms of the error of the values, over that of a channel, at most.
+
+    Raises
+    ------
+    SparseVQError
+        A file is missing or damaged, or can't be written.
+    """
+    data = read_packed_domain(source)
+    steps = 2.0 ** np.floor(np.log2(share * np.sqrt(12) * data.std))  # of whose multiples HDF5's filters make little
+    with open_layout(source, SCHEMA, VERSION) as read, remade(source, path, {}, ("sampled", "change")) as file:
+        for split in SAMPLED:
+            values = read_dataset(read, f"sampled/{split}", (None, None, None))
+            kept = np.unique(np.linspace(0, max(len(values) - 1, 0), min(THINNED, len(values))).round().astype(int))
+            rounded = (np.rint(values[kept] / steps) * steps).astype(np.float32)
+            chunks = (max(len(rounded), 1), *rounded.shape[1:])
+            file.create_dataset(f"sampled/{split}", data=rounded, chunks=chunks, **PACKED)
+        change = read_dataset(read, "change", (None, None)).astype(np.float32)
+        digits = change.view(np.uint32) & np.uint32(0xFFFF0000)  # a zero stays one
+        file.create_dataset("change", data=digits.view(np.float32).astype(np.float64), **PACKED)
 
 
 def read_packed_domain(path: Path) -> FieldData:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsevq.data.device_fields import DeviceFields
+from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig, members_of
 from sparsevq.models.regression import Outlook, Regression, Windows, chosen_windows
@@ -198,6 +198,27 @@ def seen_by_sensors(gpt: GPT, codes: Codes, trajectory: Tensor, start: Tensor, c
         used, regression = gpt.outlooks.by(count)
         outlook = regression(frames_of(codes.readings, trajectory, start, times[-used:]).flatten(1))
     return Seen(frames_of(codes.sparse, trajectory, start, times), times, outlook, regression)
+
+
+def seen_of_frames(model: ForecastModel, fields: DeviceFields, trajectory: int, start: int, count: int) -> Seen:
+    """As `seen_by_sensors`, of one forecast and without an index dump: what `model` makes of the frames themselves.
+
+    Parameters
+    ----------
+    fields
+        The data set as the model sees it, with its frames.
+    start
+        The last observed frame.
+    """
+    times = torch.arange(1 - count, 1)
+    views = Views(torch.full_like(times, trajectory), start + times, torch.zeros_like(times))
+    prompt = model.tokenizer.tokenize(model.sparse.encode(fields, views))[None]
+    times = times.to(model.device)
+    if model.gpt.outlooks is None or not isinstance(model.sparse, ModalModel):
+        return Seen(prompt, times)
+    used, regression = model.gpt.outlooks.by(count)
+    readings = model.sparse.seen(fields, views[count - used :])
+    return Seen(prompt, times, regression(readings.flatten()[None]), regression)
 
 
 def dense_regression(gpt: GPT, codes: Codes) -> Regression | None:

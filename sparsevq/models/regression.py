@@ -147,7 +147,7 @@ class Regression(nn.Module):
         """Normalised readings (b, m), of the frames in order of time -> the outlook."""
         with torch.autocast(readings.device.type, enabled=False):
             places = (readings.float() - self.center) @ self.metric
-            parts = [self._kernel(part, self.places) @ self.weights for part in places.split(1024)]
+            parts = [self.across(part, self.places) @ self.weights for part in places.split(1024)]
             found = self.outlook(torch.cat(parts), self._nearby(places, None))
             nearest = [
                 torch.cdist(part, self.places).topk(self.neighbours, largest=False) for part in places.split(1024)
@@ -219,7 +219,7 @@ class Regression(nn.Module):
         found.choice.copy_(torch.tensor([choice.ridge, choice.width, choice.linear, choice.noise]))
         parts, components = _components(targets, len(found.components), seed)
         found.components.copy_(components)
-        within = found._kernel(found.places, found.places).double()
+        within = found.across(found.places, found.places).double()
         within.diagonal().add_(choice.noise)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(within)).float()
         found.weights.copy_(inverse @ parts)
@@ -278,7 +278,8 @@ class Regression(nn.Module):
             found.append((chance @ self.scales.flatten(1)).unflatten(1, self.scales.shape[1:]))
         return torch.cat(found)
 
-    def _kernel(self, places: Tensor, others: Tensor) -> Tensor:
+    def across(self, places: Tensor, others: Tensor) -> Tensor:
+        """Kernel (a, b) of places (a, q) and (b, q)."""
         _, width, linear, _ = self.choice.unbind()
         return _sum_kernel(places, others, width * self.width, linear / self.width)
 

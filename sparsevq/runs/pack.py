@@ -14,7 +14,9 @@ from sparsevq.runtime.files import unwritable
 NEEDED = ("sensors", *PARTS)
 ALSO = ("basis", "calibration")
 """Files that runs of earlier versions, or runs that are not calibrated, do without."""
-TOLD = ("sensors.csv", "readings_example.csv", "scores.csv", RECORD)
+SMALL = "small.json"
+"""Of a small packed run (`sparsevq.serving.small`): how far its numbers are rounded, and what that costs."""
+TOLD = ("sensors.csv", "readings_example.csv", "scores.csv", SMALL, RECORD)
 """For those who use it: where its sensors are, what readings look like, how good its forecasts were."""
 
 

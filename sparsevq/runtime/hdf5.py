@@ -52,6 +52,38 @@ def created(path: str | Path, digests: Mapping[str, str] | None = None) -> Itera
 
 
 @contextlib.contextmanager
+def remade(
+    source: str | Path, path: str | Path, made_from: Mapping[str, str], without: tuple[str, ...] = ()
+) -> Iterator[h5py.File]:
+    """Write a copy of one of the project's HDF5 files, open to be added to, that is made from other files.
+
+    Parameters
+    ----------
+    source
+        The file to copy; it was checked when it was read.
+    path
+        The copy, as of `created`.
+    made_from
+        Name -> digest, instead of those that `source` states.
+    without
+        Datasets or groups, by name, that are not copied.
+
+    Raises
+    ------
+    SparseVQError
+        The file can't be written.
+    """
+    with h5py.File(source, "r") as read, created(path) as file:
+        for name in read.attrs:
+            file.attrs.create(name, read.attrs[name], dtype=read.attrs.get_id(name).dtype)
+        file.attrs["made_from"] = json.dumps({**read_made_from(read), **made_from}, sort_keys=True)
+        for name in read:
+            if name not in without:
+                read.copy(name, file)
+        yield file
+
+
+@contextlib.contextmanager
 def open_layout(
     path: str | Path, schema: str, version: int | tuple[int, ...], *, checked: bool = True
 ) -> Iterator[h5py.File]:

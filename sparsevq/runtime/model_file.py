@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,9 +19,14 @@ from torch import Tensor, nn
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.files import digest, written_whole
 from sparsevq.runtime.integrity import note_version
+from sparsevq.runtime.rounded import Rounded, decoded, encoded
 from sparsevq.version import VERSION
 
 SCHEMA_VERSION = 1
+ROUNDED_VERSION = 2
+"""The version of files with weights that are rounded and deflated (`write_rounded`), which earlier programs refuse."""
+STEPS = ".steps"
+"""After a weight's name: the entry with the steps that it is multiples of."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,46 @@ def save_model(
         "extra": extra or {},
     }
     weights = {name: weight.detach().cpu().contiguous().clone() for name, weight in module.state_dict().items()}
+    _write(path, header, weights)
+
+
+def write_rounded(
+    path: Path, file: ModelFile, weights: Mapping[str, Rounded | Tensor], made_from: Mapping[str, str]
+) -> None:
+    """Write a model that was read with other weights, some of them rounded; it is read as any other.
+
+    Parameters
+    ----------
+    file
+        The model: what it is, but for its weights.
+    weights
+        All of them by name; a `Rounded` takes as few bytes as its whole numbers need.
+    made_from
+        Name -> digest, instead of those of `file`.
+    """
+    header: dict[str, Any] = {
+        "schema": "sparsevq-model",
+        "schema_version": ROUNDED_VERSION,
+        "sparsevq_version": VERSION,
+        **{field: getattr(file, field) for field in ("kind", "shape", "settings", "extra")},
+        "made_from": dict(made_from),
+        "rounded": {
+            name: {"shape": list(weight.numbers.shape), "dtype": weight.dtype}
+            for name, weight in sorted(weights.items())
+            if isinstance(weight, Rounded)
+        },
+    }
+    stored: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        if isinstance(weight, Rounded):
+            stored[name] = torch.frombuffer(bytearray(encoded(weight.numbers)), dtype=torch.uint8)
+            stored[name + STEPS] = torch.from_numpy(np.atleast_1d(weight.steps))
+        else:
+            stored[name] = weight.detach().cpu().contiguous().clone()
+    _write(path, header, stored)
+
+
+def _write(path: Path, header: dict[str, Any], weights: dict[str, Tensor]) -> None:
     header["sha256"] = _content(header, weights)
     with written_whole(path) as part:
         # One entry, since safetensors keeps no order of entries and the same training must give the same bytes.
@@ -117,9 +163,10 @@ def load_model(path: Path, *kinds: str, device: torch.device | str = "cpu") -> M
         raise SparseVQError(f"{path} is not a readable model file ({error})", "train it again") from None
     if not isinstance(header, dict) or header.get("schema") != "sparsevq-model":
         raise SparseVQError(f"{path} is not a model of sparsevq", "give a model.safetensors that a run wrote")
-    if header.get("schema_version") != SCHEMA_VERSION:
+    if header.get("schema_version") not in (SCHEMA_VERSION, ROUNDED_VERSION):
         raise SparseVQError(
-            f"{path} has schema version {header.get('schema_version')}, this program reads {SCHEMA_VERSION}",
+            f"{path} has schema version {header.get('schema_version')}, this program reads {SCHEMA_VERSION} and "
+            f"{ROUNDED_VERSION}",
             "train it again",
         )
     if header.get("sha256") not in (None, _content(header, weights)):
@@ -130,8 +177,22 @@ def load_model(path: Path, *kinds: str, device: torch.device | str = "cpu") -> M
     if header["kind"] not in kinds:
         raise SparseVQError(f"{path} is a {header['kind']} model, not {' or '.join(kinds)}", "check the path")
     note_version(path, header["sparsevq_version"])
+    weights = _restored(weights, header.get("rounded", {}), device)
     described = {field: header[field] for field in ("kind", "shape", "settings", "made_from", "extra")}
     return ModelFile(path=path, weights=weights, digest=digest(path), **described)
+
+
+def _restored(
+    stored: dict[str, Tensor], about: Mapping[str, Mapping[str, Any]], device: torch.device | str
+) -> dict[str, Tensor]:
+    """The weights of entries, of which those that are named `about` are rounded."""
+    weights = {name: weight for name, weight in stored.items() if name.removesuffix(STEPS) not in about}
+    for name, told in about.items():
+        numbers = decoded(stored[name].cpu().numpy().tobytes(), tuple(told["shape"]))
+        steps = stored[name + STEPS].cpu().numpy()
+        values = Rounded(numbers, steps, told["dtype"]).values.reshape(numbers.shape)
+        weights[name] = torch.from_numpy(values).to(device)
+    return weights
 
 
 def _content(header: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:

@@ -99,7 +99,11 @@ def _package() -> Iterator[Path]:
     """This package's code alone, wherever it is installed."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(sparsevq.__file__).parent
-        yield Path(shutil.copytree(source, Path(folder) / "sparsevq", ignore=shutil.ignore_patterns("__pycache__")))
+        yield Path(
+            shutil.copytree(
+                source, Path(folder) / "sparsevq", ignore=shutil.ignore_patterns("__pycache__", "demo_models")
+            )
+        )
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ def test_predictions_are_those_of_an_explicit_solve():
     learned, unseen = windows(flows(), error=0.1), windows(flows(3, seed=3))
     regression, _ = fitted(learned)
     places, new = ((part.readings - regression.center) @ regression.metric for part in (learned, unseen))
-    within, across = (regression._kernel(one, places).double() for one in (places, new))
+    within, across = (regression.across(one, places).double() for one in (places, new))
     targets = (learned.coefficients - learned.coefficients.mean(0)).flatten(1).double()
     wanted = across @ torch.linalg.solve(within + GIVEN.noise * torch.eye(len(places)), targets)
     wanted = wanted.float().unflatten(1, (LEADS, -1)) + learned.coefficients.mean(0)
@@ -124,7 +124,7 @@ def test_a_window_is_predicted_by_the_other_trajectories_alone(order):
         )
     regression, left_out = fitted(learned)
     parts = ((learned.coefficients - learned.coefficients.mean(0)).flatten(1) @ regression.components.T).double()
-    kernel = regression._kernel(regression.places, regression.places).double()
+    kernel = regression.across(regression.places, regression.places).double()
     for trajectory in range(6):
         rest, own = learned.trajectory != trajectory, learned.trajectory == trajectory
         within = kernel[rest][:, rest] + GIVEN.noise * torch.eye(int(rest.sum()))

@@ -3,15 +3,17 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from sparsevq.errors import SparseVQError
-from sparsevq.runtime.model_file import load_model, save_model
+from sparsevq.runtime.model_file import load_model, save_model, write_rounded
+from sparsevq.runtime.rounded import rounded
 
-NEWER = {"schema": "sparsevq-model", "schema_version": 2}
+NEWER = {"schema": "sparsevq-model", "schema_version": 3}
 
 
 def network(width=4):
@@ -79,6 +81,26 @@ def test_weights_that_share_memory_or_are_transposed_are_saved_as_they_are(tmp_p
     assert torch.equal(weights["second"], model.first)
 
 
+def test_rounded_weights_are_read_as_any_others(path, tmp_path, source):
+    file = load_model(path, "sparse")
+    weight = file.weights["0.weight"].numpy()
+    steps = np.array([[0.25], [0.5], [0.25], [0.125]])
+    weights = {**file.weights, "0.weight": rounded(weight, steps)}
+    write_rounded(tmp_path / "small.safetensors", file, weights, {"data": source, "basis": "b"})
+    found = load_model(tmp_path / "small.safetensors", "sparse")
+    assert (found.shape, found.settings, found.extra) == (file.shape, file.settings, file.extra)
+    assert found.made_from == {"data": source, "basis": "b"}
+    assert found.weights.keys() == file.weights.keys()
+    np.testing.assert_array_equal(found.weights["0.weight"], np.rint(weight / steps) * steps)
+    assert torch.equal(found.weights["1.weight"], file.weights["1.weight"])
+    found.restore(network())
+    damaged = bytearray((tmp_path / "small.safetensors").read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "small.safetensors").write_bytes(damaged)
+    with pytest.raises(SparseVQError, match="is not as sparsevq wrote it"):
+        load_model(tmp_path / "small.safetensors", "sparse")
+
+
 def test_any_of_several_kinds_will_do(path):
     assert load_model(path, "semi_sparse", "sparse").kind == "sparse"
 
@@ -127,7 +149,10 @@ def test_a_truncated_file_is_one_line(path, kept):
         (lambda path: save_file({"weight": torch.zeros(3)}, path), "is not a model of sparsevq"),
         (lambda path: save_file({}, path, {"sparsevq": "[]"}), "is not a model of sparsevq"),
         (lambda path: save_file({}, path, {"sparsevq": "{"}), "is not a readable model file"),
-        (lambda path: save_file({}, path, {"sparsevq": json.dumps(NEWER)}), "schema version 2, this program reads 1"),
+        (
+            lambda path: save_file({}, path, {"sparsevq": json.dumps(NEWER)}),
+            "schema version 3, this program reads 1 and 2",
+        ),
     ],
 )
 def test_what_is_no_model_of_ours_is_refused(tmp_path, make, message):

@@ -1,0 +1,178 @@
+"""The weights of a run's models with as many digits as a tolerance asks for.
+
+m readings, r coefficients, S examples or windows, q coordinates of a kernel, p components, L lead times
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsevq.models.estimate import kernel
+from sparsevq.models.gpt import unit_codes
+from sparsevq.models.regression import Regression
+from sparsevq.runtime.model_file import ModelFile
+from sparsevq.runtime.rounded import Rounded, rounded
+from sparsevq.serving.small.tolerance import Tolerance, water_level
+
+Weights = dict[str, Rounded | Tensor]
+
+WHOLE = 2048
+"""Numbers of a tensor up to which it is kept as it is."""
+SAMPLE = 512
+"""Places, at most, at which kernels are evaluated to see how far errors of their weights add up."""
+FINER = 8
+"""Steps of the places of a kernel are finer than those of coefficients by this: weights that cancel make more of it."""
+OF_SCALES = 0.1
+"""Step of windows' scales of errors, 1 in the mean: hundreds of them are averaged."""
+FINE = 1024
+"""Steps in the rms of numbers that are few and used as they are."""
+
+
+def small_encoder(file: ModelFile, tolerance: Tolerance) -> Weights:
+    """Of an encoder: on modes by what its coefficients may be wrong; of the paper's a share of the weights' rms."""
+    if "modes" not in file.shape:
+        return small_network(file.weights, tolerance)
+    found = small_network({}, tolerance)
+    for name, weight in file.weights.items():
+        found[name] = _rounded(weight, tolerance.step if name in ("examples", "held_out") else _fine(weight))
+    if "estimator.weights" in file.weights:
+        places, weights = file.weights["estimator.places"], file.weights["estimator.weights"]
+        width = file.weights["estimator.width"]
+        some = places[_sample(len(places))]
+        found["estimator.places"] = _rounded(places, tolerance.step / FINER)
+        found["estimator.weights"] = _rounded(weights, tolerance.step / _gathered(kernel(some, places, width)))
+    return found
+
+
+def small_network(weights: Mapping[str, Tensor], tolerance: Tolerance) -> Weights:
+    """Of a network: each weight with an error of the tolerance's share of the rms of its tensor's."""
+    found: Weights = {}
+    for name, weight in weights.items():
+        step = math.sqrt(12) * tolerance.share * _rms(weight)
+        found[name] = _rounded(weight, step if weight.is_floating_point() else 1.0)
+    return found
+
+
+def small_tokenizer(file: ModelFile, tolerance: Tolerance) -> Weights:
+    """Of a tokenizer; codes of groups of coefficients by what these may be wrong."""
+    found = small_network(file.weights, tolerance)
+    if "quantizer.codes" in file.weights:
+        found["quantizer.codes"] = _rounded(file.weights["quantizer.codes"], tolerance.step / 2)
+    return found
+
+
+def small_gpt(
+    file: ModelFile, codebook: Tensor, codes: Rounded | None, tolerance: Tolerance
+) -> tuple[ModelFile, Weights]:
+    """Of a GPT, and what the file says of it: its regressions have fewer components.
+
+    Parameters
+    ----------
+    codebook
+        (P', Q, K, D) of the tokenizer that is written with it.
+    codes
+        The same as they are stored, if they are rounded.
+    """
+    own = {name: weight for name, weight in file.weights.items() if not name.startswith(("outlooks.", "first_guess."))}
+    found = small_network(own, tolerance)
+    unit, scale = unit_codes(codebook)
+    shape = file.weights["codebook"].shape
+    found["codebook"] = unit.view(shape)
+    if codes is not None:  # the same whole numbers
+        steps = (codes.steps / scale.numpy()).astype(np.float32)
+        steps = steps.reshape(-1, *(1,) * 3) if len(shape) == 4 else steps.reshape((1,) * 3)
+        found["codebook"] = Rounded(codes.numbers.reshape(shape), steps, "float32")
+    for name, weight in file.weights.items():
+        if name.startswith("first_guess."):
+            found[name] = weight if name != "first_guess.propagator" else _propagator(weight, tolerance)
+    if "outlooks.flows" not in file.weights:
+        return file, found
+    found["outlooks.flows"] = _rounded(file.weights["outlooks.flows"], tolerance.step)
+    found["outlooks.center"], found["outlooks.trajectory"] = (
+        file.weights[f"outlooks.{name}"] for name in ("center", "trajectory")
+    )
+    sizes = []
+    for frames, *others in file.shape["regressions"]:
+        prefix = f"outlooks.own.{frames}."
+        regression = Regression(*others)
+        regression.load_state_dict(_below(file.weights, prefix))
+        weights, kept = small_regression(regression, tolerance)
+        found.update({prefix + name: weight for name, weight in weights.items()})
+        sizes.append([frames, *others[:-1], kept])
+    return replace(file, shape={**file.shape, "regressions": sizes}), found
+
+
+@torch.no_grad()
+def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weights, int]:
+    """Of a regression, and the number of components that it keeps.
+
+    Components are turned to the principal ones of the windows: what most windows have little of is left out.
+    """
+    weights = {name: weight.clone() for name, weight in regression.state_dict().items()}
+    alone = weights["alone"].double()
+    variances, turn = torch.linalg.eigh(alone.T @ alone / len(alone))  # increasing
+    variances, turn = variances.flip(0).clamp_min(0), turn.flip(1)
+    # The error of all lead times together, of which each may have the allowed one.
+    level = water_level(variances.numpy(), tolerance.allowed * regression.leads)
+    kept = max(int((variances > level).sum()), 1)
+    turn, std = turn[:, :kept], variances[:kept].sqrt()
+    step = math.sqrt(12 * level)
+    some = regression.places[_sample(len(regression.places))]
+    across = regression.across(some, regression.places)
+    coefficients = regression.coefficients
+    of_components = math.sqrt(12 * tolerance.allowed / (coefficients * kept)) / std.clamp_min(1e-30)
+    readings = max(len(regression.center), 1)
+    found: Weights = {name: weights[name] for name in ("center", "width", "choice", "band")}
+    found["metric"] = _rounded(weights["metric"], tolerance.step / FINER / math.sqrt(readings))
+    found["places"] = _rounded(weights["places"], tolerance.step / FINER)
+    found["weights"] = _rounded((weights["weights"].double() @ turn).float(), step / _gathered(across))
+    found["components"] = _rounded((turn.T @ weights["components"].double()).float(), of_components[:, None])
+    found["alone"] = _rounded((alone @ turn).half(), step)
+    found["offset"] = _rounded(weights["offset"], tolerance.step)
+    found["variance"] = weights["variance"]
+    found["scales"] = _rounded(weights["scales"], OF_SCALES)
+    found["where"] = _rounded(weights["where"], 1.0)
+    return found, kept
+
+
+def _propagator(weight: Tensor, tolerance: Tolerance) -> Rounded | Tensor:
+    """Rows of coefficients that vary little may be wrong by more."""
+    std = torch.from_numpy(tolerance.std[: len(weight)]).clamp_min(1e-30)
+    return _rounded(weight, (tolerance.step / (std * len(weight) ** 0.5))[:, None])
+
+
+def _rounded(weight: Tensor, step: Tensor | float) -> Rounded | Tensor:
+    """A tensor rounded, unless it is small."""
+    if weight.numel() <= WHOLE:
+        return weight
+    values = weight.numpy()
+    steps = step.numpy() if isinstance(step, Tensor) else step
+    largest = np.abs(values).max(initial=0.0)
+    # At least so many that all are below 2^24: float32 has no more digits.
+    return rounded(values, np.maximum(steps, float(largest) * 2.0**-23 or 1.0))
+
+
+def _gathered(across: Tensor) -> float:
+    """By how much an error of all weights of a kernel (n, S) is larger in what they give."""
+    return max(float(across.square().sum(1).mean().sqrt()), 1e-12)
+
+
+def _fine(weight: Tensor) -> float:
+    return _rms(weight) / FINE if weight.is_floating_point() else 1.0
+
+
+def _rms(weight: Tensor) -> float:
+    return max(float(weight.double().square().mean().sqrt()), 1e-30) if weight.numel() else 1.0
+
+
+def _sample(count: int) -> Tensor:
+    return torch.linspace(0, max(count - 1, 0), min(SAMPLE, count)).round().long()
+
+
+def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}

@@ -40,7 +40,7 @@ def outlook(task: Task) -> BaselineForecast:
         windows = Windows(cases.trajectory[which], cases.start_frame[which])
         for case, field in zip(which, forecast(windows, count), strict=True):
             fields[case] = field
-    return BaselineForecast(fields, dressed(task, forecast, cases.observed_frames))
+    return BaselineForecast(fields, dressed(task, forecast, cases.observed_frames), parameters=model.parameters)
 
 
 class GuessOfRun:
@@ -81,8 +81,8 @@ class GuessOfRun:
         guess, outlooks = self._gpt.first_guess, self._gpt.outlooks
         assert guess is not None and outlooks is not None
         with torch.no_grad():
-            where = (torch.from_numpy(np.asarray(part)) for part in windows)
-            seen = seen_by_sensors(self._gpt, self._codes, *where, observed_frames)
+            trajectory, start = (torch.from_numpy(np.asarray(part)) for part in windows)
+            seen = seen_by_sensors(self._gpt, self._codes, trajectory, start, observed_frames)
             assert seen.outlook is not None
             found = guess.until(seen.outlook, horizon + 1).mean + outlooks.center
         values: Array = found.numpy()

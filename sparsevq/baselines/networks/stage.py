@@ -1,5 +1,7 @@
 """The training of a network baseline, from the data set, its basis and the sensors alone."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,13 @@ AT_ONCE = 16
 """Windows that are forecast together."""
 
 
+class Batch:
+    """What `Network.draw` makes; no tuple, whose fields and coefficients Fabric would round to bf16."""
+
+    def __init__(self, parts: tuple[Any, ...]):
+        self.parts = parts
+
+
 class NetworkLoss(nn.Module):
     """The network's own loss."""
 
@@ -29,9 +38,9 @@ class NetworkLoss(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, *batch: Tensor) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """A batch as `Network.draw` makes it."""
-        return self.network.loss(*batch)
+        return self.network.loss(*batch.parts)
 
 
 class NetworkStage(Stage):
@@ -104,10 +113,10 @@ class NetworkStage(Stage):
         physical = self.val_truth + self.flows.fields.mean / self.flows.fields.std
         self._size, self._anomaly = self._norm(physical), self._norm(self.val_truth)
 
-    def draw(self, generator: torch.Generator, step: int) -> tuple[Tensor, ...]:
+    def draw(self, generator: torch.Generator, step: int) -> tuple[Batch]:
         """As the network draws it."""
         mine = slice(None) if self.fabric.world_size == 1 else self.mine
-        return self.module.draw(self.flows, generator, (step - 1) / self.settings.max_steps, mine)
+        return (Batch(self.module.draw(self.flows, generator, (step - 1) / self.settings.max_steps, mine)),)
 
     def draws_ahead(self, step: int) -> bool:
         """Where fields come from a file or cross to a GPU."""

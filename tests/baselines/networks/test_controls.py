@@ -10,7 +10,7 @@ from sparsevq.baselines.cost import Cost, write_cost
 from sparsevq.baselines.networks.continuous import ContinuousConfig, ContinuousTransformer
 from sparsevq.baselines.networks.continuous_stage import ContinuousStage, forecast_coefficients
 from sparsevq.baselines.networks.registry import settings_of
-from sparsevq.baselines.networks.stage import NetworkStage
+from sparsevq.baselines.networks.stage import Batch, NetworkStage
 from sparsevq.baselines.registry import run_baselines
 from sparsevq.config import Config, EvaluationConfig
 from sparsevq.config.experiment import parse
@@ -40,6 +40,22 @@ def models(guessing, tmp_path_factory):
         train(stage, folder / name, tracker=Recorder())
         write_cost(folder / name / "cost.json", Cost(10, 1.0, stage.steps))
     return {name: folder / name / "model.safetensors" for name in stages}
+
+
+def test_truth_is_not_rounded_where_networks_compute_in_bf16():
+    """Neither fields nor coefficients: Fabric rounds what it finds in tuples."""
+    seen: list[torch.Tensor] = []
+
+    class Asked(torch.nn.Linear):
+        def forward(self, batch):
+            seen.append(batch.parts[0])
+            return {"loss": super().forward(batch.parts[0]).mean()}
+
+    exact = torch.tensor([[1 + 2.0**-20]])
+    module = Asked(1, 1)
+    model, _ = fabric("bf16-mixed").setup(module, torch.optim.AdamW(module.parameters()))
+    model(Batch((exact,)))
+    assert torch.equal(seen[0], exact) and seen[0].dtype == torch.float32
 
 
 @pytest.fixture(scope="module")

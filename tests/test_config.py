@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparsevq.config import Config, Section, Stage1Config, Stage3Config, load, parse
+from sparsevq.config import (
+    Config,
+    Section,
+    Stage1Config,
+    Stage3Config,
+    load,
+    number_and_placement,
+    parse,
+    variant_of,
+)
+from sparsevq.config.variants import own_files
 from sparsevq.errors import SparseVQError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -146,6 +156,37 @@ def test_what_is_left_out_has_its_default_and_what_is_written_comes_back(tmp_pat
         ({"placements": ["qr", "qr"]}, "placements: 'qr' is named more than once"),
         ({"placements": ["qr", "best"]}, "placements"),
         ({"sensors": {"min_distance": -1}}, "sensors.min_distance"),
+        (
+            {"variants": {"one": {"stage2": {"num_quantizer": 1}}}},
+            "variants.one: stage2.num_quantizer=1 is not a known key: write num_quantizers",
+        ),
+        ({"variants": {"one": {"stage2": {"beam": 0}}}}, "variants.one: stage2.beam=0 is not allowed: write a whole"),
+        (
+            {"variants": {"one": {"stage3": {"batch_frames": 3}}}},
+            "variants.one: stage3: batch_frames=3 must be at least stage2_frames=21",
+        ),
+        (
+            {"variants": {"one": {"stage3": {"first_guess": "regression"}}}},
+            "variants.one: stage3.first_guess=regression is of the coefficients that stage2.tokenizer=groups codes",
+        ),
+        ({"variants": {"one": {"stge2": {"beam": 1}}}}, "variants.one.stge2 is no section .* change: write stage2"),
+        (
+            {"variants": {"one": {"evaluation": {"members": 3}}}},
+            "variants.one.evaluation is no section that a variant may change: a variant changes keys of sensors,",
+        ),
+        ({"variants": {"one": {"stage2": {"beam": 4}}}}, "variants.one changes nothing: its values are those of the"),
+        ({"variants": {"one": {"stage2": {}}}}, "variants.one changes nothing: write a section and the keys in it"),
+        ({"variants": {"base": {"stage2": {"beam": 1}}}}, "variants.base is what tables call the run without changes"),
+        ({"variants": {"one": 3}}, "variants.one=3 is not allowed: write a name, and below it `key: value` lines"),
+        ({"variants": {"1": {"stage2": {"beam": 1}}}}, "variants: the key '1' is not allowed: write a name of letters"),
+        (
+            {"variants": {"one": {"stage1": {"symmetries": {}}}}},
+            "variants.one.stage1.symmetries is of the data set's basis, which all variants share",
+        ),
+        (
+            {"placements": ["qr"], "variants": {"one": {"sensors": {"placement": "random"}}}},
+            "variants.one.sensors.placement has no use with `placements`",
+        ),
     ],
 )
 def test_a_fault_names_key_value_and_what_is_allowed(values, message):
@@ -153,6 +194,54 @@ def test_a_fault_names_key_value_and_what_is_allowed(values, message):
         parse(Config, values, "mine.yaml")
     assert str(caught.value).startswith("mine.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+MODAL = {"stage1": {"modes": 32}, "stage2": {"tokenizer": "groups"}, "stage3": {"first_guess": "regression"}}
+AFTER_CODES = {"gpt", "calibrate"}
+AFTER_LATENTS = {"tokenizer", "codes", *AFTER_CODES}
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({"forecast": {"members": 3}}, {"calibrate"}),
+        ({"stage3": {"first_guess": "none"}}, AFTER_CODES),
+        ({"stage2": {"num_quantizers": 1}}, AFTER_LATENTS),
+        ({"stage1": {"complete": "sensors"}}, {"semi_sparse", *AFTER_LATENTS}),
+        (
+            {"sensors": {"num_semi_sparse": 40}, "stage1": {"complete": "sensors"}},
+            {"sensors", "semi_sparse", *AFTER_LATENTS},
+        ),
+        ({"stage1": {"modes": 64}}, {"semi_sparse", "sparse", *AFTER_LATENTS}),
+        ({"sensors": {"placement": "qr"}}, {"places", "sensors", "semi_sparse", "sparse", *AFTER_LATENTS}),
+    ],
+    ids=str,
+)
+def test_a_variant_has_files_of_its_own_from_the_first_that_its_changes_have_a_part_in(changes, own):
+    config = parse(Config, {**MODAL, "variants": {"one": changes}}, "mine.yaml")
+    assert own_files(config, config.of_variant("one"), "") == own
+
+
+def test_an_encoder_that_starts_from_the_teacher_is_not_shared_where_that_is_another():
+    warm = {"stage1": {"warm_start": True}, "variants": {"one": {"sensors": {"num_semi_sparse": 40}}}}
+    config = parse(Config, warm, "mine.yaml")
+    assert "sparse" in own_files(config, config.of_variant("one"), "")
+
+
+def test_a_variant_is_the_configuration_with_its_keys_changed_and_without_variants():
+    config = parse(Config, {**MODAL, "variants": {"one": {"stage2": {"beam": 1}}}}, "mine.yaml")
+    found = config.of_variant("one")
+    assert found.stage2 == config.stage2.model_copy(update={"beam": 1})
+    assert (found.stage1, found.stage3, found.variants) == (config.stage1, config.stage3, {})
+    assert config.of_variant("") is config
+    with pytest.raises(SparseVQError, match="there is no two: name one of those that there are: one"):
+        config.of_variant("two")
+
+
+def test_a_runs_folder_says_number_placement_and_variant():
+    assert (number_and_placement("20-qr+a-b"), variant_of("20-qr+a-b")) == ((20, "qr"), "a-b")
+    assert (number_and_placement("20+a-b"), variant_of("20+a-b")) == ((20, ""), "a-b")
+    assert (number_and_placement("20-qr"), variant_of("20-qr")) == ((20, "qr"), "")
 
 
 def test_all_faults_are_named_at_once():

@@ -28,6 +28,7 @@ from sparsevq.config.experiment import (
     load,
     number_and_placement,
     parse,
+    variant_of,
 )
 from sparsevq.config.section import Section
 from sparsevq.config.stages import BasisConfig, SensorsConfig, Stage1Config, Stage2Config, Stage3Config, TrainingConfig
@@ -61,4 +62,5 @@ __all__ = [
     "number_and_placement",
     "parse",
     "read_yaml",
+    "variant_of",
 ]

@@ -11,6 +11,7 @@ from sparsevq.config.faults import lines_of
 from sparsevq.config.networks import ORACLES, ControlName, NetworkName, NetworksConfig
 from sparsevq.config.section import Count, Name, NonNegative, Section, Sweep, each_once
 from sparsevq.config.stages import BasisConfig, Placement, SensorsConfig, Stage1Config, Stage2Config, Stage3Config
+from sparsevq.config.variants import Overrides, fault_in, laid_over
 from sparsevq.config.yaml_file import read_yaml
 from sparsevq.errors import SparseVQError
 
@@ -184,6 +185,11 @@ class Config(Section):
         description="placements of the sensors, in place of the one of `sensors`: a sweep, each in folders of its own",
     )
     seeds: Annotated[tuple[NonNegative, ...], *Sweep] = Field((123,), description="seeds: a sweep")
+    variants: dict[Name, Overrides] = Field(
+        {},
+        description="ablations: name -> section (sensors, stage1, stage2, stage3 or forecast) -> the keys that differ; "
+        "each is a run beside every other, which shares with it what its keys do not change",
+    )
     simulation: SimulationConfig = SimulationConfig()
     files: dict[Name, FileConfig] = Field({}, description="data sets from files of your own: name -> what they are")
     preprocess: PreprocessConfig = PreprocessConfig()
@@ -236,6 +242,8 @@ class Config(Section):
             )
         for placement in self.placements:
             self._require_placeable(placement)
+        for name in self.variants:
+            self._require_variant(name)
         simulated = tuple(SimulationConfig.model_fields)
         twice = [name for name in self.files if name in simulated]
         if twice:
@@ -288,6 +296,24 @@ class Config(Section):
                 "regression, or leave outlook out"
             )
         return self
+
+    def _require_variant(self, name: str) -> None:
+        """Check that a variant is a configuration, and another one than this."""
+        overrides = self.variants[name]
+        fault = fault_in(name, overrides)
+        if self.placements and "placement" in overrides.get("sensors", {}):
+            fault = f"variants.{name}.sensors.placement has no use with `placements`, a sweep over them: leave one out"
+        if fault is None:
+            values = laid_over(self.model_dump(exclude_unset=True), overrides)
+            try:
+                changed = type(self).model_validate(values)
+            except ValidationError as error:
+                fault = f"variants.{name}: " + "; ".join(lines_of(error, type(self), values))
+            else:
+                if all(getattr(changed, section) == getattr(self, section) for section in overrides):
+                    fault = f"variants.{name} changes nothing: its values are those of the experiment"
+        if fault is not None:
+            raise ValueError(fault)
 
     def _require_placeable(self, placement: str) -> None:
         """Check that one of the `placements` has what it needs of the section `sensors`."""
@@ -348,6 +374,21 @@ class Config(Section):
         given = self.sensors.model_dump(exclude_unset=True)
         return SensorsConfig.model_validate({**given, "placement": placement})
 
+    def of_variant(self, name: str) -> "Config":
+        """The configuration with the changes of one of the `variants`; empty: as it is.
+
+        Raises
+        ------
+        SparseVQError
+            There is no such variant.
+        """
+        if not name:
+            return self
+        if name not in self.variants:
+            known = ", ".join(self.variants) or "none"
+            raise SparseVQError(f"variants: there is no {name}", f"name one of those that there are: {known}")
+        return Config.model_validate(laid_over(self.model_dump(exclude_unset=True), self.variants[name]))
+
     def data_set(self, name: str) -> SimulatedConfig | FileConfig:
         """The section of one data set, simulated or from files."""
         return self.files[name] if name in self.files else getattr(self.simulation, name)
@@ -355,8 +396,13 @@ class Config(Section):
 
 def number_and_placement(text: str) -> tuple[int, str]:
     """Of a run's folder ``n20-qr``, or the workflow's wildcard: 20 and ``qr``; empty where there is one placement."""
-    number, _, placement = text.partition("-")
+    number, _, placement = text.partition("+")[0].partition("-")
     return int(number), placement
+
+
+def variant_of(text: str) -> str:
+    """Of a run's folder ``n20-qr+wide``, or the workflow's wildcard: ``wide``; empty: the run without changes."""
+    return text.partition("+")[2]
 
 
 AnySection = TypeVar("AnySection", bound=Section)

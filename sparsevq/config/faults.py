@@ -127,7 +127,7 @@ def _unknown(section: type[BaseModel], place: str, key: str, value: Any, owner: 
     known = list(owner.model_fields)
     where = f"{place}.{key}" if place else key
     said = where if isinstance(value, Mapping | list | tuple) and value else f"{where}={shown(value)}"
-    near = _nearest(key, known)
+    near = nearest(key, known)
     if near is not None:
         return f"{said} is not a known key: write {near}"
     places = [path for path in _places(section) if path != where]
@@ -138,12 +138,14 @@ def _unknown(section: type[BaseModel], place: str, key: str, value: Any, owner: 
         elsewhere = [section_name for section_name in elsewhere if _depth(section_name) == least]
         move = f"move it to {' or '.join(elsewhere)}" if elsewhere != [""] else "move it to the top of the file"
         return f"{said} is not a known key here: {move}"
-    far = _nearest(key, [path.rpartition(".")[2] for path in places])
+    far = nearest(key, [path.rpartition(".")[2] for path in places])
     there = [path for path in places if path.rpartition(".")[2] == far][:1]
     return f"{said} is not a known key; known here: {', '.join(known)}" + "".join(f"; elsewhere: {at}" for at in there)
 
 
-def _nearest(key: str, known: list[str]) -> str | None:
+def nearest(key: str, known: list[str]) -> str | None:
+    """The one of the known keys that was probably meant; None: none is like it."""
+
     def plain(name: str) -> str:
         return name.lower().replace("-", "_").replace(" ", "_")
 

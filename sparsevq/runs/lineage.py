@@ -107,7 +107,7 @@ def _read(name: str, path: Path, thorough: bool) -> FileOfRun:
     try:
         sha256 = digest(path) if thorough or size <= MOST_READ else known_digest(path)
         if name in PARTS:
-            header, weights = _header(path)
+            header, weights = model_header(path)
             made_from, version = header.get("made_from", {}), str(header.get("sparsevq_version", ""))
             return FileOfRun(name, path, size, sha256, version, made_from, header, weights)
         with h5py.File(path, "r") as file:
@@ -119,7 +119,7 @@ def _read(name: str, path: Path, thorough: bool) -> FileOfRun:
         return FileOfRun(name, path, size, faults=(said,))
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
+def model_header(path: Path) -> tuple[dict[str, Any], int]:
     """What the header of a model says, and how many numbers its weights are; imports no torch."""
     with safe_open(path, framework="np") as file:
         header = json.loads((file.metadata() or {}).get("sparsevq", "{}"))

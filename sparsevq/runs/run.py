@@ -3,6 +3,7 @@
 The names of the files are the same whether the workflow or `sparsevq train` wrote them (``docs/architecture.md``).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,15 @@ MADE_BY: dict[str, str] = {
     "gpt": "stage 3",
     "calibration": "stage 3",
 }
+
+OF_BASE: tuple[str, ...] = ("sensors", *PARTS, "codes")
+"""What a variant's run may lack: where its changes have no part in it, it has that of the base run.
+
+Its calibration, which is its own, says which it was made from.
+"""
+
+OF_VARIANT = re.compile(r"n\d+(-[a-z]+)?\+")
+"""How the name of the folder above a variant's run begins."""
 
 CHECKED: dict[str, tuple[str, ...]] = {
     "basis": ("data",),
@@ -125,6 +135,10 @@ class Run:
         if name in self._files:
             return self._files[name]
         own = self.path / FILES[name]
+        if name in OF_BASE and not own.exists() and (self.path / FILES["calibration"]).exists():
+            run = self.path.resolve()
+            if OF_VARIANT.match(run.parent.name):
+                return run.parent.with_name(run.parent.name.partition("+")[0]) / run.name / FILES[name]
         # The workflow has the data set and its basis two folders above, for all runs on it.
         above = self.path.resolve().parent.parent / FILES[name]
         shared = name in ("data", "basis") and not (self.path / FILES["domain"]).exists()

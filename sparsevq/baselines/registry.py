@@ -106,6 +106,7 @@ def run_baselines(
         made_from |= {f"baseline_{name}": path for name, path in task.models.items()}
         stamp(file, SCHEMA, VERSION, made_from, {**settings.model_dump(mode="json"), **learned})
         write_cases(file, replace(cases, first_lead=0))
+        file.create_group("methods")  # there may be none
         found: dict[str, Cost] = {}
         for name in settings.baselines:
             print(f"{name}: {len(cases)} forecasts of {cases.horizon} frames", flush=True)

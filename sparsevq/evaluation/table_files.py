@@ -8,10 +8,10 @@ import pandas as pd
 from sparsevq.runtime.files import written_whole
 
 
-def identity_of(data_set: str, num_sensors: int, placement: str, seed: int) -> pd.DataFrame:
+def identity_of(data_set: str, num_sensors: int, placement: str, seed: int, variant: str = "") -> pd.DataFrame:
     """One row with the columns that identify a run; `placement` is empty but in experiments with several."""
-    of_sensors = {"num_sensors": num_sensors} | ({"placement": placement} if placement else {})
-    return pd.DataFrame([{"data_set": data_set, **of_sensors, "seed": seed}])
+    parts = {"data_set": data_set, "num_sensors": num_sensors, "placement": placement, "variant": variant, "seed": seed}
+    return pd.DataFrame([{name: value for name, value in parts.items() if value != ""}])
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:

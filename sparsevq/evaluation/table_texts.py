@@ -14,8 +14,8 @@ from sparsevq.evaluation.table_files import latex, markdown, write_text
 LEADS = (1, 5, 10, 20)
 """Lead times (frames) that summaries show beside the mean over all."""
 
-_RUN = ["data_set", "num_sensors", "placement", "seed"]
-"""What identifies a run; `placement` in experiments with several alone."""
+_RUN = ["data_set", "num_sensors", "placement", "variant", "seed"]
+"""What identifies a run; `placement` and `variant` in experiments with several alone."""
 TIME = "correlation_time"
 
 HEADINGS = {
@@ -198,7 +198,7 @@ def texts_of(mean: pd.DataFrame, std: pd.DataFrame, certainty: Certainty | None 
     std = std.loc[mean.index]
     columns = {}
     for column in mean:
-        cells = list(map(_number, mean[column], std[column]))
+        cells = list(map(number, mean[column], std[column]))
         if certainty is not None and "ratio_to_best" in str(column) and column in certainty.low:
             ends = zip(*(of[column].reindex(mean.index) for of in (certainty.low, certainty.high)), strict=True)
             spans = [f" ({low:.2f} to {high:.2f})" if math.isfinite(high) else "" for low, high in ends]
@@ -220,7 +220,7 @@ def _heading(column: str) -> str:
     return HEADINGS.get(column, column)
 
 
-def _number(mean: float, std: float) -> str:
+def number(mean: float, std: float) -> str:
     """Three significant digits, and the standard deviation to the same decimal; none where there is but one seed."""
     if math.isnan(mean):
         return ""

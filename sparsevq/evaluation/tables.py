@@ -116,7 +116,7 @@ def tabulate(
     of_links = None
     if chains:
         chain = stacked(chains)
-        of_links = _chain_summary(chain)
+        of_links = chain_summary(chain)
         write_csv(out_dir / "chain.csv", chain)
         write_texts(out_dir, "chain", of_links, "link", LINKS)
     if "placement" in summary:
@@ -243,7 +243,7 @@ def _unstacked(cells: dict[tuple[tuple[Any, ...], str], Any], names: list[str]) 
     return table
 
 
-def _chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
+def chain_summary(chain: pd.DataFrame) -> pd.DataFrame:
     """A row a link and run: its relative L2 on the frames that are forecast.
 
     What the codes make of complete latents is compared with what their bits could do at best.

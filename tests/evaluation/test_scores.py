@@ -359,6 +359,16 @@ def test_a_diverged_member_stops_the_scores(experiment):
     assert not (experiment.folder / "scores").exists()
 
 
+def test_a_run_without_baselines_is_scored_alone(experiment):
+    run_baselines(experiment.run(), experiment.folder / "baselines.h5", EvaluationConfig(baselines=()))
+    assert set(run(experiment)["scores"]["method"]) == {"sparsevq", "sparsevq_member"}
+
+
+def test_the_variant_of_a_run_is_a_column():
+    assert list(identity_of("waves", 8, "qr", 3, "wide")) == ["data_set", "num_sensors", "placement", "variant", "seed"]
+    assert list(identity_of("waves", 8, "", 3)) == ["data_set", "num_sensors", "seed"]
+
+
 def test_baselines_of_another_forecast_are_refused(experiment, unchecked_origins):
     run(experiment)
     with h5py.File(experiment.forecast, "a") as file:

@@ -11,8 +11,9 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 import sparsevq
-from sparsevq.config import Config, number_and_placement, read_yaml
+from sparsevq.config import Config, number_and_placement, read_yaml, variant_of
 from sparsevq.config import parse as checked
+from sparsevq.config.variants import own_files
 from sparsevq.simulators.shard_job import LEARNING
 from sparsevq.readers.files import matching_files
 from sparsevq.errors import SparseVQError
@@ -82,6 +83,7 @@ rule all:
     input:
         rules.tables.output,
         rules.report.output,
+        [file for file in (rules.ablations.output if CONFIG.variants else [])],
         [expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         [expand(file, **SWEEP) for made in RESULTS for file in made.output],
         [expand(file, **OOD_SWEEP) for made in (rules.evaluate_ood, rules.explore_ood) for file in made.output],

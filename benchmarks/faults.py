@@ -32,10 +32,11 @@ MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RULES = (
     *("simulate", "preprocess", "basis", "describe_data", "sensors", "semi_sparse", "sparse", "tokenizer", "codes"),
     *("gpt", "calibrate", "forecast", "example", "model", "baselines", "robustness", "evaluate", "explore", "tables"),
-    *("robustness_forecast", "report"),
+    *("robustness_forecast", "ablations", "report"),
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
 RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking", "MLmodel", "report.html", "cost.json", "costs.csv"}
+RECORDS |= {f"ablations.{ending}" for ending in ("csv", "md", "tex")}  # with the seconds of trainings
 """Folders and files with records of the runs themselves (when, how long), which differ between any two."""
 TIMEOUT = 600.0
 
@@ -51,11 +52,12 @@ class Fire:
 
 
 def longer(folder: Path, steps: int) -> Path:
-    """The miniature with more steps of training, and a checkpoint every 0.3 s."""
+    """The miniature with more steps of training, a checkpoint every 0.3 s, and a variant."""
     config = yaml.safe_load(MINIATURE.read_text())
     for stage in ("stage1", "stage2", "stage3"):
         config[stage] |= {"max_steps": steps, "val_every": max(1, steps // 10)}
     config["resources"]["checkpoint_minutes"] = 0.005
+    config["variants"] = {"few": {"forecast": {"members": 2}}}
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

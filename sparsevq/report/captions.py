@@ -66,6 +66,13 @@ TABLES = {
         "reconstructions and of the forecast, as means over the frames that are forecast, and the ratio to random "
         "places with the same seeds."
     ),
+    "ablations": (
+        "The run beside those that differ from it in one thing: bits of a frame's codes, errors and CRPS as means over "
+        "lead times from 1 on, and their difference to the run's own on the same cases, with a 95 % confidence "
+        "interval by resampling trajectories (bold: it does not hold 0); spread over skill; relative L2 error of the "
+        "teacher's, the sparse and the quantized reconstructions; how many numbers the models keep, weights and "
+        "examples alike, and how long the jobs took that made them, shared ones too."
+    ),
     "calibration": (
         "Spread over skill, as a mean over all leads and at some, and how often the truth lies in the ensemble's "
         "50 % and 90 % intervals. Calibrated: 1, 50 % and 90 %."
@@ -103,6 +110,7 @@ TABLES = {
 
 TITLES = {
     "placements": "Placements of the sensors",
+    "ablations": "Ablations",
     "calibration": "Calibration of the ensembles",
     "chain": "Where the error comes from",
     "codebook": "Use of the codebook",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from sparsevq.config import Config, number_and_placement, parse
+from sparsevq.config import Config, number_and_placement, parse, variant_of
 from sparsevq.errors import SparseVQError
 from sparsevq.runtime.devices.determinism import unordered_sums_named
 from sparsevq.runtime.devices.device import Device, Lease, Precision, claim_devices, fabric_for, set_threads
@@ -116,6 +116,7 @@ def job(call: RuleCall, *, part: str = "", concludes: bool = False) -> Iterator[
     gc.set_threshold(ALLOCATIONS)  # before the imports of the work
     atexit.register(gc.freeze)  # otherwise the interpreter collects garbage for half a second at its end
     config = parse(Config, call.config, "configuration")
+    config = config.of_variant(variant_of(dict(call.wildcards.items()).get("num_sensors", "")))
     identity = _identity(call, config.experiment, part)
     with _logged(Path(call.log[0]), identity) as console:
         try:
@@ -181,10 +182,12 @@ def _script(call: RuleCall) -> Path:
 def _identity(call: RuleCall, experiment: str, part: str) -> Job:
     wildcards = dict(call.wildcards.items())
     number: dict[str, int] = {"seed": int(wildcards["seed"])} if "seed" in wildcards else {}
-    placement = ""
+    placement = variant = ""
     if "num_sensors" in wildcards:
         number["num_sensors"], placement = number_and_placement(wildcards["num_sensors"])
-    return Job(experiment, call.rule, wildcards.get("data_set"), placement=placement or None, **number, part=part)
+        variant = variant_of(wildcards["num_sensors"])
+    which = {"placement": placement or None, "variant": variant or None}
+    return Job(experiment, call.rule, wildcards.get("data_set"), **number, **which, part=part)
 
 
 def _both(console: TextIO, line: str) -> None:

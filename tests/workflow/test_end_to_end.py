@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from sparsevq.data.layout import write_data
+from sparsevq.runs.run import Run
 from tests.browser import browser, requests
 from tests.flows import travelling_waves
 
@@ -195,6 +197,32 @@ def test_nothing_is_left_to_do(finished):
     plan = workflow(finished, "--cores", "2", "--dry-run")
     assert plan.status == 0, plan.output
     assert plan.jobs == {}
+
+
+VARIANTS = "variants={ahead: {stage3: {prediction: next_token}}, coarse: {stage2: {num_quantizers: 1}}}"
+
+
+def test_variants_take_from_the_run_what_they_share_and_are_compared_with_it(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    # As of somebody who adds them later; without tracking, which has the run's folder in its store.
+    asked = ("--cores", "2", "--config", VARIANTS, "tracking={enabled: false}")
+    ended = workflow(tmp_path / "run", *asked, "--until", "ablations")
+    assert ended.status == 0, ended.output + logs(tmp_path / "run")
+    counts = dict.fromkeys(("gpt", "calibrate", "forecast", "baselines", "evaluate"), 2)
+    counts |= dict.fromkeys(("tokenizer", "codes", "ablations"), 1)
+    assert {rule: count for rule, count in ended.jobs.items() if rule != "total"} == counts
+    table = pd.read_csv(tmp_path / "run/results/miniature/tables/ablations.csv").set_index("variant")
+    assert list(table.index) == ["base", "ahead", "coarse"]
+    assert list(table["bits_mean"]) == [24, 24, 12]
+    own = pd.read_csv(finished / RUN / "scores.csv").query("method == 'sparsevq' and channel == 'all'")
+    of_metric = own[own["lead_time"] > 0].groupby("metric")["value"].mean()
+    assert table.loc["base", "crps_mean"] == pytest.approx(of_metric["crps"], rel=1e-5)
+    differences = table["relative_l2_anomalies_mean"] - of_metric["relative_l2_anomalies"]
+    assert table["difference_anomalies"].to_numpy()[1:] == pytest.approx(differences.to_numpy()[1:], abs=1e-5)
+    folder = tmp_path / "run/results/miniature/cylinder/n8+ahead/seed1"
+    assert not (folder / "tokenizer").exists()
+    forecast = Run(folder).model("gpt"), Run(folder).model("tokenizer")
+    assert [file.path.parent.parent.parent.name for file in forecast] == ["n8+ahead", "n8"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sparsevq.config import load
+from sparsevq.config.variants import own_files
 
 from .conftest import REPOSITORY
 
@@ -43,7 +44,12 @@ def test_each_configuration_can_be_planned_in_seconds(snakemake, path, tmp_path)
     assert plan.status == 0, plan.output
     assert time.monotonic() - since < 20
     runs = len(config.data_sets) * len(config.num_sensors) * len(config.seeds)
-    assert {rule: plan.jobs[rule] for rule in TRAINING} == dict.fromkeys(TRAINING, runs)
+    variants = {
+        rule: sum(rule in own_files(config, config.of_variant(name), "") for name in config.variants)
+        for rule in TRAINING
+    } | dict.fromkeys(("forecast", "baselines", "evaluate"), len(config.variants))
+    assert {rule: plan.jobs[rule] for rule in TRAINING} == {rule: runs * (1 + variants[rule]) for rule in TRAINING}
+    assert plan.jobs.get("ablations", 0) == bool(config.variants)
     simulated = [config.data_set(name) for name in config.data_sets if name not in config.files]
     assert plan.jobs.get("simulate", 0) == sum(data_set.shards for data_set in simulated)
     assert plan.jobs["preprocess"] == plan.jobs["basis"] == plan.jobs["describe_data"] == len(config.data_sets)
@@ -88,6 +94,25 @@ def test_baselines_that_are_parts_of_sparsevq_wait_for_it(snakemake, tmp_path):
     assert "codes.h5" not in inputs("training the baseline senseiver\n")
     of_all = inputs("forecasting by the baselines\n")
     assert all(f"{RUN}/{part}" in of_all for part in ("codes.h5", "gpt/model.safetensors", "baselines/continuous/"))
+
+
+def test_variants_share_what_their_changes_have_no_part_in(snakemake):
+    sweep = ("placements=[random,qr]", "seeds=[7]", "num_sensors=[20]")
+    variants = "variants={ahead: {stage3: {prediction: next_token}}, plain: {stage2: {quantizer: vq}}}"
+    plan = snakemake("--dry-run", "--config", *sweep, variants)
+    assert plan.status == 0, plan.output
+    once = ("sensors", "semi_sparse", "sparse", "robustness", "example", "explore")
+    assert {rule: plan.jobs[rule] for rule in once} == dict.fromkeys(once, 2)
+    assert (plan.jobs["tokenizer"], plan.jobs["codes"], plan.jobs["gpt"]) == (4, 4, 6)
+    assert (plan.jobs["forecast"], plan.jobs["evaluate"], plan.jobs["ablations"]) == (6, 6, 1)
+    for needed in (
+        "n20-qr+ahead/seed7/gpt/model.safetensors",
+        "n20-random+plain/seed7/tokenizer/model.safetensors",
+        "tables/ablations.csv",
+    ):
+        assert needed in plan.output
+    of_gpt = plan.output.partition("20-qr+ahead sensors, seed 7: stage 3")[2].split("\n")[1]
+    assert "cylinder/n20-qr/seed7/codes.h5" in of_gpt, "the base run's"
 
 
 def test_one_placement_has_the_folders_that_it_always_had(snakemake):

@@ -10,11 +10,20 @@ TRAINED_BASELINES = [*CONFIG.evaluation.networks, *CONFIG.evaluation.controls]
 OF_SPARSEVQ = {"codes": "<run>/codes.h5", "gpt": "<run>/gpt/model.safetensors"}
 
 
+def of_networks(file):
+    """Input: a file of each trained baseline. Variants are compared with the base run, and that with the baselines."""
+    return lambda wildcards: (
+        []
+        if variant_of(wildcards.num_sensors)
+        else expand(f"<run>/baselines/{{network}}/{file}", network=TRAINED_BASELINES, allow_missing=True)
+    )
+
+
 rule baseline_network:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
+        sensors=of_run("sensors.h5"),
     output:
         model="<run>/baselines/{network}/model.safetensors",
         history="<run>/baselines/{network}/history.csv",
@@ -74,11 +83,11 @@ rule baselines:
         **{part: OF_SPARSEVQ[part] for part in CONFIG.evaluation.parts_of_run},
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
+        sensors=of_run("sensors.h5"),
         forecast="<held_out>/forecast.h5",
-        parts=expand("<run>/{part}/model.safetensors", part=PARTS, allow_missing=True),
-        networks=expand("<run>/baselines/{network}/model.safetensors", network=TRAINED_BASELINES, allow_missing=True),
-        network_costs=expand("<run>/baselines/{network}/cost.json", network=TRAINED_BASELINES, allow_missing=True),
+        parts=of_run(*(f"{part}/model.safetensors" for part in PARTS)),
+        networks=of_networks("model.safetensors"),
+        network_costs=of_networks("cost.json"),
     output:
         baselines="<held_out>/baselines.h5",
         costs="<held_out>/costs.csv",
@@ -94,7 +103,7 @@ rule baselines:
         runtime=scaled(120),
     params:
         symmetries=lambda wildcards: CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json"),
-        evaluation=settings("evaluation"),
+        evaluation=settings_of("evaluation"),
         split="test",
         version=VERSION,
     message:

@@ -1,5 +1,8 @@
 # What several topics need: the sweep, what each rule depends on, what a training job asks for, and the end in MLflow.
 
+import itertools
+from types import SimpleNamespace
+
 from snakemake.logging import logger
 
 from sparsevq.runtime.tracking.leftovers import wait_for_couriers
@@ -7,7 +10,8 @@ from sparsevq.runtime.tracking.mlflow_store import store_uri
 from sparsevq.runtime.tracking.spool import FOLDER
 from sparsevq.runtime.tracking.writer import end_seconds
 
-# Where the experiment has several placements of the sensors, the number has the placement's name: 20-qr.
+# Where the experiment has several placements of the sensors, the number has the placement's name: 20-qr. After it a run
+# of `variants` has the variant's: 20-qr+wide.
 SWEEP = {
     "data_set": CONFIG.data_sets,
     "num_sensors": [
@@ -18,30 +22,72 @@ SWEEP = {
     "seed": CONFIG.seeds,
 }
 
+VARIANTS = {
+    **SWEEP,
+    "num_sensors": [f"{number}+{variant}" for number in SWEEP["num_sensors"] for variant in CONFIG.variants],
+}
+
 
 wildcard_constraints:
     data_set="[A-Za-z][A-Za-z0-9_-]*",
-    num_sensors=r"\d+(-[a-z]+)?",
+    num_sensors=r"\d+(-[a-z]+)?(\+[A-Za-z][A-Za-z0-9_-]*)?",
     seed=r"\d+",
     shard=r"\d+",
     network="[a-z_]+",
 
 
-def settings(section, without=()):
+def settings(section, without=(), of=CONFIG):
     """A section of the configuration with all defaults filled in: a rule that has it as a parameter reruns when it changes."""
-    return getattr(CONFIG, section).model_dump(mode="json", exclude=set(without))
+    return getattr(of, section).model_dump(mode="json", exclude=set(without))
+
+
+def config_of(wildcards):
+    """The configuration of a run: of a variant's with its changes."""
+    return CONFIG.of_variant(variant_of(wildcards.num_sensors))
+
+
+def settings_of(section):
+    """The same as `settings` of a run."""
+    return lambda wildcards: settings(section, of=config_of(wildcards))
 
 
 def sensors_of(wildcards):
     """The section `sensors` of a run, with its own placement."""
-    return CONFIG.sensors_of(number_and_placement(wildcards.num_sensors)[1])
+    return config_of(wildcards).sensors_of(number_and_placement(wildcards.num_sensors)[1])
 
 
 def stage1_of(wildcards, without=()):
     """The settings of stage 1 for a data set, with its own symmetries."""
-    return settings("stage1", without) | {
+    return settings("stage1", without, config_of(wildcards)) | {
         "symmetries": CONFIG.symmetries_of(wildcards.data_set).model_dump(mode="json")
     }
+
+
+# File of a run -> the rule that makes it, of what a variant may share with the base run.
+MADE_BY = {
+    "sensors.h5": "sensors",
+    **{f"{part}/model.safetensors": part for part in ("semi_sparse", "sparse", "tokenizer", "gpt")},
+    **{f"{part}/history.csv": part for part in ("semi_sparse", "sparse", "tokenizer", "gpt")},
+    "codes.h5": "codes",
+    "calibration.h5": "calibrate",
+}
+
+
+def folder_of(file, wildcards):
+    """What `num_sensors` is in the folder that has a file of a run: the base run's where no change has a part in it."""
+    number, base = wildcards.num_sensors, wildcards.num_sensors.partition("+")[0]
+    own = own_files(CONFIG, config_of(wildcards), number_and_placement(number)[1])
+    return number if MADE_BY[file] in own else base
+
+
+def of_run(*files):
+    """Input: files of a run, its own or those of the base run."""
+
+    def where(wildcards):
+        found = [f"<data>/n{folder_of(file, wildcards)}/seed{wildcards.seed}/{file}" for file in files]
+        return found if len(files) > 1 else found[0]
+
+    return where
 
 
 def shards(wildcards):
@@ -74,11 +120,26 @@ if taken := {f"{data_set}-ood" for data_set in OOD_SWEEP["data_set"]} & set(CONF
 
 
 def of_all_runs(output):
-    """One output of every evaluation."""
+    """One output of every evaluation but those of variants."""
     return [
         *expand(getattr(rules.evaluate.output, output), **SWEEP),
         *expand(getattr(rules.evaluate_ood.output, output), **OOD_SWEEP),
     ]
+
+
+def with_variants(output):
+    """One output of every evaluation on the test split, of variants too."""
+    return [*expand(output, **SWEEP), *expand(output, **VARIANTS)]
+
+
+def of_runs_with_variants(file):
+    """The same of a file that a variant may share with the base run."""
+    found = []
+    for sweep in (SWEEP, VARIANTS):
+        for values in itertools.product(*sweep.values()):
+            run = SimpleNamespace(**dict(zip(sweep, values, strict=True)))
+            found.append(f"<experiment>/{run.data_set}/n{folder_of(file, run)}/seed{run.seed}/{file}")
+    return found
 
 
 # The code is no input of the rules: outputs carry the version that made them, and a new version reruns them.

@@ -17,13 +17,11 @@ rule evaluate:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        codes="<run>/codes.h5",
+        sensors=of_run("sensors.h5"),
+        codes=of_run("codes.h5"),
         forecast="<held_out>/forecast.h5",
         baselines="<held_out>/baselines.h5",
-        histories=expand(
-            "<run>/{stage}/history.csv", stage=["semi_sparse", "sparse", "tokenizer", "gpt"], allow_missing=True
-        ),
+        histories=of_run(*(f"{stage}/history.csv" for stage in ("semi_sparse", "sparse", "tokenizer", "gpt"))),
     output:
         scores="<held_out>/scores.csv",
         chain="<held_out>/chain.csv",
@@ -83,7 +81,7 @@ rule explore:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
+        sensors=of_run("sensors.h5"),
         forecast="<held_out>/forecast.h5",
         scores="<held_out>/scores.csv",
         cases="<held_out>/cases.csv",
@@ -127,7 +125,7 @@ ruleorder: explore_ood > explore
 rule example:
     input:
         data="<data>/data.h5",
-        sensors="<run>/sensors.h5",
+        sensors=of_run("sensors.h5"),
         cases="<run>/cases.csv",
     output:
         readings="<run>/readings_example.csv",
@@ -157,12 +155,12 @@ rule model:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        sparse="<run>/sparse/model.safetensors",
-        semi_sparse="<run>/semi_sparse/model.safetensors",
-        tokenizer="<run>/tokenizer/model.safetensors",
-        gpt="<run>/gpt/model.safetensors",
-        calibration="<run>/calibration.h5",
+        sensors=of_run("sensors.h5"),
+        sparse=of_run("sparse/model.safetensors"),
+        semi_sparse=of_run("semi_sparse/model.safetensors"),
+        tokenizer=of_run("tokenizer/model.safetensors"),
+        gpt=of_run("gpt/model.safetensors"),
+        calibration=of_run("calibration.h5"),
         scores="<run>/scores.csv",
         readings="<run>/readings_example.csv",
     output:
@@ -262,10 +260,45 @@ rule tables:
         "../scripts/tables.py"
 
 
+# What each change of `variants` costs or gains, beside the base run. Only with `variants`.
+rule ablations:
+    input:
+        scores=with_variants(rules.evaluate.output.scores),
+        cases=with_variants(rules.evaluate.output.cases),
+        chain=with_variants(rules.evaluate.output.chain),
+        calibration=with_variants(rules.evaluate.output.calibration),
+        semi_sparse=of_runs_with_variants("semi_sparse/model.safetensors"),
+        sparse=of_runs_with_variants("sparse/model.safetensors"),
+        tokenizer=of_runs_with_variants("tokenizer/model.safetensors"),
+        gpt=of_runs_with_variants("gpt/model.safetensors"),
+    output:
+        ablations="<experiment>/tables/ablations.csv",
+        markdown="<experiment>/tables/ablations.md",
+        latex="<experiment>/tables/ablations.tex",
+    log:
+        "<experiment>/logs/ablations.log",
+    benchmark:
+        "<experiment>/benchmarks/ablations.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=scaled(4000),
+        runtime=scaled(30),
+    params:
+        version=VERSION,
+    message:
+        "Ablations of {CONFIG.experiment}"
+    script:
+        "../scripts/ablations.py"
+
+
 # The page that begins with the result. Figures stand in it, so it can be sent to others as it is.
 rule report:
     input:
         tables=rules.tables.output,
+        ablations=rules.ablations.output if CONFIG.variants else [],
         data_sets=[expand(file, data_set=CONFIG.data_sets) for file in rules.describe_data.output],
         scores=of_all_runs("scores"),
         forecasts=[

@@ -6,12 +6,12 @@ rule calibrate:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        sparse="<run>/sparse/model.safetensors",
-        semi_sparse="<run>/semi_sparse/model.safetensors",
-        tokenizer="<run>/tokenizer/model.safetensors",
-        gpt="<run>/gpt/model.safetensors",
-        codes="<run>/codes.h5",
+        sensors=of_run("sensors.h5"),
+        sparse=of_run("sparse/model.safetensors"),
+        semi_sparse=of_run("semi_sparse/model.safetensors"),
+        tokenizer=of_run("tokenizer/model.safetensors"),
+        gpt=of_run("gpt/model.safetensors"),
+        codes=of_run("codes.h5"),
     output:
         calibration="<run>/calibration.h5",
     log:
@@ -25,7 +25,7 @@ rule calibrate:
         **INFERENCE,
         runtime=scaled(120),
     params:
-        forecast=settings("forecast"),
+        forecast=settings_of("forecast"),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: calibrating ensembles on the validation split"
@@ -37,13 +37,13 @@ rule forecast:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        sparse="<run>/sparse/model.safetensors",
-        semi_sparse="<run>/semi_sparse/model.safetensors",
-        tokenizer="<run>/tokenizer/model.safetensors",
-        gpt="<run>/gpt/model.safetensors",
-        codes="<run>/codes.h5",
-        calibration="<run>/calibration.h5",
+        sensors=of_run("sensors.h5"),
+        sparse=of_run("sparse/model.safetensors"),
+        semi_sparse=of_run("semi_sparse/model.safetensors"),
+        tokenizer=of_run("tokenizer/model.safetensors"),
+        gpt=of_run("gpt/model.safetensors"),
+        codes=of_run("codes.h5"),
+        calibration=of_run("calibration.h5"),
     output:
         forecast="<held_out>/forecast.h5",
     log:
@@ -57,7 +57,7 @@ rule forecast:
         **INFERENCE,
         runtime=scaled(120),
     params:
-        forecast=settings("forecast"),
+        forecast=settings_of("forecast"),
         split="test",
         version=VERSION,
     message:
@@ -83,8 +83,8 @@ rule robustness:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        sparse="<run>/sparse/model.safetensors",
+        sensors=of_run("sensors.h5"),
+        sparse=of_run("sparse/model.safetensors"),
     output:
         robustness="<run>/robustness.csv",
     log:

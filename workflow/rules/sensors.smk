@@ -5,7 +5,7 @@ rule sensors:
     input:
         data="<data>/data.h5",
         basis=lambda wildcards: "<data>/basis.h5" if sensors_of(wildcards).needs_basis else [],
-        placement=str(CONFIG.sensors.csv) if CONFIG.sensors.csv else [],
+        placement=lambda wildcards: str(path) if (path := sensors_of(wildcards).csv) else [],
     output:
         sensors="<run>/sensors.h5",
         csv="<run>/sensors.csv",
@@ -22,7 +22,9 @@ rule sensors:
         runtime=scaled(20),
     params:
         sensors=lambda wildcards: sensors_of(wildcards).model_dump(mode="json"),
-        noise=lambda wildcards: CONFIG.stage1.noise if sensors_of(wildcards).placement == "variance" else None,
+        noise=lambda wildcards: (
+            config_of(wildcards).stage1.noise if sensors_of(wildcards).placement == "variance" else None
+        ),
         version=VERSION,
     message:
         "{wildcards.data_set}: placing {wildcards.num_sensors} sensors, seed {wildcards.seed}"

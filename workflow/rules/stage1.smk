@@ -5,7 +5,7 @@ rule semi_sparse:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
+        sensors=of_run("sensors.h5"),
     output:
         model="<run>/semi_sparse/model.safetensors",
         history="<run>/semi_sparse/history.csv",
@@ -31,8 +31,10 @@ use rule semi_sparse as sparse with:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        start_from=rules.semi_sparse.output.model if CONFIG.stage1.warm_start else [],
+        sensors=of_run("sensors.h5"),
+        start_from=lambda wildcards: (
+            of_run("semi_sparse/model.safetensors")(wildcards) if config_of(wildcards).stage1.warm_start else []
+        ),
     output:
         model="<run>/sparse/model.safetensors",
         history="<run>/sparse/history.csv",

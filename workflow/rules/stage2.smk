@@ -5,9 +5,9 @@ rule tokenizer:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        sparse="<run>/sparse/model.safetensors",
-        semi_sparse="<run>/semi_sparse/model.safetensors",
+        sensors=of_run("sensors.h5"),
+        sparse=of_run("sparse/model.safetensors"),
+        semi_sparse=of_run("semi_sparse/model.safetensors"),
     output:
         model="<run>/tokenizer/model.safetensors",
         history="<run>/tokenizer/history.csv",
@@ -21,7 +21,7 @@ rule tokenizer:
     resources:
         **TRAINING,
     params:
-        stage2=settings("stage2"),
+        stage2=settings_of("stage2"),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 2, tokenizer"
@@ -33,10 +33,10 @@ rule codes:
     input:
         data="<data>/data.h5",
         basis="<data>/basis.h5",
-        sensors="<run>/sensors.h5",
-        sparse="<run>/sparse/model.safetensors",
-        semi_sparse="<run>/semi_sparse/model.safetensors",
-        tokenizer="<run>/tokenizer/model.safetensors",
+        sensors=of_run("sensors.h5"),
+        sparse=of_run("sparse/model.safetensors"),
+        semi_sparse=of_run("semi_sparse/model.safetensors"),
+        tokenizer=of_run("tokenizer/model.safetensors"),
     output:
         codes="<run>/codes.h5",
     log:

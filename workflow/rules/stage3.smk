@@ -3,7 +3,7 @@
 
 rule gpt:
     input:
-        codes="<run>/codes.h5",
+        codes=of_run("codes.h5"),
     output:
         model="<run>/gpt/model.safetensors",
         history="<run>/gpt/history.csv",
@@ -17,7 +17,7 @@ rule gpt:
     resources:
         **TRAINING,
     params:
-        stage3=settings("stage3"),
+        stage3=settings_of("stage3"),
         version=VERSION,
     message:
         "{wildcards.data_set}, {wildcards.num_sensors} sensors, seed {wildcards.seed}: stage 3, GPT"

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from sparsevq.runtime.job import job
 
 with job(snakemake, concludes=True) as work:
-    from sparsevq.config import number_and_placement
+    from sparsevq.config import number_and_placement, variant_of
     from sparsevq.evaluation.figures.draw import draw_case_figures
     from sparsevq.evaluation.scores import score
     from sparsevq.evaluation.table_files import identity_of
@@ -17,7 +17,8 @@ with job(snakemake, concludes=True) as work:
     run, folder = Run.of(snakemake.input.items()), Path(snakemake.output.scores).parent
     which, split = snakemake.wildcards, snakemake.params.split
     data_set = which.data_set if split == "test" else f"{which.data_set}-{split}"
-    identity = identity_of(data_set, *number_and_placement(which.num_sensors), int(which.seed))
+    sensors = number_and_placement(which.num_sensors)
+    identity = identity_of(data_set, *sensors, int(which.seed), variant_of(which.num_sensors))
     score(run, folder, identity, split)
     histories = {Path(path).parent.name: Path(path) for path in snakemake.input.histories}
     figures = draw_case_figures(run, histories, folder, Path(snakemake.output.strip).parent, split)

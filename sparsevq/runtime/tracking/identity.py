@@ -17,6 +17,8 @@ class Job:
         Tells apart jobs of one rule, such as shards.
     placement
         Of the sensors, where the experiment has several.
+    variant
+        Which of the experiment's `variants` the run is.
     """
 
     experiment: str
@@ -26,6 +28,7 @@ class Job:
     seed: int | None = None
     part: str = ""
     placement: str | None = None
+    variant: str | None = None
 
     @property
     def name(self) -> str:
@@ -35,7 +38,7 @@ class Job:
     @property
     def group(self) -> dict[str, str]:
         """What its parent run stands for; empty for jobs over the whole experiment."""
-        fields = ("data_set", "num_sensors", "placement", "seed")
+        fields = ("data_set", "num_sensors", "placement", "variant", "seed")
         return {key: str(getattr(self, key)) for key in fields if getattr(self, key) is not None}
 
     @property
@@ -58,6 +61,7 @@ class Job:
     @property
     def _short_group(self) -> str:
         sensors = "-".join(map(str, filter(None, (self.num_sensors, self.placement)))) or None
+        sensors = f"{sensors}+{self.variant}" if self.variant else sensors
         short = {"s": self.seed, "n": sensors, "": self.data_set}
         return " ".join(f"{letter}{value}" for letter, value in short.items() if value is not None)
 
@@ -70,6 +74,7 @@ class Job:
             Folder of what the parent stands for.
         """
         where = f" (placement {self.placement})" if self.placement else ""
+        where += f", variant **{self.variant}**" if self.variant else ""
         if self.seed is not None:
             text = (
                 f"Forecasts of **{self.data_set}** from the readings of **{self.num_sensors} sensors**{where}, "

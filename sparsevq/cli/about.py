@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sparsevq.config import number_and_placement, variant_of
 from sparsevq.data.field_data import SPLITS
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.labels import NO_BASELINES, OURS
@@ -20,7 +21,9 @@ from sparsevq.runs.run import PARTS, Run
 from sparsevq.runtime.tracking.identity import Job
 from sparsevq.sensors.example import EXAMPLE
 
-OF_WORKFLOW = re.compile(r"(?P<experiment>[^/]+)/(?P<data_set>[^/]+)/n(?P<num_sensors>\d+)/seed(?P<seed>\d+)$")
+OF_WORKFLOW = re.compile(
+    r"(?P<experiment>[^/]+)/(?P<data_set>[^/]+)/n(?P<sensors>\d+(-[a-z]+)?(\+[\w-]+)?)/seed(?P<seed>\d+)$"
+)
 """The end of the path of a run of the workflow."""
 FOR_FORECASTS = ("sensors", *PARTS)
 """Files that a forecast needs, beside the data set or what is packed of it."""
@@ -241,7 +244,9 @@ def _mlflow(folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
     match = OF_WORKFLOW.search(str(folder.resolve()))
     if record or match is None:
         return None
-    job = Job(match["experiment"], "", match["data_set"], int(match["num_sensors"]), int(match["seed"]))
+    number, placement = number_and_placement(match["sensors"])
+    which = {"placement": placement or None, "variant": variant_of(match["sensors"]) or None}
+    job = Job(match["experiment"], "", match["data_set"], number, int(match["seed"]), **which)
     store = folder.resolve().parents[3] / "mlflow.db"
     return {
         "experiment": job.experiment,

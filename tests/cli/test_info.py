@@ -53,6 +53,18 @@ def test_it_says_how_the_run_is_called_in_mlflow(modal_run):
     (modal_run.path.parents[3] / "mlflow.db").unlink()
 
 
+def test_a_variants_run_is_called_so_and_has_what_it_shares_with_the_base_run(modal_run, tmp_path):
+    base = copied(modal_run, tmp_path)
+    base.parent.rename(base.parent.with_name("n6-qr"))
+    variant = tmp_path / "try/waves/n6-qr+wide/seed1"
+    variant.mkdir(parents=True)
+    (variant / "calibration.h5").touch()
+    found = about(Run(variant))
+    assert found["mlflow"]["run_name"] == "s1 n6-qr+wide waves"
+    assert found["can_forecast"]
+    assert set(found["models"]) == set(PARTS)
+
+
 def test_a_model_of_mlflow_is_looked_into_as_the_run_that_it_holds(modal_run, capsys, monkeypatch):
     monkeypatch.setattr("sparsevq.serving.load.load", lambda uri, device: SimpleNamespace(run=Run(modal_run.path)))
     assert json.loads(told(capsys, "models:/waves/1", "--json"))["run"] == "models:/waves/1"

@@ -1,5 +1,6 @@
 # What several topics need: the sweep, what each rule depends on, what a training job asks for, and the end in MLflow.
 
+import functools
 import itertools
 from types import SimpleNamespace
 
@@ -41,9 +42,12 @@ def settings(section, without=(), of=CONFIG):
     return getattr(of, section).model_dump(mode="json", exclude=set(without))
 
 
+of_variant = functools.cache(CONFIG.of_variant)  # it is asked for by every input of every job
+
+
 def config_of(wildcards):
     """The configuration of a run: of a variant's with its changes."""
-    return CONFIG.of_variant(variant_of(wildcards.num_sensors))
+    return of_variant(variant_of(wildcards.num_sensors))
 
 
 def settings_of(section):
@@ -73,11 +77,16 @@ MADE_BY = {
 }
 
 
+@functools.cache
+def own_of(num_sensors):
+    """The rules whose output a run has of its own, if it is a variant's."""
+    return own_files(CONFIG, of_variant(variant_of(num_sensors)), number_and_placement(num_sensors)[1])
+
+
 def folder_of(file, wildcards):
     """What `num_sensors` is in the folder that has a file of a run: the base run's where no change has a part in it."""
     number, base = wildcards.num_sensors, wildcards.num_sensors.partition("+")[0]
-    own = own_files(CONFIG, config_of(wildcards), number_and_placement(number)[1])
-    return number if MADE_BY[file] in own else base
+    return number if MADE_BY[file] in own_of(number) else base
 
 
 def of_run(*files):

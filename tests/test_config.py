@@ -233,6 +233,7 @@ def test_a_variant_is_the_configuration_with_its_keys_changed_and_without_varian
     found = config.of_variant("one")
     assert found.stage2 == config.stage2.model_copy(update={"beam": 1})
     assert (found.stage1, found.stage3, found.variants) == (config.stage1, config.stage3, {})
+    assert found.evaluation.baselines == (), "it is compared with the base run"
     assert config.of_variant("") is config
     with pytest.raises(SparseVQError, match="there is no two: name one of those that there are: one"):
         config.of_variant("two")

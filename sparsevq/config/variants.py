@@ -41,8 +41,12 @@ def fault_in(name: str, overrides: Mapping[str, Mapping[str, Any]]) -> str | Non
 
 
 def laid_over(given: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The values that a configuration gives, with a variant's in place of its own; without any `variants`."""
+    """The values that a configuration gives, with a variant's in place of its own; without any `variants`.
+
+    Without baselines, too: variants are compared with the base run, and that with the baselines.
+    """
     changed = {section: {**given.get(section, {}), **keys} for section, keys in overrides.items()}
+    changed["evaluation"] = {**given.get("evaluation", {}), "baselines": ()}
     return {key: value for key, value in {**given, **changed}.items() if key != "variants"}
 
 

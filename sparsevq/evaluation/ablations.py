@@ -13,15 +13,15 @@ from safetensors import SafetensorError
 from sparsevq.config.variants import BASE
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.intervals import Interval, Resampled, errors_by_trajectory
-from sparsevq.evaluation.labels import LINKS
+from sparsevq.evaluation.labels import LINKS, method_style
 from sparsevq.evaluation.scores import ENSEMBLE
 from sparsevq.evaluation.table_files import latex, markdown, write_csv, write_text
 from sparsevq.evaluation.table_texts import forecasts_of, number, over_seeds, run_of, setting_of, title_of
 from sparsevq.evaluation.tables import chain_summary, stacked, summarize
 from sparsevq.runs.lineage import model_header
 
-CONTROLS = {"continuous": "continuous latents", "outlook": "regression alone"}
-"""Methods of the base run that stand beside its variants: those that leave the codes out -> what tables call them."""
+CONTROLS = ("continuous", "continuous_frames", "outlook")
+"""Methods of the base run that stand beside its variants, under their labels: those that leave the codes out."""
 COMPARED = {"relative_l2_anomalies": "anomalies", "crps": "crps"}
 """Errors whose difference to the base run's is told -> its column is ``difference_<...>``."""
 OF_CHAIN = (
@@ -121,7 +121,8 @@ def ablations(runs: Sequence[EvaluatedRun]) -> tuple[pd.DataFrame, pd.DataFrame]
     links = links.reindex(columns=list(OF_CHAIN)).reset_index()
     costs = pd.concat([_costs(run) for run in runs], ignore_index=True)
     table = table.merge(links, on=keys, how="left").merge(costs, on=run_of(table), how="left")
-    variants = list(dict.fromkeys([BASE, *(name for run in runs for name in _variants_in(run)), *CONTROLS.values()]))
+    labels = [method_style(name).label for name in CONTROLS]
+    variants = list(dict.fromkeys([BASE, *(name for run in runs for name in _variants_in(run)), *labels]))
     table = table.sort_values(
         keys,
         key=lambda values: values.map(variants.index) if values.name == "variant" else values,
@@ -147,9 +148,9 @@ def _variants_in(run: EvaluatedRun) -> list[str]:
 
 def _as_variants(table: pd.DataFrame) -> pd.DataFrame:
     """Ours of every run, and the controls of the base run as if they were variants of it."""
-    control = table["method"].isin(list(CONTROLS)) & (table["variant"] == BASE)
+    control = table["method"].isin(CONTROLS) & (table["variant"] == BASE)
     table = table[(table["method"] == ENSEMBLE) | control].copy()
-    named = table["method"].map(CONTROLS)
+    named = table["method"].map({name: method_style(name).label for name in CONTROLS})
     table["variant"] = named.fillna(table["variant"])
     table["method"] = ENSEMBLE
     return table

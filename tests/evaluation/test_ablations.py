@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.ablations import EvaluatedRun, ablations, tabulate_ablations
+from sparsevq.evaluation.labels import method_style
 
 SHARES = {3: 0.8, 4: 1.0, 5: 1.2}
 """Trajectory -> how many times the error of the mean it has."""
@@ -108,11 +109,12 @@ def test_errors_are_compared_on_the_cases_that_both_have(tmp_path):
 
 def test_controls_of_the_base_run_stand_beside_its_variants(tmp_path):
     table, differences = ablations([run(tmp_path, 1.0, controls={"continuous": 1.1}), run(tmp_path, 1.2, "greedy")])
-    assert list(table["variant"]) == ["base", "greedy", "continuous latents"]
+    label = method_style("continuous").label
+    assert list(table["variant"]) == ["base", "greedy", label]
     assert table["relative_l2_anomalies"].iloc[2] == pytest.approx(0.66)
     assert np.isnan(table["bits"].iloc[2])
     found = differences.set_index("variant")["difference_crps"]
-    assert found["continuous latents"] == pytest.approx(0.002)
+    assert found[label] == pytest.approx(0.002)
 
 
 def test_what_people_read_marks_differences_that_are_sure(tmp_path):

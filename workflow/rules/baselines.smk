@@ -11,12 +11,10 @@ OF_SPARSEVQ = {"codes": "<run>/codes.h5", "gpt": "<run>/gpt/model.safetensors"}
 
 
 def of_networks(file):
-    """Input: a file of each trained baseline. Variants are compared with the base run, and that with the baselines."""
-    return lambda wildcards: (
-        []
-        if variant_of(wildcards.num_sensors)
-        else expand(f"<run>/baselines/{{network}}/{file}", network=TRAINED_BASELINES, allow_missing=True)
-    )
+    """Input: a file of each trained baseline that a run is compared with."""
+    return lambda wildcards: [
+        f"<run>/baselines/{network}/{file}" for network in config_of(wildcards).evaluation.networks
+    ]
 
 
 rule baseline_network:

@@ -7,13 +7,14 @@ PARTS = ("semi_sparse", "sparse", "tokenizer", "gpt")
 TRAINED_BASELINES = [*CONFIG.evaluation.networks, *CONFIG.evaluation.controls]
 
 # What baselines that are parts of sparsevq read of it.
-OF_SPARSEVQ = {"codes": "<run>/codes.h5", "gpt": "<run>/gpt/model.safetensors"}
+OF_SPARSEVQ = {"codes": of_run("codes.h5"), "gpt": of_run("gpt/model.safetensors")}
 
 
 def of_networks(file):
-    """Input: a file of each trained baseline that a run is compared with."""
+    """Input: a file of each trained baseline that a run is compared with; a variant's is with none."""
     return lambda wildcards: [
-        f"<run>/baselines/{network}/{file}" for network in config_of(wildcards).evaluation.networks
+        f"<run>/baselines/{network}/{file}"
+        for network in ([] if variant_of(wildcards.num_sensors) else TRAINED_BASELINES)
     ]
 
 
@@ -51,7 +52,7 @@ rule baseline_network:
 # The GPT's Transformer without codes: of the run's index dump, by the settings of stage 3.
 rule baseline_continuous:
     input:
-        codes="<run>/codes.h5",
+        codes=of_run("codes.h5"),
     output:
         model="<run>/baselines/{network}/model.safetensors",
         history="<run>/baselines/{network}/history.csv",

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
 
 from sparsevq.config.variants import BASE
 from sparsevq.errors import SparseVQError
+from sparsevq.evaluation.costs import cost_of_parts
 from sparsevq.evaluation.intervals import Interval, Resampled, errors_by_trajectory
 from sparsevq.evaluation.labels import LINKS, method_style
 from sparsevq.evaluation.scores import ENSEMBLE
@@ -39,8 +39,8 @@ HEADINGS = {
     "difference_crps": "CRPS, to base",
     "spread_skill_ratio": "spread / skill",
     **{link: LINKS[link].removesuffix(" reconstruction") for link in OF_CHAIN},
-    "parameters": "numbers in the models",
-    "training_seconds": "training (s)",
+    "parameters": "parameters",
+    "training_seconds": "seconds",
 }
 
 
@@ -160,31 +160,13 @@ def _costs(run: EvaluatedRun) -> pd.DataFrame:
     """One row: which run, bits a frame, numbers in its models, seconds that making them took."""
     scores = _named(stacked([run.tables["scores"]]))
     found: dict[str, Any] = {name: scores[name].iloc[0] for name in run_of(scores)}
-    read = {part: _header(path) for part, path in run.models.items()}
-    shape = read["tokenizer"][0].get("shape", {})
+    cost, tokenizer = cost_of_parts(list(run.models.values())), run.models["tokenizer"]
+    shape = model_header(tokenizer)[0].get("shape", {})
     if not {"tokens_per_frame", "quantizer", "num_quantizers", "num_vq_embeddings"} <= shape.keys():
-        raise SparseVQError(f"{run.models['tokenizer']} is no tokenizer of sparsevq", "train it again")
+        raise SparseVQError(f"{tokenizer} is no tokenizer of sparsevq", "train it again")
     levels = shape["num_quantizers"] if shape["quantizer"] == "rvq" else 1
     found["bits"] = shape["tokens_per_frame"] * levels * math.log2(shape["num_vq_embeddings"])
-    found["parameters"] = sum(weights for _, weights in read.values())
-    found["training_seconds"] = sum(_seconds(path) for path in run.models.values())
-    return pd.DataFrame([found])
-
-
-def _header(model: Path) -> tuple[dict[str, Any], int]:
-    try:
-        return model_header(model)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SparseVQError(f"{model} is not a readable model file ({error})", "train it again") from None
-
-
-def _seconds(model: Path) -> float:
-    """Wall time of the job that made a model, as Snakemake measured it; NaN: it is not told."""
-    try:
-        measured = pd.read_csv(model.parent.parent / f"benchmarks/{model.parent.name}.tsv", sep="\t")
-        return float(measured["s"].iloc[-1])
-    except (OSError, KeyError, IndexError, ValueError):
-        return math.nan
+    return pd.DataFrame([found | {"parameters": cost.parameters, "training_seconds": cost.seconds}])
 
 
 def _differences(cases: pd.DataFrame) -> pd.DataFrame:

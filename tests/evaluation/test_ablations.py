@@ -19,7 +19,9 @@ SHAPE = {"tokens_per_frame": 8, "quantizer": "rvq", "num_quantizers": 4, "num_vq
 def model(path, numbers, seconds, shape=None):
     """A model file that keeps so many numbers, and the benchmark of the job that made it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"weight": np.zeros(numbers, np.float32)}, path, {"sparsevq": json.dumps({"shape": shape or {}})})
+    save_file(
+        {"weight": np.zeros(numbers, np.float32)}, path, {"sparsevq": json.dumps({"shape": shape or {}, "extra": {}})}
+    )
     benchmark = path.parent.parent / f"benchmarks/{path.parent.name}.tsv"
     benchmark.parent.mkdir(exist_ok=True)
     benchmark.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")

@@ -7,7 +7,7 @@ from sparsevq.runtime.job import job
 
 with job(snakemake) as work:
     from sparsevq.baselines.registry import run_baselines
-    from sparsevq.config import number_and_placement
+    from sparsevq.config import number_and_placement, variant_of
     from sparsevq.evaluation.costs import cost_of_parts, write_costs
     from sparsevq.evaluation.table_files import identity_of
     from sparsevq.runs.data_sets import data_sets
@@ -27,6 +27,7 @@ with job(snakemake) as work:
     )
     which, split = snakemake.wildcards, snakemake.params.split
     data_set = which.data_set if split == "test" else f"{which.data_set}-{split}"
-    identity = identity_of(data_set, *number_and_placement(which.num_sensors), int(which.seed))
+    sensors = number_and_placement(which.num_sensors)
+    identity = identity_of(data_set, *sensors, int(which.seed), variant_of(which.num_sensors))
     ours = {"sparsevq": cost_of_parts([Path(path) for path in snakemake.input.parts])}
     write_costs(Path(snakemake.output.costs), identity, ours | costs)

@@ -36,7 +36,7 @@ RULES = (
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
 RECORDS = {"logs", "benchmarks", "mlartifacts", ".tracking", "MLmodel", "report.html", "cost.json", "costs.csv"}
-RECORDS |= {f"ablations.{ending}" for ending in ("csv", "md", "tex")}  # with the seconds of trainings
+RECORDS |= {f"{name}.{ending}" for name in ("ablations", "baselines") for ending in ("csv", "md", "tex")}  # of seconds
 """Folders and files with records of the runs themselves (when, how long), which differ between any two."""
 TIMEOUT = 600.0
 

@@ -55,6 +55,11 @@ def _ended(*arguments: str) -> Ended:
     return Ended(ended.returncode, ended.stdout)
 
 
+def same_each_time(tables: Path) -> dict[str, bytes]:
+    """Name -> content of each table, but of those with wall times."""
+    return {path.name: path.read_bytes() for path in tables.iterdir() if path.stem not in ("ablations", "baselines")}
+
+
 def logs(folder: Path) -> str:
     """The ends of all jobs' logs, for a failed test to show."""
     return "".join(f"\n--- {path}\n{path.read_text()[-2000:]}" for path in folder.rglob("logs/*.log"))

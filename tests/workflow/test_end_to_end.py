@@ -18,7 +18,7 @@ from sparsevq.runs.run import Run
 from tests.browser import browser, requests
 from tests.flows import travelling_waves
 
-from .conftest import MINIATURE, REPOSITORY, command, environment, logs, workflow
+from .conftest import MINIATURE, REPOSITORY, command, environment, logs, same_each_time, workflow
 
 pytestmark = pytest.mark.e2e
 
@@ -244,6 +244,28 @@ def test_a_changed_parameter_reruns_what_depends_on_it_and_nothing_else(finished
     assert plan.jobs.keys() - {"all", "total"} == rerun
 
 
+def test_trained_baselines_are_trained_and_tabulated_and_oracles_are_not_compared(finished, tmp_path):
+    pytest.importorskip("monai", reason="optional packages of requirements-networks.lock are missing")
+    folder = tmp_path / "with_networks"
+    shutil.copytree(finished, folder)
+    sizes = "{max_steps: 4, val_every: 2, widths: [4, 4, 4, 8, 8], batch_frames: 4, rollout_frames: 2}"
+    config = ("evaluation={baselines: [ridge, unet, dense_unet], pod_ranks: [1, 2]}", f"networks={{unet: {sizes}}}")
+    asked = ("--cores", "2", "--config", *config, "tracking={enabled: false}")
+    ended = workflow(folder, *asked, "--until", "tables")
+    assert ended.status == 0, ended.output + logs(folder)
+    assert ended.jobs["baseline_network"] == 1
+    assert {"baselines", "evaluate", "tables"} <= ended.jobs.keys()
+    assert not {"preprocess", "basis", "sensors", "gpt", "forecast"} & ended.jobs.keys()
+    tables = folder / "results/miniature/tables"
+    summary = pd.read_csv(tables / "summary.csv").set_index("method")["ratio_to_best_baseline_mean"]
+    assert min(summary["ridge"], summary["unet"]) == pytest.approx(1)
+    costs = pd.read_csv(tables / "baselines.csv").set_index("method")
+    assert list(costs.index) == ["sparsevq", "ridge", "unet", "dense_unet"]
+    assert list(costs["steps"]) == [6 + 6 + 8 + 6, 0, 4, 4]
+    assert (costs[["parameters", "seconds"]] > 0).all(axis=None)
+    assert workflow(folder, *asked, "--until", "tables", "--dry-run").jobs.get("total", 0) == 0
+
+
 def test_the_report_begins_with_the_result_and_opens_offline(finished):
     made = workflow(finished, "--cores", "2", "--report", "workflow.html")
     assert made.status == 0, made.output
@@ -264,7 +286,7 @@ def test_the_report_begins_with_the_result_and_opens_offline(finished):
 def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished):
     """The same seed on the same machine gives the same bytes, also after the GPT was killed outright."""
     tables = finished / "results/miniature/tables"
-    before = {path.name: path.read_bytes() for path in tables.iterdir()}
+    before = same_each_time(tables)
     arguments = ("--directory", str(finished), "--cores", "2", "--configfile", str(MINIATURE))
     started = subprocess.Popen(
         command(*arguments, "--forcerun", "sensors"),
@@ -285,7 +307,7 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
     assert again.status == 0, again.output
     assert again.jobs["gpt"] == 1
     assert "sensors" not in again.jobs
-    after = {path.name: path.read_bytes() for path in tables.iterdir()}
+    after = same_each_time(tables)
     assert before == after
     everything = runs(finished)
     assert {run.info.status for run in everything} == {"FINISHED"}

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from sparsevq.runtime.slurm import watch
 from tests.slurm import cluster as slurm
 
-from .conftest import MINIATURE, REPOSITORY, Ended, command, environment, logs, workflow
+from .conftest import MINIATURE, REPOSITORY, Ended, command, environment, logs, same_each_time, workflow
 
 pytestmark = pytest.mark.e2e
 
@@ -123,9 +123,9 @@ def by_slurm(cluster, too_short, tmp_path_factory):
 
 
 def test_tables_through_slurm_equal_those_of_one_machine(by_slurm, finished):
-    tables = {path.name: path.read_bytes() for path in (finished / "results/miniature/tables").iterdir()}
+    tables = same_each_time(finished / "results/miniature/tables")
     assert len(tables) == 18
-    assert {path.name: path.read_bytes() for path in (by_slurm[0] / "results/miniature/tables").iterdir()} == tables
+    assert same_each_time(by_slurm[0] / "results/miniature/tables") == tables
 
 
 def test_each_job_was_slurms_with_what_its_rule_asks_for(by_slurm):

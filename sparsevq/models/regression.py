@@ -180,7 +180,12 @@ class Regression(nn.Module):
     @classmethod
     @torch.no_grad()
     def fitted(
-        cls, windows: Windows, held_out: Windows | None, seed: int, choice: Choice | None = None
+        cls,
+        windows: Windows,
+        held_out: Windows | None,
+        seed: int,
+        choice: Choice | None = None,
+        reduced: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Self, LeftOut]:
         """The regression, and its predictions of its own windows by those of other trajectories.
 
@@ -190,6 +195,9 @@ class Regression(nn.Module):
             To learn from; of two trajectories at least.
         held_out
             To choose by; None: `choice` is given.
+        reduced
+            Parts and components (`reduced_to_components`) of the windows' coefficients, which do not depend on the
+            readings; None: they are computed.
         """
         leads, coefficients = windows.coefficients.shape[1:]
         center, offset = windows.readings.mean(0), windows.coefficients.mean(0)
@@ -217,7 +225,7 @@ class Regression(nn.Module):
             part = targets.unflatten(1, (leads, coefficients))[:, some].flatten(1)
             choice = found._choose(part, unseen @ metric, wanted, ridge)
         found.choice.copy_(torch.tensor([choice.ridge, choice.width, choice.linear, choice.noise]))
-        parts, components = _components(targets, len(found.components), seed)
+        parts, components = reduced_to_components(windows.coefficients, seed) if reduced is None else reduced
         found.components.copy_(components)
         within = found.across(found.places, found.places).double()
         within.diagonal().add_(choice.noise)
@@ -306,6 +314,8 @@ class Outlooks(nn.Module):
         self.flows: Tensor
         self.trajectory: Tensor
         self.center: Tensor  # of the coefficients, which are less it
+        # Of the windows of the last fit to other sensors, by its observed frames and their number: most of its time.
+        self._reduced: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -349,7 +359,10 @@ class Outlooks(nn.Module):
             readings.append(exact + noise * error.float().sqrt())
         coefficients = self.flows[flow[:, None], frame[:, None] + leads].float()
         learned = Windows(torch.cat(readings, dim=1), coefficients, self.trajectory[flow], windows.to(flow.device))
-        return Regression.fitted(learned, None, seed=0, choice=like.chosen())[0]
+        if (span, count) not in self._reduced:
+            self._reduced = {(span, count): reduced_to_components(coefficients, seed=0)}
+        reduced = self._reduced[span, count]
+        return Regression.fitted(learned, None, seed=0, choice=like.chosen(), reduced=reduced)[0]
 
 
 def chosen_windows(flows: int, frames: int, leads: int, span: int, count: int, seed: int) -> Tensor:
@@ -398,8 +411,13 @@ def _metric(weights: Tensor) -> Tensor:
     return (flat @ vectors[:, kept] / leads**0.5 if many else vectors[:, kept] * values[kept].sqrt()).float()
 
 
-def _components(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Parts (S, p) and orthonormal components (p, o) of targets (S, o): their product is near the targets."""
+def reduced_to_components(coefficients: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Parts (S, p) and orthonormal components (p, L r) of coefficients (S, L, r), whose product is near them.
+
+    Of what the coefficients differ by from their mean over the windows.
+    """
+    targets = (coefficients - coefficients.mean(0)).flatten(1)
+    count = min(COMPONENTS, *targets.shape)
     generator = torch.Generator().manual_seed(seed)
     sketch = torch.randn(len(targets), count, generator=generator).to(targets)
     rows = torch.linalg.qr((sketch.T @ targets).T).Q  # (o, p) near the leading directions of the targets

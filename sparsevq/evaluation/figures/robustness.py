@@ -78,9 +78,9 @@ def _draw(axes: Axes, errors: pd.DataFrame, curve: str, metric: str) -> None:
     table = pd.DataFrame(found, columns=["method", "told", "value", "mean", "low", "high"])
     for rank, method in enumerate(in_usual_order(table["method"])):
         style = method_style(method, rank)
-        for told, rows in table[table["method"] == method].groupby("told"):
+        for fitted, rows in table[table["method"] == method].groupby("told"):
             rows = rows.sort_values("value")
-            as_told = bool(told) or curve in (*BY_LEAD, OWN)
+            as_told = bool(fitted) or curve in (*BY_LEAD, OWN)
             label = style.label if as_told else None
             marker = style.marker if curve not in BY_LEAD else ""
             axes.plot(

@@ -1,6 +1,7 @@
 """The table of the robustness of forecasts, as people read it, and the numbers of its figure."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ def points_of(errors: pd.DataFrame, metric: str) -> Iterator[tuple[tuple[str, fl
 
     Errors of several seeds on the same trajectory are averaged before trajectories are resampled.
     """
+    keys: Any  # pandas types it as a single key
     for keys, rows in errors.groupby(KEYS, sort=False):
         curve, value, told, sensors = keys
         found = rows.pivot_table(index="method", columns="trajectory", values=metric, aggfunc="mean")

@@ -45,6 +45,8 @@ JOBS_OF_A_DATA_SET = ("simulate 0", "simulate 1", "preprocess", "basis", "descri
 
 SCORED = ("evaluate", "example", "explore", "model", "tables", "report")
 """What is made of a forecast and its baselines."""
+ROBUST = ("robustness_forecast",)
+"""Has forecasts and baselines of its own."""
 PARENT = "s1 n8 cylinder"
 NUM_RUNS = len(JOBS_OF_A_RUN) + len(JOBS_OF_A_DATA_SET) + len(("tables", "report")) + 3
 """The jobs', and their parents'."""
@@ -228,10 +230,11 @@ def test_variants_take_from_the_run_what_they_share_and_are_compared_with_it(fin
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", *SCORED}),
-        ("forecast={temperature: 0.5}", {"calibrate", "forecast", "baselines", *SCORED}),
-        ("evaluation={pod_ranks: [1]}", {"baselines", *SCORED}),
-        ("stage2={lr: 0.5}", {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", *SCORED}),
+        ("stage3={lr: 0.5}", {"gpt", "calibrate", "forecast", "baselines", *ROBUST, *SCORED}),
+        ("forecast={temperature: 0.5}", {"calibrate", "forecast", "baselines", *ROBUST, *SCORED}),
+        ("evaluation={pod_ranks: [1]}", {"baselines", *ROBUST, *SCORED}),
+        ("stage2={lr: 0.5}", {"tokenizer", "codes", "gpt", "calibrate", "forecast", "baselines", *ROBUST, *SCORED}),
+        ("robustness={cases: 1}", {*ROBUST, "tables", "report"}),
         ("sensors={num_semi_sparse: 30}", {*JOBS_OF_A_RUN, "tables", "report"}),
         ("preprocess={split_seed: 1}", {"preprocess", "basis", "describe_data", *JOBS_OF_A_RUN, "tables", "report"}),
         ("resources={threads: 2, mem_mb: 3000}", set()),

@@ -118,6 +118,14 @@ def test_variants_share_what_their_changes_have_no_part_in(snakemake):
     assert "cylinder/n20-qr/seed7/codes.h5" in of_gpt, "the base run's"
 
 
+def test_without_curves_there_is_no_robustness_of_forecasts(snakemake):
+    plan = snakemake("--dry-run", "--config", "robustness={curves: []}", "seeds=[7]")
+    assert plan.status == 0, plan.output
+    assert "robustness" in plan.jobs, "of reconstructions"
+    assert "robustness_forecast" not in plan.output
+    assert plan.jobs["tables"] == 1
+
+
 def test_one_placement_has_the_folders_that_it_always_had(snakemake):
     plan = snakemake("--dry-run", "--config", "sensors={placement: variance}", "seeds=[7]")
     assert plan.status == 0, plan.output

@@ -71,9 +71,9 @@ class SenseiverConfig(NetworkConfig):
     observed_frames: Count = Field(
         1, description="frames of readings that it is given; with several, only forecasts from as many are compared"
     )
-    batch_frames: Count = Field(64, description="frames of a batch: batch_frames // leads_a_batch windows")
+    batch_frames: Count = Field(32, description="frames of a batch: batch_frames // leads_a_batch windows")
     leads_a_batch: Count = Field(4, description="lead times of a batch, drawn at random")
-    batch_pixels: Count = Field(512, description="points of each frame, drawn at random")
+    batch_pixels: Count = Field(256, description="points of each frame, drawn at random")
     space_bands: Count = Field(16, description="sine-cosine frequencies per dimension")
     time_bands: Count = Field(8, description="sine-cosine frequencies of the time")
     width: Count = Field(64, description="channels of the latents, and of encoder and decoder")

@@ -52,9 +52,9 @@ def test_a_regression_keeps_what_its_windows_have_much_of(modal_run):
     run = Run(modal_run.path)
     regression = load_forecast_model(run, torch.device("cpu")).gpt.outlooks.by(3)[1]
     tolerance = Tolerance.of(run.basis, 0.01)
-    weights, kept = small_regression(regression, tolerance)
-    assert kept < len(regression.components)
-    other = type(regression)(*regression.sizes[:-1], kept)
+    weights, sizes = small_regression(regression, tolerance)
+    assert sizes[-1] < len(regression.components)
+    other = type(regression)(*sizes)
     values = {
         name: weight if isinstance(weight, torch.Tensor) else torch.from_numpy(weight.values)
         for name, weight in weights.items()
@@ -66,6 +66,26 @@ def test_a_regression_keeps_what_its_windows_have_much_of(modal_run):
     error = (one.mean - two.mean).square().sum(-1).mean().sqrt()
     assert 0 < error < 3 * tolerance.allowed**0.5  # of weights, components, places and what is left out
     torch.testing.assert_close(one.std, two.std, rtol=0.1, atol=1e-3)
+
+
+def test_fewer_windows_predict_much_the_same(modal_run, monkeypatch):
+    run = Run(modal_run.path)
+    regression = load_forecast_model(run, torch.device("cpu")).gpt.outlooks.by(3)[1]
+    monkeypatch.setattr("sparsevq.serving.small.weights.KEPT", len(regression.places) // 2)
+    weights, sizes = small_regression(regression, Tolerance.of(run.basis, 0.01))
+    assert sizes[2] == len(regression.places) // 2
+    other = type(regression)(*sizes)
+    other.load_state_dict(
+        {
+            name: weight if isinstance(weight, torch.Tensor) else torch.from_numpy(weight.values)
+            for name, weight in weights.items()
+        }
+    )
+    read = run.codes().readings[0, run.domain.trajectories("test")]
+    seen = torch.cat([read[:, start : start + 3].flatten(1) for start in range(8)])
+    one, two = regression(seen), other(seen)
+    assert (one.mean - two.mean).square().mean() < 0.1 * one.mean.square().mean()
+    assert torch.isfinite(two.std).all()
 
 
 def test_forecasts_agree_within_the_loss_that_is_stated(modal_run, small):

@@ -35,8 +35,8 @@ def pack_small(run: Run, out: Path, share: float = SHARE, measure: Measure | Non
     """Pack a run into a new folder, with numbers that have as many digits as matter.
 
     What it holds is what `pack` gives, and is opened as that is. Each kind of number is rounded so that it alone makes
-    an error of at most about `share` of the anomalies' rms (`tolerance.py`); components of the regressions that say
-    less than that are left out.
+    an error of about `share` of the anomalies' rms (`tolerance.py`); components of the regressions that say less than
+    that are left out. Of each kernel's examples `weights.KEPT` at most stay: what that costs is no matter of `share`.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _write(run: Run, made: Path, tolerance: Tolerance) -> None:
     _copy(run, small, "sensors", ("basis",))
     for role in ("sparse", "semi_sparse"):
         file = run.model(role)  # type: ignore[arg-type]  # one of PARTS
-        _write_model(small, role, file, small_encoder(file, tolerance))  # type: ignore[arg-type]
+        _write_model(small, role, *small_encoder(file, tolerance))  # type: ignore[arg-type]
     _write_tokenizer(run, small, tolerance)
     if run.has("calibration"):
         _copy(run, small, "calibration", ("sensors", "tokenizer", "gpt"))

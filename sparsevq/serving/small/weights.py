@@ -23,30 +23,48 @@ Weights = dict[str, Rounded | Tensor]
 
 WHOLE = 2048
 """Numbers of a tensor up to which it is kept as it is."""
-SAMPLE = 512
-"""Places, at most, at which kernels are evaluated to see how far errors of their weights add up."""
 FINER = 8
 """Steps of the places of a kernel are finer than those of coefficients by this: weights that cancel make more of it."""
+LEARNED_FROM = 4
+"""Steps of coefficients that are learned from are coarser by this: errors of many average out."""
+KEPT = 2000
+"""Places of a kernel that are kept, at most."""
+PENALTY = 1e-6
+"""On weights that are fitted again, in units of the kernel's mean square over all places."""
+LEAST = 1e-12
+"""Least variance of an error, normalised."""
 OF_SCALES = 0.1
 """Step of windows' scales of errors, 1 in the mean: hundreds of them are averaged."""
 FINE = 1024
 """Steps in the rms of numbers that are few and used as they are."""
 
 
-def small_encoder(file: ModelFile, tolerance: Tolerance) -> Weights:
-    """Of an encoder: on modes by what its coefficients may be wrong; of the paper's a share of the weights' rms."""
+def small_encoder(file: ModelFile, tolerance: Tolerance) -> tuple[ModelFile, Weights]:
+    """Of an encoder, and what the file says of it.
+
+    On modes by what its coefficients may be wrong, with `KEPT` examples; of the paper's a share of the weights' rms.
+    """
     if "modes" not in file.shape:
-        return small_network(file.weights, tolerance)
-    found = small_network({}, tolerance)
-    for name, weight in file.weights.items():
-        found[name] = _rounded(weight, tolerance.step if name in ("examples", "held_out") else _fine(weight))
-    if "estimator.weights" in file.weights:
-        places, weights = file.weights["estimator.places"], file.weights["estimator.weights"]
-        width = file.weights["estimator.width"]
-        some = places[_sample(len(places))]
-        found["estimator.places"] = _rounded(places, tolerance.step / FINER)
-        found["estimator.weights"] = _rounded(weights, tolerance.step / _gathered(kernel(some, places, width)))
-    return found
+        return file, small_network(file.weights, tolerance)
+    rows = _sample(file.shape["examples"], KEPT)
+    of_examples = ("examples", "known.examples", "estimator.places", "estimator.weights")
+    kept = {name: weight[rows] if name in of_examples else weight for name, weight in file.weights.items()}
+    found: Weights = {}
+    for name, weight in kept.items():
+        learned = name in ("examples", "held_out")
+        found[name] = _rounded(weight, LEARNED_FROM * tolerance.step if learned else _fine(weight))
+    if len(rows) and "estimator.weights" in kept:
+        width, places = file.weights["estimator.width"], file.weights["estimator.places"]
+        found["estimator.places"] = _rounded(kept["estimator.places"], tolerance.step / FINER)
+        across = kernel(places, _values(found["estimator.places"]), width)
+        weights = file.weights["estimator.weights"]
+        predicted = torch.cat([kernel(part, places, width) @ weights for part in places.split(1024)])
+        variance = predicted.square().mean(0)
+        level = water_level(variance.double().numpy(), min(tolerance.allowed, float(variance.sum())))
+        fitted = weights if len(rows) == len(places) else _fitted_again(across, predicted)
+        fitted = fitted * (variance > level)
+        found["estimator.weights"] = _rounded(fitted, math.sqrt(12 * max(level, LEAST)) / _gathered(across))
+    return replace(file, shape={**file.shape, "examples": len(rows)}), found
 
 
 def small_network(weights: Mapping[str, Tensor], tolerance: Tolerance) -> Weights:
@@ -92,7 +110,7 @@ def small_gpt(
             found[name] = weight if name != "first_guess.propagator" else _propagator(weight, tolerance)
     if "outlooks.flows" not in file.weights:
         return file, found
-    found["outlooks.flows"] = _rounded(file.weights["outlooks.flows"], tolerance.step)
+    found["outlooks.flows"] = _rounded(file.weights["outlooks.flows"], LEARNED_FROM * tolerance.step)
     found["outlooks.center"], found["outlooks.trajectory"] = (
         file.weights[f"outlooks.{name}"] for name in ("center", "trajectory")
     )
@@ -103,15 +121,16 @@ def small_gpt(
         regression.load_state_dict(_below(file.weights, prefix))
         weights, kept = small_regression(regression, tolerance)
         found.update({prefix + name: weight for name, weight in weights.items()})
-        sizes.append([frames, *others[:-1], kept])
+        sizes.append([frames, *kept])
     return replace(file, shape={**file.shape, "regressions": sizes}), found
 
 
 @torch.no_grad()
-def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weights, int]:
-    """Of a regression, and the number of components that it keeps.
+def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weights, tuple[int, ...]]:
+    """Of a regression, and its sizes: it has `KEPT` windows, and fewer components.
 
-    Components are turned to the principal ones of the windows: what most windows have little of is left out.
+    Components are turned to the principal ones of the windows: what most windows have little of is left out. Weights of
+    the windows that are kept are fitted again, so that it predicts of all windows what it did.
     """
     weights = {name: weight.clone() for name, weight in regression.state_dict().items()}
     alone = weights["alone"].double()
@@ -122,22 +141,36 @@ def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weig
     kept = max(int((variances > level).sum()), 1)
     turn, std = turn[:, :kept], variances[:kept].sqrt()
     step = math.sqrt(12 * level)
-    some = regression.places[_sample(len(regression.places))]
-    across = regression.across(some, regression.places)
-    coefficients = regression.coefficients
-    of_components = math.sqrt(12 * tolerance.allowed / (coefficients * kept)) / std.clamp_min(1e-30)
+    rows, places = _sample(len(alone), KEPT), regression.places
+    of_components = math.sqrt(12 * tolerance.allowed / (regression.coefficients * kept)) / std.clamp_min(1e-30)
+    found: Weights = {name: weights[name] for name in ("center", "width", "choice", "band", "variance")}
     readings = max(len(regression.center), 1)
-    found: Weights = {name: weights[name] for name in ("center", "width", "choice", "band")}
     found["metric"] = _rounded(weights["metric"], tolerance.step / FINER / math.sqrt(readings))
-    found["places"] = _rounded(weights["places"], tolerance.step / FINER)
-    found["weights"] = _rounded((weights["weights"].double() @ turn).float(), step / _gathered(across))
+    found["places"] = _rounded(places[rows], tolerance.step / FINER)
+    turned = (weights["weights"].double() @ turn).float()
+    predicted = torch.cat([regression.across(part, places) @ turned for part in places.split(1024)])
+    across = regression.across(places, _values(found["places"]))
+    fitted = turned if len(rows) == len(places) else _fitted_again(across, predicted)
+    found["weights"] = _rounded(fitted, step / _gathered(across))
     found["components"] = _rounded((turn.T @ weights["components"].double()).float(), of_components[:, None])
-    found["alone"] = _rounded((alone @ turn).half(), step)
+    found["alone"] = _rounded((alone @ turn)[rows].half(), step)
     found["offset"] = _rounded(weights["offset"], tolerance.step)
-    found["variance"] = weights["variance"]
-    found["scales"] = _rounded(weights["scales"], OF_SCALES)
-    found["where"] = _rounded(weights["where"], 1.0)
-    return found, kept
+    found["scales"] = _rounded(weights["scales"][rows], OF_SCALES)
+    found["where"] = _rounded(weights["where"][rows], 1.0)
+    sizes = (*weights["metric"].shape, len(rows), regression.leads, regression.coefficients, kept)
+    return found, sizes
+
+
+def _fitted_again(across: Tensor, predicted: Tensor) -> Tensor:
+    """Weights (M, o) of some places, by the kernel (S, M) of all with these, for what is predicted at all (S, o)."""
+    across = across.double()
+    gram = across.T @ across
+    gram.diagonal().add_(PENALTY * gram.diagonal().mean().clamp_min(LEAST))
+    return torch.cholesky_solve(across.T @ predicted.double(), torch.linalg.cholesky(gram)).float()
+
+
+def _values(weight: Rounded | Tensor) -> Tensor:
+    return weight if isinstance(weight, Tensor) else torch.from_numpy(weight.values)
 
 
 def _propagator(weight: Tensor, tolerance: Tolerance) -> Rounded | Tensor:
@@ -170,8 +203,9 @@ def _rms(weight: Tensor) -> float:
     return max(float(weight.double().square().mean().sqrt()), 1e-30) if weight.numel() else 1.0
 
 
-def _sample(count: int) -> Tensor:
-    return torch.linspace(0, max(count - 1, 0), min(SAMPLE, count)).round().long()
+def _sample(count: int, most: int) -> Tensor:
+    """At most so many of `count` rows, evenly."""
+    return torch.linspace(0, max(count - 1, 0), min(most, count), dtype=torch.float64).round().long()
 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:

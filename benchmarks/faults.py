@@ -31,7 +31,19 @@ from report import REPOSITORY, machine, parser, print_machine, print_table, writ
 MINIATURE = REPOSITORY / "tests/config/miniature.yaml"
 RULES = (
     *("simulate", "preprocess", "basis", "describe_data", "sensors", "semi_sparse", "sparse", "tokenizer", "codes"),
-    *("gpt", "calibrate", "forecast", "example", "model", "baselines", "robustness", "evaluate", "explore", "tables"),
+    *(
+        "gpt",
+        "calibrate",
+        "forecast",
+        "example",
+        "model",
+        "baseline_network",
+        "baselines",
+        "robustness",
+        "evaluate",
+        "explore",
+        "tables",
+    ),
     *("robustness_forecast", "ablations", "report"),
 )
 SCRIPT_OF = {"semi_sparse": "stage1", "sparse": "stage1"}
@@ -52,11 +64,13 @@ class Fire:
 
 
 def longer(folder: Path, steps: int) -> Path:
-    """The miniature with more steps of training, a checkpoint every 0.3 s, and a variant."""
+    """The miniature with more steps of training, a checkpoint every 0.3 s, a trained baseline and a variant."""
     config = yaml.safe_load(MINIATURE.read_text())
     for stage in ("stage1", "stage2", "stage3"):
         config[stage] |= {"max_steps": steps, "val_every": max(1, steps // 10)}
     config["resources"]["checkpoint_minutes"] = 0.005
+    networks = {"shred": {"max_steps": steps, "val_every": max(1, steps // 10), "observed_frames": 1}}
+    config |= {"networks": networks, "evaluation": {**config["evaluation"], "baselines": ["ridge", "shred"]}}
     config["variants"] = {"few": {"forecast": {"members": 2}}}
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))

@@ -89,4 +89,5 @@ def test_every_rule_of_the_workflow_is_under_fire():
         for line in path.read_text().splitlines()
         if line.startswith("rule ") and path.stem != "fds"
     )
-    assert named.keys() | {"sparse"} == set(faults.RULES)
+    of_another_tokenizer = {"baseline_continuous"}  # the miniature's has no coefficients; trained as baseline_network
+    assert (named.keys() | {"sparse"}) - of_another_tokenizer == set(faults.RULES)

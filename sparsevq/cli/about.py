@@ -245,8 +245,15 @@ def _mlflow(folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
     if record or match is None:
         return None
     number, placement = number_and_placement(match["sensors"])
-    which = {"placement": placement or None, "variant": variant_of(match["sensors"]) or None}
-    job = Job(match["experiment"], "", match["data_set"], number, int(match["seed"]), **which)
+    job = Job(
+        match["experiment"],
+        "",
+        match["data_set"],
+        number,
+        int(match["seed"]),
+        placement=placement or None,
+        variant=variant_of(match["sensors"]) or None,
+    )
     store = folder.resolve().parents[3] / "mlflow.db"
     return {
         "experiment": job.experiment,

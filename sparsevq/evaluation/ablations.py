@@ -228,7 +228,7 @@ def _texts(rows: pd.DataFrame, differences: pd.DataFrame) -> tuple[pd.DataFrame,
             bold[name] = [False] * len(mean)
     index = pd.Index(mean.index.get_level_values("variant"), name="variant")
     found, strong = pd.DataFrame(texts, index=index), pd.DataFrame(bold, index=index)
-    found.columns = [HEADINGS[name] for name in found]
+    found.columns = [HEADINGS[str(name)] for name in found]
     return found, strong.set_axis(found.columns, axis=1)
 
 

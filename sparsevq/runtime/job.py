@@ -181,13 +181,21 @@ def _script(call: RuleCall) -> Path:
 
 def _identity(call: RuleCall, experiment: str, part: str) -> Job:
     wildcards = dict(call.wildcards.items())
-    number: dict[str, int] = {"seed": int(wildcards["seed"])} if "seed" in wildcards else {}
-    placement = variant = ""
+    seed = int(wildcards["seed"]) if "seed" in wildcards else None
+    number, placement, variant = None, "", ""
     if "num_sensors" in wildcards:
-        number["num_sensors"], placement = number_and_placement(wildcards["num_sensors"])
+        number, placement = number_and_placement(wildcards["num_sensors"])
         variant = variant_of(wildcards["num_sensors"])
-    which = {"placement": placement or None, "variant": variant or None}
-    return Job(experiment, call.rule, wildcards.get("data_set"), **number, **which, part=part)
+    return Job(
+        experiment,
+        call.rule,
+        wildcards.get("data_set"),
+        number,
+        seed,
+        part,
+        placement=placement or None,
+        variant=variant or None,
+    )
 
 
 def _both(console: TextIO, line: str) -> None:

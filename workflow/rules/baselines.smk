@@ -4,18 +4,8 @@
 # The parts of sparsevq, whose costs stand beside those of the baselines.
 PARTS = ("semi_sparse", "sparse", "tokenizer", "gpt")
 
-TRAINED_BASELINES = [*CONFIG.evaluation.networks, *CONFIG.evaluation.controls]
-
 # What baselines that are parts of sparsevq read of it.
 OF_SPARSEVQ = {"codes": of_run("codes.h5"), "gpt": of_run("gpt/model.safetensors")}
-
-
-def of_networks(file):
-    """Input: a file of each trained baseline that a run is compared with; a variant's is with none."""
-    return lambda wildcards: [
-        f"<run>/baselines/{network}/{file}"
-        for network in ([] if variant_of(wildcards.num_sensors) else TRAINED_BASELINES)
-    ]
 
 
 rule baseline_network:

@@ -151,6 +151,18 @@ def of_runs_with_variants(file):
     return found
 
 
+# Baselines that are trained, each by a job of its own.
+TRAINED_BASELINES = [*CONFIG.evaluation.networks, *CONFIG.evaluation.controls]
+
+
+def of_networks(file):
+    """Input: a file of each trained baseline that a run is compared with; a variant's is with none."""
+    return lambda wildcards: [
+        f"<run>/baselines/{network}/{file}"
+        for network in ([] if variant_of(wildcards.num_sensors) else TRAINED_BASELINES)
+    ]
+
+
 # The code is no input of the rules: outputs carry the version that made them, and a new version reruns them.
 VERSION = sparsevq.__version__
 

@@ -20,6 +20,7 @@ from sparsevq.models.code_scores import CodeScores
 from sparsevq.models.course import Belief
 from sparsevq.models.first_guess import FirstGuess, Level
 from sparsevq.models.regression import Outlook
+from sparsevq.models.residual_codes import residual_codes
 
 if TYPE_CHECKING:
     from sparsevq.models.gpt import GPT
@@ -204,7 +205,8 @@ class Rollout:
                 raise ValueError("a GPT with a first guess forecasts from an outlook")
             self.outlook = self.guess.until(outlook, frames + 2)  # the last frame is drawn as if others followed
         self.noise: Tensor | None = None
-        if self.guess is not None and self.outlook is not None and errors is not None:
+        self.errors = errors if self.sampler.alone else None
+        if self.guess is not None and self.outlook is not None and errors is not None and self.errors is None:
             self.noise = self.guess.innovations(errors, self.outlook)
         self.codes: list[Tensor] = []
         self.states: list[Tensor] = []
@@ -224,6 +226,8 @@ class Rollout:
 
     def run(self, progress: Callable[[int], None] | None) -> Drawn:
         """All frames."""
+        if self.guess is not None and self.outlook is not None and self.errors is not None:
+            return self._with_errors(self.guess, self.outlook, self.errors)
         given = self.prompt.flatten(1, 2)
         for lead in range(self.frames + 1):
             given = self._frame(lead, given)
@@ -231,6 +235,23 @@ class Rollout:
                 progress(lead + 1)
         states, expected = (torch.stack(parts, dim=1) if parts else None for parts in (self.states, self.expected))
         return Drawn(torch.stack(self.codes, dim=1), states, expected)
+
+    def _with_errors(self, guess: FirstGuess, outlook: Outlook, errors: Tensor) -> Drawn:
+        """The outlook and errors (b, L, r) that its own are like, as they are; codes are the nearest.
+
+        Where the network has no weight, codes tell nothing that the outlook does not: drawing them first, and then
+        coefficients given them, would only make the errors more Gaussian than they are.
+        """
+        mean = outlook.mean[:, : self.frames + 1]
+        leads = min(errors.shape[1], self.frames + 1)
+        states = [mean[:, :leads] + self.draws.temperature**0.5 * errors[:, :leads]]
+        for lead in range(leads, self.frames + 1):  # past the outlook's own lead times
+            belief = guess.belief(outlook, lead, states[-1][:, -1])
+            states.append(belief.draw(self.draws.generator, self.draws.temperature)[:, None])
+        drawn = torch.cat(states, dim=1)
+        tokens = guess.to_tokens(drawn.flatten(0, 1)).transpose(0, 1)  # (b s, P, D)
+        codes = residual_codes(tokens, guess.codes, beam=1).unflatten(0, drawn.shape[:2])
+        return Drawn(codes, drawn, mean)
 
     def _frame(self, lead: int, given: Tensor) -> Tensor:
         """Draw the frame of a lead time; `given`: what the network has not seen yet. Its last block is left to see."""

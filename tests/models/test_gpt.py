@@ -390,6 +390,40 @@ def test_without_the_network_the_outlook_is_expected(prediction):
     torch.testing.assert_close(found, model.first_guess.until(one, 9).mean, rtol=1e-4, atol=1e-5)
 
 
+def test_without_the_network_errors_are_added_as_they_are():
+    """Codes then tell nothing: they are the nearest, and members are no more Gaussian than the errors."""
+    model = gpt(**GUESSED)
+    one, leads = outlook(model, 4), 9
+    errors = torch.randn(4, one.mean.shape[1], COEFFICIENTS, generator=seeded(3)).exp()
+    for temperature in (0.0, 0.5, 1.0):
+        drawn = model.generate(
+            sequences(4, 1), leads, outlook=one, errors=errors, network=0.0, temperature=temperature, generator=seeded(1)
+        )
+        mean = model.first_guess.until(one, leads + 1).mean
+        within = errors.shape[1]
+        torch.testing.assert_close(drawn.states[:, :within], mean[:, :within] + temperature**0.5 * errors)
+        torch.testing.assert_close(drawn.expected, mean)
+        assert drawn.states.shape == mean.shape and drawn.codes.shape[:2] == mean.shape[:2]
+        tokens = model.first_guess.to_tokens(drawn.states[2, 5]).unsqueeze(1)  # (P, 1, D)
+        nearest = (tokens - model.first_guess.codes[:, 0]).square().sum(-1).argmin(-1)
+        assert torch.equal(drawn.codes[2, 5, :, 0], nearest)
+
+
+def test_past_the_outlook_errors_go_on_as_its_course_says():
+    model, members = gpt(**GUESSED), 4000
+    one = outlook(model, 1)
+    errors = one.std.repeat(members, 1, 1) * torch.randn(members, *one.std.shape[1:], generator=seeded(4))
+    drawn = model.generate(
+        sequences(1, 1).expand(members, -1, -1, -1), 6, outlook=one.members(members), errors=errors, network=0.0,
+        generator=seeded(1),
+    )  # fmt: skip
+    expected = model.first_guess.until(one, 7)
+    assert drawn.states.shape[1] > one.mean.shape[1]
+    apart = (drawn.states - expected.mean) / expected.std
+    assert (apart.mean(0).abs() < 5 / members**0.5).all()
+    assert ((apart.square().mean(0) - 1).abs() < 0.15).all()
+
+
 def test_an_outlook_is_needed_where_there_is_a_first_guess():
     model = gpt(**GUESSED)
     with pytest.raises(ValueError, match="forecasts from an outlook"):

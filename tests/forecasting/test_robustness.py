@@ -66,7 +66,8 @@ def test_a_modal_encoder_is_beside_the_linear_estimate_everywhere(modal):
     told, untold = (both.loc[(name, 6, 0.3)] for name in ("noise, told", "noise"))
     assert ((told - untold).abs() > 1e-3).all()
     assert (untold > both.loc[("noise", 6, 0.1)]).all()
-    assert both.loc[("random places", 80, 0.0), "linear"] < both.loc[("random places", 5, 0.0), "linear"]
+    many, few = (both.loc[("random places", number, 0.0), "linear"] for number in (80, 5))
+    assert many < 1.0001 * few  # five readings decide all modes of these waves, but for rounding
 
 
 def test_the_papers_encoder_takes_any_number_but_is_not_told_of_noise(trained):

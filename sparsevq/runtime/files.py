@@ -127,6 +127,8 @@ def _disk_fault(error: Exception) -> str | None:
 def digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits; of a folder, of the names and digests of all its files.
 
+    But for the one that Snakemake puts into a folder, when the job that made it has ended.
+
     The digest of a large file is kept with it, as the extended attribute `DIGEST` if the file system has those, since
     every job of an experiment asks for it; the process remembers that of any file. It is valid as long as the file has
     the inode, size and modification time that it had then.
@@ -137,7 +139,7 @@ def digest(path: str | Path) -> str:
         The file has a seal (`sparsevq.runtime.integrity`) and is not what it says.
     """
     if Path(path).is_dir():
-        files = sorted(found for found in Path(path).rglob("*") if found.is_file())
+        files = sorted(found for found in Path(path).rglob("*") if found.is_file() and found.name != OF_SNAKEMAKE)
         listed = "".join(f"{found.relative_to(path)} {digest(found)}\n" for found in files)
         return hashlib.sha256(listed.encode()).hexdigest()
     with open(path, "rb") as file:
@@ -164,6 +166,8 @@ def known_digest(path: str | Path) -> str:
     return digest(path)
 
 
+OF_SNAKEMAKE = ".snakemake_timestamp"
+"""File by whose time Snakemake knows when a folder was made."""
 DIGEST = "user.sparsevq.sha256"
 LARGE = 2**26
 """Files of at least so many bytes have their digest kept with them."""

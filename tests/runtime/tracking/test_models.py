@@ -147,6 +147,18 @@ def test_a_model_that_has_changed_since_is_not_sent(results, capsys):
     assert not versions(results)
 
 
+def test_a_model_is_sent_though_its_job_has_ended(results, capsys):
+    """Snakemake then puts a file of its own into the folder."""
+    store = client(results)
+    experiment = store.create_experiment("flow", artifact_location=(results / "artifacts").as_uri())
+    run, above = (store.create_run(experiment).info.run_id for _ in range(2))
+    record = {**ENTRY.record(a_model(results / "model")), "time": 1}
+    (results / "model/.snakemake_timestamp").touch()
+    models.enter(Calls(store), results, run, above, "job", record)
+    assert "changed" not in capsys.readouterr().err
+    assert len(versions(results)) == 1
+
+
 class Store:
     """One that has the job's run, and no registry; or that is away."""
 

@@ -397,7 +397,13 @@ def test_without_the_network_errors_are_added_as_they_are():
     errors = torch.randn(4, one.mean.shape[1], COEFFICIENTS, generator=seeded(3)).exp()
     for temperature in (0.0, 0.5, 1.0):
         drawn = model.generate(
-            sequences(4, 1), leads, outlook=one, errors=errors, network=0.0, temperature=temperature, generator=seeded(1)
+            sequences(4, 1),
+            leads,
+            outlook=one,
+            errors=errors,
+            network=0.0,
+            temperature=temperature,
+            generator=seeded(1),
         )
         mean = model.first_guess.until(one, leads + 1).mean
         within = errors.shape[1]

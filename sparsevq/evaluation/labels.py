@@ -41,7 +41,7 @@ METHODS = {
     "dense_fno": MethodStyle("oracle: FNO, dense first frame", "#D55E00", ":", "1"),
     "dense_unet": MethodStyle("oracle: U-Net, dense first frame", "#882255", ":", "2"),
 }
-_OTHERS = ("#D55E00", "#F0E442")
+_OTHERS = ("#999933", "#F0E442")
 
 OURS = ("sparsevq", "sparsevq_member")
 """All other methods are baselines, oracles, or parts of it."""

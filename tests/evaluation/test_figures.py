@@ -246,7 +246,7 @@ def test_a_long_forecast_makes_no_long_film(evaluated, tmp_path):
         assert film.n_frames == 3
 
 
-def test_every_method_is_drawn_in_its_own_colour(evaluated, monkeypatch):
+def test_every_method_has_a_colour_and_line_of_its_own(evaluated, monkeypatch):
     drawn = []
     monkeypatch.setattr(curves, "save", lambda figure, path: drawn.append(figure) or path)
     curves.draw_lead_time_over_seeds(pd.read_csv(evaluated.folder / "scores" / "scores.csv"), Path("unused"))
@@ -256,7 +256,8 @@ def test_every_method_is_drawn_in_its_own_colour(evaluated, monkeypatch):
         style = METHODS[method]
         assert to_rgb(lines[style.label].get_color()) == to_rgb(style.colour)
         assert list(lines[style.label].get_xdata()) == list(range(HORIZON + 1))
-    assert len({style.colour for style in METHODS.values()}) == len(METHODS)
+    # variants of a method share its colour
+    assert len({(style.colour, style.line) for style in METHODS.values()}) == len(METHODS)
 
 
 def test_a_missing_history_is_named(tmp_path):

@@ -28,7 +28,7 @@ EXCEPTIONS = {
     "pip install -e": "installs from the network; what is installed so is what all tests run with",
     "conda env create": "installs from the network; tests/runtime has a test of environment.yml against the lock file",
     "sparsevq train --gpu 0,1 --data cylinder": "abridged; tests/cli/test_train.py runs the published commands whole",
-    "sparsevq demo cylinder": "a release brings the model; tests/cli/test_demo.py makes one and forecasts with it",
+    "sparsevq demo": "a release brings models; tests/cli/test_demo.py makes one and forecasts with it",
     "python tests/slurm/cluster.py start": "sets up SLURM on the machine, as root; the tests in tests/slurm do it",
     "served/bin/": "is of the environment that the command before makes; tests/serving/test_served.py makes one so",
     "mlflow models serve": "makes an environment from the network; tests/serving/test_served.py serves a model without",

@@ -23,8 +23,8 @@ from sparsevq.baselines.task import Task
 from sparsevq.baselines.validation import Validation, Windows, windows_spread
 from sparsevq.basis.basis import Basis
 from sparsevq.errors import SparseVQError
-from sparsevq.forecasting.other_sensors import Sensors
 from sparsevq.runtime.integrity import require_made_from
+from sparsevq.sensors.taken import Sensors
 
 Array = NDArray[Any]
 

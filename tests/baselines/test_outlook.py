@@ -36,7 +36,7 @@ def test_it_is_the_forecast_without_the_network(guessing, tmp_path):
         seen = seen_by_sensors(model.gpt, codes, torch.tensor([trajectory]), torch.tensor([2]), int(count))
         drawn = model.generate(seen, Asked(7, 3, 1.0, 0, seed=1, network=0.0))
         expected = model.mean(drawn.case(0), fields).unflatten(-2, run.data.grid)
-        np.testing.assert_allclose(field, expected.numpy(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(field, expected.numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_not_read_does_not_matter(guessing):

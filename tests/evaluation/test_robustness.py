@@ -27,9 +27,10 @@ from sparsevq.evaluation.robustness.forecasts import robustness_of_forecasts
 from sparsevq.evaluation.tables import tabulate_robustness
 from sparsevq.forecasting.cases import Cases
 from sparsevq.forecasting.model import load_forecast_model, seen_by_sensors
-from sparsevq.forecasting.other_sensors import Readers, Sensors, own_sensors
+from sparsevq.forecasting.other_sensors import Readers, own_sensors
 from sparsevq.runtime.model_file import load_model
 from sparsevq.sensors.placement import place_sensors
+from sparsevq.sensors.taken import Sensors
 from sparsevq.training.stage import train
 from tests.chain import STAGE1, Chain, Recorder, fabric, make_chain, make_modal_chain
 from tests.flows import on_a_sphere, travelling_waves

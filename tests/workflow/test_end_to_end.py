@@ -303,7 +303,7 @@ def test_a_killed_job_is_run_again_and_gives_the_same_table_and_one_run(finished
     assert started.returncode != 0, output
     since = time.monotonic()
     while "KILLED" not in {run.info.status for run in runs(finished)}:  # told by the job's courier, which lives on
-        assert time.monotonic() - since < 60
+        assert time.monotonic() - since < 180
         time.sleep(0.2)
 
     again = workflow(finished, "--cores", "2", "--rerun-incomplete")

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sparsevq.basis.basis import Basis
 from sparsevq.config import RobustnessConfig, SensorsConfig
 from sparsevq.data.field_data import FieldData, Split
-from sparsevq.forecasting.other_sensors import Sensors
 from sparsevq.sensors.placement import free_points, place_sensors
+from sparsevq.sensors.taken import Sensors
 
 OWN = "own"
 """The curve of a single point: the run's own sensors, exact, as far as it was trained."""

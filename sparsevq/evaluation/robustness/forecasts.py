@@ -26,9 +26,10 @@ from sparsevq.evaluation.robustness.conditions import BY_LEAD, Condition, condit
 from sparsevq.forecasting.cases import Cases, require_finite
 from sparsevq.forecasting.dataset.lead_times import lead_times
 from sparsevq.forecasting.model import Asked, ForecastModel, load_forecast_model
-from sparsevq.forecasting.other_sensors import Reader, Readers, Sensors, own_sensors
+from sparsevq.forecasting.other_sensors import Reader, Readers, own_sensors
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.fabric import Fabric
+from sparsevq.sensors.taken import Sensors
 
 OURS = "sparsevq"
 POINTS = 2048

@@ -83,7 +83,7 @@ def _convolution() -> type[nn.Module]:
     """
     base: Any = needed("neuralop.layers.spectral_convolution", "SpectralConv", "fno")
 
-    class RealSpectralConv(base):  # type: ignore[misc]
+    class RealSpectralConv(base):  # type: ignore[misc]  # a class that only the optional package has
         def __init__(self, *arguments: Any, **options: Any):
             super().__init__(*arguments, **options)
             weight = self._modules.pop("weight").to_tensor().detach()

@@ -85,9 +85,9 @@ def _write(run: Run, made: Path, tolerance: Tolerance) -> None:
     write_thinned(made / FILES["domain"], run.file("domain"), tolerance.share)
     _write_basis(run, made / FILES["basis"], tolerance)
     _copy(run, small, "sensors", ("basis",))
-    for role in ("sparse", "semi_sparse"):
-        file = run.model(role)  # type: ignore[arg-type]  # one of PARTS
-        _write_model(small, role, *small_encoder(file, tolerance))  # type: ignore[arg-type]
+    encoders: tuple[Part, ...] = ("sparse", "semi_sparse")
+    for role in encoders:
+        _write_model(small, role, *small_encoder(run.model(role), tolerance))
     _write_tokenizer(run, small, tolerance)
     if run.has("calibration"):
         _copy(run, small, "calibration", ("sensors", "tokenizer", "gpt"))

@@ -1,8 +1,21 @@
 """Fixtures that tests of several rooms share."""
 
 import os
+import sys
 
 import pytest
+
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Each test, and each fixture, has all threads: a command that ran in this process has set them for itself.
+
+    The last digits of a sum depend on their number, so files that must have the same bytes would differ.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(THREADS)
 
 
 @pytest.hookimpl(wrapper=True)

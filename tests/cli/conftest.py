@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sparsevq.cli.main import main
 from sparsevq.data.layout import write_data
@@ -79,14 +80,15 @@ class Workplace:
 
 @contextlib.contextmanager
 def as_own_process(folder: Path) -> Iterator[None]:
-    """Undo what a program does to its process: environment, folder, leased devices."""
-    environment = dict(os.environ)
+    """Undo what a program does to its process: environment, threads, folder, leased devices."""
+    environment, threads = dict(os.environ), torch.get_num_threads()
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     try:
         with contextlib.chdir(folder):
             yield
     finally:
         claim_devices("cpu").release()
+        torch.set_num_threads(threads)
         os.environ.clear()
         os.environ.update(environment)
 

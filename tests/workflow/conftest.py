@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +72,17 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("miniature")
     ended = workflow(folder, "--cores", "2")
     assert ended.status == 0, ended.output + logs(folder)
+    return folder
+
+
+def copied(finished: Path, folder: Path) -> Path:
+    """A copy of a run, without MLflow's store.
+
+    This process may be connected to that store. Were the file opened and closed beside, as a copy does, the process
+    would lose its locks on it (POSIX drops all at any close), and SQLite in another process would take itself for the
+    last user and remove the write-ahead log, with what others go on to write there.
+    """
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("mlflow.db*"))
     return folder
 
 

@@ -4,7 +4,6 @@ Skipped without root or SLURM, unless SPARSEVQ_REQUIRE names slurm.
 """
 
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +16,7 @@ from mlflow import MlflowClient
 from sparsevq.runtime.slurm import watch
 from tests.slurm import cluster as slurm
 
-from .conftest import MINIATURE, REPOSITORY, Ended, command, environment, logs, same_each_time, workflow
+from .conftest import MINIATURE, REPOSITORY, Ended, command, copied, environment, logs, same_each_time, workflow
 
 pytestmark = pytest.mark.e2e
 
@@ -104,7 +103,7 @@ def until(condition, patience: float = 60.0):
 def too_short(cluster, finished, tmp_path_factory):
     """A training that has a minute and needs more: Snakemake at work, whose end another test waits for."""
     folder = tmp_path_factory.mktemp("too_short") / "miniature"
-    shutil.copytree(finished, folder)
+    copied(finished, folder)
     asked = ("--set-resources", "semi_sparse:runtime=1", "--retries", "0", "--config", ENDLESS)
     late = ("--slurm-init-seconds-before-status-checks", "75")  # it cannot end sooner
     process = started(folder, *asked, *late, "--until", "semi_sparse")
@@ -151,7 +150,7 @@ def test_a_job_that_needs_a_gpu_was_given_one_by_slurm(by_slurm):
 
 def test_a_job_with_a_share_of_a_gpu_sees_that_gpu(cluster, finished, tmp_path):
     """As docs/cluster.md has it; without that, `jobs_per_gpu` shares nothing, which is said."""
-    shutil.copytree(finished, tmp_path / "run")
+    copied(finished, tmp_path / "run")
     before = last_job()
     share = ("--set-resources", "sparse:gpu=0", "sparse:gres='shard:1'")
     forced = ("--forcerun", "sparse", "tokenizer", "--until", "tokenizer")
@@ -165,7 +164,7 @@ def test_a_job_with_a_share_of_a_gpu_sees_that_gpu(cluster, finished, tmp_path):
 
 
 def test_a_training_that_is_warned_killed_and_retried_goes_on_from_its_checkpoint(cluster, finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "run")
+    copied(finished, tmp_path / "run")
     checkpoints, log = (tmp_path / "run" / RUN / name for name in ("checkpoints/semi_sparse", "logs/semi_sparse.log"))
     log.unlink()
     before = last_job()
@@ -191,7 +190,7 @@ def test_a_training_that_is_warned_killed_and_retried_goes_on_from_its_checkpoin
 
 
 def test_one_training_on_two_nodes_has_the_curves_of_one_process(cluster, finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "run")
+    copied(finished, tmp_path / "run")
     before = last_job()
     ended = through_slurm(
         tmp_path / "run", "--config", "resources={nodes: 2}", "--until", "semi_sparse", "--forcerun", "semi_sparse"

@@ -247,14 +247,21 @@ def coordinates(seen: Tensor, known: Tensor | None, weight: Tensor | None) -> Te
     return torch.cat([seen, torch.zeros_like(known) if weight is None else weight * known], dim=1)
 
 
-def kernel(places: Tensor, others: Tensor, width: Tensor) -> Tensor:
-    """(a, q), (b, q) -> (a, b): the Matern kernel of order 3/2 (Rasmussen & Williams, equation 4.17).
+def kernel(places: Tensor, others: Tensor, width: Tensor, order: Tensor | float = 1) -> Tensor:
+    """(a, q), (b, q) -> (a, b): the Matern kernel of order 3/2 (Rasmussen & Williams, equation 4.17), or 5/2.
 
     Flows are not infinitely smooth functions of the readings, and its error depends less on the width than that of a
     Gaussian kernel (docs/lab-notes.md).
+
+    Parameters
+    ----------
+    order
+        How often such functions can be differentiated, 1 or 2.
     """
-    scaled = torch.cdist(places, others).mul_((6 / width).sqrt())
+    scaled = torch.cdist(places, others).mul_(((2 + 4 * order) / width).sqrt())
     decay = scaled.neg().exp_()
+    if isinstance(order, Tensor) or order > 1:  # a tensor is not asked, which on a GPU would wait for it
+        scaled.add_(scaled.square().mul_((order - 1) / 3))
     return scaled.add_(1).mul_(decay)  # in place: each further array of 8000 examples takes as long as the exponential
 
 

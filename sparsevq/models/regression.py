@@ -17,26 +17,18 @@ Rasmussen & Williams, Gaussian processes for machine learning, 2006, section 2.2
 blocks); Halko, Martinsson & Tropp, SIAM Review 2011 (components).
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from sparsevq.models.estimate import kernel
+from sparsevq.models.nearness import Choice, nearness, sum_kernel
 
-RIDGES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)
-"""Penalties of the ridge regression that distances are taken from, in units of the readings' mean variance."""
-WIDTHS = (1.0, 4.0, 16.0, 64.0)
-"""Squared widths of the kernel, in units of the median squared distance of two windows."""
-LINEAR = (0.0, 0.1)
-"""Weights of the linear kernel, in units of one over that distance."""
-NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
-"""Variance of what the readings leave open, in units of that of what they decide."""
-TO_CHOOSE = 1200
-"""Windows with which width, linear weight and noise are chosen."""
-COMPONENTS = 640
+COMPONENTS = 1536
 """Components, at most, of what is predicted at all lead times."""
+LEFT = 0.05
+"""What they may leave, as a share of the squared error on other trajectories; so there may be fewer."""
 NEIGHBOURS = 400
 """Nearest windows, at most, whose errors tell how sure a prediction is."""
 BANDS = 8
@@ -79,16 +71,6 @@ class Outlook:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What `Regression.fitted` chooses on held-out windows; given, it need not choose again."""
-
-    ridge: float
-    width: float
-    linear: float
-    noise: float
-
-
-@dataclass(frozen=True)
 class LeftOut:
     """Predictions of training windows by the other trajectories: parts (S, p), scales of the errors (S, L, B)."""
 
@@ -109,7 +91,7 @@ class Regression(nn.Module):
             "center": (readings,),
             "metric": (readings, coordinates),
             "places": (windows, coordinates),
-            "choice": (4,),
+            "choice": (6,),
             "width": (),
             "weights": (windows, components),
             "components": (components, leads * coefficients),
@@ -147,7 +129,8 @@ class Regression(nn.Module):
         """Normalised readings (b, m), of the frames in order of time -> the outlook."""
         with torch.autocast(readings.device.type, enabled=False):
             places = (readings.float() - self.center) @ self.metric
-            parts = [self.across(part, self.places) @ self.weights for part in places.split(1024)]
+            weights = self.weights.double()
+            parts = [(self.across(part, self.places) @ weights).float() for part in places.split(1024)]
             found = self.outlook(torch.cat(parts), self._nearby(places, None))
             nearest = [
                 torch.cdist(part, self.places).topk(self.neighbours, largest=False) for part in places.split(1024)
@@ -204,58 +187,26 @@ class Regression(nn.Module):
         readings = windows.readings - center
         targets = (windows.coefficients - offset).flatten(1)
         some = torch.linspace(0, leads - 1, min(4, leads)).round().long().unique()
-        few = _Ridge(readings, targets.unflatten(1, (leads, coefficients))[:, some].flatten(1))
-        if choice is None:
-            assert held_out is not None
-            unseen = held_out.readings - center
-            wanted = (held_out.coefficients - offset)[:, some].flatten(1)
-            ridge = min(RIDGES, key=lambda ridge: float((unseen @ few(ridge) - wanted).square().sum()))
-        else:
-            ridge = choice.ridge
-        metric = _metric(few(ridge).unflatten(1, (len(some), coefficients)))
-        sizes = (*metric.shape, len(readings), leads, coefficients, min(COMPONENTS, *targets.shape))
-        found = cls(*sizes).to(readings.device)
-        found.center.copy_(center)
-        found.metric.copy_(metric)
-        found.places.copy_(readings @ metric)
-        found.offset.copy_(offset.flatten())
-        spread = torch.pdist(found.places[torch.linspace(0, len(readings) - 1, 500).round().long().unique()])
-        found.width.copy_(spread.square().median().clamp_min(1e-12))
-        if choice is None:
-            part = targets.unflatten(1, (leads, coefficients))[:, some].flatten(1)
-            choice = found._choose(part, unseen @ metric, wanted, ridge)
-        found.choice.copy_(torch.tensor([choice.ridge, choice.width, choice.linear, choice.noise]))
+        unseen = None
+        if held_out is not None:
+            unseen = held_out.readings - center, (held_out.coefficients - offset)[:, some]
+        near = nearness(readings, targets.unflatten(1, (leads, coefficients))[:, some], unseen, choice)
+        places = readings @ near.metric
         parts, components = reduced_to_components(windows.coefficients, seed) if reduced is None else reduced
-        found.components.copy_(components)
-        within = found.across(found.places, found.places).double()
-        within.diagonal().add_(choice.noise)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(within)).float()
-        found.weights.copy_(inverse @ parts)
-        found.where.copy_(windows.where)
-        alone = parts.clone()
+        inverse = near.inverse(places)
+        weights, alone = inverse @ parts.double(), parts.clone()
         for rows in _blocks(windows.trajectory):
-            alone[rows] -= torch.linalg.solve(inverse[rows][:, rows], found.weights[rows])
-        found.alone.copy_(alone)
-        return found, LeftOut(alone, found._learn_errors(targets - alone @ components, windows.trajectory))
-
-    def _choose(self, targets: Tensor, unseen: Tensor, wanted: Tensor, ridge: float) -> Choice:
-        """Width, linear weight and noise with the smallest error on held-out windows, by some of the windows."""
-        rows = torch.linspace(0, len(self.places) - 1, min(TO_CHOOSE, len(self.places))).round().long().unique()
-        places, targets = self.places[rows], targets[rows].double()
-        found = []
-        for linear in LINEAR:
-            for width in WIDTHS:
-                within, across = (
-                    _sum_kernel(one, places, width * self.width, linear / self.width).double()
-                    for one in (places, unseen)
-                )
-                values, vectors = torch.linalg.eigh(within)
-                rotated, across = vectors.T @ targets, across @ vectors
-                for noise in NOISES:
-                    guess = (across / (values + noise)) @ rotated
-                    error = float((guess - wanted).square().sum())
-                    found.append((error, Choice(ridge, width, linear, noise)))
-        return min(found, key=lambda pair: pair[0])[1]
+            alone[rows] -= torch.linalg.solve(inverse[rows][:, rows], weights[rows]).float()
+        del inverse
+        count = _enough(targets, parts, alone)
+        found = cls(len(center), near.metric.shape[1], len(readings), leads, coefficients, count).to(center.device)
+        values = {"center": center, "metric": near.metric, "places": places, "offset": offset.flatten()}
+        values |= {"width": near.median, "choice": torch.tensor(astuple(near.choice)), "where": windows.where}
+        values |= {"components": components[:count], "weights": weights[:, :count], "alone": alone[:, :count]}
+        for name, value in values.items():
+            found.get_buffer(name).copy_(value)
+        alone = alone[:, :count].contiguous()
+        return found, LeftOut(alone, found._learn_errors(targets - alone @ found.components, windows.trajectory))
 
     def _learn_errors(self, errors: Tensor, trajectory: Tensor) -> Tensor:
         """Take variances of the errors (S, L r) of windows by other trajectories; scales (S, L, B) by these, too."""
@@ -287,9 +238,9 @@ class Regression(nn.Module):
         return torch.cat(found)
 
     def across(self, places: Tensor, others: Tensor) -> Tensor:
-        """Kernel (a, b) of places (a, q) and (b, q)."""
-        _, width, linear, _ = self.choice.unbind()
-        return _sum_kernel(places, others, width * self.width, linear / self.width)
+        """Kernel (a, b) of places (a, q) and (b, q), float64."""
+        _, width, linear, _, order, _ = self.choice.unbind()
+        return sum_kernel(places, others, width * self.width, linear / self.width, order)
 
 
 class Outlooks(nn.Module):
@@ -372,49 +323,10 @@ def chosen_windows(flows: int, frames: int, leads: int, span: int, count: int, s
     return every[torch.randperm(len(every), generator=generator)[:count].sort().values]
 
 
-def _sum_kernel(places: Tensor, others: Tensor, width: Tensor, linear: Tensor) -> Tensor:
-    """(a, q), (b, q) -> (a, b)."""
-    return kernel(places, others, width) + linear * (places @ others.T)
-
-
-class _Ridge:
-    """Coefficients (m, o) of ridge regression from readings (S, m) to targets (S, o), for any penalty.
-
-    From the products of readings or, where these are fewer, of windows.
-    """
-
-    def __init__(self, readings: Tensor, targets: Tensor):
-        count, size = readings.shape
-        if size <= count:
-            self.values, self.vectors = torch.linalg.eigh((readings.T @ readings).double() / count)
-            self.cross = self.vectors.T @ ((readings.T @ targets).double() / count)
-            self.mean = self.values.mean()
-        else:
-            values, windows = torch.linalg.eigh((readings @ readings.T).double() / count)
-            kept = values > 1e-12 * values.max()
-            self.values, windows = values[kept], windows[:, kept]
-            self.vectors = readings.T.double() @ windows / (count * self.values).sqrt()
-            self.cross = (self.values / count).sqrt()[:, None] * (windows.T @ targets.double())
-            self.mean = values.sum() / size
-
-    def __call__(self, ridge: float) -> Tensor:
-        penalty = ridge * self.mean.clamp_min(1e-12)
-        return (self.vectors @ (self.cross / (self.values.clamp_min(0) + penalty)[:, None])).float()
-
-
-def _metric(weights: Tensor) -> Tensor:
-    """(m, q) coordinates in which distances are those of predictions by weights (m, l, r), over all of them."""
-    flat, leads = weights.flatten(1).double(), weights.shape[1]
-    many = len(flat) > flat.shape[1]  # then the products of what is predicted are the fewer
-    values, vectors = torch.linalg.eigh((flat.T @ flat if many else flat @ flat.T) / leads)
-    kept = values > 1e-8 * values.max()
-    return (flat @ vectors[:, kept] / leads**0.5 if many else vectors[:, kept] * values[kept].sqrt()).float()
-
-
 def reduced_to_components(coefficients: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Parts (S, p) and orthonormal components (p, L r) of coefficients (S, L, r), whose product is near them.
 
-    Of what the coefficients differ by from their mean over the windows.
+    Of what the coefficients differ by from their mean over the windows; those with the most of their variance first.
     """
     targets = (coefficients - coefficients.mean(0)).flatten(1)
     count = min(COMPONENTS, *targets.shape)
@@ -422,7 +334,17 @@ def reduced_to_components(coefficients: Tensor, seed: int) -> tuple[Tensor, Tens
     sketch = torch.randn(len(targets), count, generator=generator).to(targets)
     rows = torch.linalg.qr((sketch.T @ targets).T).Q  # (o, p) near the leading directions of the targets
     rows = torch.linalg.qr(targets.T @ (targets @ rows)).Q
-    return targets @ rows, rows.T.contiguous()
+    parts = targets @ rows
+    order = torch.linalg.eigh((parts.T @ parts).double()).eigenvectors.flip(1).float()
+    return parts @ order, (rows @ order).T.contiguous()
+
+
+def _enough(targets: Tensor, parts: Tensor, alone: Tensor) -> int:
+    """Number of leading components that leave little of targets (S, o) beside errors of `alone` (S, p)."""
+    energy = parts.double().square().sum(0)
+    left = targets.square().sum(dtype=torch.float64) - torch.from_numpy(energy.cpu().numpy().cumsum()).to(energy)
+    errors = (parts - alone).square().sum(dtype=torch.float64) + left[-1].clamp_min(0)
+    return min(len(left), 1 + int((left > LEFT * errors).sum()))
 
 
 def _blocks(trajectory: Tensor) -> list[Tensor]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sparsevq.models.regression import BANDS, Choice, Outlook, Outlooks, Regression, Windows, chosen_windows
+from sparsevq.models.nearness import Choice
+from sparsevq.models.regression import BANDS, LEFT, Outlook, Outlooks, Regression, Windows, chosen_windows
 from tests.allocations import Largest
 
 TRAJECTORIES, FRAMES, LEADS, COEFFICIENTS, SENSORS = 10, 12, 4, 6, 8
@@ -102,15 +103,31 @@ def test_a_flow_of_no_linear_law_needs_the_frames_before():
     )
 
 
-def test_predictions_are_those_of_an_explicit_solve():
+@pytest.mark.parametrize("choice", [GIVEN, Choice(ridge=1e-3, width=1.0, linear=0.0, noise=1e-7, order=1)])
+def test_predictions_are_those_of_an_explicit_solve(choice):
+    """With little noise weights are large and of both signs."""
     learned, unseen = windows(flows(), error=0.1), windows(flows(3, seed=3))
-    regression, _ = fitted(learned)
+    regression, _ = fitted(learned, choice)
     places, new = ((part.readings - regression.center) @ regression.metric for part in (learned, unseen))
     within, across = (regression.across(one, places).double() for one in (places, new))
     targets = (learned.coefficients - learned.coefficients.mean(0)).flatten(1).double()
-    wanted = across @ torch.linalg.solve(within + GIVEN.noise * torch.eye(len(places)), targets)
+    wanted = across @ torch.linalg.solve(within + choice.noise * torch.eye(len(places)), targets)
     wanted = wanted.float().unflatten(1, (LEADS, -1)) + learned.coefficients.mean(0)
     torch.testing.assert_close(regression(unseen.readings).mean, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_components_that_are_small_beside_the_errors_are_left_out():
+    learned = windows(flows(nonlinear=0.2), error=0.3)
+    regression, left_out = fitted(learned)
+    targets = (learned.coefficients - learned.coefficients.mean(0)).flatten(1)
+    count = len(regression.components)
+    assert count < min(targets.shape)
+    assert left_out.parts.shape == (len(targets), count)
+    left = targets - targets @ regression.components.T @ regression.components
+    errors = regression.outlook(left_out.parts, left_out.scales).mean - learned.coefficients
+    assert left.square().sum() < LEFT * errors.square().sum()
+    one_less = targets - targets @ regression.components[:-1].T @ regression.components[:-1]
+    assert one_less.square().sum() > 0.9 * LEFT * errors.square().sum()
 
 
 @pytest.mark.parametrize("order", ["as they come", "shuffled"])

@@ -147,10 +147,10 @@ def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weig
     readings = max(len(regression.center), 1)
     found["metric"] = _rounded(weights["metric"], tolerance.step / FINER / math.sqrt(readings))
     found["places"] = _rounded(places[rows], tolerance.step / FINER)
-    turned = (weights["weights"].double() @ turn).float()
+    turned = weights["weights"].double() @ turn
     predicted = torch.cat([regression.across(part, places) @ turned for part in places.split(1024)])
     across = regression.across(places, _values(found["places"]))
-    fitted = turned if len(rows) == len(places) else _fitted_again(across, predicted)
+    fitted = turned.float() if len(rows) == len(places) else _fitted_again(across, predicted)
     found["weights"] = _rounded(fitted, step / _gathered(across))
     found["components"] = _rounded((turn.T @ weights["components"].double()).float(), of_components[:, None])
     found["alone"] = _rounded((alone @ turn)[rows].half(), step)
@@ -163,10 +163,9 @@ def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weig
 
 def _fitted_again(across: Tensor, predicted: Tensor) -> Tensor:
     """Weights (M, o) of some places, by the kernel (S, M) of all with these, for what is predicted at all (S, o)."""
-    across = across.double()
     gram = across.T @ across
     gram.diagonal().add_(PENALTY * gram.diagonal().mean().clamp_min(LEAST))
-    return torch.cholesky_solve(across.T @ predicted.double(), torch.linalg.cholesky(gram)).float()
+    return torch.cholesky_solve(across.T @ predicted, torch.linalg.cholesky(gram)).float()
 
 
 def _values(weight: Rounded | Tensor) -> Tensor:

@@ -158,7 +158,9 @@ class Chain:
         start_from: Path | None = None,
         **changes: Any,
     ) -> Trained:
-        make = partial(GPTStage, Run(codes=codes or self.codes_path), start_from=start_from)
+        # The dump alone, of which nothing else is needed unless the first guess is corrected.
+        run = self.run(codes=codes) if changes.get("refine_steps") else Run(codes=codes or self.codes_path)
+        make = partial(GPTStage, run, start_from=start_from)
         return _train(make, out or self.folder / "gpt", STAGE3, changes, seed)
 
     def calibrate(self, out: Path | None = None, seed: int = 1, **changes: Any) -> Path:

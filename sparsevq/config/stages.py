@@ -222,6 +222,16 @@ class Stage3Config(TrainingConfig):
     guess_examples: Annotated[int, Field(ge=2)] = Field(
         6000, description="with first_guess=regression: windows of the training flows that it learns from"
     )
+    refine_steps: NonNegative = Field(
+        0,
+        description="with first_guess=regression: optimizer steps of a U-Net that corrects the fields of the first "
+        "guess, before the GPT is trained; 0: none (needs points on a grid)",
+    )
+    refine_width: Annotated[int, Field(ge=4, multiple_of=4)] = Field(
+        32, description="its channels on the full grid; four times as many on the coarse ones"
+    )
+    refine_windows: Count = Field(12, description="windows of training flows in each of its steps")
+    refine_lr: Rate = Field(2e-3, description="its peak learning rate")
     observed_frames: Count = Field(
         1,
         description="observed frames, at most, that forecasts are trained for: this number, a third of it, and so on "
@@ -240,6 +250,10 @@ class Stage3Config(TrainingConfig):
             raise ValueError(
                 f"time_transformer_dim={self.time_transformer_dim} must be a multiple of twice "
                 f"time_transformer_heads={self.time_transformer_heads}"
+            )
+        if self.refine_steps and self.first_guess == "none":
+            raise ValueError(
+                "refine_steps: there is no first guess to correct: set first_guess to regression, or it to 0"
             )
         if self.batch_frames < self.stage2_frames:
             raise ValueError(f"batch_frames={self.batch_frames} must be at least stage2_frames={self.stage2_frames}")

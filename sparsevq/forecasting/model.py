@@ -9,6 +9,7 @@ from torch import Tensor
 from sparsevq.data.device_fields import DeviceFields, Views
 from sparsevq.errors import SparseVQError
 from sparsevq.models.gpt import GPT, GPTConfig, members_of
+from sparsevq.models.refinement import RefinementSizes
 from sparsevq.models.regression import Outlook, Regression, Windows, chosen_windows
 from sparsevq.models.rollout import Drawn
 from sparsevq.models.tokenizer import LatentTokenizer
@@ -337,4 +338,5 @@ def gpt_config_of(file: ModelFile) -> GPTConfig:
             f"{file.path} was trained by an earlier version, whose sequences did not complete the observed frame",
             "train stage 3 again",
         )
-    return GPTConfig(**file.shape)
+    refinement = file.shape.get("refinement")
+    return GPTConfig(**{**file.shape, "refinement": refinement and RefinementSizes(**refinement)})

@@ -42,6 +42,7 @@ from sparsevq.models.code_scores import CodeScores
 from sparsevq.models.course import Belief
 from sparsevq.models.first_guess import FirstGuess, Level
 from sparsevq.models.groups import group_slots
+from sparsevq.models.refinement import RefinementSizes
 from sparsevq.models.regression import Outlook, Outlooks
 from sparsevq.models.rollout import Drawn, Draws, Rollout
 
@@ -66,6 +67,7 @@ class GPTConfig:
     coefficients: int = 0
     regressions: tuple[tuple[int, ...], ...] = ()
     flows: tuple[int, int] = (0, 0)
+    refinement: RefinementSizes | None = None
 
     @property
     def leads(self) -> int:
@@ -129,7 +131,7 @@ class GPT(nn.Module):
             slots = group_slots(tuple(config.groups))
             tokens = config.tokens_per_frame
             self.first_guess = FirstGuess(codebook, tokens, slots, config.leads, config.coefficients)
-            self.outlooks = Outlooks(config.regressions, config.flows, config.coefficients)
+            self.outlooks = Outlooks(config.regressions, config.flows, config.coefficients, config.refinement)
             self.from_outlook = PositionLinear(channels, dim, positions, bias=False)
             nn.init.zeros_(self.from_outlook.weight)
         for layer in layers:  # residual branches start small (GPT-2)

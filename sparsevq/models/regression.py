@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsevq.models.nearness import Choice, nearness, sum_kernel
+from sparsevq.models.refinement import Refinement, RefinementSizes
 
 COMPONENTS = 1536
 """Components, at most, of what is predicted at all lead times."""
@@ -33,6 +34,8 @@ NEIGHBOURS = 400
 """Nearest windows, at most, whose errors tell how sure a prediction is."""
 BANDS = 8
 """Bands of coefficients, of equal variance of error, that are more or less sure together."""
+REFINED_AT_ONCE = 32
+"""Windows whose correction is computed together."""
 LEAST_SHARE = 1e-6
 """Least variance of an error, as a share of the largest."""
 
@@ -98,9 +101,11 @@ class Regression(nn.Module):
             "offset": (leads * coefficients,),
             "variance": (leads, coefficients),
             "scales": (windows, leads, BANDS),
+            "shrink": (leads, BANDS),
         }
         for name, size in sizes.items():
             self.register_buffer(name, torch.zeros(size))
+        self.shrink.fill_(1)
         self.register_buffer("band", torch.zeros(coefficients, dtype=torch.long))
         self.register_buffer("where", torch.zeros(windows, 2, dtype=torch.long))  # flow and frame of each window
         self.register_buffer("alone", torch.zeros(windows, components, dtype=torch.float16))
@@ -114,9 +119,12 @@ class Regression(nn.Module):
         self.offset: Tensor
         self.variance: Tensor
         self.scales: Tensor
+        self.shrink: Tensor  # of errors, by what `refined` corrects
         self.band: Tensor
         self.where: Tensor
         self.alone: Tensor  # of each window by the other trajectories, as weights of components
+        # What corrects its means, and its own number of observed frames; a tuple, since it is no part of this module.
+        self.refined: tuple[Refinement, int] | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int, int]:
@@ -143,16 +151,23 @@ class Regression(nn.Module):
         return max(1, min(NEIGHBOURS, len(self.places) // 8))
 
     def errors(self, windows: Tensor, flows: Tensor) -> Tensor:
-        """(b, L, r) of windows (b,) as the other trajectories predict them; `flows` (flow, F, r) are their truth."""
+        """(b, L, r) of windows (b,) as the other trajectories predict them; `flows` (flow, F, r) are their truth.
+
+        With a correction they are as much less as its errors are on flows that it was not trained on.
+        """
         flow, frame = self.where[windows].unbind(-1)
         true = flows[flow[:, None], frame[:, None] + torch.arange(self.leads, device=flow.device)].float()
         guess = self.alone[windows].float() @ self.components + self.offset
-        return true - guess.unflatten(1, (self.leads, self.coefficients))
+        return (true - guess.unflatten(1, (self.leads, self.coefficients))) * self.shrink[:, self.band]
 
     def outlook(self, parts: Tensor, scales: Tensor) -> Outlook:
         """Parts (b, p) and scales of errors (b, L, B) -> the outlook."""
         mean = (parts @ self.components + self.offset).unflatten(1, (self.leads, self.coefficients))
-        return Outlook(mean, (self.variance * scales[..., self.band]).sqrt())
+        if self.refined is not None:
+            refinement, frames = self.refined
+            with torch.no_grad(), torch.autocast(mean.device.type, enabled=False):
+                mean = torch.cat([part + refinement(part, frames) for part in mean.split(REFINED_AT_ONCE)])
+        return Outlook(mean, (self.variance * scales[..., self.band]).sqrt() * self.shrink[:, self.band])
 
     def chosen(self) -> Choice:
         """What was chosen."""
@@ -254,11 +269,25 @@ class Outlooks(nn.Module):
         Training flows, symmetry variants of each trajectory one after the other, and their frames.
     coefficients
         r.
+    refinement
+        Sizes of what corrects the regressions from the run's own sensors; None: nothing does.
     """
 
-    def __init__(self, sizes: tuple[tuple[int, ...], ...], flows: tuple[int, int], coefficients: int):
+    def __init__(
+        self,
+        sizes: tuple[tuple[int, ...], ...],
+        flows: tuple[int, int],
+        coefficients: int,
+        refinement: RefinementSizes | None = None,
+    ):
         super().__init__()
-        self.own = nn.ModuleDict({str(frames): Regression(*others) for frames, *others in sizes})
+        regressions = {frames: Regression(*others) for frames, *others in sizes}
+        self.own = nn.ModuleDict({str(frames): regression for frames, regression in regressions.items()})
+        self.refinement: Refinement | None = None
+        if refinement is not None:
+            self.refinement = Refinement(refinement).requires_grad_(False)
+            for frames, regression in regressions.items():
+                regression.refined = (self.refinement, frames)
         self.register_buffer("flows", torch.zeros(*flows, coefficients, dtype=torch.float16))
         self.register_buffer("trajectory", torch.zeros(flows[0], dtype=torch.long))
         self.register_buffer("center", torch.zeros(coefficients))

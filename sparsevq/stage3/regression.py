@@ -101,6 +101,8 @@ def set_course(course: Course, outlooks: Outlooks, sequences: Sequences) -> Tens
     assert codes.coefficients is not None and codes.center is not None
     for count, learned in sequences.learned.items():
         outlooks.own[str(count)].load_state_dict(learned.regression.state_dict())
+        if outlooks.refinement is not None and learned.regression.refined is not None:
+            outlooks.refinement.load_state_dict(learned.regression.refined[0].state_dict())
     flows = codes.coefficients[:, sequences.training].flatten(0, 1)  # (V T, F, r)
     outlooks.flows.copy_(flows)
     outlooks.trajectory.copy_(sequences.training.repeat(sequences.variants))

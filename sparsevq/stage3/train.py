@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 from sparsevq.config import Stage3Config
 from sparsevq.models.gpt import GPT, GPTConfig
+from sparsevq.models.refinement import RefinementSizes
 from sparsevq.runs.run import Run
 from sparsevq.runtime.devices.fabric import Fabric
 from sparsevq.runtime.devices.memory import generator_on
 from sparsevq.runtime.devices.parallel import from_first, require_rows, weights_of
+from sparsevq.stage3.refinement import Refined, learn_refinement, require_grid
 from sparsevq.stage3.regression import learn_regressions, set_first_guess
 from sparsevq.stage3.sequences import Batch, Sequences
 from sparsevq.training.stage import Stage
@@ -35,7 +37,7 @@ class GPTStage(Stage):
     Parameters
     ----------
     run
-        Its index dump alone is read.
+        Its index dump is read; with `refine_steps` the domain and the basis, too.
     start_from
         A GPT of the same sizes whose weights to begin with.
 
@@ -57,12 +59,18 @@ class GPTStage(Stage):
         super().__init__(settings, seed, fabric)
         codes = run.codes(fabric.device)
         self.sequences = Sequences(codes, settings)
+        if settings.refine_steps:
+            require_grid(run.domain)
         if settings.first_guess == "regression":
             windows = settings.guess_examples * len(self.sequences.counts)
             fabric.print(f"{self.name}: learning the first guess from up to {windows} windows", flush=True)
             learn_regressions(self.sequences, settings, seed)
             self.validates_first = True
-        self.config = gpt_config(self.sequences, settings)
+        refined = None
+        if settings.refine_steps:
+            refined = learn_refinement(self.sequences, run.domain, run.basis, settings, seed, fabric)
+            fabric.print(f"{self.name}: {_told(refined)}", flush=True)
+        self.config = gpt_config(self.sequences, settings, None if refined is None else refined.refinement.sizes)
         self.module = GPT(self.config, codes.codebook).to(fabric.device)
         set_first_guess(self.module, self.sequences)
         for buffer in self.module.buffers():  # ranks may differ in the last bits
@@ -70,6 +78,8 @@ class GPTStage(Stage):
         self.val = self.sequences.held_out("val", self.module.outlooks)
         self.made_from = {"codes": codes.digest}
         self.extra = {"precision": fabric._precision.precision}  # what `auto` came to: forecasts are computed in it
+        if refined is not None:
+            self.extra["refined"] = refined.share
         if "tokenizer" in codes.made_from:  # whose codebook the GPT holds
             self.made_from["tokenizer"] = codes.made_from["tokenizer"]
         self.start_from(start_from, "gpt")
@@ -105,7 +115,13 @@ def cross_entropy(gpt: GPT, sequences: list[Batch], at_once: int) -> float:
     return float((torch.stack(losses) * weight).sum() / weight.sum())
 
 
-def gpt_config(sequences: Sequences, settings: Stage3Config) -> GPTConfig:
+def _told(refined: Refined | None) -> str:
+    if refined is None:
+        return "the correction of the first guess is no better than none on the validation split, and is left out"
+    return f"the correction leaves {refined.share:.3f} of the first guess's squared error on the validation split"
+
+
+def gpt_config(sequences: Sequences, settings: Stage3Config, refinement: RefinementSizes | None = None) -> GPTConfig:
     """The sizes that the sequences and the configuration ask for."""
     codes = sequences.codes
     codebooks, levels, count, dim = codes.codebook.shape
@@ -131,6 +147,7 @@ def gpt_config(sequences: Sequences, settings: Stage3Config) -> GPTConfig:
         coefficients=coefficients,
         regressions=tuple((frames, *found.regression.sizes) for frames, found in learned.items()),
         flows=flows,
+        refinement=refinement,
     )
 
 

@@ -11,7 +11,6 @@ from sparsevq.baselines.cost import Cost, read_cost, write_cost
 from sparsevq.baselines.networks.fno import spectral
 from sparsevq.baselines.networks.registry import NETWORKS, load_network
 from sparsevq.baselines.networks.rollout import Rollout
-from sparsevq.baselines.networks.unet import wrap_around
 from sparsevq.baselines.registry import baseline
 from sparsevq.baselines.task import Task
 from sparsevq.config import Config, EvaluationConfig, Symmetries, parse
@@ -19,6 +18,7 @@ from sparsevq.data.flows import TrainingFlows
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.metrics import relative_l2
 from sparsevq.forecasting.cases import Cases
+from sparsevq.models.periodic import wrap_around
 from sparsevq.runtime.model_file import load_model
 from sparsevq.training.stage import train
 from tests.baselines.scenes import make_scene, persistence_error, stage_of

@@ -118,6 +118,17 @@ def test_variants_share_what_their_changes_have_no_part_in(snakemake):
     assert "cylinder/n20-qr/seed7/codes.h5" in of_gpt, "the base run's"
 
 
+def test_a_correction_of_the_first_guess_needs_the_data_set_and_its_basis(snakemake):
+    """And nothing else does: of a dump alone a GPT can be trained."""
+    guess = "stage3={first_guess: regression, refine_steps: 10}"
+    grouped = ("stage1={modes: 16}", "stage2={tokenizer: groups, num_quantizers: 2}", "seeds=[7]")
+    for more, there in (((), False), ((guess, *grouped), True)):
+        plan = snakemake("--dry-run", *(("--config", *more) if more else ()))
+        assert plan.status == 0, plan.output
+        of_gpt = plan.output.partition("stage 3, GPT")[2].split("\n")[1]
+        assert ("cylinder/basis.h5" in of_gpt and "cylinder/data.h5" in of_gpt) == there, of_gpt
+
+
 def test_without_curves_there_is_no_robustness_of_forecasts(snakemake):
     plan = snakemake("--dry-run", "--config", "robustness={curves: []}", "seeds=[7]")
     assert plan.status == 0, plan.output

@@ -99,6 +99,11 @@ def of_run(*files):
     return where
 
 
+def where_refined(file):
+    """Input: a file of the data set that the correction of the first guess is made from, where a run has one."""
+    return lambda wildcards: [file] if config_of(wildcards).stage3.refine_steps else []
+
+
 def shards(wildcards):
     """The files that the trajectories of a simulated data set are divided among."""
     if wildcards.data_set in CONFIG.files:

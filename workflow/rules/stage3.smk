@@ -4,6 +4,8 @@
 rule gpt:
     input:
         codes=of_run("codes.h5"),
+        data=where_refined("<data>/data.h5"),
+        basis=where_refined("<data>/basis.h5"),
     output:
         model="<run>/gpt/model.safetensors",
         history="<run>/gpt/history.csv",

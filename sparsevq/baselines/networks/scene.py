@@ -13,6 +13,7 @@ from sparsevq.baselines.pod_dmd import STRENGTHS, gappy_pod
 from sparsevq.basis.basis import Basis
 from sparsevq.data.field_data import FieldData
 from sparsevq.errors import SparseVQError
+from sparsevq.models.refinement import fixed_channels
 from sparsevq.sensors.distance import Distance
 
 Array = NDArray[Any]
@@ -158,10 +159,8 @@ class Scene:
 
         Of a periodic axis the sine and cosine of its angle, of another the coordinate from -1 to 1.
         """
-        columns = [self.known.cpu()]
-        for column, periodic in zip(torch.from_numpy(self.data.scaled_coordinates).T, self.periodic, strict=True):
-            columns += [torch.sin(torch.pi * column), torch.cos(torch.pi * column)] if periodic else [column]
-        return torch.stack(columns).float().reshape(-1, *self.grid).to(self.area.device)
+        there = fixed_channels(self.data.scaled_coordinates, self.periodic, self.grid)
+        return torch.cat([self.known.reshape(1, *self.grid).cpu(), there]).to(self.area.device)
 
     @cached_property
     def marked(self) -> Tensor:

@@ -1,17 +1,16 @@
 """Rollouts of a U-Net (Ronneberger, Fischer & Brox, U-Net, MICCAI 2015), that of MONAI (Cardoso et al. 2022)."""
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from sparsevq.baselines.networks.optional import needed
 from sparsevq.baselines.networks.rollout import Rollout, RolloutSizes
 from sparsevq.baselines.networks.scene import Scene
 from sparsevq.config.networks import UNetConfig
 from sparsevq.errors import SparseVQError
+from sparsevq.models.periodic import wrap_around
 
 LEAST = 16
 """Points that each axis must have: four times halved, one is left."""
@@ -76,27 +75,3 @@ class VoronoiUNet(UNetRollout):
     """A rollout from what a first network makes of the Voronoi tessellation."""
 
     tessellated: ClassVar[bool] = True
-
-
-def wrap_around(network: nn.Module, periodic: tuple[bool, ...]) -> None:
-    """Let the convolutions of a network see across the ends of periodic axes; at others they see zeros."""
-    if not any(periodic):
-        return
-    for module in network.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) and any(_widths(module)):
-            # Of pairs (before, behind) functional.pad takes the last axis first.
-            around = [width if closed else 0 for width, closed in zip(_widths(module), periodic, strict=True)]
-            pads = [width for width in reversed(around) for _ in range(2)]
-            module.padding = tuple(
-                0 if closed else width for width, closed in zip(_widths(module), periodic, strict=True)
-            )
-            module.register_forward_pre_hook(partial(_padded, pads=pads))
-
-
-def _widths(module: Any) -> tuple[int, ...]:
-    """By how many points a convolution pads each axis."""
-    return tuple(module.padding)
-
-
-def _padded(module: nn.Module, given: tuple[Tensor, ...], pads: list[int]) -> tuple[Tensor, ...]:
-    return (functional.pad(given[0], pads, mode="circular"), *given[1:])

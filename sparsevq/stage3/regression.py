@@ -19,6 +19,8 @@ SHARPENING = 64
 """Training windows, at most, that the sharpness of the guess is chosen on."""
 SHARPNESSES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)
 """What it is chosen from."""
+REFINED = 1024
+"""Training windows, at most, of each number of observed frames whose corrected outlooks are looked at."""
 RIDGE = 1e-3
 """Penalty on the propagator past the horizon, as a share of the coefficients' mean square."""
 
@@ -169,7 +171,11 @@ def _correlation(sequences: Sequences) -> Tensor:
     for learned in sequences.learned.values():
         products: Tensor | float = 0.0
         squares: Tensor | float = 0.0
-        for rows in torch.arange(len(learned.where)).split(512):
+        count = len(learned.where)
+        if learned.regression.refined is not None:  # which takes longer than all else here
+            count = min(count, REFINED)
+        which = torch.linspace(0, len(learned.where) - 1, count, dtype=torch.float64).round().long()
+        for rows in which.split(512):
             outlook = learned.outlook(rows)
             errors = (sequences.coefficients(*learned.where[rows].unbind(-1)) - outlook.mean) / outlook.std
             products = products + (errors[:, 1:] * errors[:, :-1]).sum(0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from sparsevq.baselines.cost import Cost, write_cost
 from sparsevq.baselines.networks.forecast import of_network
@@ -21,7 +22,7 @@ from sparsevq.config.networks import FNOConfig
 from sparsevq.data.flows import TrainingFlows
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation import metrics
-from sparsevq.evaluation.figures.robustness import draw_robustness
+from sparsevq.evaluation.figures.robustness import _scale, draw_robustness
 from sparsevq.evaluation.robustness.conditions import conditions, moved
 from sparsevq.evaluation.robustness.forecasts import robustness_of_forecasts
 from sparsevq.evaluation.tables import tabulate_robustness
@@ -365,6 +366,15 @@ def test_the_table_names_conditions_and_says_who_is_best(tabulated):
     ]
     written = pd.read_csv(tabulated[1] / "tables/robustness_forecast.csv")
     assert len(written) == len(tabulated[0]) == 2 * len(rows_of(1, 1.0))
+
+
+@pytest.mark.parametrize(("high", "scale", "shown"), [(4, "linear", 4), (40, "log", 40), (1e6, "log", 200)])
+def test_methods_that_are_far_apart_are_all_in_the_figure(high, scale, shown):
+    axes = Figure().subplots()
+    _scale(axes, 1, high)
+    assert axes.get_yscale() == scale
+    bottom, top = axes.get_ylim()
+    assert bottom < 1 and shown < top < 1.5 * shown
 
 
 def test_the_figure_has_a_column_for_each_curve(tabulated, monkeypatch):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from sparsevq.evaluation.figures.curves import REFERENCE
 from sparsevq.evaluation.labels import OURS, in_usual_order, method_style
@@ -16,6 +16,10 @@ from sparsevq.evaluation.table_texts import run_of, title_of
 from sparsevq.plotting.style import legend_below, new_figure, save, styled, title
 
 WIDTH_OF_A_PANEL = 2.7
+LINEAR = 6.0
+"""Ratio of the largest mean to the least up to which an axis begins at 0."""
+APART = 200.0
+"""Of that ratio, what is shown."""
 
 
 class Axis(NamedTuple):
@@ -98,8 +102,20 @@ def _draw(axes: Axes, errors: pd.DataFrame, curve: str, metric: str) -> None:
             values = [value for value in values if value in LEADS] if curve in BY_LEAD else values
             axes.set_xticks(values, [f"{value:g}" for value in values])
             axes.xaxis.set_minor_locator(NullLocator())
-    # What diverges must not flatten all the others.
-    axes.set_ylim(0, min(1.15 * float(table["mean"].max()), 6 * float(table["mean"].min())))
+    _scale(axes, float(table["mean"].min()), float(table["mean"].max()))
+
+
+def _scale(axes: Axes, low: float, high: float) -> None:
+    """From 0, or logarithmic where methods are far apart. What diverges must not flatten all the others."""
+    low, high = max(low, 1e-12), min(high, APART * low)
+    if high <= LINEAR * low:
+        axes.set_ylim(0, 1.15 * high)
+        return
+    axes.set_yscale("log")
+    axes.set_ylim(0.7 * low, 1.4 * high)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _reference(axes: Axes, errors: pd.DataFrame, curve: str, metric: str) -> None:

@@ -11,12 +11,16 @@ from sparsevq.basis.layout import read_basis
 from sparsevq.data.domain import read_packed_domain
 from sparsevq.errors import SparseVQError
 from sparsevq.evaluation.packing_loss import packing_loss
-from sparsevq.forecasting.model import load_forecast_model
+from sparsevq.forecasting.model import gpt_config_of, load_forecast_model, seen_by_sensors
+from sparsevq.models.gpt import GPT
 from sparsevq.runs.pack import pack
 from sparsevq.runs.run import Run
+from sparsevq.runtime.model_file import load_model
+from sparsevq.runtime.rounded import Rounded
 from sparsevq.serving.small.pack import pack_small
 from sparsevq.serving.small.tolerance import Tolerance, water_level
-from sparsevq.serving.small.weights import small_regression
+from sparsevq.serving.small.weights import small_gpt, small_regression
+from tests.chain import REGRESSION
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,28 @@ def test_a_regression_keeps_what_its_windows_have_much_of(modal_run):
     error = (one.mean - two.mean).square().sum(-1).mean().sqrt()
     assert 0 < error < 3 * tolerance.allowed**0.5  # of weights, components, places and what is left out
     torch.testing.assert_close(one.std, two.std, rtol=0.1, atol=1e-3)
+
+
+def test_a_correction_of_the_first_guess_is_kept(guessing, tmp_path):
+    """With its weights rounded, as those of any network."""
+    guessing.gpt(tmp_path, **REGRESSION, refine_steps=40, refine_width=8)
+    file, codes = load_model(tmp_path / "model.safetensors", "gpt"), guessing.run().codes()
+    changed, weights = small_gpt(file, codes.codebook, None, Tolerance.of(guessing.run().basis, 0.01))
+    assert isinstance(weights["outlooks.refinement.modes"], Rounded)
+    models = []
+    for of, values in ((file, file.weights), (changed, weights)):
+        model = GPT(gpt_config_of(of), codes.codebook)
+        read = {
+            name: each if isinstance(each, torch.Tensor) else torch.from_numpy(each.values)
+            for name, each in values.items()
+        }
+        model.load_state_dict(read)
+        models.append(model.eval())
+    seen = [seen_by_sensors(model, codes, torch.tensor([5, 6]), torch.tensor([3, 4]), 3).outlook for model in models]
+    apart = (seen[0].mean - seen[1].mean).square().mean().sqrt()
+    corrected = models[0].outlooks.refinement(seen[0].mean, 3).square().mean().sqrt()
+    assert 0 < apart < 0.3 * corrected
+    torch.testing.assert_close(seen[0].std, seen[1].std, rtol=0.1, atol=1e-3)
 
 
 def test_fewer_windows_predict_much_the_same(modal_run, monkeypatch):

@@ -37,6 +37,8 @@ OF_SCALES = 0.1
 """Step of windows' scales of errors, 1 in the mean: hundreds of them are averaged."""
 FINE = 1024
 """Steps in the rms of numbers that are few and used as they are."""
+REFINEMENT = "outlooks.refinement."
+"""How names of the weights of the outlook's correction begin."""
 
 
 def small_encoder(file: ModelFile, tolerance: Tolerance) -> tuple[ModelFile, Weights]:
@@ -114,6 +116,12 @@ def small_gpt(
     found["outlooks.center"], found["outlooks.trajectory"] = (
         file.weights[f"outlooks.{name}"] for name in ("center", "trajectory")
     )
+    correction = _below(file.weights, REFINEMENT)
+    if correction:
+        body = {name: weight for name, weight in correction.items() if name.startswith("body.")}
+        small: Weights = {**correction, **small_network(body, tolerance)}
+        small["modes"] = _rounded(correction["modes"], tolerance.step / FINER)
+        found.update({REFINEMENT + name: weight for name, weight in small.items()})
     sizes = []
     for frames, *others in file.shape["regressions"]:
         prefix = f"outlooks.own.{frames}."
@@ -143,7 +151,7 @@ def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weig
     step = math.sqrt(12 * level)
     rows, places = _sample(len(alone), KEPT), regression.places
     of_components = math.sqrt(12 * tolerance.allowed / (regression.coefficients * kept)) / std.clamp_min(1e-30)
-    found: Weights = {name: weights[name] for name in ("center", "width", "choice", "band", "variance")}
+    found: Weights = {name: weights[name] for name in ("center", "width", "choice", "band", "variance", "shrink")}
     readings = max(len(regression.center), 1)
     found["metric"] = _rounded(weights["metric"], tolerance.step / FINER / math.sqrt(readings))
     found["places"] = _rounded(places[rows], tolerance.step / FINER)
@@ -163,6 +171,7 @@ def small_regression(regression: Regression, tolerance: Tolerance) -> tuple[Weig
 
 def _fitted_again(across: Tensor, predicted: Tensor) -> Tensor:
     """Weights (M, o) of some places, by the kernel (S, M) of all with these, for what is predicted at all (S, o)."""
+    across, predicted = across.double(), predicted.double()
     gram = across.T @ across
     gram.diagonal().add_(PENALTY * gram.diagonal().mean().clamp_min(LEAST))
     return torch.cholesky_solve(across.T @ predicted, torch.linalg.cholesky(gram)).float()

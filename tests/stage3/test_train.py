@@ -203,6 +203,7 @@ def test_a_gpt_and_its_curves_are_written(trained):
         "coefficients": 0,
         "regressions": [],
         "flows": [0, 0],
+        "refinement": None,
     }
     assert Stage3Config(**file.settings) == STAGE3
     with open(trained.folder / "gpt/history.csv") as history:

@@ -105,7 +105,8 @@ def stages(folder: Path, config: Config, lease: Lease, trajectories: int | None)
     yield tokenizer
     del tokenizer
     fabric = fabric_for(lease, config.stage3.precision)
-    yield untrained(GPTStage(Run(codes=codes), config.stage3, seed=seed, fabric=fabric), folder / "gpt")
+    settings = config.stage3.model_copy(update={"refine_steps": 0})  # which comes before the GPT's own steps
+    yield untrained(GPTStage(Run(codes=codes), settings, seed=seed, fabric=fabric), folder / "gpt")
 
 
 def untrained(stage: Stage, folder: Path) -> Stage:

@@ -104,14 +104,11 @@ def nearness(
     tried = []
     for step, metric in enumerate(metrics):
         trial = _Trial(some @ metric, parts, unseen @ metric, wanted.double() @ directions)
-        first = Choice(ridge, 0, 0, 0, steps=step)
-        error, best = min((trial(first, order, width) for order in ORDERS for width in WIDTHS), key=lambda one: one[0])
-        tried.append((error, best, metric))
-        if best.linear != LINEAR[-1]:
-            error, best = min(
-                (trial(best, best.order, best.width, linear) for linear in LINEAR[1:]), key=lambda one: one[0]
-            )
-            tried.append((error, best, metric))
+        start = Choice(ridge, 0, 0, 0, steps=step)
+        trials = [trial(start, order, width) for order in ORDERS for width in WIDTHS]
+        _, best = min(trials, key=lambda one: one[0])
+        trials += [trial(best, best.order, best.width, linear) for linear in LINEAR if linear]
+        tried += [(error, each, metric) for error, each in trials]
     _, best, metric = min(tried, key=lambda one: one[0])
     return Nearness(metric, _median(readings @ metric), best)
 
